@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""run.py SUITE [--budget SECONDS] [--jobs N] PROGRAM...: runs test programs that print TAP, in parallel.
+
+Prints a line for each program and the full output of those that failed, then `SUITE: N passed, N failed, N skipped`,
+and leaves the counts in build/results/SUITE for tests/summary.py. A program that dies, times out or prints no test
+counts as one failure.
+"""
+import argparse, concurrent.futures, os, re, subprocess, sys, time
+
+p = argparse.ArgumentParser()
+p.add_argument("suite")
+p.add_argument("--budget", type=int, default=120, help="seconds for the whole suite")
+p.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+p.add_argument("program", nargs="*")
+a = p.parse_args()
+
+env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP")
+env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:strict_string_checks=1")
+env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+env.setdefault("TSAN_OPTIONS", "halt_on_error=1:second_deadlock_stack=1")
+end = time.monotonic() + a.budget
+
+
+def run(prog):
+    t0 = time.monotonic()
+    left = end - t0
+    if left <= 0:
+        return prog, 0, 1, 0, 0.0, "the suite's budget was used up before this program could start\n"
+    try:
+        r = subprocess.run([prog], capture_output=True, text=True, errors="replace", timeout=left, env=env)
+        out, rc = r.stdout + r.stderr, r.returncode
+    except subprocess.TimeoutExpired as e:
+        out = "".join(x.decode(errors="replace") if isinstance(x, bytes) else (x or "") for x in (e.stdout, e.stderr))
+        out, rc = out + "\ntimed out\n", 124
+    except OSError as e:
+        return prog, 0, 1, 0, 0.0, f"cannot run: {e}\n"
+    ok = bad = skip = 0
+    for line in out.splitlines():
+        if re.match(r"ok \d+", line):
+            if re.search(r"#\s*skip", line, re.I):
+                skip += 1
+            else:
+                ok += 1
+        elif re.match(r"not ok \d+", line):
+            bad += 1
+    if rc != 0 and bad == 0:
+        bad = 1
+        out += f"\nexit status {rc}\n"
+    if ok + bad + skip == 0:
+        bad = 1
+        out += "\nprinted no test\n"
+    return prog, ok, bad, skip, time.monotonic() - t0, out
+
+
+tot = [0, 0, 0]
+t0 = time.monotonic()
+with concurrent.futures.ThreadPoolExecutor(a.jobs) as ex:
+    for prog, ok, bad, skip, dt, out in ex.map(run, a.program):
+        tot[0] += ok
+        tot[1] += bad
+        tot[2] += skip
+        name = re.sub(r"^build/\w+/tests/", "", prog)
+        print(f"{'FAIL' if bad else 'ok  '} {name}: {ok} passed, {bad} failed, {skip} skipped ({dt:.1f} s)")
+        if bad:
+            print("\n".join("    " + l for l in out.splitlines()[-120:]))
+        elif skip:
+            print("\n".join("    " + l for l in out.splitlines() if re.search(r"skip", l, re.I)))
+        sys.stdout.flush()
+dt = time.monotonic() - t0
+print(f"{a.suite}: {tot[0]} passed, {tot[1]} failed, {tot[2]} skipped ({dt:.0f} s of {a.budget} s)")
+os.makedirs("build/results", exist_ok=True)
+with open(f"build/results/{a.suite}", "w") as f:
+    f.write("%d %d %d\n" % tuple(tot))
+sys.exit(1 if tot[1] else 0)
