@@ -1,0 +1,135 @@
+/* command: what admins, tools and pages ask of the core, and what it answers. The CLI (over the unix socket), REST and
+ * the console all send these; there is no other way in.
+ *
+ * A command is built by the caller (strings owned by its arena), given to core_post, and comes back as a reply. */
+#pragma once
+
+#include "common/base/arena.h"
+#include "server/store/rows.h"
+
+enum command_kind {
+	CMD_HEALTH,  /* answered when everything before it is durable */
+	CMD_VERIFY,  /* may this node key use a relay? arg: key */
+
+	CMD_USER_CREATE, /* name, display_name, email, picture_url -> users[0] */
+	CMD_USER_LIST,	 /* filters: id, name, email; none = all -> users */
+	CMD_USER_RENAME, /* id, new_name -> users[0] */
+	CMD_USER_DELETE, /* id; ERR_STATE while it has nodes */
+
+	CMD_NODE_LIST,		 /* filter: user (name, email or id text; "" = all) -> nodes */
+	CMD_NODE_GET,		 /* id -> nodes[0] */
+	CMD_NODE_DELETE,	 /* id */
+	CMD_NODE_EXPIRE,	 /* id, at_ms (0 = now), disable (never) -> nodes[0] */
+	CMD_NODE_RENAME,	 /* id, new_name -> nodes[0] */
+	CMD_NODE_TAGS,		 /* id, tags -> nodes[0] */
+	CMD_NODE_APPROVE_ROUTES, /* id, routes: the new list -> nodes[0] */
+	CMD_NODE_MOVE,		 /* id, user -> nodes[0] */
+	CMD_NODE_BACKFILL_IPS,	 /* -> lines: what was given to whom */
+
+	CMD_AUTH_GET,	   /* auth_id -> pendings[0] */
+	CMD_AUTH_LIST,	   /* -> pendings */
+	CMD_AUTH_REGISTER, /* auth_id, user -> nodes[0] */
+	CMD_AUTH_APPROVE,  /* auth_id */
+	CMD_AUTH_REJECT,   /* auth_id */
+
+	CMD_AUTHKEY_CREATE, /* user, tags, reusable, ephemeral, expires_ms, description -> authkeys[0], secret */
+	CMD_AUTHKEY_LIST,   /* filter: user -> authkeys */
+	CMD_AUTHKEY_EXPIRE, /* id, or key text (whole or "hskey-auth-PREFIX…") */
+	CMD_AUTHKEY_DELETE, /* id */
+
+	CMD_APIKEY_CREATE, /* expires_ms -> apikeys[0], secret */
+	CMD_APIKEY_LIST,   /* -> apikeys */
+	CMD_APIKEY_EXPIRE, /* id, or key text (prefix as listed, masked, or whole) */
+	CMD_APIKEY_DELETE, /* the same */
+	CMD_APIKEY_CHECK,  /* key text -> OK or ERR_AUTH; apikeys[0] */
+
+	CMD_POLICY_GET,	  /* -> policies[0] (text "" and created_ms 0 when none was ever set) */
+	CMD_POLICY_SET,	  /* text, author, note -> policies[0]; ERR_INVALID with lines = faults */
+	CMD_POLICY_CHECK, /* text */
+
+	CMD_DERPMAP_GET,   /* -> text: JSON */
+	CMD_DNS_RECORDS,   /* text: JSON list of {name,type,value}: replaces the extra records */
+	CMD_STATS,	   /* -> stats */
+};
+
+struct command {
+	enum command_kind kind;
+	struct arena arena; /* owns everything below */
+	int64_t tailnet_id; /* 1: the default tailnet */
+	const char *actor;  /* who asks, for the audit log: "cli:root", "apikey:PREFIX" */
+
+	int64_t id;
+	const char *name, *new_name, *display_name, *email, *picture_url;
+	const char *user; /* name, email or decimal id */
+	const char *key_text, *auth_id, *text, *author, *note, *description;
+	const char *const *tags;
+	size_t n_tags;
+	const struct prefix *routes;
+	size_t n_routes;
+	bool reusable, ephemeral, disable;
+	int64_t at_ms, expires_ms; /* expires_ms 0: never */
+	struct node_pub key;
+};
+
+/* Zeroed, with its arena; NULL when out of memory. */
+struct command *command_new(enum command_kind kind);
+void command_free(struct command *c);
+
+/* A node as API and CLI show it: immutable, shared between the core and those who render it. */
+struct node_info {
+	unsigned refs; /* atomic */
+	struct node_row row;
+	struct user_row user; /* of a tagged node: id TAGGED_USER_ID, name "tagged-devices" */
+	struct authkey_row authkey; /* id 0: none */
+	bool online, expired;
+	char *client_version, *os; /* from Hostinfo */
+	struct prefix *announced; /* Hostinfo.RoutableIPs */
+	size_t n_announced;
+	struct prefix *serving; /* routes it carries now (primary, and exit) */
+	size_t n_serving;
+};
+#define TAGGED_USER_ID 2147455555LL
+struct node_info *node_info_ref(struct node_info *i);
+void node_info_unref(struct node_info *i);
+
+struct core_stats {
+	size_t users, nodes, online, ephemeral, tagged, expired, sessions, pendings, authkeys, apikeys;
+	uint64_t seq, durable_seq, events, map_full, map_deltas, map_bytes;
+	int64_t max_event_us;
+};
+
+/* The answer. Owned by whoever it was delivered to: reply_free. */
+struct reply {
+	err e;
+	const char *message; /* on an error: one sentence for a person; never NULL then */
+	struct arena arena;  /* owns everything below but the node_infos */
+	const char *secret;  /* the full text of a new key; shown this once */
+	const char *text;
+	const char *const *lines;
+	size_t n_lines;
+	struct user_row *users;
+	size_t n_users;
+	struct node_info **nodes; /* a reference each */
+	size_t n_nodes;
+	struct authkey_row *authkeys;
+	struct user_row *authkey_users; /* owner of authkeys[i]; id 0: none */
+	size_t n_authkeys;
+	struct apikey_row *apikeys;
+	size_t n_apikeys;
+	struct pending_row *pendings;
+	size_t n_pendings;
+	struct policy_row *policies;
+	size_t n_policies;
+	struct core_stats stats;
+	/* Answers to nodes (server/core/event.h) travel in replies, too. */
+	int http_status;  /* 0: 200 */
+	struct bytes body; /* in arena */
+};
+struct reply *reply_new(void);
+void reply_free(struct reply *r);
+
+/* Where a reply goes. Embedded in the asker's object; deliver runs on the core's release thread and must only hand over.
+ * The core delivers exactly once for each command, also when it shuts down (ERR_CLOSED). */
+struct call {
+	void (*deliver)(struct call *c, struct reply *taken);
+};

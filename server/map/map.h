@@ -1,0 +1,111 @@
+/* map: from the state of a tailnet to the exact bytes that each viewer must get. Pure: no sockets, no clock, no policy of
+ * its own; it asks policy/ who sees whom.
+ *
+ * A node's JSON as a peer is a fragment, written once and cached until the node changes. Fragments are kept in blocks of
+ * MAP_BLOCK nodes of one class, each a part of its own (part.h), compressed once; a full map is a list of parts: the
+ * viewer's own head, the blocks it sees whole, blocks written for this viewer where it does not, a tail. A delta is written
+ * once and sent to all who get the same.
+ *
+ * Facts: protocol/control.md 6 (fields, presence, delta rules) and 9.3 (traps T16-T45). */
+#pragma once
+
+#include "common/base/arena.h"
+#include "server/map/part.h"
+#include "server/map/settings.h"
+#include "server/policy/policy.h"
+#include "server/store/rows.h"
+
+enum { MAP_BLOCK = 64 };
+
+/* What the encoder needs of a node. The core keeps one in each of its nodes and owns what it points to. */
+struct map_node {
+	uint32_t slot; /* dense, reused after the node is gone (its id is not) */
+	uint32_t cls;  /* identity class (policy_view_put) */
+	const struct node_row *row;
+	const struct tailcfg_hostinfo *hi; /* parsed row->hostinfo_json; never NULL */
+	bool online, expired;
+	bool announced; /* false: in nobody's map, and has no peers in its own (trap T43) */
+	int64_t user_id; /* as shown: the owner, or TAGGED_USER_ID */
+	const struct prefix *serving; /* routes it carries now: into AllowedIPs, the non-exit ones into PrimaryRoutes */
+	size_t n_serving;
+};
+
+/* The tailnet as the encoder sees it; the core owns and fills it. */
+struct map_tailnet {
+	const struct core_settings *set;
+	struct map_node **nodes; /* by slot; NULL holes */
+	size_t n_slots;
+	struct policy_view *policy;
+	/* The user with this id, or NULL; TAGGED_USER_ID is answered by the encoder itself. */
+	const struct user_row *(*user)(void *ctx, int64_t id);
+	void *ctx;
+};
+
+struct map_cache; /* fragments and blocks of one tailnet */
+
+MUST_USE err map_cache_new(size_t max_bytes, struct map_cache **out);
+void map_cache_free(struct map_cache *c);
+/* Call after every change of what peers see of a node (also class, announced, gone), before the next map is made. */
+void map_cache_touch(struct map_cache *c, const struct map_node *n);
+void map_cache_gone(struct map_cache *c, uint32_t slot);
+void map_cache_drop(struct map_cache *c); /* everything: after an undo, a new policy, new settings */
+size_t map_cache_bytes(const struct map_cache *c);
+
+/* Bit sets over slots, for what a session was told. Grows on set. */
+struct slots {
+	uint64_t *w; /* owned */
+	size_t n;    /* words */
+};
+void slots_done(struct slots *s);
+bool slots_has(const struct slots *s, uint32_t slot);
+MUST_USE err slots_set(struct slots *s, uint32_t slot);
+void slots_clear(struct slots *s, uint32_t slot);
+
+/* The complete first message (control.md 6.5): everything that is needed in it. told is filled with the peers in it.
+ * filters: the named filters it contains, with their hashes, for later comparison. viewer->announced false: no peers. */
+MUST_USE err map_full(struct map_cache *c, const struct map_tailnet *t, const struct map_node *viewer, int64_t wall_ms,
+		struct slots *told, struct policy_filter filters[POLICY_FILTERS_MAX], size_t *n_filters, struct map_msg **out);
+
+/* What may have changed of a peer, for patches. */
+enum {
+	PATCH_ONLINE = 1,    /* Online, and LastSeen when it went offline */
+	PATCH_ENDPOINTS = 2,
+	PATCH_HOME = 4,	     /* DERPRegion */
+	PATCH_EXPIRY = 8,    /* KeyExpiry */
+	PATCH_KEY = 16,	     /* Key; comes with DISCO, ENDPOINTS, EXPIRY */
+	PATCH_DISCO = 32,    /* DiscoKey alone or with ENDPOINTS and HOME (control.md 6.6) */
+	PATCH_CAP = 64,	     /* Cap */
+};
+struct map_patch {
+	const struct map_node *node;
+	unsigned what;
+};
+
+/* One delta message. Absent things stay unchanged at the client. All borrowed for the call. */
+struct map_delta {
+	const struct map_node *const *changed; /* whole nodes: PeersChanged */
+	size_t n_changed;
+	const int64_t *removed; /* node ids: PeersRemoved */
+	size_t n_removed;
+	const struct map_patch *patches; /* PeersChangedPatch */
+	size_t n_patches;
+	const int64_t *users; /* UserProfiles to send along; those of changed nodes are added by the encoder */
+	size_t n_users;
+	const struct map_node *self; /* the viewer's own Node, whole (trap T34) */
+	const struct policy_filter *filters; /* named filters to set; rules NULL: delete this one */
+	size_t n_filters;
+	bool dns, derp; /* DNSConfig, DERPMap from settings */
+	struct bytes ssh; /* SSHPolicy, JSON; n 0: unchanged */
+};
+/* A patch that cannot be expressed (home relay back to 0, …) is written as a whole node by the encoder. *out NULL: the
+ * delta is empty. */
+MUST_USE err map_delta_msg(struct map_cache *c, const struct map_tailnet *t, const struct map_delta *d, int64_t wall_ms,
+		struct map_msg **out);
+
+/* For a key that was deleted or never known (trap T42b): a self node with this key that expired long ago, an empty filter,
+ * a profile, the real DERP map. */
+MUST_USE err map_gone_msg(const struct map_tailnet *t, const struct node_pub *key, const struct machine_pub *machine,
+		const struct disco_pub *disco, int64_t wall_ms, struct map_msg **out);
+
+/* "host.tail.example.com." ; returns a string in a. */
+char *map_fqdn(struct arena *a, const struct core_settings *set, const char *given_name);

@@ -1,0 +1,51 @@
+/* settings: what maps and the core need of config.toml. Plain data, built by server/config, copied by the core. */
+#pragma once
+
+#include "common/net/addr.h"
+#include "common/wire/tailcfg.h"
+
+enum { DNS_LIST_MAX = 64, EXTRA_RECORDS_MAX = 4096 };
+
+struct dns_split {
+	const char *domain;
+	const char *const *resolvers;
+	size_t n;
+};
+
+struct dns_record {
+	const char *name, *type, *value; /* type "A" or "AAAA" */
+};
+
+/* Strings are borrowed from the config that was loaded and live as long as the core, or until core_reconfigure. */
+struct core_settings {
+	const char *server_url;	 /* "https://vpn.example.com", no slash at the end */
+	const char *base_domain; /* MagicDNS suffix without dots at the ends: "tail.example.com" */
+	const char *domain;	 /* tailnet display name */
+	struct prefix v4, v6;	 /* family 0: not used */
+	bool random_allocation;
+
+	bool magic_dns, override_local_dns;
+	const char *const *resolvers; /* global */
+	size_t n_resolvers;
+	const struct dns_split *split;
+	size_t n_split;
+	const char *const *search_domains;
+	size_t n_search;
+	const struct dns_record *extra_records;
+	size_t n_extra;
+
+	const struct tailcfg_derp_map *derp_map;
+
+	int64_t node_expiry_ms;		  /* default key expiry of untagged nodes; 0: never */
+	int64_t ephemeral_timeout_ms;	  /* ephemeral nodes go this long after they went offline */
+	int64_t offline_grace_ms;	  /* a closed stream becomes "offline" after this; 3000 */
+	int64_t restart_grace_ms;	  /* after a start, nodes that were online count as online for this; 45000 */
+	int64_t announce_wait_ms;	  /* a new node is held back for its first report at most this; 2000 */
+	int64_t pending_ttl_ms;		  /* a login that waits for a person; 7 days */
+	size_t max_pending;		  /* logins that wait, in all */
+	size_t max_pending_per_addr;	  /* … of one IPv4 address or IPv6 /64 */
+	size_t max_nodes;		  /* 0: no ceiling */
+	bool taildrop, logtail, auto_update_default;
+	bool randomize_client_port;
+	int min_capver; /* older clients get a readable refusal; 113 */
+};

@@ -1,0 +1,135 @@
+/* rows: what the database keeps, one struct a table; also the shape in which the core holds it.
+ *
+ * Plain data. Strings and arrays are owned by the row (malloc); a NULL string reads as "". x_row_copy makes a deep copy
+ * into *out (zeroed first; ERR_NOMEM leaves nothing behind), x_row_done frees what a row owns and zeroes it. Times are
+ * Unix milliseconds; 0 means never or not yet, as said. Ids come from the core's persisted counters and are never used
+ * twice. */
+#pragma once
+
+#include "common/crypto/keys.h"
+#include "common/net/addr.h"
+
+struct tailnet_row {
+	int64_t id;
+	char *name; /* "default" is the first */
+};
+
+struct user_row {
+	int64_t id, tailnet_id;
+	char *name; /* unique in its tailnet, as typed; compared without case */
+	char *display_name, *email, *picture_url;
+	char *provider, *provider_id; /* "" and "" for a local user; "oidc" and issuer/sub otherwise */
+	int64_t created_ms;
+};
+
+enum register_method { REGISTER_UNSPECIFIED, REGISTER_AUTH_KEY, REGISTER_CLI, REGISTER_OIDC };
+
+enum {
+	NODE_ENDPOINTS_MAX = 32,
+	NODE_TAGS_MAX = 64,
+	NODE_ROUTES_MAX = 512,
+	HOSTINFO_JSON_MAX = 64 * 1024,
+};
+
+struct node_row {
+	int64_t id, tailnet_id;
+	int64_t user_id; /* 0: tagged, owned by no user */
+	struct machine_pub machine;
+	struct node_pub key;
+	struct disco_pub disco; /* zero: not known yet */
+	struct nl_pub nl;	/* tailnet-lock key */
+	struct addr v4, v6;	/* family 0: none */
+	char *hostname;		/* as the client says */
+	char *given_name;	/* DNS label, unique in its tailnet */
+	bool given_name_auto;	/* derived from hostname; false once an admin renamed it */
+	bool ephemeral;
+	enum register_method method;
+	int64_t authkey_id; /* 0: none */
+	int64_t created_ms;
+	int64_t expires_ms;   /* 0: never */
+	int64_t last_seen_ms; /* lazy */
+	bool was_online;      /* at the last lazy write; for the grace after a start */
+	int capver;
+	int home_derp; /* 0: unknown */
+	char *hostinfo_json; /* compact, as the client sent it; "" none */
+	struct addrport *endpoints;
+	size_t n_endpoints;
+	char **tags; /* sorted, "tag:x" */
+	size_t n_tags;
+	struct prefix *approved_routes; /* sorted, masked */
+	size_t n_approved;
+};
+
+/* Secrets of keys are 32 random bytes that are shown once; only their BLAKE2b-256 is kept. Text forms:
+ * "hskey-auth-" + 12 hex (prefix) + "-" + 64 hex (secret), and the same with "hskey-api-". */
+enum { KEY_PREFIX_LEN = 12, KEY_HASH_LEN = 32 };
+
+struct authkey_row {
+	int64_t id, tailnet_id;
+	int64_t user_id; /* 0: tags only */
+	char prefix[KEY_PREFIX_LEN + 1];
+	uint8_t hash[KEY_HASH_LEN];
+	bool reusable, ephemeral, used;
+	int64_t created_ms, expires_ms; /* 0: never */
+	int64_t revoked_ms;		/* 0: not */
+	char *description;
+	char **tags;
+	size_t n_tags;
+};
+
+struct apikey_row {
+	int64_t id, tailnet_id;
+	char prefix[KEY_PREFIX_LEN + 1];
+	uint8_t hash[KEY_HASH_LEN];
+	int64_t created_ms, expires_ms; /* 0: never */
+	int64_t last_seen_ms;		/* lazy */
+};
+
+/* A login that waits for a person. auth_id: "hskey-authreq-" + 24 hex. */
+enum { AUTH_ID_LEN = 38 };
+
+struct pending_row {
+	char auth_id[AUTH_ID_LEN + 1];
+	int64_t tailnet_id;
+	struct machine_pub machine;
+	struct node_pub key, old_key; /* old_key zero: none */
+	struct nl_pub nl;
+	char *hostname, *os; /* for the page */
+	char *hostinfo_json;
+	char **request_tags;
+	size_t n_request_tags;
+	bool ephemeral;
+	int capver;
+	int64_t created_ms, expires_ms;
+};
+
+struct policy_row { /* every accepted policy is a version; the newest is in force */
+	int64_t id, tailnet_id;
+	char *text, *author, *note;
+	int64_t created_ms;
+};
+
+struct setting_row { /* tailnet settings (tailnet_id > 0) and counters and marks of the server (tailnet_id 0) */
+	int64_t tailnet_id;
+	char *key, *value;
+};
+
+/* Keys of the server itself: "noise", "derp", "tls_cert", "tls_key", … */
+struct server_key_row {
+	char *name;
+	uint8_t *value; /* wiped when freed */
+	size_t n;
+};
+
+#define ROW_TYPE(kind)                                                                                                 \
+	MUST_USE err kind##_row_copy(const struct kind##_row *from, struct kind##_row *out);                           \
+	void kind##_row_done(struct kind##_row *r);
+ROW_TYPE(tailnet)
+ROW_TYPE(user)
+ROW_TYPE(node)
+ROW_TYPE(authkey)
+ROW_TYPE(apikey)
+ROW_TYPE(pending)
+ROW_TYPE(policy)
+ROW_TYPE(setting)
+ROW_TYPE(server_key)
