@@ -123,6 +123,7 @@ struct reply {
 	struct core_stats stats;
 	/* Answers to nodes (server/core/event.h) travel in replies, too. */
 	int http_status;  /* 0: 200 */
+	bool registered;  /* the asking machine has a registered node now: the wire lifts its limits for strangers */
 	struct bytes body; /* in arena */
 };
 struct reply *reply_new(void);

@@ -55,6 +55,7 @@ struct map_sink {
 	void (*end)(struct map_sink *s);		      /* end the response stream after what was sent */
 	void (*destroy)(struct map_sink *s);		      /* last reference gone */
 
+	bool known;	    /* set by the core before the first message: the stream is a registered node's */
 	void *core_session; /* core's */
 };
 struct map_sink *map_sink_ref(struct map_sink *s);

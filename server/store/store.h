@@ -52,7 +52,7 @@ void store_op_done(struct store_op *op);
 /* What one core event wrote: committed wholly or not at all. */
 struct store_batch {
 	struct store_batch *next;
-	uint64_t seq;	/* 0 only for batches of lazy operations: nobody waits for them */
+	uint64_t seq;	/* of this run, from 1; 0 only for batches of lazy operations: nobody waits for them */
 	uint32_t epoch; /* starts at 1 */
 	size_t n;
 	struct store_op op[];
@@ -85,6 +85,8 @@ struct store_callbacks { /* called on the store's thread; must only hand over */
 MUST_USE err store_open(const char *path, char *why, size_t why_cap, struct store **out);
 /* Before store_start, on the caller's thread. */
 MUST_USE err store_load(struct store *s, struct store_image *out);
+/* A key of the server itself, written durably at once. Before store_start. */
+MUST_USE err store_put_server_key(struct store *s, const char *name, struct bytes value);
 MUST_USE err store_start(struct store *s, const struct store_callbacks *cb);
 /* Any one thread (the core's). b is taken. Never blocks. */
 void store_submit(struct store *s, struct store_batch *b);

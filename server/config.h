@@ -1,0 +1,99 @@
+/* config: config.toml as one constant struct. Process settings and first-run seeds; tailnet settings that live in the
+ * database are not here.
+ *
+ * The table in config.c ({ key, type, offset, min, max, default }) is the only list of keys; config.example.toml shows
+ * every one, and a test compares the two. Names follow Headscale's where the meaning is the same. An unknown key is an
+ * error with its line. Strings and arrays belong to the struct and live until config_free. */
+#pragma once
+
+#include "common/net/addr.h"
+#include "common/wire/tailcfg.h"
+#include "server/map/settings.h"
+
+struct config_list {
+	const char **s;
+	size_t n;
+};
+
+struct config {
+	const char *file; /* path it was read from */
+
+	const char *server_url;		 /* required; "https://vpn.example.com", "http://127.0.0.1:8080" */
+	struct config_list listen_addr;	 /* "127.0.0.1:8080", ":443", "[::]:443"; TLS when tls_cert_path is set, else plain */
+	const char *tls_cert_path, *tls_key_path;
+	const char *unix_socket;	 /* for the admin CLI; default: fairlead.sock beside the database */
+	int64_t unix_socket_permission;	 /* "0770" */
+	struct config_list trusted_proxies; /* CIDRs whose X-Forwarded-For is believed */
+	struct config_list proxy_protocol;  /* CIDRs that must send a PROXY protocol header (v1 or v2) */
+	const char *metrics_listen_addr; /* "" = off */
+	int64_t wire_threads;		 /* 0: one a core */
+
+	const char *database_path; /* database.path, required */
+
+	struct {
+		const char *v4, *v6; /* "" = family off */
+		const char *allocation; /* "sequential" | "random" */
+	} prefixes;
+
+	struct {
+		bool enabled;
+		/* Further listeners that always speak TLS: with tls_cert_path's certificate where given, else with a self-made
+		 * one that the DERP map pins. They serve everything, as listen_addr does. */
+		struct config_list listen_addr;
+		int64_t region_id;
+		const char *region_code, *region_name;
+		const char *hostname; /* "" = the host of server_url */
+		int64_t port;	      /* as clients see it; 0 = that of the first TLS listener */
+		const char *ipv4, *ipv6; /* "" = clients resolve hostname */
+		bool verify_clients;
+		const char *stun_listen_addr; /* "" = no STUN */
+		int64_t stun_second_port;     /* a second STUN port, so that clients can tell hard NATs; 0 = none */
+	} derp_server;
+	struct config_list derp_paths; /* JSON files: a DERP map each, merged over ours by region id; null deletes */
+
+	struct {
+		bool magic_dns, override_local_dns;
+		const char *base_domain;
+		struct config_list global;	       /* dns.nameservers.global */
+		const struct dns_split *split;	       /* [dns.nameservers.split] "corp.example" = ["10.0.0.1"] */
+		size_t n_split;
+		struct config_list search_domains;
+		const struct dns_record *extra_records; /* [[dns.extra_records]] name, type, value */
+		size_t n_extra;
+		const char *extra_records_path; /* a JSON file, read again on SIGHUP and when it changes */
+	} dns;
+
+	int64_t node_expiry_ms;		     /* node.expiry */
+	int64_t ephemeral_timeout_ms;	     /* node.ephemeral.inactivity_timeout */
+	int64_t offline_grace_ms;	     /* node.offline_grace */
+	int64_t restart_grace_ms;	     /* node.restart_grace */
+	const char *policy_mode, *policy_path; /* "database" | "file" */
+	const char *log_level, *log_format;
+	bool taildrop, logtail, auto_update, randomize_client_port; /* taildrop.enabled, logtail.enabled, auto_update.enabled */
+
+	struct { /* [limits]: what strangers can make us hold; over it is shed, never an exit */
+		int64_t max_connections;		/* in all */
+		int64_t max_connections_per_address;	/* an IPv4 address or IPv6 /64 */
+		int64_t max_handshakes;			/* TLS, request head and Noise not finished yet, in all */
+		int64_t max_handshakes_per_address;
+		int64_t max_unregistered_sessions;	/* Noise sessions without a registered node, in all */
+		int64_t max_unregistered_per_address;
+		int64_t max_pending_logins, max_pending_logins_per_address;
+		int64_t max_nodes;			/* 0: no ceiling */
+		int64_t max_relay_clients;
+	} limits;
+};
+
+/* why: one sentence with file and line. ERR_INVALID: the text; ERR_SYS, ERR_NOT_FOUND: the file. */
+MUST_USE err config_load(const char *path, char *why, size_t why_cap, struct config **out);
+void config_free(struct config *c);
+
+/* The result as TOML, every key with its value (for `fairlead config show`). Owned; NULL when out of memory. */
+char *config_show(const struct config *c);
+
+/* What the core and the maps need of it. derp_map is borrowed. */
+void config_core_settings(const struct config *c, const struct tailcfg_derp_map *derp_map, struct core_settings *out);
+
+/* Names of keys that differ between two loads and cannot change in a running server, joined with ", "; "" = none.
+ * Owned; NULL when out of memory. */
+char *config_needs_restart(const struct config *now, const struct config *wanted);
