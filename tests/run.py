@@ -12,7 +12,7 @@ p.add_argument("suite")
 p.add_argument("--budget", type=int, default=120, help="seconds for the whole suite")
 p.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
 p.add_argument("program", nargs="*")
-a = p.parse_args()
+a = p.parse_intermixed_args()
 
 env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP")
 env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:strict_string_checks=1")
