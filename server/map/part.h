@@ -22,15 +22,16 @@ struct map_msg;
 
 enum { MAP_MSG_PARTS_MAX = 4096 };
 
-/* Takes one reference of each part. is_keepalive: parts are ignored, the canonical keepalive is sent. */
+/* A reference of each part is taken, also when it fails: NULL when n is 0 or over MAP_MSG_PARTS_MAX, or out of memory. */
 struct map_msg *map_msg_new(struct part *const *parts, size_t n);
-struct map_msg *map_msg_keepalive(void); /* the one shared keepalive; a new reference */
+struct map_msg *map_msg_keepalive(void); /* the one shared keepalive, canonical bytes; references cost nothing */
 struct map_msg *map_msg_ref(struct map_msg *m);
 void map_msg_unref(struct map_msg *m);
 
 /* The message cut into pieces to be sent in order without copying: the length prefix (4 bytes, into head), then for
  * i = 0, 1, … the piece i, until it returns n 0. Lengths that equal the keepalive's are padded (trap T41): the padding is
- * a piece, too. Pieces are valid while m is referenced. ERR_NOMEM: could not compress. */
+ * a piece, too. Ask for the head first. Pieces are valid while m is referenced. ERR_NOMEM: could not compress. ERR_TOO_BIG:
+ * over 256 MB. */
 MUST_USE err map_msg_head(struct map_msg *m, bool zstd, uint8_t head[4], size_t *payload);
 struct bytes map_msg_piece(struct map_msg *m, bool zstd, size_t i);
 size_t map_msg_text_len(const struct map_msg *m);
