@@ -47,7 +47,7 @@ static inline uint16_t rd_u16be(struct reader *r)
 {
 	struct bytes b = rd_take(r, 2);
 
-	return b.n ? (uint16_t)(b.p[0] << 8 | b.p[1]) : 0;
+	return (uint16_t)(b.n ? b.p[0] << 8 | b.p[1] : 0);
 }
 
 static inline uint32_t rd_u32be(struct reader *r)

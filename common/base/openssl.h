@@ -1,0 +1,9 @@
+/* openssl: OpenSSL's headers, to be included through this one: they have a typedef of the name of our ERR_STATE. */
+#pragma once
+
+#define ERR_STATE openssl_err_state
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#undef ERR_STATE
