@@ -22,7 +22,7 @@ struct now {
 enum effect_kind {
 	FX_REPLY,      /* call, reply */
 	FX_MAP,	       /* msg to each of sinks */
-	FX_MAP_END,    /* end each of sinks */
+	FX_MAP_END,    /* end each of sinks; http_status != 0: nothing was sent yet, refuse them with it and why */
 	FX_STORE,      /* batch: at once to the store, waits for nothing */
 	FX_ADMIT,      /* key may use the relay from now on */
 	FX_REVOKE,     /* key may not; its relay connections are closed */
@@ -39,6 +39,8 @@ struct effect {
 	size_t n_sinks;
 	struct store_batch *batch;  /* owned */
 	struct node_pub key;
+	int http_status;      /* FX_MAP_END */
+	const char *why;      /* static text for it */
 };
 
 struct effects { /* growing list; effects_done frees what was not taken */

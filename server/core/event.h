@@ -45,7 +45,7 @@ struct event *event_new(enum event_kind kind); /* NULL when out of memory */
 void event_free(struct event *e);	       /* releases its references */
 
 /* One open map stream, seen from the core. The wire side (server/ts2021) embeds it in its own object, sets the upper
- * part, and provides send and end; both run on the release thread (never the core's) and only hand over.
+ * part, and provides send, end and refuse, which run on the release thread (never the core's) and only hand over.
  * The core uses the lower part; the wire must not touch it. */
 struct map_sink {
 	unsigned refs;	 /* atomic */
@@ -53,6 +53,9 @@ struct map_sink {
 	bool zstd;	 /* Compress was "zstd" */
 	void (*send)(struct map_sink *s, struct map_msg *m); /* m is borrowed: take a reference to keep it */
 	void (*end)(struct map_sink *s);		      /* end the response stream after what was sent */
+	/* Instead of a stream: this status with a short text (401: the node key belongs to another machine). Nothing was sent
+	 * before, and nothing follows. */
+	void (*refuse)(struct map_sink *s, int http_status, const char *why);
 	void (*destroy)(struct map_sink *s);		      /* last reference gone */
 
 	bool known;	    /* set by the core before the first message: the stream is a registered node's */
