@@ -4,15 +4,13 @@
 #include <stdio.h>
 
 #include "common/crypto/x25519.h"
-
-enum { HEX_LEN = 64 };
+#include "common/text/hex.h"
 
 static char *text_of(const char *prefix, const uint8_t key[32], char out[KEY_TEXT_MAX])
 {
-	char hex[HEX_LEN + 1];
+	char hex[2 * 32 + 1];
+	int n = snprintf(out, KEY_TEXT_MAX, "%s%s", prefix, hex_encode(bytes_of(key, 32), hex));
 
-	sodium_bin2hex(hex, sizeof hex, key, 32);
-	int n = snprintf(out, KEY_TEXT_MAX, "%s%s", prefix, hex);
 	if (n < 0 || n >= KEY_TEXT_MAX)
 		out[0] = 0; /* cannot be: prefixes are ours and short */
 	return out;
@@ -20,17 +18,9 @@ static char *text_of(const char *prefix, const uint8_t key[32], char out[KEY_TEX
 
 static err parse_text(struct bytes text, const char *prefix, uint8_t out[32])
 {
-	uint8_t key[32];
-	size_t n;
-
 	if (!bytes_has_prefix(text, bytes_str(prefix)))
 		return ERR_MALFORMED;
-	struct bytes hex = bytes_skip(text, strlen(prefix));
-	if (hex.n != HEX_LEN || sodium_hex2bin(key, sizeof key, (const char *)hex.p, hex.n, NULL, &n, NULL) != 0 ||
-		n != sizeof key)
-		return ERR_MALFORMED;
-	memcpy(out, key, sizeof key);
-	return OK;
+	return hex_decode(bytes_skip(text, strlen(prefix)), out, 32);
 }
 
 static char *short_of(const uint8_t key[32], char out[KEY_SHORT_MAX])

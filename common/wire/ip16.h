@@ -15,12 +15,7 @@ static inline struct addrport rd_ip16_port(struct reader *r)
 	struct addrport a = { .addr.family = 6 };
 
 	rd_copy(r, a.addr.b, 16);
-	if (memcmp(a.addr.b, ip16_mapped_prefix, sizeof ip16_mapped_prefix) == 0) {
-		struct addr v4 = { .family = 4 };
-
-		memcpy(v4.b, a.addr.b + 12, 4);
-		a.addr = v4;
-	}
+	a.addr = addr_unmap(a.addr);
 	a.port = rd_u16be(r);
 	return r->bad ? (struct addrport){ 0 } : a;
 }
