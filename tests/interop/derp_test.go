@@ -1,0 +1,300 @@
+package interop
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"tailscale.com/derp"
+	"tailscale.com/derp/derphttp"
+	"tailscale.com/net/netmon"
+	"tailscale.com/net/stun"
+	"tailscale.com/types/key"
+)
+
+// relay is one derphttp client and what it has received.
+type relay struct {
+	*derphttp.Client
+	key  key.NodePrivate
+	msgs chan derp.ReceivedMessage
+}
+
+func dialRelay(t testing.TB, url string, k key.NodePrivate) *relay {
+	t.Helper()
+	c, err := derphttp.NewClient(k, url, t.Logf, netmon.NewStatic())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.Connect(within(t, 10*time.Second)); err != nil {
+		t.Fatalf("connect to %s: %v", url, err)
+	}
+	r := &relay{c, k, make(chan derp.ReceivedMessage, 100)}
+	go func() {
+		for {
+			m, err := c.Recv()
+			if err != nil {
+				close(r.msgs)
+				return
+			}
+			if p, ok := m.(derp.ReceivedPacket); ok {
+				p.Data = bytes.Clone(p.Data) // valid until the next Recv only
+				m = p
+			}
+			r.msgs <- m
+		}
+	}()
+	return r
+}
+
+// packet waits for a packet from a peer; other messages are passed over.
+func (r *relay) packet(from key.NodePublic, d time.Duration) ([]byte, error) {
+	end := time.After(d)
+	for {
+		select {
+		case m, ok := <-r.msgs:
+			if !ok {
+				return nil, errors.New("the connection ended")
+			}
+			if p, ok := m.(derp.ReceivedPacket); ok && p.Source == from {
+				return p.Data, nil
+			}
+		case <-end:
+			return nil, fmt.Errorf("nothing within %v", d)
+		}
+	}
+}
+
+// relayed sends data from a to b until it arrives: the first packet may be early.
+func relayed(t testing.TB, a, b *relay, data []byte) {
+	t.Helper()
+	if err := a.Send(b.key.Public(), data); err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.packet(a.key.Public(), 5*time.Second)
+	if err != nil || !bytes.Equal(got, data) {
+		t.Fatalf("%d bytes sent, %d came: %v", len(data), len(got), err)
+	}
+}
+
+// tryRelay is what all relays of ours must do for two admitted keys and one that is not.
+func tryRelay(t *testing.T, url string, a, b, stranger key.NodePrivate) {
+	ra, rb := dialRelay(t, url, a), dialRelay(t, url, b)
+	relayed(t, ra, rb, []byte("to b"))
+	relayed(t, rb, ra, []byte("to a"))
+	big := make([]byte, derp.MaxPacketSize)
+	rand.Read(big)
+	relayed(t, ra, rb, big)
+	relayed(t, rb, ra, nil1)
+	if err := ra.Ping(within(t, 5*time.Second)); err != nil {
+		t.Errorf("relay ping: %v", err)
+	}
+	ra.NotePreferred(true)
+
+	// Order is kept and nothing is lost between two that read.
+	const n = 300
+	go func() {
+		for i := range n {
+			ra.Send(b.Public(), fmt.Appendf(nil, "packet %d", i))
+			if i%16 == 15 {
+				time.Sleep(2 * time.Millisecond) // queues hold 32
+			}
+		}
+	}()
+	for i := range n {
+		got, err := rb.packet(a.Public(), 5*time.Second)
+		if want := fmt.Sprintf("packet %d", i); err != nil || string(got) != want {
+			t.Fatalf("got %q (%v), want %q", got, err, want)
+		}
+	}
+
+	// A peer that leaves is reported to whom it has sent; one that is not there, to who sends to it.
+	rb.Close()
+	gone := func(why string, peer key.NodePublic, reason derp.PeerGoneReasonType) {
+		t.Helper()
+		end := time.After(8 * time.Second)
+		for {
+			select {
+			case m := <-ra.msgs:
+				if g, ok := m.(derp.PeerGoneMessage); ok && g.Peer == peer && g.Reason == reason {
+					return
+				}
+			case <-end:
+				t.Fatalf("no PeerGone: %s", why)
+			}
+		}
+	}
+	gone("b disconnected", b.Public(), derp.PeerGoneReasonDisconnected)
+	nobody := key.NewNode().Public()
+	if err := ra.Send(nobody, []byte("anyone?")); err != nil {
+		t.Fatal(err)
+	}
+	gone("nobody there", nobody, derp.PeerGoneReasonNotHere)
+
+	// A second connection with the same key takes over, the first is not needed for it to work.
+	rb = dialRelay(t, url, b)
+	again := dialRelay(t, url, b)
+	if err := ra.Send(b.Public(), []byte("who?")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := again.packet(a.Public(), 5*time.Second); err != nil || string(got) != "who?" {
+		t.Errorf("the newest of two connections got %q, %v", got, err)
+	}
+	rb.Close()
+
+	c, err := derphttp.NewClient(stranger, url, func(string, ...any) {}, netmon.NewStatic())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
+	defer cancel()
+	err = c.Connect(ctx)
+	if err == nil {
+		_, err = c.Recv() // the refusal may come after the client's half of the handshake
+		if err == nil {
+			_, err = c.Recv()
+		}
+	}
+	if err == nil {
+		t.Error("a key of no node was admitted")
+	}
+}
+
+var nil1 = []byte{0}
+
+// derpURL is where the server's own relay answers, taken from the DERP map that it gives to clients.
+func derpURL(t testing.TB, s *server, r *raw) string {
+	t.Helper()
+	m, err := r.fullMap(within(t, 10*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.DERPMap == nil || m.DERPMap.Regions[900] == nil {
+		t.Fatalf("no region 900 in %s", m.json)
+	}
+	for _, n := range m.DERPMap.Regions[900].Nodes {
+		if n.STUNOnly {
+			continue
+		}
+		port := n.DERPPort
+		if port == 0 {
+			port = 443
+		}
+		return fmt.Sprintf("https://%s:%d/derp", n.HostName, port)
+	}
+	t.Fatalf("region 900 has no relay in %s", m.json)
+	return ""
+}
+
+// TestDERP: the relay inside the server.
+func TestDERP(t *testing.T) {
+	s := newServer(t, overTLS)
+	rs := joinRaws(t, s, s.addKey(s.addUser("alice"), keyOpts{reusable: true}), "n", 2)
+	url := derpURL(t, s, rs[0])
+	tryRelay(t, url, rs[0].node, rs[1].node, key.NewNode())
+
+	for path, want := range map[string]int{"/derp/probe": 200, "/derp/latency-check": 200, "/generate_204": 204, "/derp": 426} {
+		r, err := http.Get(s.url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != want {
+			t.Errorf("%s: %s, want %d", path, r.Status, want)
+		}
+	}
+	req, _ := http.NewRequest("GET", s.url+"/generate_204", nil)
+	req.Header.Set("X-Tailscale-Challenge", "abc123")
+	r, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	if got := r.Header.Get("X-Tailscale-Response"); got != "response abc123" {
+		t.Errorf("captive portal challenge: %q", got)
+	}
+}
+
+// TestAdmission: a node that is deleted is no longer admitted by the relay.
+func TestAdmission(t *testing.T) {
+	s := newServer(t, overTLS)
+	rs := joinRaws(t, s, s.addKey(s.addUser("alice"), keyOpts{reusable: true}), "n", 2)
+	url := derpURL(t, s, rs[0])
+	a, b := dialRelay(t, url, rs[0].node), dialRelay(t, url, rs[1].node)
+	relayed(t, a, b, []byte("hello"))
+	s.rest("DELETE", "/node/"+s.nodeNamed("n001").ID, nil, nil)
+	b.Close()
+	c, err := derphttp.NewClient(rs[1].node, url, func(string, ...any) {}, netmon.NewStatic())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	err = c.Connect(within(t, 8*time.Second))
+	for range 2 {
+		if err == nil {
+			_, err = c.Recv()
+		}
+	}
+	if err == nil {
+		t.Error("a deleted node's key was admitted")
+	}
+}
+
+// TestSTUN: both STUN ports answer with our own address.
+func TestSTUN(t *testing.T) {
+	s := newServer(t, plainHTTP)
+	rs := joinRaws(t, s, s.addKey(s.addUser("alice"), keyOpts{reusable: true}), "n", 1)
+	m, err := rs[0].fullMap(within(t, 10*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, n := range m.DERPMap.Regions[900].Nodes {
+		port := n.STUNPort
+		if port < 0 {
+			continue
+		}
+		if port == 0 {
+			port = 3478
+		}
+		tried++
+		ip := n.IPv4
+		if ip == "" {
+			ip = n.HostName
+		}
+		c, err := net.Dial("udp", net.JoinHostPort(ip, fmt.Sprint(port)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		tx := stun.NewTxID()
+		c.SetDeadline(time.Now().Add(3 * time.Second))
+		if _, err := c.Write(stun.Request(tx)); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 1500)
+		k, err := c.Read(buf)
+		if err != nil {
+			t.Errorf("STUN %s on port %d: %v", n.Name, port, err)
+			continue
+		}
+		gotTx, addr, err := stun.ParseResponse(buf[:k])
+		if err != nil || gotTx != tx || addr.String() != c.LocalAddr().String() {
+			t.Errorf("STUN %s on port %d: %v %v, want %v", n.Name, port, addr, err, c.LocalAddr())
+		}
+	}
+	if tried == 0 {
+		t.Error("the DERP map has no STUN server")
+	}
+	if !strings.Contains(string(m.json), `"STUNOnly":true`) {
+		t.Log("no STUN-only node: the second port is off")
+	}
+}

@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""run.py [--budget S] [--run REGEX] [--versions new,old]: the official client as a Go library against build/release.
+
+Builds the test module once for each version of tailscale.com (go.mod: the newest that Go 1.26 builds; go.v180.mod:
+1.80), then runs each in a fresh set of namespaces: loopback, one private address on a cable that ends in the same namespace and
+also takes the default route, so that no packet leaves, and an /etc/hosts with the server's name. Everything started in there ends
+with it. Leaves the counts in build/results/interop. In CI (CI=true) nothing may be skipped but what a test says an old
+client cannot do.
+"""
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HERE = os.path.join(TOP, "tests", "interop")
+OUT = os.path.join(TOP, "build", "interop")
+MODULES = {"new": "go.mod", "old": "go.v180.mod"}
+IP = "10.90.0.1"
+NAME = "ctl.interop.test"
+CI = os.environ.get("CI") == "true"
+
+# Runs inside the namespaces: $1 hosts file, $2... the test program.
+INSIDE = f"""
+set -e
+mount --bind "$1" /etc/hosts; shift
+ip link set lo up
+ip link add d0 type veth peer name d1
+ip addr add {IP}/24 dev d0
+ip -6 addr add fd00:90::1/64 dev d0 nodad
+ip link set d0 up
+ip link set d1 up
+ip route add default dev d0
+exec "$@"
+"""
+
+
+def result(passed, failed, skipped):
+    os.makedirs(os.path.join(TOP, "build", "results"), exist_ok=True)
+    with open(os.path.join(TOP, "build", "results", "interop"), "w") as f:
+        f.write(f"{passed} {failed} {skipped}\n")
+    print(f"interop: {passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
+
+
+def cannot(why):
+    """The suite cannot run here: skipped on a developer's machine, a failure in CI."""
+    print("interop: cannot run:", why)
+    return result(0, 1, 0) if CI else result(0, 0, 1)
+
+
+def namespaces():
+    """The unshare command that makes them, or None."""
+    base = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    for extra in ([], ["--user", "--map-root-user"]):
+        cmd = base + extra
+        if subprocess.run(cmd + ["ip", "link", "add", "d0", "type", "veth", "peer", "name", "d1"], capture_output=True).returncode == 0:
+            return cmd
+    return None
+
+
+def build(version):
+    """The test program for one version of tailscale.com; None and the compiler's words if it does not build."""
+    exe = os.path.join(OUT, version + ".test")
+    p = subprocess.run(["go", "test", "-c", "-mod=readonly", "-modfile=" + MODULES[version], "-o", exe, "."], cwd=HERE,
+                       capture_output=True, text=True, env=dict(os.environ, GOTOOLCHAIN="local"))
+    if p.returncode:
+        print(p.stdout + p.stderr)
+        return None
+    return exe
+
+
+def run(version, exe, unshare, pattern, budget):
+    """One version's tests; returns counts. A line for each test as it ends, the whole output of those that failed."""
+    with tempfile.TemporaryDirectory(prefix="interop-") as tmp:
+        hosts = os.path.join(tmp, "hosts")
+        with open(hosts, "w") as f:
+            f.write(f"127.0.0.1 localhost\n::1 localhost\n{IP} {NAME}\n")
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("TS_", "SSL_")) and not k.lower().endswith("_proxy")}
+        env.update(INTEROP_BIN=os.path.join(TOP, "build", "release"), INTEROP_IP=IP, TMPDIR=tmp, HOME=tmp,
+                   TS_NO_LOGS_NO_SUPPORT="true")
+        cmd = ["go", "tool", "test2json", "-t", "-p", version] + unshare + [
+            "sh", "-c", INSIDE, "inside", hosts, exe, "-test.v=test2json", "-test.timeout", f"{int(budget)}s"]
+        if pattern:
+            cmd += ["-test.run", pattern]
+        p = subprocess.Popen(cmd, cwd=HERE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             text=True, errors="replace", env=env)
+        state, output, stray = {}, {}, []
+        for line in p.stdout:
+            try:
+                e = json.loads(line)
+            except ValueError:
+                stray.append(line)
+                continue
+            name, action = e.get("Test"), e.get("Action")
+            if action == "output":
+                if name:
+                    output.setdefault(name, []).append(e["Output"])
+                else:
+                    stray.append(e["Output"])
+            elif name and action == "run":
+                state[name] = "run"
+            elif name and action in ("pass", "fail", "skip"):
+                state[name] = action
+                if any(t.startswith(name + "/") for t in state):
+                    continue  # its parts have been counted
+                print(f"{'FAIL' if action == 'fail' else action} {version} {name} ({e.get('Elapsed', 0):.1f} s)")
+                shown = output.get(name, [])
+                if action != "fail":  # what the test noted: figures, or why it was skipped
+                    shown = [l for l in shown if "_test.go:" in l and "derphttp" not in l][:12]
+                print("".join("    " + l for l in shown[-400:]), end="")
+                sys.stdout.flush()
+        rc = p.wait()
+    leaf = [t for t in state if not any(u.startswith(t + "/") for u in state)]
+    count = [sum(state[t] == s for t in leaf) for s in ("pass", "fail", "skip")]
+    cut = [t for t in leaf if state[t] == "run"]
+    if cut:
+        print(f"FAIL {version}: did not end: {', '.join(cut)}")
+        count[1] += len(cut)
+    if rc and not count[1]:
+        print(f"FAIL {version}: exit status {rc}")
+        count[1] = 1
+    if rc:
+        print("".join("    " + l for l in stray[-60:]))
+    return count
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument("--budget", type=int, default=1200, help="seconds for all versions, builds included")
+    ap.add_argument("--run", default="", help="only tests that match this regular expression")
+    ap.add_argument("--versions", default="new,old")
+    a = ap.parse_args()
+    start = time.monotonic()
+    if not shutil.which("go"):
+        return cannot("no Go here; deploy/deps.sh installs it")
+    unshare = namespaces()
+    if not unshare:
+        return cannot("no right to make network namespaces; run it as root")
+    if not os.access(os.path.join(TOP, "build", "release", "fairlead"), os.X_OK):
+        print("interop: build/release/fairlead is missing; run make first")
+        return result(0, 1, 0)
+    os.makedirs(OUT, exist_ok=True)
+    total = [0, 0, 0]
+    for v in a.versions.split(","):
+        t0 = time.monotonic()
+        exe = build(v)
+        print(f"interop: {MODULES[v]} built in {time.monotonic() - t0:.0f} s")
+        left = a.budget - (time.monotonic() - start)
+        if not exe or left < 10:
+            total[1] += 1
+            continue
+        total = [x + y for x, y in zip(total, run(v, exe, unshare, a.run, left))]
+    print(f"interop: {time.monotonic() - start:.0f} s of {a.budget} s")
+    return result(*total)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
