@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 #include "common/base/cleanup.h"
-#include "common/net/openssl.h"
+#include "common/base/openssl.h"
 #include "common/net/tls_cert.h"
 
 enum {

@@ -8,7 +8,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/random.h"
-#include "common/net/openssl.h"
+#include "common/base/openssl.h"
 #include "common/net/tls.h"
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */

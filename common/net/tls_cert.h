@@ -3,7 +3,7 @@
 
 
 #include "common/base/bytes.h"
-#include "common/net/openssl.h"
+#include "common/base/openssl.h"
 
 enum {
 	TLS_PEM_FILE_MAX = 256 * 1024,

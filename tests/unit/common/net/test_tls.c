@@ -9,7 +9,7 @@
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/net/metacert.h"
-#include "common/net/openssl.h"
+#include "common/base/openssl.h"
 #include "common/net/sock.h"
 #include "tests/lib/test.h"
 
