@@ -180,7 +180,7 @@ lint:
 
 .PHONY: run install clean
 run:
-	@sh deploy/run.sh
+	+@sh deploy/run.sh
 
 PREFIX ?= /usr/local
 install: all

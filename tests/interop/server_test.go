@@ -50,10 +50,11 @@ func newServer(t testing.TB, fl flavour) *server {
 	t.Helper()
 	s := &server{t: t, dir: t.TempDir(), stun: freePort(t)}
 	port := freePort(t)
-	tls := ""
+	tls, relay := "", ""
 	switch fl {
 	case plainHTTP:
 		s.url = fmt.Sprintf("http://%s:%d", hostIP, port)
+		relay = fmt.Sprintf("listen_addr = \"%s:%d\"\n", hostIP, freePort(t)) // TLS with a self-made certificate
 	case overTLS:
 		s.url = fmt.Sprintf("https://%s:%d", hostName, port)
 		tls = fmt.Sprintf("tls_cert_path = %q\ntls_key_path = %q\n", tlsCert, tlsKey)
@@ -71,17 +72,14 @@ path = %q
 v4 = %q
 v6 = %q
 
-[derp]
-urls = []
-paths = []
-
 [derp.server]
 enabled = true
-region_id = 900
+%sregion_id = 900
 region_code = "lab"
 region_name = "lab"
 verify_clients = true
 stun_listen_addr = "%s:%d"
+stun_second_port = %d
 ipv4 = %q
 
 [dns]
@@ -95,7 +93,7 @@ mode = "database"
 [log]
 level = "debug"
 format = "text"
-`, s.url, hostIP, port, tls, s.file("fairlead.sock"), s.file("fairlead.db"), cgnat, ula, hostIP, s.stun, hostIP, baseDomain)
+`, s.url, hostIP, port, tls, s.file("fairlead.sock"), s.file("fairlead.db"), cgnat, ula, relay, hostIP, s.stun, freePort(t), hostIP, baseDomain)
 	if err := os.WriteFile(s.file("config.toml"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
