@@ -102,7 +102,9 @@ struct store_stats {
 	int64_t last_commit_us, max_commit_us;
 	uint64_t queued; /* operations waiting */
 };
-void store_stats(const struct store *s, struct store_stats *out); /* any thread */
+void store_stats(struct store *s, struct store_stats *out); /* any thread */
+
+const char *store_path(const struct store *s); /* absolute; borrowed until store_stop */
 
 /* Tests: the next n commits fail with this SQLite code (SQLITE_FULL, SQLITE_IOERR). */
 void store_fail_next(struct store *s, unsigned n, int sqlite_code);

@@ -1,0 +1,86 @@
+#include "server/store/apply.h"
+
+err apply_op(struct sql *s, const struct store_op *op)
+{
+	switch (op->kind) {
+	case STORE_PUT_TAILNET:
+		return tailnet_sql_put(s, &op->tailnet);
+	case STORE_PUT_USER:
+		return user_sql_put(s, &op->user);
+	case STORE_DEL_USER:
+		return user_sql_delete(s, op->user.id);
+	case STORE_PUT_NODE:
+		return node_sql_put(s, &op->node);
+	case STORE_DEL_NODE:
+		return node_sql_delete(s, op->node.id);
+	case STORE_NODE_SEEN:
+		return node_sql_seen(s, &op->node);
+	case STORE_PUT_AUTHKEY:
+		return authkey_sql_put(s, &op->authkey);
+	case STORE_DEL_AUTHKEY:
+		return authkey_sql_delete(s, op->authkey.id);
+	case STORE_PUT_APIKEY:
+		return apikey_sql_put(s, &op->apikey);
+	case STORE_DEL_APIKEY:
+		return apikey_sql_delete(s, op->apikey.id);
+	case STORE_PUT_PENDING:
+		return pending_sql_put(s, &op->pending);
+	case STORE_DEL_PENDING:
+		return pending_sql_delete(s, op->pending.auth_id);
+	case STORE_PUT_POLICY:
+		return policy_sql_put(s, &op->policy);
+	case STORE_PUT_SETTING:
+		return setting_sql_put(s, &op->setting);
+	case STORE_PUT_SERVER_KEY:
+		return server_key_sql_put(s, &op->server_key);
+	}
+	return ERR_INVALID;
+}
+
+void store_op_done(struct store_op *op)
+{
+	switch (op->kind) {
+	case STORE_PUT_TAILNET:
+		tailnet_row_done(&op->tailnet);
+		return;
+	case STORE_PUT_USER:
+	case STORE_DEL_USER:
+		user_row_done(&op->user);
+		return;
+	case STORE_PUT_NODE:
+	case STORE_DEL_NODE:
+	case STORE_NODE_SEEN:
+		node_row_done(&op->node);
+		return;
+	case STORE_PUT_AUTHKEY:
+	case STORE_DEL_AUTHKEY:
+		authkey_row_done(&op->authkey);
+		return;
+	case STORE_PUT_APIKEY:
+	case STORE_DEL_APIKEY:
+		apikey_row_done(&op->apikey);
+		return;
+	case STORE_PUT_PENDING:
+	case STORE_DEL_PENDING:
+		pending_row_done(&op->pending);
+		return;
+	case STORE_PUT_POLICY:
+		policy_row_done(&op->policy);
+		return;
+	case STORE_PUT_SETTING:
+		setting_row_done(&op->setting);
+		return;
+	case STORE_PUT_SERVER_KEY:
+		server_key_row_done(&op->server_key);
+		return;
+	}
+}
+
+void store_batch_free(struct store_batch *b)
+{
+	if (!b)
+		return;
+	for (size_t i = 0; i < b->n; i++)
+		store_op_done(&b->op[i]);
+	free(b);
+}

@@ -1,0 +1,51 @@
+#include "server/store/load.h"
+
+err load_image(struct sql *s, struct store_image *out)
+{
+	struct store_image i = { 0 };
+	err e = tailnet_sql_list(s, &i.tailnets, &i.n_tailnets);
+
+	if (e == OK)
+		e = user_sql_list(s, &i.users, &i.n_users);
+	if (e == OK)
+		e = node_sql_list(s, &i.nodes, &i.n_nodes);
+	if (e == OK)
+		e = authkey_sql_list(s, &i.authkeys, &i.n_authkeys);
+	if (e == OK)
+		e = apikey_sql_list(s, &i.apikeys, &i.n_apikeys);
+	if (e == OK)
+		e = pending_sql_list(s, &i.pendings, &i.n_pendings);
+	if (e == OK)
+		e = policy_sql_list(s, &i.policies, &i.n_policies);
+	if (e == OK)
+		e = setting_sql_list(s, &i.settings, &i.n_settings);
+	if (e == OK)
+		e = server_key_sql_list(s, &i.server_keys, &i.n_server_keys);
+	if (e != OK) {
+		store_image_done(&i);
+		return e;
+	}
+	*out = i;
+	return OK;
+}
+
+#define FREE_ROWS(kind, array, n)                                                                                      \
+	do {                                                                                                           \
+		for (size_t at_ = 0; at_ < (n); at_++)                                                                 \
+			kind##_row_done(&(array)[at_]);                                                                \
+		free(array);                                                                                           \
+	} while (0)
+
+void store_image_done(struct store_image *i)
+{
+	FREE_ROWS(tailnet, i->tailnets, i->n_tailnets);
+	FREE_ROWS(user, i->users, i->n_users);
+	FREE_ROWS(node, i->nodes, i->n_nodes);
+	FREE_ROWS(authkey, i->authkeys, i->n_authkeys);
+	FREE_ROWS(apikey, i->apikeys, i->n_apikeys);
+	FREE_ROWS(pending, i->pendings, i->n_pendings);
+	FREE_ROWS(policy, i->policies, i->n_policies);
+	FREE_ROWS(setting, i->settings, i->n_settings);
+	FREE_ROWS(server_key, i->server_keys, i->n_server_keys);
+	*i = (struct store_image){ 0 };
+}

@@ -1,0 +1,39 @@
+#include "server/store/sql.h"
+
+err policy_sql_put(struct sql *s, const struct policy_row *r)
+{
+	static const char sql[] =
+		"INSERT INTO policy (id, tailnet_id, text, author, note, created_ms)"
+		" VALUES (:id, :tailnet_id, :text, :author, :note, :created_ms)"
+		" ON CONFLICT (id) DO UPDATE SET tailnet_id = excluded.tailnet_id, text = excluded.text,"
+		" author = excluded.author, note = excluded.note, created_ms = excluded.created_ms";
+	struct query q = query_begin(s, sql);
+
+	query_int(&q, ":id", r->id);
+	query_int(&q, ":tailnet_id", r->tailnet_id);
+	query_text(&q, ":text", r->text);
+	query_text(&q, ":author", r->author);
+	query_text(&q, ":note", r->note);
+	query_int(&q, ":created_ms", r->created_ms);
+	return query_run(&q);
+}
+
+err policy_sql_list(struct sql *s, struct policy_row **out, size_t *n)
+{
+	static const char sql[] = "SELECT id, tailnet_id, text, author, note, created_ms FROM policy"
+				  " WHERE id IN (SELECT max(id) FROM policy GROUP BY tailnet_id) ORDER BY id";
+	struct query q = query_begin(s, sql);
+
+	while (query_next(&q)) {
+		struct policy_row *r = rows_grow(&q, out, n, sizeof *r);
+		if (!r)
+			break;
+		r->id = column_int(&q);
+		r->tailnet_id = column_int(&q);
+		r->text = column_text(&q);
+		r->author = column_text(&q);
+		r->note = column_text(&q);
+		r->created_ms = column_int(&q);
+	}
+	return query_end(&q);
+}

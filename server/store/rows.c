@@ -1,0 +1,274 @@
+#include "server/store/rows.h"
+
+#include "common/base/cleanup.h"
+
+/* Copies of one row are made field by field into a zeroed *out; on the first failure all of it is given back. */
+
+static err copy_str(char **out, const char *s)
+{
+	if (!s)
+		return OK;
+	*out = strdup(s);
+	return *out ? OK : ERR_NOMEM;
+}
+
+static err copy_array(void **out, const void *p, size_t n, size_t each)
+{
+	size_t bytes;
+
+	if (!n)
+		return OK;
+	if (__builtin_mul_overflow(n, each, &bytes))
+		return ERR_NOMEM;
+	*out = malloc(bytes);
+	if (!*out)
+		return ERR_NOMEM;
+	memcpy(*out, p, bytes);
+	return OK;
+}
+
+/* *n is counted up as strings are copied, so that a half-made list can be freed. */
+static err copy_strs(char ***out, size_t *n, char *const *from, size_t count)
+{
+	if (!count)
+		return OK;
+	*out = calloc(count, sizeof **out);
+	if (!*out)
+		return ERR_NOMEM;
+	for (; *n < count; (*n)++) {
+		(*out)[*n] = strdup(from[*n] ? from[*n] : "");
+		if (!(*out)[*n])
+			return ERR_NOMEM;
+	}
+	return OK;
+}
+
+static void free_strs(char **s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(s[i]);
+	free(s);
+}
+
+/* The deep part of each row. The flat part was copied and its pointers cleared by the caller. */
+
+static err tailnet_deep(const struct tailnet_row *from, struct tailnet_row *out)
+{
+	return copy_str(&out->name, from->name);
+}
+
+static void tailnet_clear(struct tailnet_row *r)
+{
+	r->name = NULL;
+}
+
+static err user_deep(const struct user_row *from, struct user_row *out)
+{
+	TRY(copy_str(&out->name, from->name));
+	TRY(copy_str(&out->display_name, from->display_name));
+	TRY(copy_str(&out->email, from->email));
+	TRY(copy_str(&out->picture_url, from->picture_url));
+	TRY(copy_str(&out->provider, from->provider));
+	return copy_str(&out->provider_id, from->provider_id);
+}
+
+static void user_clear(struct user_row *r)
+{
+	r->name = r->display_name = r->email = r->picture_url = r->provider = r->provider_id = NULL;
+}
+
+static err node_deep(const struct node_row *from, struct node_row *out)
+{
+	TRY(copy_str(&out->hostname, from->hostname));
+	TRY(copy_str(&out->given_name, from->given_name));
+	TRY(copy_str(&out->hostinfo_json, from->hostinfo_json));
+	TRY(copy_array((void **)&out->endpoints, from->endpoints, from->n_endpoints, sizeof *from->endpoints));
+	out->n_endpoints = from->n_endpoints;
+	TRY(copy_array((void **)&out->approved_routes, from->approved_routes, from->n_approved,
+			sizeof *from->approved_routes));
+	out->n_approved = from->n_approved;
+	return copy_strs(&out->tags, &out->n_tags, from->tags, from->n_tags);
+}
+
+static void node_clear(struct node_row *r)
+{
+	r->hostname = r->given_name = r->hostinfo_json = NULL;
+	r->endpoints = NULL;
+	r->approved_routes = NULL;
+	r->tags = NULL;
+	r->n_endpoints = r->n_approved = r->n_tags = 0;
+}
+
+static err authkey_deep(const struct authkey_row *from, struct authkey_row *out)
+{
+	TRY(copy_str(&out->description, from->description));
+	return copy_strs(&out->tags, &out->n_tags, from->tags, from->n_tags);
+}
+
+static void authkey_clear(struct authkey_row *r)
+{
+	r->description = NULL;
+	r->tags = NULL;
+	r->n_tags = 0;
+}
+
+static err apikey_deep(const struct apikey_row *from, struct apikey_row *out)
+{
+	(void)from, (void)out;
+	return OK;
+}
+
+static void apikey_clear(struct apikey_row *r)
+{
+	(void)r;
+}
+
+static err pending_deep(const struct pending_row *from, struct pending_row *out)
+{
+	TRY(copy_str(&out->hostname, from->hostname));
+	TRY(copy_str(&out->os, from->os));
+	TRY(copy_str(&out->hostinfo_json, from->hostinfo_json));
+	return copy_strs(&out->request_tags, &out->n_request_tags, from->request_tags, from->n_request_tags);
+}
+
+static void pending_clear(struct pending_row *r)
+{
+	r->hostname = r->os = r->hostinfo_json = NULL;
+	r->request_tags = NULL;
+	r->n_request_tags = 0;
+}
+
+static err policy_deep(const struct policy_row *from, struct policy_row *out)
+{
+	TRY(copy_str(&out->text, from->text));
+	TRY(copy_str(&out->author, from->author));
+	return copy_str(&out->note, from->note);
+}
+
+static void policy_clear(struct policy_row *r)
+{
+	r->text = r->author = r->note = NULL;
+}
+
+static err setting_deep(const struct setting_row *from, struct setting_row *out)
+{
+	TRY(copy_str(&out->key, from->key));
+	return copy_str(&out->value, from->value);
+}
+
+static void setting_clear(struct setting_row *r)
+{
+	r->key = r->value = NULL;
+}
+
+static err server_key_deep(const struct server_key_row *from, struct server_key_row *out)
+{
+	TRY(copy_str(&out->name, from->name));
+	TRY(copy_array((void **)&out->value, from->value, from->n, 1));
+	out->n = from->n;
+	return OK;
+}
+
+static void server_key_clear(struct server_key_row *r)
+{
+	r->name = NULL;
+	r->value = NULL;
+	r->n = 0;
+}
+
+#define ROW_COPY(kind)                                                                                                 \
+	err kind##_row_copy(const struct kind##_row *from, struct kind##_row *out)                                     \
+	{                                                                                                              \
+		struct kind##_row r = *from;                                                                           \
+                                                                                                                       \
+		kind##_clear(&r);                                                                                      \
+		err e = kind##_deep(from, &r);                                                                         \
+		if (e != OK) {                                                                                         \
+			kind##_row_done(&r);                                                                           \
+			return e;                                                                                      \
+		}                                                                                                      \
+		*out = r;                                                                                              \
+		return OK;                                                                                             \
+	}
+ROW_COPY(tailnet)
+ROW_COPY(user)
+ROW_COPY(node)
+ROW_COPY(authkey)
+ROW_COPY(apikey)
+ROW_COPY(pending)
+ROW_COPY(policy)
+ROW_COPY(setting)
+ROW_COPY(server_key)
+
+void tailnet_row_done(struct tailnet_row *r)
+{
+	free(r->name);
+	*r = (struct tailnet_row){ 0 };
+}
+
+void user_row_done(struct user_row *r)
+{
+	free(r->name);
+	free(r->display_name);
+	free(r->email);
+	free(r->picture_url);
+	free(r->provider);
+	free(r->provider_id);
+	*r = (struct user_row){ 0 };
+}
+
+void node_row_done(struct node_row *r)
+{
+	free(r->hostname);
+	free(r->given_name);
+	free(r->hostinfo_json);
+	free(r->endpoints);
+	free(r->approved_routes);
+	free_strs(r->tags, r->n_tags);
+	*r = (struct node_row){ 0 };
+}
+
+void authkey_row_done(struct authkey_row *r)
+{
+	free(r->description);
+	free_strs(r->tags, r->n_tags);
+	*r = (struct authkey_row){ 0 };
+}
+
+void apikey_row_done(struct apikey_row *r)
+{
+	*r = (struct apikey_row){ 0 };
+}
+
+void pending_row_done(struct pending_row *r)
+{
+	free(r->hostname);
+	free(r->os);
+	free(r->hostinfo_json);
+	free_strs(r->request_tags, r->n_request_tags);
+	*r = (struct pending_row){ 0 };
+}
+
+void policy_row_done(struct policy_row *r)
+{
+	free(r->text);
+	free(r->author);
+	free(r->note);
+	*r = (struct policy_row){ 0 };
+}
+
+void setting_row_done(struct setting_row *r)
+{
+	free(r->key);
+	free(r->value);
+	*r = (struct setting_row){ 0 };
+}
+
+void server_key_row_done(struct server_key_row *r)
+{
+	free(r->name);
+	if (r->value)
+		sodium_memzero(r->value, r->n);
+	free(r->value);
+	*r = (struct server_key_row){ 0 };
+}
