@@ -87,6 +87,18 @@ err json_parse(struct bytes text, size_t max_bytes, unsigned max_depth, json_t *
 	return ERR_MALFORMED;
 }
 
+err json_parse_why(struct bytes text, size_t max_bytes, unsigned max_depth, json_t **out, struct json_why *why)
+{
+	struct json_error error;
+	err e = json_parse(text, max_bytes, max_depth, out, &error);
+
+	if (e != OK) {
+		why->e = e;
+		snprintf(why->text, sizeof why->text, "line %u, column %u: %s", error.line, error.column, error.text);
+	}
+	return e;
+}
+
 char *json_compact(struct arena *a, struct bytes text, size_t *n)
 {
 	char *out = arena_alloc(a, text.n + 1);

@@ -37,6 +37,9 @@ struct json_why {
 	char text[200];
 };
 
+/* json_parse with its error put into why as a sentence ("line 2, column 5: nested deeper than 32"). */
+MUST_USE err json_parse_why(struct bytes text, size_t max_bytes, unsigned max_depth, json_t **out, struct json_why *why);
+
 struct json_at {
 	const json_t *v;	   /* borrowed; NULL: absent. JSON null is also shown as NULL */
 	const struct json_at *up;  /* for paths; must outlive this one */
