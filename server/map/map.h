@@ -17,6 +17,9 @@
 
 enum { MAP_BLOCK = 64 };
 
+/* The one user that stands for the owner of all tagged nodes. */
+#define TAGGED_USER_ID 2147455555LL
+
 /* What the encoder needs of a node. The core keeps one in each of its nodes and owns what it points to. */
 struct map_node {
 	uint32_t slot; /* dense, reused after the node is gone (its id is not) */
@@ -109,3 +112,6 @@ MUST_USE err map_gone_msg(const struct map_tailnet *t, const struct node_pub *ke
 
 /* "host.tail.example.com." ; returns a string in a. */
 char *map_fqdn(struct arena *a, const struct core_settings *set, const char *given_name);
+
+/* What clients show for a user, and what LoginName of a RegisterResponse is: the e-mail address, else the name. Borrowed from u. */
+const char *map_login_name(const struct user_row *u);

@@ -1,0 +1,66 @@
+/* encode: what the files of server/map/ share: the writers of single things, and the composer that strings text and
+ * shared parts into a message. Inside server/map/ only. */
+#pragma once
+
+#include "common/base/list.h"
+#include "common/text/jsonw.h"
+#include "server/map/map.h"
+
+enum {
+	MAP_TEXT_MAX = 256 << 20, /* bytes of one message's own text */
+	PART_WORTH = 4096,	  /* texts below this are copied into the message instead of being a part of their own */
+};
+
+/* ---- peerjson.c ---- */
+
+/* A node as others see it, and as itself. */
+void peer_write(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n);
+void self_write(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n);
+/* The members of one PeerChange; false: a patch cannot say it, send the node whole. */
+bool patch_fits(const struct map_patch *p);
+void patch_write(struct jsonw *w, const struct map_patch *p, int64_t wall_ms);
+void profile_write(struct jsonw *w, const struct map_tailnet *t, int64_t user_id);
+void dns_write(struct jsonw *w, const struct core_settings *set);
+
+/* ---- compose.c: text and parts in order ---- */
+
+struct composer {
+	struct part **part; /* owned array, a reference each */
+	size_t n, cap;
+	struct buf text;    /* what comes after the last part */
+	bool bad;
+};
+
+struct composer composer_make(void);
+void composer_done(struct composer *c);
+/* Appends p's text, as a part of its own when it is worth it. Borrowed. */
+void compose_part(struct composer *c, struct part *p);
+/* The message; the composer is empty afterwards. */
+MUST_USE err compose_msg(struct composer *c, struct map_msg **out);
+/* "name":[…],… for PacketFilters. */
+void compose_filters(struct composer *c, const struct policy_filter *f, size_t n);
+
+/* User ids, each once. */
+struct id_set {
+	int64_t *id; /* owned */
+	size_t n, cap;
+	bool bad;
+};
+void id_set_done(struct id_set *s);
+void id_set_add(struct id_set *s, int64_t id);
+void id_set_sort(struct id_set *s); /* and drops doubles */
+
+/* ---- blocks.c ---- */
+
+
+/* Peers that the viewer sees: those in blocks that can be shared go to *whole as parts (each text ",{…},{…}"),
+ * the others are appended to w, inside an open array. told and users are filled. */
+struct visible {
+	struct part **whole; /* owned array, a reference each */
+	size_t n_whole, n_single;
+};
+void visible_done(struct visible *v);
+MUST_USE err blocks_write(struct map_cache *c, const struct map_tailnet *t, const struct map_node *viewer, struct jsonw *w,
+		struct slots *told, struct id_set *users, struct visible *out);
+/* The same text as one shared part, while the cache has it; text is taken. A reference; NULL: out of memory. */
+struct part *cache_intern(struct map_cache *c, struct buf *text);

@@ -1,0 +1,317 @@
+#include "server/map/encode.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/base/writer.h"
+
+char *map_fqdn(struct arena *a, const struct core_settings *set, const char *given_name)
+{
+	return arena_printf(a, "%s.%s.", given_name, set->base_domain ? set->base_domain : "");
+}
+
+/* ---- pieces of a node ---- */
+
+static void write_name(struct jsonw *w, const struct core_settings *set, const struct node_row *r)
+{
+	char text[512];
+	struct writer out = wr_init(text, sizeof text);
+
+	wr_bytes(&out, bytes_str(r->given_name));
+	wr_u8(&out, '.');
+	wr_bytes(&out, bytes_str(set->base_domain));
+	wr_u8(&out, '.');
+	jsonw_key(w, "Name"), jsonw_bytes(w, wr_view(&out));
+}
+
+static void write_prefix(struct jsonw *w, struct prefix p)
+{
+	char text[PREFIX_TEXT_MAX];
+
+	jsonw_str(w, prefix_text(p, text));
+}
+
+static void write_own_prefixes(struct jsonw *w, const struct node_row *r)
+{
+	if (r->v4.family)
+		write_prefix(w, addr_prefix(r->v4));
+	if (r->v6.family)
+		write_prefix(w, addr_prefix(r->v6));
+}
+
+static void write_addresses(struct jsonw *w, const struct map_node *n)
+{
+	jsonw_key(w, "Addresses"), jsonw_arr(w);
+	write_own_prefixes(w, n->row);
+	jsonw_arr_end(w);
+
+	jsonw_key(w, "AllowedIPs"), jsonw_arr(w);
+	write_own_prefixes(w, n->row);
+	for (size_t i = 0; i < n->n_serving; i++)
+		write_prefix(w, n->serving[i]);
+	jsonw_arr_end(w);
+
+	bool open = false;
+	for (size_t i = 0; i < n->n_serving; i++) {
+		if (n->serving[i].bits == 0) /* exit routes have no primary */
+			continue;
+		if (!open) {
+			jsonw_key(w, "PrimaryRoutes"), jsonw_arr(w);
+			open = true;
+		}
+		write_prefix(w, n->serving[i]);
+	}
+	if (open)
+		jsonw_arr_end(w);
+}
+
+/* Always there, also when empty: an absent list means "unchanged" to a client (6.6). */
+static void write_endpoints(struct jsonw *w, const struct node_row *r)
+{
+	char text[ADDRPORT_TEXT_MAX];
+
+	jsonw_key(w, "Endpoints"), jsonw_arr(w);
+	for (size_t i = 0; i < r->n_endpoints; i++)
+		jsonw_str(w, addrport_text(r->endpoints[i], text));
+	jsonw_arr_end(w);
+}
+
+static void write_disco(struct jsonw *w, const struct node_row *r)
+{
+	if (!disco_pub_is_zero(&r->disco))
+		jsonw_key(w, "DiscoKey"), jsonw_hex(w, "discokey:", bytes_of(r->disco.b, 32));
+}
+
+static void write_tags(struct jsonw *w, const struct node_row *r)
+{
+	if (!r->n_tags)
+		return;
+	jsonw_key(w, "Tags"), jsonw_arr(w);
+	for (size_t i = 0; i < r->n_tags; i++)
+		jsonw_str(w, r->tags[i]);
+	jsonw_arr_end(w);
+}
+
+/* Who and when, the same for oneself and others. */
+static void write_identity(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n)
+{
+	const struct node_row *r = n->row;
+	char id[24];
+	struct writer text = wr_init(id, sizeof id);
+	uint64_t left = (uint64_t)r->id;
+	char digits[24];
+	size_t k = 0;
+
+	do {
+		digits[k++] = (char)('0' + left % 10);
+		left /= 10;
+	} while (left);
+	while (k)
+		wr_u8(&text, (uint8_t)digits[--k]);
+
+	jsonw_key(w, "ID"), jsonw_int(w, r->id);
+	jsonw_key(w, "StableID"), jsonw_bytes(w, wr_view(&text));
+	write_name(w, t->set, r);
+	jsonw_key(w, "User"), jsonw_int(w, n->user_id);
+	jsonw_key(w, "Key"), jsonw_hex(w, "nodekey:", bytes_of(r->key.b, 32));
+	if (r->expires_ms)
+		jsonw_key(w, "KeyExpiry"), jsonw_time(w, r->expires_ms);
+}
+
+static void write_state(struct jsonw *w, const struct map_node *n)
+{
+	const struct node_row *r = n->row;
+
+	jsonw_key(w, "HomeDERP"), jsonw_int(w, r->home_derp);
+	if (r->created_ms)
+		jsonw_key(w, "Created"), jsonw_time(w, r->created_ms);
+	jsonw_key(w, "Cap"), jsonw_int(w, r->capver);
+	write_tags(w, r);
+	if (!n->online && r->last_seen_ms)
+		jsonw_key(w, "LastSeen"), jsonw_time(w, r->last_seen_ms);
+	jsonw_key(w, "Online"), jsonw_bool(w, n->online);
+	jsonw_key(w, "MachineAuthorized"), jsonw_bool(w, true);
+	if (n->expired)
+		jsonw_key(w, "Expired"), jsonw_bool(w, true);
+}
+
+/* ---- whole nodes ---- */
+
+void peer_write(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n)
+{
+	jsonw_obj(w);
+	write_identity(w, t, n);
+	write_disco(w, n->row);
+	write_addresses(w, n);
+	write_endpoints(w, n->row);
+	jsonw_key(w, "Hostinfo"), tailcfg_hostinfo_write(w, n->hi, false);
+	write_state(w, n);
+	jsonw_obj_end(w);
+}
+
+static void write_own_caps(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n)
+{
+	jsonw_key(w, "CapMap"), jsonw_obj(w);
+	jsonw_key(w, "https://tailscale.com/cap/ssh"), jsonw_null(w);
+	if (t->set->taildrop)
+		jsonw_key(w, "https://tailscale.com/cap/file-sharing"), jsonw_null(w);
+	if (t->set->randomize_client_port)
+		jsonw_key(w, "randomize-client-port"), jsonw_null(w);
+	jsonw_key(w, "default-auto-update"), jsonw_arr(w);
+	jsonw_bool(w, t->set->auto_update_default);
+	jsonw_arr_end(w);
+	if (t->policy)
+		jsonw_raw_members(w, policy_view_self_caps(t->policy, n->row->id));
+	jsonw_obj_end(w);
+}
+
+void self_write(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n)
+{
+	jsonw_obj(w);
+	write_identity(w, t, n);
+	jsonw_key(w, "Machine"), jsonw_hex(w, "mkey:", bytes_of(n->row->machine.b, 32));
+	write_disco(w, n->row);
+	write_addresses(w, n);
+	write_endpoints(w, n->row);
+	jsonw_key(w, "Hostinfo"), tailcfg_hostinfo_write(w, n->hi, true);
+	write_state(w, n);
+	write_own_caps(w, t, n);
+	jsonw_obj_end(w);
+}
+
+/* ---- patches ---- */
+
+bool patch_fits(const struct map_patch *p)
+{
+	if (p->what & PATCH_HOME && p->node->row->home_derp == 0)
+		return false;
+	if (p->what & (PATCH_DISCO | PATCH_KEY) && disco_pub_is_zero(&p->node->row->disco))
+		return false;
+	return true;
+}
+
+static void write_one_patch(struct jsonw *w, const struct map_node *n, unsigned what, int64_t wall_ms)
+{
+	const struct node_row *r = n->row;
+
+	jsonw_obj(w);
+	jsonw_key(w, "NodeID"), jsonw_int(w, r->id);
+	if (what & PATCH_HOME)
+		jsonw_key(w, "DERPRegion"), jsonw_int(w, r->home_derp);
+	if (what & PATCH_CAP)
+		jsonw_key(w, "Cap"), jsonw_int(w, r->capver);
+	if (what & PATCH_ENDPOINTS)
+		write_endpoints(w, r);
+	if (what & PATCH_KEY)
+		jsonw_key(w, "Key"), jsonw_hex(w, "nodekey:", bytes_of(r->key.b, 32));
+	if (what & PATCH_DISCO)
+		write_disco(w, r);
+	if (what & PATCH_ONLINE) {
+		jsonw_key(w, "Online"), jsonw_bool(w, n->online);
+		if (!n->online)
+			jsonw_key(w, "LastSeen"), jsonw_time(w, r->last_seen_ms ? r->last_seen_ms : wall_ms);
+	}
+	if (what & PATCH_EXPIRY) /* Go's zero time is "never" */
+		jsonw_key(w, "KeyExpiry"), jsonw_time(w, r->expires_ms ? r->expires_ms : TIME_ZERO_MS);
+	jsonw_obj_end(w);
+}
+
+/* A disco key that comes with "offline" is dropped by clients (6.6), so that becomes an entry of its own. */
+void patch_write(struct jsonw *w, const struct map_patch *p, int64_t wall_ms)
+{
+	unsigned what = p->what;
+
+	if (what & PATCH_KEY)
+		what |= PATCH_DISCO | PATCH_ENDPOINTS | PATCH_EXPIRY;
+	if (what & PATCH_DISCO && what & PATCH_ONLINE && !p->node->online) {
+		write_one_patch(w, p->node, what & ~(unsigned)PATCH_ONLINE, wall_ms);
+		what = PATCH_ONLINE;
+	}
+	write_one_patch(w, p->node, what, wall_ms);
+}
+
+/* ---- users and DNS ---- */
+
+const char *map_login_name(const struct user_row *u)
+{
+	return u->email && u->email[0] ? u->email : u->name ? u->name : "";
+}
+
+static bool is_set(const char *s)
+{
+	return s && s[0];
+}
+
+/* Every id that a node carries gets a profile with a login name, or the client's WhoIs and its own profile fail (T5, T22). */
+void profile_write(struct jsonw *w, const struct map_tailnet *t, int64_t user_id)
+{
+	struct tailcfg_user_profile p = { .id = user_id, .login_name = "unknown", .display_name = "Unknown" };
+	const struct user_row *u = user_id == TAGGED_USER_ID ? NULL : t->user(t->ctx, user_id);
+
+	if (user_id == TAGGED_USER_ID) {
+		p.login_name = "tagged-devices";
+		p.display_name = "Tagged Devices";
+	} else if (u) {
+		p.login_name = is_set(map_login_name(u)) ? map_login_name(u) : "unknown";
+		p.display_name = is_set(u->display_name) ? u->display_name : p.login_name;
+		p.profile_pic_url = u->picture_url;
+	}
+	tailcfg_user_profile_write(w, &p);
+}
+
+static void write_resolvers(struct jsonw *w, const char *const *addr, size_t n)
+{
+	jsonw_arr(w);
+	for (size_t i = 0; i < n; i++)
+		tailcfg_resolver_write(w, &(struct tailcfg_resolver){ .addr = addr[i] });
+	jsonw_arr_end(w);
+}
+
+static void write_routes(struct jsonw *w, const struct core_settings *set)
+{
+	jsonw_key(w, "Routes"), jsonw_obj(w);
+	for (size_t i = 0; i < set->n_split; i++) {
+		struct bytes domain = bytes_str(set->split[i].domain);
+
+		while (domain.n && domain.p[0] == '.')
+			domain = bytes_skip(domain, 1);
+		if (!domain.n)
+			continue;
+		jsonw_key_bytes(w, domain);
+		write_resolvers(w, set->split[i].resolvers, set->split[i].n);
+	}
+	jsonw_obj_end(w);
+}
+
+void dns_write(struct jsonw *w, const struct core_settings *set)
+{
+	jsonw_obj(w);
+	if (set->n_resolvers && set->override_local_dns)
+		jsonw_key(w, "Resolvers"), write_resolvers(w, set->resolvers, set->n_resolvers);
+	else if (set->n_resolvers)
+		jsonw_key(w, "FallbackResolvers"), write_resolvers(w, set->resolvers, set->n_resolvers);
+	write_routes(w, set);
+	jsonw_key(w, "Domains"), jsonw_arr(w);
+	if (set->magic_dns && is_set(set->base_domain)) /* clients take the first for the tailnet's own */
+		jsonw_str(w, set->base_domain);
+	for (size_t i = 0; i < set->n_search; i++)
+		if (!set->magic_dns || !bytes_eq_nocase(bytes_str(set->search_domains[i]), bytes_str(set->base_domain)))
+			jsonw_str(w, set->search_domains[i]);
+	jsonw_arr_end(w);
+	if (set->magic_dns)
+		jsonw_key(w, "Proxied"), jsonw_bool(w, true);
+	if (set->n_extra) {
+		jsonw_key(w, "ExtraRecords"), jsonw_arr(w);
+		for (size_t i = 0; i < set->n_extra; i++) {
+			const struct dns_record *x = &set->extra_records[i];
+
+			jsonw_obj(w);
+			jsonw_key(w, "Name"), jsonw_str(w, x->name);
+			if (is_set(x->type))
+				jsonw_key(w, "Type"), jsonw_str(w, x->type);
+			jsonw_key(w, "Value"), jsonw_str(w, x->value);
+			jsonw_obj_end(w);
+		}
+		jsonw_arr_end(w);
+	}
+	jsonw_obj_end(w);
+}
