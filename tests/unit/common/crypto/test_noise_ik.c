@@ -1,55 +1,11 @@
 /* Both engines against the published transcripts, against each other, and against a forger. */
 #include "common/crypto/noise_ik.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 
-#include "common/base/cleanup.h"
 #include "common/base/random.h"
-#include "common/base/reader.h"
-#include "common/crypto/aead.h"
-#include "common/crypto/blake2s.h"
 #include "common/wire/ts2021.h"
-#include "tests/lib/test.h"
-
-static const char *str(json_t *o, const char *name)
-{
-	const char *s = json_string_value(json_object_get(o, name));
-
-	assert_non_null(s);
-	return s;
-}
-
-static void hex32(json_t *o, const char *name, uint8_t out[32])
-{
-	struct bytes b = test_unhex(str(o, name));
-
-	assert_int_equal(b.n, 32);
-	memcpy(out, b.p, 32);
-	test_exact_free(b);
-}
-
-static void assert_hex(json_t *o, const char *name, const void *p, size_t n)
-{
-	struct bytes want = test_unhex(str(o, name));
-
-	assert_int_equal(want.n, n);
-	assert_memory_equal(want.p, p, n);
-	test_exact_free(want);
-}
-
-static json_t *vectors(void)
-{
-	char path[512];
-
-	if (!test_shared("protocol/vectors/noise_ik.json", path, sizeof path)) {
-		print_message("no ../shared/protocol/vectors/noise_ik.json\n");
-		skip();
-	}
-	json_t *root = json_load_file(path, 0, NULL);
-	assert_non_null(root);
-	return root;
-}
+#include "tests/lib/vectors.h"
 
 /* random_fill gives these 32 bytes: the ephemeral key of a transcript. */
 static void fill_fixed(void *ctx, void *p, size_t n)
@@ -62,7 +18,7 @@ static struct machine_key key_of(json_t *t, const char *name)
 {
 	struct machine_key k;
 
-	hex32(t, name, k.secret.b);
+	vec_copy(t, name, k.secret.b, 32);
 	machine_key_derive(&k);
 	return k;
 }
@@ -73,39 +29,39 @@ struct pair {
 
 static struct pair transcript(json_t *t)
 {
-	uint16_t version = (uint16_t)json_integer_value(json_object_get(t, "protocol_version"));
+	uint16_t version = (uint16_t)vec_int(t, "protocol_version");
 	struct machine_key client = key_of(t, "initiator_static_private"), server = key_of(t, "responder_static_private");
 	uint8_t e[32], initiation[NOISE_INITIATION_LEN], response[NOISE_RESPONSE_LEN], frame[TS2021_INITIATION_LEN];
 	struct noise_initiator i;
 	struct pair p;
 
-	assert_hex(t, "initiator_static_public", client.pub.b, 32);
-	assert_hex(t, "responder_static_public", server.pub.b, 32);
+	vec_assert(t, "initiator_static_public", bytes_of(client.pub.b, 32));
+	vec_assert(t, "responder_static_public", bytes_of(server.pub.b, 32));
 
-	hex32(t, "initiator_ephemeral_private", e);
+	vec_copy(t, "initiator_ephemeral_private", e, 32);
 	random_replace(fill_fixed, e);
 	assert_ok(noise_initiator_start(&i, version, &client, &server.pub, initiation));
 	struct writer w = wr_init(frame, sizeof frame);
 	ts2021_write_initiation(&w, version, bytes_of(initiation, sizeof initiation));
-	assert_hex(t, "initiation_message", frame, w.n);
+	vec_assert(t, "initiation_message", bytes_of(frame, w.n));
 
-	hex32(t, "responder_ephemeral_private", e);
+	vec_copy(t, "responder_ephemeral_private", e, 32);
 	random_replace(fill_fixed, e);
 	assert_ok(noise_respond(version, &server, bytes_of(initiation, sizeof initiation), response, &p.server));
 	random_replace(NULL, NULL);
 	w = wr_init(frame, sizeof frame);
 	ts2021_write_response(&w, bytes_of(response, sizeof response));
-	assert_hex(t, "response_message", frame, w.n);
+	vec_assert(t, "response_message", bytes_of(frame, w.n));
 	assert_ok(noise_initiator_finish(&i, bytes_of(response, sizeof response), &p.client));
 
 	assert_true(machine_pub_eq(&p.server.peer, &client.pub));
 	assert_true(machine_pub_eq(&p.client.peer, &server.pub));
-	assert_hex(t, "handshake_hash", p.client.handshake_hash, 32);
-	assert_hex(t, "handshake_hash", p.server.handshake_hash, 32);
-	assert_hex(t, "key_client_to_server", p.client.transport.send_key.b, 32);
-	assert_hex(t, "key_client_to_server", p.server.transport.recv_key.b, 32);
-	assert_hex(t, "key_server_to_client", p.client.transport.recv_key.b, 32);
-	assert_hex(t, "key_server_to_client", p.server.transport.send_key.b, 32);
+	vec_assert(t, "handshake_hash", bytes_of(p.client.handshake_hash, 32));
+	vec_assert(t, "handshake_hash", bytes_of(p.server.handshake_hash, 32));
+	vec_assert(t, "key_client_to_server", bytes_of(p.client.transport.send_key.b, 32));
+	vec_assert(t, "key_client_to_server", bytes_of(p.server.transport.recv_key.b, 32));
+	vec_assert(t, "key_server_to_client", bytes_of(p.client.transport.recv_key.b, 32));
+	vec_assert(t, "key_server_to_client", bytes_of(p.server.transport.send_key.b, 32));
 	return p;
 }
 
@@ -116,15 +72,15 @@ static void records(json_t *t, struct pair p)
 
 	json_array_foreach(json_object_get(t, "records"), at, rec)
 	{
-		bool up = strcmp(str(rec, "direction"), "client_to_server") == 0;
+		bool up = strcmp(vec_str(rec, "direction"), "client_to_server") == 0;
 		struct noise_transport *tx = up ? &p.client.transport : &p.server.transport;
 		struct noise_transport *rx = up ? &p.server.transport : &p.client.transport;
-		size_t n = (size_t)json_integer_value(json_object_get(rec, "plaintext_len"));
+		size_t n = (size_t)vec_int(rec, "plaintext_len");
 		uint8_t *plain = malloc(n + 1), *frame = malloc(n + 19);
 		struct writer w = wr_init(frame, n + 19);
 
 		if (json_object_get(rec, "plaintext")) {
-			struct bytes b = test_unhex(str(rec, "plaintext"));
+			struct bytes b = vec_hex(rec, "plaintext");
 
 			assert_int_equal(b.n, n);
 			memcpy(plain, b.p, n);
@@ -133,17 +89,17 @@ static void records(json_t *t, struct pair p)
 			for (size_t i = 0; i < n; i++)
 				plain[i] = (uint8_t)(i * 7 + 3);
 		}
-		tx->send_n = rx->recv_n = (uint64_t)json_integer_value(json_object_get(rec, "counter"));
+		tx->send_n = rx->recv_n = (uint64_t)vec_int(rec, "counter");
 		ts2021_write_record_header(&w, n + NOISE_TAG_LEN);
 		wr_bytes(&w, bytes_of(plain, n));
 		assert_ok(noise_seal(tx, frame + 3, n));
 		if (json_object_get(rec, "record")) {
-			assert_hex(rec, "record", frame, n + 19);
+			vec_assert(rec, "record", bytes_of(frame, n + 19));
 		} else {
 			uint8_t sum[crypto_hash_sha256_BYTES];
 
 			crypto_hash_sha256(sum, frame, n + 19);
-			assert_hex(rec, "record_sha256", sum, sizeof sum);
+			vec_assert(rec, "record_sha256", bytes_of(sum, sizeof sum));
 		}
 		assert_ok(noise_open(rx, frame + 3, n + NOISE_TAG_LEN));
 		assert_memory_equal(frame + 3, plain, n);
@@ -152,7 +108,7 @@ static void records(json_t *t, struct pair p)
 	}
 	assert_true(at >= 8);
 
-	struct bytes little = test_unhex(str(t, "wrong_little_endian_counter_256"));
+	struct bytes little = vec_hex(t, "wrong_little_endian_counter_256");
 	p.server.transport.recv_n = 256;
 	assert_int_equal(noise_open(&p.server.transport, (uint8_t *)(uintptr_t)little.p + 3, little.n - 3), ERR_AUTH);
 	assert_int_equal(p.server.transport.recv_n, 256);
@@ -161,7 +117,7 @@ static void records(json_t *t, struct pair p)
 
 static void test_vectors(void **state)
 {
-	json_t *root = vectors(), *t;
+	json_t *root = vectors_load("noise_ik.json"), *t;
 	size_t at;
 
 	(void)state;
@@ -178,7 +134,7 @@ static void test_vectors(void **state)
 
 static void test_vectors_tampered(void **state)
 {
-	json_t *root = vectors(), *t = json_array_get(json_object_get(root, "transcripts"), 0);
+	json_t *root = vectors_load("noise_ik.json"), *t = json_array_get(json_object_get(root, "transcripts"), 0);
 	struct machine_key client = key_of(t, "initiator_static_private"), server = key_of(t, "responder_static_private");
 	uint8_t e[32], out[NOISE_RESPONSE_LEN], initiation[NOISE_INITIATION_LEN];
 	struct ts2021_initiation m;
@@ -187,22 +143,22 @@ static void test_vectors_tampered(void **state)
 	struct noise_initiator i;
 
 	(void)state;
-	struct bytes bad = test_unhex(str(t, "tampered_initiation_must_be_rejected"));
+	struct bytes bad = vec_hex(t, "tampered_initiation_must_be_rejected");
 	assert_ok(ts2021_parse_initiation(bad, &m));
 	assert_int_equal(noise_respond(m.version, &server, m.noise, out, &s), ERR_AUTH);
 	test_exact_free(bad);
 
-	hex32(t, "initiator_ephemeral_private", e);
+	vec_copy(t, "initiator_ephemeral_private", e, 32);
 	random_replace(fill_fixed, e);
 	assert_ok(noise_initiator_start(&i, 142, &client, &server.pub, initiation));
 	random_replace(NULL, NULL);
-	bad = test_unhex(str(t, "tampered_response_must_be_rejected"));
+	bad = vec_hex(t, "tampered_response_must_be_rejected");
 	assert_ok(ts2021_parse_answer(bad, &f));
 	assert_int_equal(noise_initiator_finish(&i, f.body, &s), ERR_AUTH);
 	test_exact_free(bad);
 
 	/* The right response still opens: the failed one changed nothing. */
-	struct bytes good = test_unhex(str(t, "response_message"));
+	struct bytes good = vec_hex(t, "response_message");
 	assert_ok(ts2021_parse_answer(good, &f));
 	assert_ok(noise_initiator_finish(&i, f.body, &s));
 	test_exact_free(good);
