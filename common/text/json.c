@@ -4,23 +4,31 @@
 #include <stdio.h>
 
 #include "common/base/arena.h"
+#include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/text/base64.h"
 
 /* ---- parsing ----------------------------------------------------------------------------------------------------- */
 
-static void place(struct json_error *e, struct bytes text, size_t offset)
+void text_line_col(struct bytes text, size_t offset, unsigned *line, unsigned *column)
 {
 	size_t line_start = 0;
 
-	e->offset = offset;
-	e->line = 1;
-	for (size_t i = 0; i < offset && i < text.n; i++)
+	*line = 1;
+	if (offset > text.n)
+		offset = text.n;
+	for (size_t i = 0; i < offset; i++)
 		if (text.p[i] == '\n') {
-			e->line++;
+			++*line;
 			line_start = i + 1;
 		}
-	e->column = (unsigned)(offset - line_start + 1);
+	*column = (unsigned)(offset - line_start + 1);
+}
+
+static void place(struct json_error *e, struct bytes text, size_t offset)
+{
+	e->offset = offset;
+	text_line_col(text, offset, &e->line, &e->column);
 }
 
 /* The first opening bracket that is deeper than max_depth, or SIZE_MAX. jansson has a bound of its own, but recurses
@@ -220,6 +228,137 @@ void json_note(const struct json_at *at, err e, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(why->text + n, sizeof why->text - (size_t)n, fmt, ap);
 	va_end(ap);
+}
+
+/* ---- finding a place in the text again --------------------------------------------------------------------------- */
+
+/* The text is valid JSON here (it was parsed), but may be another text than it should: so every step is bounded. */
+struct scan {
+	struct bytes text;
+	size_t at;
+};
+
+static int peek(const struct scan *s)
+{
+	return s->at < s->text.n ? s->text.p[s->at] : -1;
+}
+
+static void skip_space(struct scan *s)
+{
+	while (peek(s) == ' ' || peek(s) == '\t' || peek(s) == '\r' || peek(s) == '\n')
+		s->at++;
+}
+
+/* Over a string; returns what is between its quotes, or p NULL when it has no end. */
+static struct bytes skip_string(struct scan *s)
+{
+	size_t start = ++s->at;
+
+	while (peek(s) >= 0 && peek(s) != '"')
+		s->at += peek(s) == '\\' ? 2 : 1;
+	if (s->at > s->text.n)
+		s->at = s->text.n;
+	struct bytes inside = bytes_first(bytes_skip(s->text, start), s->at - start);
+	if (peek(s) != '"')
+		return (struct bytes){ 0 };
+	s->at++;
+	return inside;
+}
+
+static void skip_value(struct scan *s)
+{
+	size_t depth = 0;
+
+	skip_space(s);
+	while (peek(s) >= 0) {
+		int c = peek(s);
+
+		if (depth == 0 && (c == ',' || c == '}' || c == ']'))
+			return;
+		if (c == '"') {
+			skip_string(s);
+			continue;
+		}
+		if (c == '{' || c == '[')
+			depth++;
+		else if (c == '}' || c == ']')
+			depth--;
+		s->at++;
+	}
+}
+
+/* A key as it stands in the text (escapes and all) names this member? */
+static bool is_key(struct bytes raw, const char *key)
+{
+	if (!memchr(raw.p, '\\', raw.n))
+		return bytes_eq_nocase(raw, bytes_str(key));
+	CLEANUP(json_decrefp) json_t *v = json_loadb((const char *)raw.p - 1 /* with its quotes */, raw.n + 2, JSON_DECODE_ANY, NULL);
+	return v && bytes_eq_nocase(bytes_of(json_string_value(v), json_string_length(v)), bytes_str(key));
+}
+
+static err locate_member(struct scan *s, const char *key)
+{
+	size_t exact = SIZE_MAX, other = SIZE_MAX;
+
+	for (s->at++; peek(s) >= 0; s->at++) { /* over '{' or ',' */
+		skip_space(s);
+		if (peek(s) != '"')
+			break;
+		struct bytes raw = skip_string(s);
+		if (!raw.p)
+			break;
+		skip_space(s);
+		s->at++; /* ':' */
+		skip_space(s);
+		if (bytes_eq_str(raw, key))
+			exact = s->at;
+		else if (raw.n && is_key(raw, key))
+			other = s->at;
+		skip_value(s);
+		if (peek(s) != ',')
+			break;
+	}
+	s->at = exact != SIZE_MAX ? exact : other;
+	return s->at == SIZE_MAX ? ERR_NOT_FOUND : OK;
+}
+
+static err locate_item(struct scan *s, size_t index)
+{
+	for (s->at++; peek(s) >= 0; s->at++) { /* over '[' or ',' */
+		skip_space(s);
+		if (peek(s) == ']')
+			break;
+		if (index-- == 0)
+			return OK;
+		skip_value(s);
+		if (peek(s) != ',')
+			break;
+	}
+	return ERR_NOT_FOUND;
+}
+
+static err locate(struct scan *s, const struct json_at *at)
+{
+	if (!at->up) {
+		s->at = 0;
+		skip_space(s);
+		return OK;
+	}
+	TRY(locate(s, at->up)); /* as deep as the tree was */
+	if (peek(s) != (at->key ? '{' : '['))
+		return ERR_NOT_FOUND;
+	return at->key ? locate_member(s, at->key) : locate_item(s, at->index);
+}
+
+err json_locate(struct bytes text, const struct json_at *at, size_t *offset)
+{
+	struct scan s = { .text = text };
+
+	TRY(locate(&s, at));
+	if (s.at >= text.n)
+		return ERR_NOT_FOUND;
+	*offset = s.at;
+	return OK;
 }
 
 /* ---- values ------------------------------------------------------------------------------------------------------ */

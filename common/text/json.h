@@ -21,6 +21,9 @@ struct json_error {
 	char text[160];	       /* what is wrong, one line, printable */
 };
 
+/* Line and column of a byte, both from 1, the column in bytes. An offset past the end is the end. */
+void text_line_col(struct bytes text, size_t offset, unsigned *line, unsigned *column);
+
 /* *out is owned (json_decref, or CLEANUP(json_decrefp)). ERR_TOO_BIG: over max_bytes or max_depth. ERR_MALFORMED. error may be NULL. */
 MUST_USE err json_parse(struct bytes text, size_t max_bytes, unsigned max_depth, json_t **out, struct json_error *error);
 
@@ -62,6 +65,9 @@ static inline bool json_is_set(const struct json_at *at)
 
 /* Notes a problem at this place (the path is put before it); the first one stays. e is ERR_INVALID as a rule. */
 void json_note(const struct json_at *at, err e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* Where the value of this place begins in the text that its tree was parsed from. ERR_NOT_FOUND: it is absent there. */
+MUST_USE err json_locate(struct bytes text, const struct json_at *at, size_t *offset);
 
 bool json_to_bool(const struct json_at *at, bool otherwise);
 /* A number without fraction or exponent, as Go wants it, from min to max. */
