@@ -19,6 +19,7 @@ struct loop {
 	int64_t alarm_at_ms; /* what the alarm is set to; INT64_MAX: nothing */
 	struct timer_heap timers;
 	_Atomic(struct loop_post *) posts; /* newest first */
+	struct loop_post *deferred, **deferred_end;
 	atomic_bool stop;
 	struct loop *self; /* so that loop_wall_ms may remember what it read behind a const face */
 	int64_t wall_ms, wall_read_at_ms;
@@ -75,9 +76,23 @@ static void on_alarm(uv_timer_t *a)
 	}
 }
 
+static void run_deferred(struct loop *l)
+{
+	while (l->deferred) {
+		struct loop_post *run = l->deferred;
+
+		l->deferred = run->next; /* before the call, as in run_posts */
+		if (!l->deferred)
+			l->deferred_end = &l->deferred;
+		run->fn(run);
+	}
+}
+
 static void before_sleep(uv_prepare_t *p)
 {
 	struct loop *l = p->data;
+
+	run_deferred(l);
 	struct loop_timer *t = timer_heap_first(&l->timers);
 	int64_t due_ms = t ? t->due_ms : INT64_MAX;
 
@@ -110,6 +125,7 @@ err loop_new(struct loop **out)
 	l->wake.data = l->before.data = l->alarm.data = l;
 	l->alarm_at_ms = INT64_MAX;
 	l->wall_read_at_ms = -1;
+	l->deferred_end = &l->deferred;
 	l->self = l;
 	/* A peer that leaves while we write must be an error code: OpenSSL writes without MSG_NOSIGNAL. */
 	signal(SIGPIPE, SIG_IGN);
@@ -135,12 +151,16 @@ void loop_free(struct loop *l)
 {
 	if (!l)
 		return;
-	while (atomic_load(&l->posts))
+	while (atomic_load(&l->posts) || l->deferred) {
 		run_posts(l);
+		run_deferred(l);
+	}
 	uv_walk(&l->uv, close_handle, l);
 	uv_run(&l->uv, UV_RUN_DEFAULT); /* the close callbacks, and work that is still with a worker */
-	while (atomic_load(&l->posts))
+	while (atomic_load(&l->posts) || l->deferred) {
 		run_posts(l);
+		run_deferred(l);
+	}
 	if (uv_loop_close(&l->uv) != 0)
 		log_error("an event loop was freed with handles open", "%s", "");
 	timer_heap_free(&l->timers);
@@ -188,6 +208,13 @@ void loop_post_node(struct loop *l, struct loop_post *p)
 	while (!atomic_compare_exchange_weak_explicit(&l->posts, &head, p, memory_order_release, memory_order_relaxed));
 	if (!head) /* whoever posts into an empty list wakes; the others ride along */
 		uv_async_send(&l->wake);
+}
+
+void loop_defer_node(struct loop *l, struct loop_post *p)
+{
+	p->next = NULL;
+	*l->deferred_end = p;
+	l->deferred_end = &p->next;
 }
 
 struct heap_post {

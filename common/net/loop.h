@@ -37,6 +37,10 @@ struct loop_post {
 };
 void loop_post_node(struct loop *l, struct loop_post *p);
 
+/* Runs p->fn once on this thread when the turn's callbacks are through, before the loop waits: for output that is
+ * worth gathering. Own thread only; costs no system call. What it defers again runs in the same go. */
+void loop_defer_node(struct loop *l, struct loop_post *p);
+
 /* Descriptors. The io borrows fd: the owner closes fd after loop_io_close returned, not before. */
 typedef void (*loop_io_fn)(struct loop_io *io, unsigned ready, void *ctx);
 MUST_USE err loop_io_new(struct loop *l, int fd, loop_io_fn fn, void *ctx, struct loop_io **out);
