@@ -1,0 +1,106 @@
+/* relay: packets between clients by node key, on any number of threads. No sockets and no clock: conn.h moves bytes.
+ *
+ * A client belongs to one worker, a worker to one thread. Between clients of one worker a packet is queued where it
+ * lies; to another worker it is copied into that worker's inbox, gathered so that a batch costs one lock and one
+ * wake-up. Only the functions marked "any thread" may be called from elsewhere.
+ *
+ * A turn of a worker: fill relay_area, session_feed from it, relay_area_used; at the end relay_flush, which has every
+ * client with output pushed by its owner and then makes queues own what they keep. */
+#pragma once
+
+#include "common/base/list.h"
+#include "common/net/addr.h"
+#include "derp/directory.h"
+#include "derp/session.h"
+#include "derp/stats.h"
+
+enum {
+	RELAY_WORKERS_MAX = 256,
+	RELAY_AREA_BYTES = 256 << 10,	  /* a worker's read buffer */
+	RELAY_AREA_MIN = 32 << 10,	  /* relay_area gives at least this much */
+	RELAY_INBOX_BYTES = 8 << 20,	  /* packets from other threads that wait; more are dropped */
+	RELAY_GONE_BURST = 3,		  /* PeerGone(not here) a sender, then one a second */
+};
+
+/* 0 means no limit. */
+struct relay_limits {
+	uint32_t max_conns;	     /* handshakes included */
+	uint32_t max_conns_per_addr; /* per IPv4 address or IPv6 /64 */
+	uint64_t max_queued_bytes;   /* in queues and half-read frames, all clients together; split among workers */
+};
+
+/* Names a client whose admission is asked for. */
+struct relay_ticket {
+	struct conn_handle h;
+};
+
+enum relay_verdict { RELAY_ALLOW, RELAY_DENY, RELAY_LATER };
+
+struct relay_opts {
+	struct node_key key; /* the server's; wiped by relay_free */
+	struct relay_limits limits;
+	unsigned workers; /* how many will be made, at most RELAY_WORKERS_MAX */
+	/* Whether a key may use the relay; called on the client's thread and must not block. NULL: everybody. */
+	bool (*admit)(void *ctx, const struct node_pub *key, struct addr from);
+	/* Asked instead of admit when set. After RELAY_LATER, relay_admit_done must follow within the handshake's time. */
+	enum relay_verdict (*ask)(void *ctx, const struct node_pub *key, struct addr from, struct relay_ticket t);
+	void *admit_ctx;
+};
+
+struct relay;
+struct relay_worker;
+struct relay_client;
+
+/* opts is copied. */
+MUST_USE err relay_new(const struct relay_opts *opts, struct relay **out);
+void relay_free(struct relay *r); /* all clients have ended; frees the workers. NULL is fine */
+const struct node_key *relay_key(const struct relay *r);
+
+/* wake is called from any thread when relay_worker_run has work; never twice before that ran. Before any traffic, one
+ * call at a time. ERR_STATE: more than opts.workers. */
+MUST_USE err relay_worker_new(struct relay *r, void (*wake)(void *ctx), void *ctx, struct relay_worker **out);
+/* Takes in what other threads sent. Call relay_flush after it. */
+void relay_worker_run(struct relay_worker *w, int64_t now_ms);
+
+/* Room to read into, at least RELAY_AREA_MIN bytes; flushes first when there is less. */
+uint8_t *relay_area(struct relay_worker *w, size_t *cap);
+void relay_area_used(struct relay_worker *w, size_t n);
+/* Calls push of every client that has output or has closed, lets queues own what they keep, and sends what is for other
+ * threads. The area is free again. */
+void relay_flush(struct relay_worker *w);
+/* Called once per turn with something to flush (NULL: the owner flushes anyway). */
+void relay_on_dirty(struct relay_worker *w, void (*fn)(void *ctx), void *ctx);
+
+struct relay_client_opts {
+	struct addrport peer;
+	bool not_ideal; /* the Ideal-Node header was there */
+	bool websocket;
+	/* Pull from the session until it is empty or the socket is full; look at its state. It may mark the client for
+	 * its end, but ends it only after relay_flush has returned. */
+	void (*push)(void *ctx);
+	void *ctx;
+};
+/* Counts a connection against the limits. ERR_BUSY: over a limit; ERR_NOMEM. */
+MUST_USE err relay_client_new(
+	struct relay_worker *w, const struct relay_client_opts *o, int64_t now_ms, struct relay_client **out);
+/* Takes it out of the tables and frees it. Not within its push. */
+void relay_client_end(struct relay_client *c);
+struct session *relay_client_session(struct relay_client *c);
+void relay_client_feed(struct relay_client *c, uint8_t *p, size_t n, int64_t now_ms);
+/* session_pull, counted. */
+size_t relay_client_pull(struct relay_client *c, uint8_t *dst, size_t cap);
+void relay_client_write_timeout(struct relay_client *c); /* counts it and closes the session */
+
+/* ---- any thread ------------------------------------------------------------------------------------------------- */
+
+/* Asks a client that was answered RELAY_LATER in or out. A client that has gone is no error. ERR_NOMEM. */
+MUST_USE err relay_admit_done(struct relay *r, struct relay_ticket t, bool allow);
+/* Closes every connection of a key: its node was deleted or has expired. ERR_NOMEM. */
+MUST_USE err relay_close_key(struct relay *r, const struct node_pub *key);
+/* Text that clients show their user until it is called with empty text. ERR_NOMEM. */
+MUST_USE err relay_health(struct relay *r, struct bytes text);
+/* Refuses new clients, tells those here to return, and closes them one by one over spread_ms. ERR_NOMEM. */
+MUST_USE err relay_drain(struct relay *r, uint32_t spread_ms, uint32_t try_for_ms);
+void relay_stats_read(struct relay *r, struct relay_stats *out);
+struct directory_counts relay_count_keys(struct relay *r);
+uint32_t relay_conns(const struct relay *r); /* connections now, handshakes included */

@@ -1,0 +1,59 @@
+/* stats: the relay's counters, under derper's names (protocol/derp.md 13). Each thread counts in its own set without
+ * contention; readers of any thread add the sets up. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* C(name) counts up, G(name) goes up and down. The second column is the name that metrics show. */
+#define RELAY_STATS(C, G)                                                                                              \
+	C(accepts, "accepts")                                                                                          \
+	C(websocket_accepts, "websocket_accepts")                                                                      \
+	G(connections, "current_connections")                                                                          \
+	G(home_connections, "current_home_connections")                                                                \
+	G(not_ideal, "current_notideal_connections")                                                                   \
+	C(dup_conns, "total_dup_client_conns")                                                                         \
+	C(home_moves_in, "home_moves_in")                                                                              \
+	C(home_moves_out, "home_moves_out")                                                                            \
+	C(bytes_received, "bytes_received")                                                                            \
+	C(bytes_sent, "bytes_sent")                                                                                    \
+	C(packets_received, "packets_received")                                                                        \
+	C(packets_sent, "packets_sent")                                                                                \
+	C(received_disco, "packets_received_kind_disco")                                                               \
+	C(received_other, "packets_received_kind_other")                                                               \
+	C(dropped_unknown_dest, "packets_dropped_unknown_dest")                                                        \
+	C(dropped_gone, "packets_dropped_gone_disconnected")                                                           \
+	C(dropped_queue_head, "packets_dropped_queue_head")                                                            \
+	C(dropped_queue_tail, "packets_dropped_queue_tail")                                                            \
+	C(dropped_disco, "packets_dropped_disco")                                                                      \
+	C(got_ping, "got_ping")                                                                                        \
+	C(peer_gone_disconnected, "peer_gone_disconnected_frames")                                                     \
+	C(peer_gone_not_here, "peer_gone_not_here_frames")                                                             \
+	C(write_timeouts, "sclient_write_timeouts")                                                                    \
+	C(refused_limit, "refused_limit")                                                                              \
+	C(refused_admission, "refused_admission")                                                                      \
+	C(handshakes_failed, "handshakes_failed")                                                                      \
+	G(queued_bytes, "queued_bytes")
+
+struct relay_stats {
+#define FIELD(name, text) uint64_t name;
+	RELAY_STATS(FIELD, FIELD)
+#undef FIELD
+};
+
+/* One thread's set: written by that thread only, so a store needs no locked instruction. */
+struct stats_cells {
+#define FIELD(name, text) _Atomic uint64_t name;
+	RELAY_STATS(FIELD, FIELD)
+#undef FIELD
+};
+
+#define STATS_ADD(cells, name, by)                                                                                     \
+	atomic_store_explicit(&(cells)->name,                                                                          \
+		atomic_load_explicit(&(cells)->name, memory_order_relaxed) + (uint64_t)(by), memory_order_relaxed)
+
+/* Adds one thread's set to out. */
+void stats_sum(const struct stats_cells *cells, struct relay_stats *out);
+/* Calls each with derper's name, the value, and whether it is a gauge. */
+void stats_each(const struct relay_stats *s, void (*each)(void *ctx, const char *name, uint64_t value, int is_gauge),
+	void *ctx);
