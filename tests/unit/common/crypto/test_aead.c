@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "common/base/cleanup.h"
-#include "tests/lib/test.h"
+#include "tests/lib/vectors.h"
 
 enum { N = 600 };
 
@@ -120,6 +120,25 @@ static void test_xchacha(void **state)
 	assert_int_equal(xaead_open(&key, nonce, BYTES_LIT("mac1"), bytes_of(sealed, 15), out), ERR_AUTH);
 }
 
+/* WireGuard's cookie reply: mac1 of the initiation is authenticated, 16 bytes are sealed. */
+static void test_cookie_vector(void **state)
+{
+	json_t *root = vectors_load("wireguard_handshake.json"), *v = json_object_get(root, "cookie");
+	struct bytes reply = vec_hex(v, "reply"), nonce = vec_hex(v, "nonce"), message = vec_hex(v, "initiation_with_mac2");
+	struct bytes mac1 = bytes_first(bytes_skip(message, 116), 16);
+	struct secret32 key;
+	uint8_t cookie[16];
+
+	(void)state;
+	vec_copy(json_object_get(root, "constants"), "cookie_key_of_responder", key.b, 32);
+	assert_ok(xaead_open(&key, nonce.p, mac1, bytes_skip(reply, 32), cookie));
+	vec_assert(v, "cookie", bytes_of(cookie, 16));
+	test_exact_free(reply);
+	test_exact_free(nonce);
+	test_exact_free(message);
+	json_decref(root);
+}
+
 /* The contexts belong to threads and go with them (ASan's leak check looks at the end). */
 static void *seal_a_lot(void *arg)
 {
@@ -158,6 +177,7 @@ int main(void)
 		cmocka_unit_test(test_all_ways_agree),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_xchacha),
+		cmocka_unit_test(test_cookie_vector),
 		cmocka_unit_test(test_threads),
 	};
 

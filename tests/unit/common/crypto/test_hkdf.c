@@ -1,7 +1,7 @@
 /* Answers from Python's hmac over hashlib.blake2s. */
 #include "common/crypto/hkdf.h"
 
-#include "tests/lib/test.h"
+#include "tests/lib/vectors.h"
 
 static void check(const uint8_t got[32], const char *want_hex)
 {
@@ -45,11 +45,32 @@ static void test_hkdf(void **state)
 	check(b.b, "538a02e1eb2e31b7e4d4b82476d1fe2acf50085d3fb584537279195f5d1f5824");
 }
 
+/* The first steps of a WireGuard handshake: one output from a public key, two from a DH result. */
+static void test_wireguard_vectors(void **state)
+{
+	json_t *root = vectors_load("wireguard_handshake.json"), *trace = json_object_get(root, "trace");
+	struct bytes e = vec_hex(json_object_get(json_object_get(root, "keys"), "initiator_ephemeral"), "public");
+	struct bytes es = vec_hex(json_object_get(root, "dh"), "es");
+	struct secret32 ck, k;
+
+	(void)state;
+	vec_copy(json_array_get(trace, 0), "chain_key", ck.b, 32);
+	hkdf1(&ck, e, &ck);
+	vec_assert(json_array_get(trace, 1), "chain_key", bytes_of(ck.b, 32));
+	hkdf2(&ck, es, &ck, &k);
+	vec_assert(json_array_get(trace, 2), "chain_key", bytes_of(ck.b, 32));
+	vec_assert(json_array_get(trace, 2), "aead_key", bytes_of(k.b, 32));
+	test_exact_free(e);
+	test_exact_free(es);
+	json_decref(root);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hmac),
 		cmocka_unit_test(test_hkdf),
+		cmocka_unit_test(test_wireguard_vectors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
