@@ -131,7 +131,8 @@ static void write_identities(struct policy_view *v, size_t set, struct jsonw *w)
 	for (struct view_node *x; (x = map_next(&v->by_id, &at));)
 		if (bit_has(x->by_identity, set))
 			list[n++] = x;
-	qsort(list, n, sizeof(struct view_node *), by_id);
+	if (n)
+		qsort(list, n, sizeof(struct view_node *), by_id);
 	for (size_t i = 0; i < n; i++)
 		write_addresses(w, list[i]);
 }
@@ -162,18 +163,28 @@ static struct bytes sources_of(struct policy_view *v, const struct rule *r)
 	return v->sources[r->set].p ? v->sources[r->set] : (struct bytes){ 0 };
 }
 
+/* The user's own nodes that are sources here, in the order of ids. */
 static void write_own_sources(struct policy_view *v, size_t dst, uint64_t user, struct jsonw *w)
 {
-	size_t words = policy_words(v->p);
+	CLEANUP(freep) struct view_node **list = calloc(v->by_id.n + 1, sizeof(struct view_node *));
+	size_t words = policy_words(v->p), n = 0;
 
+	if (!list) {
+		w->out->bad = true;
+		return;
+	}
 	for (size_t i = 0; i < v->n_cls; i++) {
 		const struct policy_class *c = v->cls[i];
 
 		if (c->key[2 * words] != user || !bit_has(class_src(c), dst))
 			continue;
 		list_each(it, &c->nodes)
-			write_addresses(w, container_of(it, struct view_node, link));
+			list[n++] = container_of(it, struct view_node, link);
 	}
+	if (n)
+		qsort(list, n, sizeof(struct view_node *), by_id);
+	for (size_t i = 0; i < n; i++)
+		write_addresses(w, list[i]);
 }
 
 /* ---- one rule ---- */

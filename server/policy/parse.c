@@ -1,0 +1,363 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/reader.h"
+#include "common/base/writer.h"
+#include "server/policy/syntax.h"
+
+struct scan {
+	struct bytes rest;
+	struct arena *arena;
+	unsigned line, column; /* of rest */
+	unsigned depth;
+	size_t values;
+	struct policy_fault *fault;
+};
+
+static int peek(const struct scan *s)
+{
+	return s->rest.n ? s->rest.p[0] : -1;
+}
+
+static int peek_second(const struct scan *s)
+{
+	return bytes_skip(s->rest, 1).n ? bytes_skip(s->rest, 1).p[0] : -1;
+}
+
+static void step(struct scan *s)
+{
+	if (peek(s) == '\n') {
+		s->line++;
+		s->column = 1;
+	} else {
+		s->column++;
+	}
+	s->rest = bytes_skip(s->rest, 1);
+}
+
+static err complain(struct scan *s, const char *what)
+{
+	s->fault->line = s->line;
+	s->fault->column = s->column;
+	snprintf(s->fault->text, sizeof s->fault->text, "%s", what);
+	return ERR_INVALID;
+}
+
+/* ---- between tokens ---- */
+
+static err skip_block_comment(struct scan *s)
+{
+	struct scan start = *s;
+
+	step(s);
+	step(s);
+	while (peek(s) >= 0 && !(peek(s) == '*' && peek_second(s) == '/'))
+		step(s);
+	if (peek(s) < 0)
+		return complain(&start, "this comment is never closed: */ is missing");
+	step(s);
+	step(s);
+	return OK;
+}
+
+static err skip_space(struct scan *s)
+{
+	for (;;) {
+		int c = peek(s);
+
+		if (c == ' ' || c == '\t' || c == '\r' || c == '\n') {
+			step(s);
+		} else if (c == '/' && peek_second(s) == '/') {
+			while (peek(s) >= 0 && peek(s) != '\n')
+				step(s);
+		} else if (c == '/' && peek_second(s) == '*') {
+			TRY(skip_block_comment(s));
+		} else {
+			return OK;
+		}
+	}
+}
+
+/* ---- strings ---- */
+
+static int hex_digit(int c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/* The four digits after \u. */
+static err take_unit(struct scan *s, uint32_t *out)
+{
+	uint32_t v = 0;
+
+	for (int i = 0; i < 4; i++) {
+		int d = hex_digit(peek(s));
+
+		if (d < 0)
+			return complain(s, "\\u needs four hexadecimal digits");
+		v = v << 4 | (uint32_t)d;
+		step(s);
+	}
+	*out = v;
+	return OK;
+}
+
+static void put_utf8(struct writer *w, uint32_t c)
+{
+	if (c < 0x80) {
+		wr_u8(w, (uint8_t)c);
+	} else if (c < 0x800) {
+		wr_u8(w, (uint8_t)(0xc0 | c >> 6));
+		wr_u8(w, (uint8_t)(0x80 | (c & 0x3f)));
+	} else if (c < 0x10000) {
+		wr_u8(w, (uint8_t)(0xe0 | c >> 12));
+		wr_u8(w, (uint8_t)(0x80 | (c >> 6 & 0x3f)));
+		wr_u8(w, (uint8_t)(0x80 | (c & 0x3f)));
+	} else {
+		wr_u8(w, (uint8_t)(0xf0 | c >> 18));
+		wr_u8(w, (uint8_t)(0x80 | (c >> 12 & 0x3f)));
+		wr_u8(w, (uint8_t)(0x80 | (c >> 6 & 0x3f)));
+		wr_u8(w, (uint8_t)(0x80 | (c & 0x3f)));
+	}
+}
+
+static err take_unicode(struct scan *s, struct writer *w)
+{
+	uint32_t c, low;
+
+	TRY(take_unit(s, &c));
+	if (c >= 0xd800 && c < 0xdc00) {
+		if (peek(s) != '\\' || peek_second(s) != 'u')
+			return complain(s, "half of a surrogate pair");
+		step(s);
+		step(s);
+		TRY(take_unit(s, &low));
+		if (low < 0xdc00 || low > 0xdfff)
+			return complain(s, "half of a surrogate pair");
+		c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+	} else if (c == 0 || (c >= 0xdc00 && c < 0xe000)) {
+		return complain(s, "this character cannot stand in a text");
+	}
+	put_utf8(w, c);
+	return OK;
+}
+
+static err take_escape(struct scan *s, struct writer *w)
+{
+	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+
+	step(s);
+	int c = peek(s);
+	const char *at = c > 0 ? strchr(from, c) : NULL;
+
+	if (c != 'u' && !at)
+		return complain(s, "unknown escape in a text: use \\\", \\\\, \\/, \\b, \\f, \\n, \\r, \\t or \\u");
+	step(s);
+	if (c == 'u')
+		return take_unicode(s, w);
+	wr_u8(w, (uint8_t)to[at - from]);
+	return OK;
+}
+
+/* Bytes up to the closing quote: no text that comes out is longer. */
+static size_t room_for(struct bytes b)
+{
+	size_t n = 0;
+
+	for (struct reader r = rd_init(b); !r.bad; n++) {
+		uint8_t c = rd_u8(&r);
+
+		if (c == '"' || c == '\n')
+			break;
+		if (c == '\\')
+			n++, rd_u8(&r);
+	}
+	return n + 1;
+}
+
+static err take_string(struct scan *s, const char **out)
+{
+	struct scan start = *s;
+
+	step(s);
+	size_t cap = room_for(s->rest);
+	char *text = arena_alloc(s->arena, cap + 1); /* zeroed: the NUL is there */
+	if (!text)
+		return ERR_NOMEM;
+	struct writer w = wr_init(text, cap);
+
+	for (;;) {
+		int c = peek(s);
+
+		if (c == '"')
+			break;
+		if (c < 0 || c == '\n')
+			return complain(&start, "this text is never closed: a quote is missing");
+		if (c < 0x20)
+			return complain(s, "a control character in a text");
+		if (c == '\\') {
+			TRY(take_escape(s, &w));
+			continue;
+		}
+		wr_u8(&w, (uint8_t)c);
+		step(s);
+	}
+	step(s);
+	*out = text;
+	return w.bad ? ERR_NOMEM : OK;
+}
+
+/* ---- values ---- */
+
+static err take_value(struct scan *s, struct syntax *v);
+
+static struct syntax *new_child(struct scan *s, struct syntax *parent, struct syntax **last)
+{
+	struct syntax *v = s->values++ < SYNTAX_VALUES_MAX ? arena_alloc(s->arena, sizeof *v) : NULL;
+
+	if (!v)
+		return NULL;
+	if (*last)
+		(*last)->next = v;
+	else
+		parent->first = v;
+	*last = v;
+	parent->n++;
+	return v;
+}
+
+static err take_key(struct scan *s, const struct syntax *object, struct syntax *v)
+{
+	v->key_line = s->line;
+	v->key_column = s->column;
+	if (peek(s) != '"')
+		return complain(s, "expected a name in double quotes, or }");
+	if (object->n > SYNTAX_KEYS_MAX)
+		return complain(s, "too many names in one object");
+	struct scan start = *s;
+	const char *key;
+
+	TRY(take_string(s, &key));
+	if (syntax_get(object, key))
+		return complain(&start, "this name stands here twice");
+	v->key = key;
+	TRY(skip_space(s));
+	if (peek(s) != ':')
+		return complain(s, "expected : after the name");
+	step(s);
+	return skip_space(s);
+}
+
+static err take_children(struct scan *s, struct syntax *v, int closing)
+{
+	struct syntax *last = NULL;
+
+	step(s);
+	for (;;) {
+		TRY(skip_space(s));
+		if (peek(s) == closing)
+			break;
+		if (peek(s) < 0)
+			return complain(s, closing == '}' ? "the text ends here, but } is missing" :
+							    "the text ends here, but ] is missing");
+		struct syntax *child = new_child(s, v, &last);
+		if (!child)
+			return ERR_NOMEM;
+		if (closing == '}')
+			TRY(take_key(s, v, child));
+		TRY(take_value(s, child));
+		TRY(skip_space(s));
+		if (peek(s) == ',')
+			step(s);
+		else if (peek(s) != closing)
+			return complain(s, closing == '}' ? "expected , or }" : "expected , or ]");
+	}
+	step(s);
+	return OK;
+}
+
+static err take_word(struct scan *s, struct syntax *v)
+{
+	struct scan start = *s;
+	const uint8_t *from = s->rest.p;
+	size_t n = 0;
+
+	for (int c = peek(s); (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+			      c == '+' || c == '.';
+	     c = peek(s)) {
+		step(s);
+		n++;
+	}
+	struct bytes word = bytes_of(from, n);
+
+	v->text = arena_str(s->arena, word);
+	if (!v->text)
+		return ERR_NOMEM;
+	v->truth = bytes_eq_str(word, "true");
+	if (v->truth || bytes_eq_str(word, "false"))
+		v->kind = SYNTAX_BOOL;
+	else if (bytes_eq_str(word, "null"))
+		v->kind = SYNTAX_NULL;
+	else if (n && (from[0] == '-' || (from[0] >= '0' && from[0] <= '9')))
+		v->kind = SYNTAX_NUMBER;
+	else
+		return complain(&start, "expected a value: a text in double quotes, a number, true, false, null, [ or {");
+	return OK;
+}
+
+static err take_value(struct scan *s, struct syntax *v)
+{
+	v->line = s->line;
+	v->column = s->column;
+	if (peek(s) == '"') {
+		v->kind = SYNTAX_STRING;
+		return take_string(s, &v->text);
+	}
+	if (peek(s) != '{' && peek(s) != '[')
+		return take_word(s, v);
+	if (s->depth == SYNTAX_DEPTH_MAX)
+		return complain(s, "nested too deeply");
+	s->depth++;
+	v->kind = peek(s) == '{' ? SYNTAX_OBJECT : SYNTAX_LIST;
+	TRY(take_children(s, v, peek(s) == '{' ? '}' : ']'));
+	s->depth--;
+	return OK;
+}
+
+err syntax_parse(struct bytes text, struct arena *a, struct syntax **out, struct policy_fault *fault)
+{
+	struct scan s = { .rest = text, .arena = a, .line = 1, .column = 1, .fault = fault };
+	struct syntax *root = arena_alloc(a, sizeof *root);
+
+	if (!root)
+		return ERR_NOMEM;
+	if (!bytes_is_utf8(text))
+		return complain(&s, "the text is not UTF-8");
+	TRY(skip_space(&s));
+	if (peek(&s) < 0) {
+		*root = (struct syntax){ .kind = SYNTAX_OBJECT, .line = 1, .column = 1 };
+		*out = root;
+		return OK;
+	}
+	TRY(take_value(&s, root));
+	TRY(skip_space(&s));
+	if (peek(&s) >= 0)
+		return complain(&s, "there is something after the end of the policy");
+	*out = root;
+	return OK;
+}
+
+const struct syntax *syntax_get(const struct syntax *object, const char *key)
+{
+	for (const struct syntax *v = object->first; v; v = v->next)
+		if (v->key && strcmp(v->key, key) == 0)
+			return v;
+	return NULL;
+}

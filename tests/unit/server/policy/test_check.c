@@ -1,0 +1,164 @@
+#include "server/policy/policy.h"
+
+#include <stdlib.h>
+
+#include "tests/lib/test.h"
+
+/* Everything that a policy may say today. */
+static const char complete[] =
+	"// who is who\n"
+	"{\n"
+	"  \"groups\": {\"group:dev\": [\"ann@\", \"bob@example.com\",]}, /* a comma too many */\n"
+	"  \"hosts\": {\"db\": \"100.64.0.9\", \"lan\": \"10.1.2.3/16\"},\n"
+	"  \"tagOwners\": {\"tag:web\": [\"group:dev\"], \"tag:ops\": [\"tag:web\", \"autogroup:member\"], \"tag:x\": []},\n"
+	"  \"autoApprovers\": {\"routes\": {\"10.0.0.0/8\": [\"tag:web\", \"ann@\"]}, \"exitNode\": [\"group:dev\"]},\n"
+	"  \"acls\": [\n"
+	"    {\"action\": \"accept\", \"src\": [\"group:dev\", \"db\", \"*\"], \"dst\": [\"tag:web:22,80-443\", \"lan:*\", \"[fd7a:115c:a1e0::1]:53\"]},\n"
+	"    {\"action\": \"accept\", \"proto\": \"udp\", \"src\": [\"ann@\"], \"dst\": [\"autogroup:self:*\"]},\n"
+	"  ],\n"
+	"}\n";
+
+static void a_complete_policy_is_accepted(void **state)
+{
+	(void)state;
+	struct policy_faults f;
+	struct policy *p;
+	err e = policy_parse(bytes_str(complete), &p, &f);
+
+	if (e != OK)
+		fail_msg("%u:%u %s", f.fault[0].line, f.fault[0].column, f.fault[0].text);
+	assert_int_equal(f.n, 0);
+	assert_true(policy_has_tag(p, "tag:x"));
+	assert_false(policy_has_tag(p, "tag:y"));
+	policy_unref(policy_ref(p));
+	policy_unref(p);
+}
+
+static const struct {
+	const char *text;
+	unsigned line, column;
+	const char *says;
+} faults[] = {
+	{ "{\n  \"acl\": []}", 2, 3, "unknown field \"acl\"" },
+	{ "{\"ssh\": []}", 1, 2, "not supported yet" },
+	{ "{\"grants\": [{}]}", 1, 2, "not supported yet" },
+	{ "{\"acls\": [{\"action\":\"deny\",\"src\":[\"*\"],\"dst\":[\"*:*\"]}]}", 1, 21, "action" },
+	{ "{\"acls\": [{\"action\":\"accept\",\"src\":[\"tag:none\"],\"dst\":[\"*:*\"]}]}", 1, 37, "tag not found: \"tag:none\"" },
+	{ "{\"acls\": [{\"action\":\"accept\",\"src\":[\"autogroup:self\"],\"dst\":[\"*:*\"]}]}", 1, 37, "src side" },
+	{ "{\"acls\": [{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"autogroup:self\"]}]}", 1, 49, "\"self\" is no port" },
+	{ "{\"acls\": [{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"*\"]}]}", 1, 49, "has no ports" },
+	{ "{\"acls\": [{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"*:99999\"]}]}", 1, 49, "no port" },
+	{ "{\"acls\": [{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"*:5-4\"]}]}", 1, 49, "no port" },
+	{ "{\"acls\": [{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"*:\"]}]}", 1, 49, "no port" },
+	{ "{\"acls\": [{\"action\":\"accept\",\"src\":[\"10.0.0.0/8\"],\"dst\":[\"autogroup:self:*\"]}]}", 1, 58, "autogroup:self can only" },
+	{ "{\"acls\": [{\"action\":\"accept\",\"proto\":\"icmp\",\"src\":[\"*\"],\"dst\":[\"*:22\"]}]}", 1, 64, "no ports" },
+	{ "{\"acls\": [{\"action\":\"accept\",\"proto\":\"300\",\"src\":[\"*\"],\"dst\":[\"*:*\"]}]}", 1, 38, "unknown protocol" },
+	{ "{\"acls\": [{\"action\":\"accept\",\"src\":[\"bob\"],\"dst\":[\"*:*\"]}]}", 1, 37, "\"bob@\"" },
+	{ "{\"acls\": [{\"action\":\"accept\",\"src\":[\"autogroup:admin\"],\"dst\":[\"*:*\"]}]}", 1, 37, "not supported yet" },
+	{ "{\"acls\": [{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"*:*\"],\"srcPosture\":[]}]}", 1, 56, "not supported yet" },
+	{ "{\"acls\": [{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"*:*\"],\"dest\":[]}]}", 1, 56, "unknown field \"dest\"" },
+	{ "{\"groups\": {\"dev\": []}}", 1, 13, "begins with group:" },
+	{ "{\"groups\": {\"group:a\": [\"group:b\"]}}", 1, 25, "cannot contain groups" },
+	{ "{\"hosts\": {\"a\": \"nope\"}}", 1, 17, "no address" },
+	{ "{\"tagOwners\": {\"web\": []}}", 1, 16, "begins with tag:" },
+	{ "{\"tagOwners\": {\"tag:a\": [\"group:none\"]}}", 1, 26, "group not found" },
+	{ "{\"autoApprovers\": {\"route\": {}}}", 1, 20, "unknown field \"route\"" },
+	{ "[]", 1, 1, "object" },
+	{ "{\"acls\": [}", 1, 11, "expected a value" },
+	{ "{\n\n \"acls\": [1 2]}", 3, 13, "expected , or ]" },
+	{ "{/* no end", 1, 2, "never closed" },
+	{ "{\"a", 1, 2, "never closed" },
+	{ "{} x", 1, 4, "after the end" },
+	{ "{\"hosts\": {}, \"hosts\": {}}", 1, 15, "twice" },
+	{ "{\"acls\":", 1, 9, "expected a value" },
+};
+
+static void faults_name_their_place(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+		struct policy_faults f;
+		struct policy *p = NULL;
+		struct bytes text = test_exact(bytes_str(faults[i].text));
+		err e = policy_parse(text, &p, &f);
+
+		if (e != ERR_INVALID || f.n == 0 || f.fault[0].line != faults[i].line || f.fault[0].column != faults[i].column ||
+		    !strstr(f.fault[0].text, faults[i].says))
+			fail_msg("%s\n: %d, %zu faults, %u:%u %s", faults[i].text, e, f.n, f.fault[0].line, f.fault[0].column,
+				 f.fault[0].text);
+		test_exact_free(text);
+	}
+}
+
+static void every_fault_is_told_up_to_the_ceiling(void **state)
+{
+	(void)state;
+	struct buf b = buf_make(1 << 16);
+	struct policy_faults f;
+	struct policy *p;
+
+	buf_append_str(&b, "{\n");
+	for (int i = 0; i < 40; i++)
+		buf_printf(&b, "\"f%d\": 1,\n", i);
+	buf_append_str(&b, "}");
+	assert_int_equal(policy_parse(buf_view(&b), &p, &f), ERR_INVALID);
+	assert_int_equal(f.n, POLICY_FAULTS_MAX);
+	assert_int_equal(f.fault[3].line, 5);
+	buf_done(&b);
+}
+
+static void tags_and_routes(void **state)
+{
+	(void)state;
+	struct policy_faults f;
+	struct policy *p;
+	struct policy_user ann = { 1, "Ann", "ann@corp.example", "ann@corp.example" }, bob = { 2, "x", "BOB@example.com", "b" },
+			   eve = { 3, "eve", "", "eve" };
+	const char *web[] = { "tag:web" };
+	struct policy_node router = { .id = 1, .tags = web, .n_tags = 1 }, anns = { .id = 2, .user_id = 1, .user = &ann };
+	struct prefix lan, wide, exit_route;
+
+	assert_ok(policy_parse(bytes_str(complete), &p, &f));
+	assert_true(policy_may_tag(p, &ann, "tag:web"));
+	assert_true(policy_may_tag(p, &bob, "tag:web"));
+	assert_false(policy_may_tag(p, &eve, "tag:web"));
+	assert_true(policy_may_tag(p, &eve, "tag:ops"));
+	assert_false(policy_may_tag(p, &ann, "tag:x"));
+	assert_false(policy_may_tag(p, &ann, "tag:unknown"));
+	assert_false(policy_may_tag(p, NULL, "tag:ops"));
+
+	assert_ok(prefix_parse(BYTES_LIT("10.3.0.0/16"), &lan));
+	assert_ok(prefix_parse(BYTES_LIT("10.0.0.0/7"), &wide));
+	assert_ok(prefix_parse(BYTES_LIT("0.0.0.0/0"), &exit_route));
+	assert_true(policy_approves_route(p, &router, lan));
+	assert_false(policy_approves_route(p, &router, wide));
+	assert_false(policy_approves_route(p, &router, exit_route));
+	assert_true(policy_approves_route(p, &anns, exit_route));
+	policy_unref(p);
+}
+
+static void parse_any(struct bytes in, void *ctx)
+{
+	struct policy_faults f;
+	struct policy *p;
+
+	(void)ctx;
+	if (policy_parse(in, &p, &f) == OK)
+		policy_unref(p);
+}
+
+static void broken_texts_are_survived(void **state)
+{
+	(void)state;
+	test_torture(bytes_str(complete), parse_any, NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_complete_policy_is_accepted),	cmocka_unit_test(faults_name_their_place),
+		cmocka_unit_test(every_fault_is_told_up_to_the_ceiling), cmocka_unit_test(tags_and_routes),
+		cmocka_unit_test(broken_texts_are_survived),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
