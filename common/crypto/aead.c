@@ -12,14 +12,15 @@
 _Static_assert(AEAD_MAX < INT_MAX - AEAD_TAG_LEN, "OpenSSL counts in int");
 
 struct aead_key {
-	EVP_CIPHER_CTX *ctx;	/* owned; the key is set up in it */
+	EVP_CIPHER_CTX *ctx;    /* owned; the key is set up in it */
 	struct secret32 secret; /* for messages below AEAD_BULK */
 	enum aead_dir dir;
 };
 
 /* ---- libsodium ------------------------------------------------------------------------------------------------ */
 
-static err small_seal(const struct secret32 *key, const uint8_t *nonce, struct bytes aad, struct bytes plain, uint8_t *out)
+static err small_seal(
+	const struct secret32 *key, const uint8_t *nonce, struct bytes aad, struct bytes plain, uint8_t *out)
 {
 	crypto_aead_chacha20poly1305_ietf_encrypt(out, NULL, plain.p, plain.n, aad.p, aad.n, NULL, nonce, key->b);
 	return OK;
@@ -29,16 +30,16 @@ static err small_open(
 	const struct secret32 *key, const uint8_t *nonce, struct bytes aad, struct bytes sealed, uint8_t *out)
 {
 	return crypto_aead_chacha20poly1305_ietf_decrypt(
-		       out, NULL, NULL, sealed.p, sealed.n, aad.p, aad.n, nonce, key->b) == 0 ?
-		       OK :
-		       ERR_AUTH;
+		       out, NULL, NULL, sealed.p, sealed.n, aad.p, aad.n, nonce, key->b) == 0
+		       ? OK
+		       : ERR_AUTH;
 }
 
 /* ---- OpenSSL -------------------------------------------------------------------------------------------------- */
 
 /* key NULL: the one that is set up in ctx already. */
-static err bulk_seal(
-	EVP_CIPHER_CTX *ctx, const uint8_t *key, const uint8_t *nonce, struct bytes aad, struct bytes plain, uint8_t *out)
+static err bulk_seal(EVP_CIPHER_CTX *ctx, const uint8_t *key, const uint8_t *nonce, struct bytes aad,
+	struct bytes plain, uint8_t *out)
 {
 	int n;
 
@@ -55,8 +56,8 @@ static err bulk_seal(
 	return OK;
 }
 
-static err bulk_open(
-	EVP_CIPHER_CTX *ctx, const uint8_t *key, const uint8_t *nonce, struct bytes aad, struct bytes sealed, uint8_t *out)
+static err bulk_open(EVP_CIPHER_CTX *ctx, const uint8_t *key, const uint8_t *nonce, struct bytes aad,
+	struct bytes sealed, uint8_t *out)
 {
 	size_t text = sealed.n - AEAD_TAG_LEN;
 	uint8_t tag[AEAD_TAG_LEN];
@@ -211,8 +212,8 @@ void aead_key_free(struct aead_key *k)
 	free(k);
 }
 
-err aead_key_seal(struct aead_key *k, const uint8_t nonce[AEAD_NONCE_LEN], struct bytes aad, struct bytes plain,
-	uint8_t *out)
+err aead_key_seal(
+	struct aead_key *k, const uint8_t nonce[AEAD_NONCE_LEN], struct bytes aad, struct bytes plain, uint8_t *out)
 {
 	assert(k->dir == AEAD_SEAL);
 	if (plain.n > AEAD_MAX || aad.n > AEAD_MAX)
@@ -222,8 +223,8 @@ err aead_key_seal(struct aead_key *k, const uint8_t nonce[AEAD_NONCE_LEN], struc
 	return bulk_seal(k->ctx, NULL, nonce, aad, plain, out);
 }
 
-err aead_key_open(struct aead_key *k, const uint8_t nonce[AEAD_NONCE_LEN], struct bytes aad, struct bytes sealed,
-	uint8_t *out)
+err aead_key_open(
+	struct aead_key *k, const uint8_t nonce[AEAD_NONCE_LEN], struct bytes aad, struct bytes sealed, uint8_t *out)
 {
 	assert(k->dir == AEAD_OPEN);
 	if (sealed.n < AEAD_TAG_LEN)

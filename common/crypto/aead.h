@@ -14,8 +14,8 @@ enum {
 	AEAD_NONCE_LEN = 12,
 	XAEAD_NONCE_LEN = 24,
 	AEAD_TAG_LEN = 16,
-	AEAD_BULK = 256,	/* bytes from which OpenSSL takes over */
-	AEAD_MAX = 1 << 30,	/* bytes of one message; more is ERR_TOO_BIG */
+	AEAD_BULK = 256,    /* bytes from which OpenSSL takes over */
+	AEAD_MAX = 1 << 30, /* bytes of one message; more is ERR_TOO_BIG */
 };
 
 /* Writes plain.n + 16 bytes to out. ERR_SYS: the library failed (never seen); what is in out is worthless. */
@@ -44,7 +44,7 @@ static inline void aead_key_freep(struct aead_key **k)
 }
 
 /* As aead_seal and aead_open. Calling the other direction's function is a bug of the caller. */
-MUST_USE err aead_key_seal(struct aead_key *k, const uint8_t nonce[AEAD_NONCE_LEN], struct bytes aad,
-	struct bytes plain, uint8_t *out);
-MUST_USE err aead_key_open(struct aead_key *k, const uint8_t nonce[AEAD_NONCE_LEN], struct bytes aad,
-	struct bytes sealed, uint8_t *out);
+MUST_USE err aead_key_seal(
+	struct aead_key *k, const uint8_t nonce[AEAD_NONCE_LEN], struct bytes aad, struct bytes plain, uint8_t *out);
+MUST_USE err aead_key_open(
+	struct aead_key *k, const uint8_t nonce[AEAD_NONCE_LEN], struct bytes aad, struct bytes sealed, uint8_t *out);

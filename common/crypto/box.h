@@ -1,4 +1,4 @@
-/* box: NaCl crypto_box (X25519, HSalsa20, XSalsa20-Poly1305) as DERP and disco use it: nonce 24 || tag 16 || ciphertext.
+/* box: NaCl crypto_box (X25519, HSalsa20, XSalsa20-Poly1305) as DERP and disco use it: nonce 24 || tag 16 || text.
  *
  * The key shared by two parties is computed once (30 µs) and kept in a box_shared; sealing and opening are symmetric.
  * Facts: protocol/derp.md 4.2, disco.md 3 (tailscale@de9ec7ee2 types/key/node.go, disco.go: Shared, SealTo). */

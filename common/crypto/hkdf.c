@@ -52,10 +52,12 @@ static void expand(const struct secret32 *ck, struct bytes ikm, struct secret32 
 {
 	CLEANUP(secret32_wipe) struct secret32 prk;
 	CLEANUP(secret32_wipe) struct secret32 last;
+	struct bytes before = { 0 };
 
 	hmac_blake2s(view(ck), ikm, prk.b);
 	for (uint8_t i = 1; i <= count; i++) {
-		hmac2(view(&prk), i == 1 ? (struct bytes){ 0 } : view(&last), bytes_of(&i, 1), last.b);
+		hmac2(view(&prk), before, bytes_of(&i, 1), last.b);
+		before = view(&last);
 		*t[i - 1] = last;
 	}
 }

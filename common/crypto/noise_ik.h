@@ -1,4 +1,4 @@
-/* noise_ik: the handshake Noise_IK_25519_ChaChaPoly_BLAKE2s of ts2021, both sides, and the two transport keys it ends in.
+/* noise_ik: the handshake Noise_IK_25519_ChaChaPoly_BLAKE2s of ts2021, both sides, and the transport keys it ends in.
  *
  * Bytes in, bytes out: frame headers are common/wire/ts2021.h, streams of records common/crypto/noise_record.h. Both
  * handshake payloads are empty. A completed handshake proves the other side's machine key and nothing more: whether
@@ -59,8 +59,7 @@ static inline void noise_initiator_wipe(struct noise_initiator *i)
 MUST_USE err noise_initiator_start(struct noise_initiator *i, uint16_t version, const struct machine_key *self,
 	const struct machine_pub *server, uint8_t initiation[NOISE_INITIATION_LEN]);
 /* ERR_AUTH: not from that server, or changed on the way; *i and *out are untouched. ERR_MALFORMED: wrong length. */
-MUST_USE err noise_initiator_finish(
-	const struct noise_initiator *i, struct bytes response, struct noise_session *out);
+MUST_USE err noise_initiator_finish(const struct noise_initiator *i, struct bytes response, struct noise_session *out);
 
 /* Server: an initiation in, the response and the session out. version is the number received in the frame header,
  * whatever it is: the prologue contains it. Whether we support it is asked afterwards.

@@ -11,7 +11,7 @@
 /* Opens the record at the front of in. On OK *plain is its text (may be empty: legal, skip it), borrowed until the next
  * change of in, and *used the bytes to buf_consume before the next call.
  * ERR_TRUNCATED: more bytes are needed, nothing changed. Everything else ends the connection: ERR_MALFORMED (not a
- * record, or too short), ERR_TOO_BIG (longer than a frame may be; known from the header alone), ERR_AUTH, ERR_CLOSED. */
+ * record, or too short), ERR_TOO_BIG (longer than a frame may be, by its header alone), ERR_AUTH, ERR_CLOSED. */
 MUST_USE err noise_record_open(struct noise_transport *t, struct buf *in, struct bytes *plain, size_t *used);
 
 /* Appends plain as as many records as it takes. Nothing is written for an empty plain.

@@ -1,8 +1,8 @@
 /* derp_frame: the frames of the DERP relay protocol, version 2, as a server, a client and a mesh peer see them.
  *
  * Bytes in, structs out, and back: no sockets, no keys, no decisions. The boxes inside ClientInfo and ServerInfo are
- * opened with common/crypto/box.h, between derp_parse_client_info and derp_parse_client_info_json. Frame: type u8, len u32 of
- * the payload, payload; integers big-endian. Facts: protocol/derp.md 4 and 5 (tailscale@de9ec7ee2 derp/derp.go,
+ * opened with common/crypto/box.h, between derp_parse_client_info and derp_parse_client_info_json. Frame: type u8, len
+ * u32 of the payload, payload; integers big-endian. Facts: protocol/derp.md 4 and 5 (tailscale@de9ec7ee2 derp/derp.go,
  * derp_client.go, derpserver/derpserver.go).
  *
  * Writers put one whole frame; w->bad says that it did not fit. DERP_SHORT_MAX bytes hold any frame but those that
@@ -38,14 +38,14 @@ enum {
 	DERP_PROTOCOL_VERSION = 2,
 	DERP_HEADER_LEN = 5,
 	DERP_KEY_LEN = 32,
-	DERP_RECV_HEADER_LEN = DERP_HEADER_LEN + DERP_KEY_LEN,	      /* before the packet in SendPacket and RecvPacket */
+	DERP_RECV_HEADER_LEN = DERP_HEADER_LEN + DERP_KEY_LEN, /* before the packet in SendPacket and RecvPacket */
 	DERP_FORWARD_HEADER_LEN = DERP_HEADER_LEN + 2 * DERP_KEY_LEN, /* and in ForwardPacket */
 	DERP_PACKET_MAX = 65536,
-	DERP_FRAME_MAX = 1 << 20,	    /* payload of any frame; above it the connection closes */
-	DERP_SERVER_KEY_MAX = 1024,	    /* payload; later versions may add bytes after the key */
+	DERP_FRAME_MAX = 1 << 20,   /* payload of any frame; above it the connection closes */
+	DERP_SERVER_KEY_MAX = 1024, /* payload; later versions may add bytes after the key */
 	DERP_CLIENT_INFO_MIN = 32 + 24,
 	DERP_CLIENT_INFO_MAX = 256 << 10,
-	DERP_INFO_JSON_MAX = 16 << 10,	    /* ours: JSON inside ClientInfo and ServerInfo that we take apart */
+	DERP_INFO_JSON_MAX = 16 << 10, /* ours: JSON inside ClientInfo and ServerInfo that we take apart */
 	DERP_PING_MIN = 8,
 	DERP_PING_MAX = 1000,
 	DERP_SHORT_MAX = 64,
@@ -69,7 +69,7 @@ MUST_USE err derp_client_check(struct derp_header h); /* from a server: only siz
 struct derp_frame {
 	uint8_t type;
 	struct bytes payload; /* borrowed */
-	size_t len;	      /* whole frame, header included */
+	size_t len;           /* whole frame, header included */
 };
 
 /* The frame at the front of in, checked by check (one of the two above). ERR_TRUNCATED: wait for more bytes. */
@@ -151,7 +151,7 @@ enum { DERP_PRESENT_REGULAR = 1, DERP_PRESENT_MESH = 2, DERP_PRESENT_PROBER = 4,
 struct derp_peer_present {
 	struct node_pub key;
 	struct addrport addr; /* family 0: an old server that does not say */
-	uint8_t flags;	      /* DERP_PRESENT_…; REGULAR only when no other is set */
+	uint8_t flags;        /* DERP_PRESENT_…; REGULAR only when no other is set */
 };
 MUST_USE err derp_parse_peer_present(struct bytes payload, struct derp_peer_present *out);
 void derp_write_peer_present(struct writer *w, const struct derp_peer_present *p);

@@ -14,11 +14,11 @@
 
 enum {
 	DISCO_MAGIC_LEN = 6,
-	DISCO_ENVELOPE_LEN = DISCO_MAGIC_LEN + 32,	     /* before nonce and box */
-	DISCO_OVERHEAD = DISCO_ENVELOPE_LEN + BOX_OVERHEAD,  /* a packet is this much longer than its message */
-	DISCO_PING_LEN = DISCO_OVERHEAD + 2 + 12 + 32,	     /* the usual Ping, 124 bytes */
-	DISCO_ENDPOINTS_MAX = 100,			     /* kept of one message; the rest is ignored */
-	DISCO_MESSAGE_MAX = 2 + 4 + 124 + 18 * DISCO_ENDPOINTS_MAX, /* that disco_write_message can produce, without padding */
+	DISCO_ENVELOPE_LEN = DISCO_MAGIC_LEN + 32,                  /* before nonce and box */
+	DISCO_OVERHEAD = DISCO_ENVELOPE_LEN + BOX_OVERHEAD,         /* a packet is this much longer than its message */
+	DISCO_PING_LEN = DISCO_OVERHEAD + 2 + 12 + 32,              /* the usual Ping, 124 bytes */
+	DISCO_ENDPOINTS_MAX = 100,                                  /* kept of one message; the rest is ignored */
+	DISCO_MESSAGE_MAX = 2 + 4 + 124 + 18 * DISCO_ENDPOINTS_MAX, /* of a message without padding */
 };
 
 /* A client's test on a datagram that is neither STUN nor Geneve. */
@@ -28,7 +28,7 @@ bool disco_looks_like_on_derp(struct bytes packet);
 
 struct disco_envelope {
 	struct disco_pub sender; /* claimed until the box opens */
-	struct bytes sealed;	 /* nonce || box, borrowed */
+	struct bytes sealed;     /* nonce || box, borrowed */
 };
 /* ERR_MALFORMED: not disco, or too short for any message: drop. */
 MUST_USE err disco_parse_envelope(struct bytes packet, struct disco_envelope *out);
@@ -39,7 +39,7 @@ enum disco_type {
 	DISCO_PING = 1,
 	DISCO_PONG = 2,
 	DISCO_CALL_ME_MAYBE = 3,
-	DISCO_BIND = 4,		  /* BindUDPRelayEndpoint */
+	DISCO_BIND = 4, /* BindUDPRelayEndpoint */
 	DISCO_BIND_CHALLENGE = 5,
 	DISCO_BIND_ANSWER = 6,
 	DISCO_CALL_ME_MAYBE_VIA = 7,
@@ -67,7 +67,7 @@ struct disco_endpoints {
 struct disco_bind { /* the three Bind messages */
 	uint32_t vni, generation;
 	struct disco_pub remote; /* the other client */
-	uint8_t challenge[32];	 /* zero in DISCO_BIND */
+	uint8_t challenge[32];   /* zero in DISCO_BIND */
 };
 struct disco_relay { /* a relay endpoint; its addresses are in message.endpoints */
 	struct disco_pub server;
@@ -87,10 +87,10 @@ struct disco_message {
 	union {
 		struct disco_ping ping;
 		struct disco_pong pong;
-		struct disco_bind bind;		/* DISCO_BIND, _CHALLENGE, _ANSWER */
+		struct disco_bind bind;         /* DISCO_BIND, _CHALLENGE, _ANSWER */
 		struct disco_allocate allocate; /* DISCO_ALLOCATE_REQUEST */
-		struct {			/* DISCO_CALL_ME_MAYBE_VIA, DISCO_ALLOCATE_RESPONSE */
-			uint32_t generation;	/* of the response only */
+		struct {                        /* DISCO_CALL_ME_MAYBE_VIA, DISCO_ALLOCATE_RESPONSE */
+			uint32_t generation;    /* of the response only */
 			struct disco_relay relay;
 		};
 	};

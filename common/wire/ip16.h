@@ -17,7 +17,9 @@ static inline struct addrport rd_ip16_port(struct reader *r)
 	rd_copy(r, a.addr.b, 16);
 	a.addr = addr_unmap(a.addr);
 	a.port = rd_u16be(r);
-	return r->bad ? (struct addrport){ 0 } : a;
+	if (r->bad)
+		memset(&a, 0, sizeof a);
+	return a;
 }
 
 /* Family 0 is written as ::. */

@@ -26,5 +26,6 @@ MUST_USE err stun_parse_request(struct bytes packet, struct stun_txid *out);
 
 /* Returns the length: 32 or 44. src has a family; a mapped IPv4 address must have been unmapped. */
 size_t stun_write_response(uint8_t out[STUN_RESPONSE_MAX], const struct stun_txid *txid, struct addrport src);
-/* Client side; the address comes out unmapped. ERR_MALFORMED: not a usable answer. Matching the txid is the caller's. */
+/* Client side; the address comes out unmapped, matching the txid is the caller's. ERR_MALFORMED: not a usable answer.
+ */
 MUST_USE err stun_parse_response(struct bytes packet, struct stun_txid *txid, struct addrport *mapped);

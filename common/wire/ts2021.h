@@ -19,24 +19,25 @@ enum ts2021_type {
 enum {
 	TS2021_INITIATION_LEN = 101, /* bytes, the 5-byte header included */
 	TS2021_RESPONSE_LEN = 51,
-	TS2021_HEADER_LEN = 3,	     /* of every frame but the initiation */
-	TS2021_FRAME_MAX = 4096,     /* header included; a client drops the connection above it */
+	TS2021_HEADER_LEN = 3,   /* of every frame but the initiation */
+	TS2021_FRAME_MAX = 4096, /* header included; a client drops the connection above it */
 	TS2021_BODY_MAX = TS2021_FRAME_MAX - TS2021_HEADER_LEN, /* of a record: ciphertext and tag */
 	TS2021_PLAIN_MAX = TS2021_BODY_MAX - 16,
-	TS2021_EARLY_HEADER_LEN = 9,	   /* magic and length */
-	TS2021_EARLY_MAX = 10 << 20,	   /* bytes of JSON that a client accepts */
+	TS2021_EARLY_HEADER_LEN = 9, /* magic and length */
+	TS2021_EARLY_MAX = 10 << 20, /* bytes of JSON that a client accepts */
 };
 
-/* First frame from a node; over HTTP it travels in the upgrade request, in base64. The views are borrowed from the input. */
+/* First frame from a node; over HTTP it travels in the upgrade request, in base64. Views are borrowed from the input.
+ */
 struct ts2021_initiation {
-	uint16_t version;	    /* capability version; also mixed into the Noise prologue */
-	struct bytes noise;	    /* the 96 bytes that noise_respond takes; the next three are its parts */
+	uint16_t version;           /* capability version; also mixed into the Noise prologue */
+	struct bytes noise;         /* the 96 bytes that noise_respond takes; the next three are its parts */
 	struct bytes ephemeral_pub; /* 32 bytes, clear */
 	struct bytes machine_pub;   /* 32 + 16 bytes, sealed */
-	struct bytes tag;	    /* 16 bytes */
+	struct bytes tag;           /* 16 bytes */
 };
 
-/* ERR_TRUNCATED: come back with more bytes. ERR_MALFORMED: drop the connection. Bytes after the frame are not looked at. */
+/* ERR_TRUNCATED: come back with more bytes. ERR_MALFORMED: drop the connection. Bytes after the frame do not matter. */
 MUST_USE err ts2021_parse_initiation(struct bytes in, struct ts2021_initiation *out);
 /* noise: the 96 bytes that noise_initiator_start wrote. */
 void ts2021_write_initiation(struct writer *w, uint16_t version, struct bytes noise);
@@ -45,7 +46,7 @@ void ts2021_write_initiation(struct writer *w, uint16_t version, struct bytes no
 struct ts2021_frame {
 	enum ts2021_type type;
 	struct bytes body; /* borrowed */
-	size_t len;	   /* whole frame, header included */
+	size_t len;        /* whole frame, header included */
 };
 
 /* The answer to an initiation, as a client reads it. TS2021_RESPONSE: body is the 48 bytes that noise_initiator_finish

@@ -65,8 +65,8 @@ static void relay(struct bytes frame)
 	if (!copy)
 		return;
 	memcpy(copy, frame.p, frame.n);
-	struct bytes out = frame.p[0] == DERP_SEND_PACKET ? derp_send_to_recv(copy, frame.n, &src) :
-							    derp_forward_to_recv(copy, frame.n);
+	struct bytes out = frame.p[0] == DERP_SEND_PACKET ? derp_send_to_recv(copy, frame.n, &src)
+							  : derp_forward_to_recv(copy, frame.n);
 	if (derp_parse_frame(out, derp_client_check, &f) != OK || f.len != out.n || f.type != DERP_RECV_PACKET)
 		abort();
 	free(copy);

@@ -1,4 +1,5 @@
-/* Frames of ts2021, and records through the opener: what parses is inside the input and writes back to the same bytes. */
+/* Frames of ts2021, and records through the opener: what parses is inside the input and writes back to the same bytes.
+ */
 #include <stdlib.h>
 
 #include "common/crypto/noise_record.h"

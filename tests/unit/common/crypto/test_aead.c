@@ -14,8 +14,9 @@ static void test_rfc8439(void **state)
 	/* RFC 8439, 2.8.2 */
 	struct secret32 key;
 	struct bytes nonce = test_unhex("070000004041424344454647"), aad = test_unhex("50515253c0c1c2c3c4c5c6c7");
-	struct bytes plain = BYTES_LIT("Ladies and Gentlemen of the class of '99: If I could offer you only one tip for "
-				       "the future, sunscreen would be it.");
+	struct bytes plain =
+		BYTES_LIT("Ladies and Gentlemen of the class of '99: If I could offer you only one tip for "
+			  "the future, sunscreen would be it.");
 	struct bytes tag = test_unhex("1ae10b594f09e26a7e902ecbd0600691");
 	uint8_t out[200];
 
@@ -101,7 +102,8 @@ static void test_refusals(void **state)
 		assert_ok(aead_key_open(open, nonce, aad, s, out)); /* the context works on after refusals */
 	}
 	assert_int_equal(aead_open(&key, nonce, (struct bytes){ 0 }, bytes_of(sealed, 15), out), ERR_AUTH);
-	assert_int_equal(aead_seal(&key, nonce, (struct bytes){ 0 }, bytes_of(plain, (size_t)AEAD_MAX + 1), out), ERR_TOO_BIG);
+	assert_int_equal(
+		aead_seal(&key, nonce, (struct bytes){ 0 }, bytes_of(plain, (size_t)AEAD_MAX + 1), out), ERR_TOO_BIG);
 }
 
 static void test_xchacha(void **state)
@@ -124,7 +126,8 @@ static void test_xchacha(void **state)
 static void test_cookie_vector(void **state)
 {
 	json_t *root = vectors_load("wireguard_handshake.json"), *v = json_object_get(root, "cookie");
-	struct bytes reply = vec_hex(v, "reply"), nonce = vec_hex(v, "nonce"), message = vec_hex(v, "initiation_with_mac2");
+	struct bytes reply = vec_hex(v, "reply"), nonce = vec_hex(v, "nonce"),
+		     message = vec_hex(v, "initiation_with_mac2");
 	struct bytes mac1 = bytes_first(bytes_skip(message, 116), 16);
 	struct secret32 key;
 	uint8_t cookie[16];

@@ -35,10 +35,13 @@ static void test_text_of_each_kind(void **state)
 	char text[KEY_TEXT_MAX], shorter[KEY_SHORT_MAX];
 
 	(void)state;
-	assert_string_equal(machine_pub_text(&m, text), "mkey:ab00000000000000000000000000000000000000000000000000000000000000");
+	assert_string_equal(
+		machine_pub_text(&m, text), "mkey:ab00000000000000000000000000000000000000000000000000000000000000");
 	assert_string_equal(machine_pub_short(&m, shorter), "[qwAAA]");
-	assert_string_equal(disco_pub_text(&d, text), "discokey:0000000000000000000000000000000000000000000000000000000000000001");
-	assert_string_equal(challenge_pub_text(&c, text), "chalpub:0000000000000000000000000000000000000000000000000000000000000000");
+	assert_string_equal(
+		disco_pub_text(&d, text), "discokey:0000000000000000000000000000000000000000000000000000000000000001");
+	assert_string_equal(challenge_pub_text(&c, text),
+		"chalpub:0000000000000000000000000000000000000000000000000000000000000000");
 	assert_string_equal(challenge_pub_short(&c, shorter), "[AAAAA]");
 }
 
@@ -46,8 +49,18 @@ static void test_refused(void **state)
 {
 #define HEX62 "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEE"
 	static const char *const bad[] = {
-		"", "nodekey:", HEX62 "ff", "mkey:" HEX62 "ff", "nodekey:" HEX62 "f", "nodekey:" HEX62 "fff", "nodekey:" HEX62 "fg",
-		"nodekey:" HEX62 " f", "Nodekey:" HEX62 "ff", "nodekey:" HEX62 "ff ", " nodekey:" HEX62 "ff", "nodekey" HEX62 "ff",
+		"",
+		"nodekey:",
+		HEX62 "ff",
+		"mkey:" HEX62 "ff",
+		"nodekey:" HEX62 "f",
+		"nodekey:" HEX62 "fff",
+		"nodekey:" HEX62 "fg",
+		"nodekey:" HEX62 " f",
+		"Nodekey:" HEX62 "ff",
+		"nodekey:" HEX62 "ff ",
+		" nodekey:" HEX62 "ff",
+		"nodekey" HEX62 "ff",
 		"nodekey:" HEX62 "ff00",
 	};
 	struct node_pub k = { .b = { 0x5a } };

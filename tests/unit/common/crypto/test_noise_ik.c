@@ -30,7 +30,8 @@ struct pair {
 static struct pair transcript(json_t *t)
 {
 	uint16_t version = (uint16_t)vec_int(t, "protocol_version");
-	struct machine_key client = key_of(t, "initiator_static_private"), server = key_of(t, "responder_static_private");
+	struct machine_key client = key_of(t, "initiator_static_private"),
+			   server = key_of(t, "responder_static_private");
 	uint8_t e[32], initiation[NOISE_INITIATION_LEN], response[NOISE_RESPONSE_LEN], frame[TS2021_INITIATION_LEN];
 	struct noise_initiator i;
 	struct pair p;
@@ -135,7 +136,8 @@ static void test_vectors(void **state)
 static void test_vectors_tampered(void **state)
 {
 	json_t *root = vectors_load("noise_ik.json"), *t = json_array_get(json_object_get(root, "transcripts"), 0);
-	struct machine_key client = key_of(t, "initiator_static_private"), server = key_of(t, "responder_static_private");
+	struct machine_key client = key_of(t, "initiator_static_private"),
+			   server = key_of(t, "responder_static_private");
 	uint8_t e[32], out[NOISE_RESPONSE_LEN], initiation[NOISE_INITIATION_LEN];
 	struct ts2021_initiation m;
 	struct ts2021_frame f;

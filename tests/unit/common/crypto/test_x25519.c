@@ -5,7 +5,8 @@
 /* The four Diffie-Hellman results of a published handshake, from the initiator's private keys. */
 static void test_vectors(void **state)
 {
-	json_t *root = vectors_load("noise_ik.json"), *t = json_array_get(json_object_get(root, "transcripts"), 0), *step;
+	json_t *root = vectors_load("noise_ik.json"), *t = json_array_get(json_object_get(root, "transcripts"), 0),
+	       *step;
 	struct secret32 e, s, dh;
 	uint8_t their_s[32], their_e[32];
 	size_t at, seen = 0;

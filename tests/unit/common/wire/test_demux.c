@@ -80,7 +80,7 @@ static void test_not_geneve(void **state)
 		"00017a1200a1b200 0400000001", /* reserved bits */
 		"00007a1300a1b200 0400000001", /* another protocol */
 		"00007a1200a1b201 0400000001", /* last byte */
-		"00007a1200a1b2",	       /* seven bytes */
+		"00007a1200a1b2",              /* seven bytes */
 	};
 	struct geneve g = { 0 };
 	struct bytes inner;

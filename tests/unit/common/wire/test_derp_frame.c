@@ -317,7 +317,8 @@ static void test_relay_in_place(void **state)
 	(void)state;
 	assert_true(bytes_eq(derp_send_to_recv((uint8_t *)(uintptr_t)send.p, send.n, &alice), want));
 	assert_true(bytes_eq(derp_forward_to_recv((uint8_t *)(uintptr_t)forward.p, forward.n), want));
-	struct derp_frame f = parse_frame(derp_send_to_recv((uint8_t *)(uintptr_t)empty.p, empty.n, &alice), derp_client_check);
+	struct derp_frame f =
+		parse_frame(derp_send_to_recv((uint8_t *)(uintptr_t)empty.p, empty.n, &alice), derp_client_check);
 	assert_true(f.type == DERP_RECV_PACKET && f.payload.n == 32);
 	test_exact_free(want);
 	test_exact_free(send);

@@ -54,10 +54,21 @@ static void test_vectors(void **state)
 static void test_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", "[]", "2", "null", "{", "{}x", "{\"version\":\"2\"}", "{\"version\":2.5}", "{\"CanAckPings\":1}",
-		"{\"meshKey\":\"\"}", "{\"meshKey\":7}", "{\"meshKey\":\"00\"}",
+		"",
+		"[]",
+		"2",
+		"null",
+		"{",
+		"{}x",
+		"{\"version\":\"2\"}",
+		"{\"version\":2.5}",
+		"{\"CanAckPings\":1}",
+		"{\"meshKey\":\"\"}",
+		"{\"meshKey\":7}",
+		"{\"meshKey\":\"00\"}",
 		"{\"meshKey\":\"zz59de74c716da293f094c27404d4e17b5a6a17571fe9a6eaf536e2f60533978\"}",
-		"{\"AppName\":[]}", "{\"IsProber\":\"yes\"}",
+		"{\"AppName\":[]}",
+		"{\"IsProber\":\"yes\"}",
 	};
 	struct derp_client_info ci = { .version = 77 };
 
@@ -68,7 +79,8 @@ static void test_refused(void **state)
 		assert_int_equal(ci.version, 77);
 	}
 	struct derp_server_info si;
-	assert_int_equal(derp_parse_server_info_json(BYTES_LIT("{\"TokenBucketBytesBurst\":true}"), &si), ERR_MALFORMED);
+	assert_int_equal(
+		derp_parse_server_info_json(BYTES_LIT("{\"TokenBucketBytesBurst\":true}"), &si), ERR_MALFORMED);
 
 	static char big[DERP_INFO_JSON_MAX + 2];
 	memset(big, ' ', sizeof big);
@@ -82,7 +94,8 @@ static void test_refused(void **state)
 static void test_lenient(void **state)
 {
 	(void)state;
-	struct derp_client_info ci = parse_ci("{\"version\":null,\"meshKey\":null,\"Other\":{\"a\":[1]},\"ISPROBER\":true}");
+	struct derp_client_info ci =
+		parse_ci("{\"version\":null,\"meshKey\":null,\"Other\":{\"a\":[1]},\"ISPROBER\":true}");
 	assert_true(ci.version == 0 && !ci.has_mesh_key && ci.is_prober);
 }
 

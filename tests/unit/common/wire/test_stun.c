@@ -107,13 +107,15 @@ static void test_response_rules(void **state)
 
 	(void)state;
 	/* the XOR form wins over the plain one, wherever it stands; the first of several counts */
-	assert_ok(response("00010008 0001 0001 01010101 00200008 0001 2113 20130043 00200008 0001 0000 00000000", 36, &a));
+	assert_ok(response(
+		"00010008 0001 0001 01010101 00200008 0001 2113 20130043 00200008 0001 0000 00000000", 36, &a));
 	assert_true(addrport_eq(a, parse_text("1.1.164.1:1")));
 	assert_int_equal(response("", 0, &a), ERR_MALFORMED);
 	assert_int_equal(response("00200008 0003 0001 01010101", 12, &a), ERR_MALFORMED); /* no such family */
-	assert_int_equal(response("00200004 0001 0001", 8, &a), ERR_MALFORMED);		   /* no address in it */
-	assert_int_equal(response("00200008 0002 0001 01010101", 12, &a), ERR_MALFORMED);  /* too short for IPv6 */
-	assert_int_equal(response("00200008 0001 0001 01010101", 13, &a), ERR_MALFORMED);  /* length beyond the datagram */
+	assert_int_equal(response("00200004 0001 0001", 8, &a), ERR_MALFORMED);           /* no address in it */
+	assert_int_equal(response("00200008 0002 0001 01010101", 12, &a), ERR_MALFORMED); /* too short for IPv6 */
+	assert_int_equal(
+		response("00200008 0001 0001 01010101", 13, &a), ERR_MALFORMED); /* length beyond the datagram */
 	assert_int_equal(response("00200008 0001 0001 01010101 802200", 15, &a), ERR_MALFORMED);
 	assert_int_equal(response("00200008 0001 0001 01010101 80220005 61", 17, &a), ERR_MALFORMED);
 }
