@@ -44,7 +44,6 @@ write_config() {
 	address=${ADDRESS:-$(private_address)}
 	if is_private "$address"; then
 		port=${PORT:-8080}
-		relay_port=$((port + 363)) # 8443
 		why="plain HTTP on loopback and private addresses; DERP always speaks TLS, with a self-made certificate that clients pin"
 		url=http://$address:$port
 		listen=$(toml_list "$address:$port")
@@ -52,9 +51,10 @@ write_config() {
 		[ "$address" != localhost ] || listen=$(toml_list "127.0.0.1:$port")
 		bind=$address
 		[ "$address" != localhost ] || bind=127.0.0.1
+		relay=$(toml_list "$bind:8443")
 	else
 		port=${PORT:-80}
-		relay_port=443
+		relay=$(toml_list "0.0.0.0:443" "[::]:443")
 		why="/key on plain HTTP, everything else also with a self-made certificate on 443"
 		url=http://$address
 		[ "$port" = 80 ] || url=$url:$port
@@ -73,7 +73,7 @@ path = "$top/run/fairlead.db"
 
 [derp.server]
 enabled = true
-listen_addr = $(toml_list "$bind:$relay_port")
+listen_addr = $relay
 stun_listen_addr = "$bind:3478"
 stun_second_port = 3479
 

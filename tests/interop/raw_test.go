@@ -19,6 +19,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/net/http2"
 	"tailscale.com/control/controlhttp"
+	"tailscale.com/net/netmon"
 	"tailscale.com/tailcfg"
 	"tailscale.com/types/key"
 )
@@ -91,8 +92,8 @@ func (r *raw) dial(ctx context.Context) error {
 		return err
 	}
 	d := &controlhttp.Dialer{
-		Hostname: u.Hostname(), MachineKey: r.machine, ControlKey: control, ProtocolVersion: uint16(r.version),
-		Dialer: (&net.Dialer{}).DialContext, Logf: func(string, ...any) {},
+		Hostname: hostIP, MachineKey: r.machine, ControlKey: control, ProtocolVersion: uint16(r.version),
+		Dialer: (&net.Dialer{}).DialContext, NetMon: netmon.NewStatic(), Logf: func(string, ...any) {},
 	}
 	if u.Scheme == "http" {
 		d.HTTPPort, d.HTTPSPort = u.Port(), controlhttp.NoPort

@@ -39,6 +39,11 @@ exec "$@"
 """
 
 
+def plain(text):
+    """Text of a log without what would make a terminal or grep take it for something else."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
+
+
 def result(passed, failed, skipped):
     os.makedirs(os.path.join(TOP, "build", "results"), exist_ok=True)
     with open(os.path.join(TOP, "build", "results", "interop"), "w") as f:
@@ -112,7 +117,7 @@ def run(version, exe, unshare, pattern, budget):
                 shown = output.get(name, [])
                 if action != "fail":  # what the test noted: figures, or why it was skipped
                     shown = [l for l in shown if "_test.go:" in l and "derphttp" not in l][:12]
-                print("".join("    " + l for l in shown[-400:]), end="")
+                print(plain("".join("    " + l for l in shown[-400:])), end="")
                 sys.stdout.flush()
         rc = p.wait()
     leaf = [t for t in state if not any(u.startswith(t + "/") for u in state)]
@@ -125,7 +130,7 @@ def run(version, exe, unshare, pattern, budget):
         print(f"FAIL {version}: exit status {rc}")
         count[1] = 1
     if rc:
-        print("".join("    " + l for l in stray[-60:]))
+        print(plain("".join("    " + l for l in stray[-60:])))
     return count
 
 
