@@ -1,6 +1,15 @@
 #include "common/base/random.h"
 
 #include <sodium.h>
+#include <stdlib.h>
+
+/* Before main, so that no program can forget it: until then libsodium uses its slowest code and sodium_malloc has no
+ * canary. It fails only where the kernel gives no random bytes, and then nothing that we do is safe. */
+__attribute__((constructor)) static void sodium_start(void)
+{
+	if (sodium_init() < 0)
+		abort();
+}
 
 static void (*other_fill)(void *ctx, void *p, size_t n);
 static void *other_ctx;
