@@ -1,0 +1,408 @@
+#include "derp/conn.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/log.h"
+#include "common/net/sock.h"
+
+enum {
+	RECORD_BYTES = 16 << 10, /* the most that one TLS record holds */
+	PLAIN_BYTES = 64 << 10,
+	READ_BUDGET = 256 << 10, /* of one connection in one turn */
+	HEAD_MAX = 1024,
+};
+
+struct derp_thread {
+	struct relay *relay;
+	struct loop *loop;
+	struct relay_worker *worker;
+	struct loop_post inbox; /* posted by other threads */
+	struct loop_post flush, reap;
+	bool reaping;
+	atomic_bool stopped;
+	struct list conns, ended;
+	uint8_t scratch[PLAIN_BYTES]; /* output on its way from queues to TLS */
+};
+
+struct derp_conn {
+	struct derp_thread *t;
+	int fd;
+	struct tls *tls;
+	struct loop_io *io;
+	struct relay_client *client;
+	struct loop_timer timer;
+	struct loop_post again; /* there is more to read, after the others had their turn */
+	bool again_posted;
+	bool paused;  /* reading waits for admission */
+	bool ending;
+	bool read_wants_write;
+	struct list in;	    /* the thread's conns, or its ended */
+	struct buf pending; /* taken from the queues, not yet by TLS: must go out as it is */
+	int64_t stalled_ms; /* since when pending does not move; 0: it does */
+};
+
+static void read_some(struct derp_conn *c);
+
+/* ---- the end ---------------------------------------------------------------------------------------------------- */
+
+static void conn_free(struct derp_conn *c)
+{
+	relay_client_end(c->client);
+	loop_timer_done(&c->timer);
+	loop_io_close(c->io);
+	tls_free(c->tls);
+	if (c->fd >= 0)
+		close(c->fd);
+	buf_done(&c->pending);
+	list_del(&c->in);
+	free(c);
+}
+
+static void on_reap(struct loop_post *p)
+{
+	struct derp_thread *t = container_of(p, struct derp_thread, reap);
+
+	t->reaping = false;
+	list_each_safe(it, &t->ended) {
+		struct derp_conn *c = container_of(it, struct derp_conn, in);
+
+		if (!c->again_posted) /* else when that has run: its node lies in c */
+			conn_free(c);
+	}
+}
+
+static void reap_soon(struct derp_thread *t)
+{
+	if (t->reaping)
+		return;
+	t->reaping = true;
+	loop_defer_node(t->loop, &t->reap);
+}
+
+/* Marks it; it is freed at the end of the turn. */
+static void conn_end(struct derp_conn *c, const char *why)
+{
+	if (c->ending)
+		return;
+	c->ending = true;
+	log_debug("relay client ends", "why=%s tls=%s", log_qs(why).s, log_qs(tls_why(c->tls)).s);
+	session_close(relay_client_session(c->client), why);
+	loop_io_want(c->io, 0);
+	loop_timer_stop(&c->timer);
+	list_del(&c->in);
+	list_add_tail(&c->t->ended, &c->in);
+	reap_soon(c->t);
+}
+
+/* ---- out -------------------------------------------------------------------------------------------------------- */
+
+static void set_timer(struct derp_conn *c)
+{
+	int64_t now_ms = loop_now_ms(c->t->loop), due_ms = session_due_ms(relay_client_session(c->client));
+
+	if (c->stalled_ms && c->stalled_ms + DERP_CONN_STALL_MS < due_ms)
+		due_ms = c->stalled_ms + DERP_CONN_STALL_MS;
+	if (due_ms == INT64_MAX || (loop_timer_armed(&c->timer) && c->timer.due_ms == due_ms))
+		return;
+	loop_timer_in(&c->timer, due_ms > now_ms ? due_ms - now_ms : 0);
+}
+
+static void set_want(struct derp_conn *c)
+{
+	const struct session *s = relay_client_session(c->client);
+	unsigned want = 0;
+
+	if (session_wants_input(s))
+		want |= LOOP_READ;
+	if (buf_len(&c->pending) || c->read_wants_write)
+		want |= LOOP_WRITE;
+	loop_io_want(c->io, want);
+}
+
+/* Writes b; what TLS does not take becomes pending. False: the connection is at its end or stuck. */
+static bool write_out(struct derp_conn *c, struct bytes b)
+{
+	while (b.n) {
+		size_t n = 0;
+
+		switch (tls_write(c->tls, b, &n)) {
+		case TLS_OK:
+			b = bytes_skip(b, n);
+			c->stalled_ms = 0;
+			continue;
+		case TLS_WANT_READ:
+		case TLS_WANT_WRITE:
+			buf_append(&c->pending, b);
+			if (c->pending.bad)
+				conn_end(c, "out of memory");
+			else if (!c->stalled_ms)
+				c->stalled_ms = loop_now_ms(c->t->loop);
+			return false;
+		case TLS_EOF:
+		case TLS_FAIL:
+			conn_end(c, "write failed");
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool write_pending(struct derp_conn *c)
+{
+	struct buf held = c->pending;
+
+	if (!buf_len(&held))
+		return true;
+	c->pending = buf_make(held.max);
+	bool all = write_out(c, buf_view(&held));
+	buf_done(&held);
+	return all;
+}
+
+/* Called by relay_flush when the session has output, and by us when the socket takes more. */
+static void push(void *ctx)
+{
+	struct derp_conn *c = ctx;
+	struct derp_thread *t = c->t;
+	size_t cap = tls_version(c->tls) ? RECORD_BYTES : PLAIN_BYTES, n;
+
+	if (c->ending)
+		return;
+	if (relay_client_session(c->client)->state == SESSION_CLOSED) {
+		conn_end(c, relay_client_session(c->client)->close_why);
+		return;
+	}
+	bool room = write_pending(c);
+	while (room && (n = relay_client_pull(c->client, t->scratch, cap)))
+		room = write_out(c, bytes_of(t->scratch, n));
+	if (c->ending)
+		return;
+	if (c->paused && session_wants_input(relay_client_session(c->client))) {
+		c->paused = false; /* bytes may wait inside TLS, where no readiness tells of them */
+		if (!c->again_posted) {
+			c->again_posted = true;
+			loop_post_node(t->loop, &c->again);
+		}
+	}
+	set_want(c);
+	set_timer(c);
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+	struct derp_conn *c = container_of(timer, struct derp_conn, timer);
+	int64_t now_ms = loop_now_ms(c->t->loop);
+
+	if (c->stalled_ms && now_ms - c->stalled_ms >= DERP_CONN_STALL_MS)
+		relay_client_write_timeout(c->client);
+	session_tick(relay_client_session(c->client), now_ms);
+	set_timer(c);
+}
+
+/* ---- in --------------------------------------------------------------------------------------------------------- */
+
+static void feed(struct derp_conn *c, uint8_t *p, size_t n)
+{
+	relay_client_feed(c->client, p, n, loop_now_ms(c->t->loop));
+}
+
+/* All that is there, up to the budget: TLS may hold bytes that no readiness tells of. */
+static void read_some(struct derp_conn *c)
+{
+	size_t left = READ_BUDGET;
+
+	c->read_wants_write = false;
+	while (!c->ending) {
+		size_t cap, n = 0;
+
+		if (!session_wants_input(relay_client_session(c->client))) {
+			c->paused = true;
+			break;
+		}
+		if (left == 0) {
+			if (!c->again_posted) {
+				c->again_posted = true;
+				loop_post_node(c->t->loop, &c->again);
+			}
+			break;
+		}
+		uint8_t *area = relay_area(c->t->worker, &cap); /* may flush, and so end us */
+		if (c->ending)
+			return;
+		switch (tls_read(c->tls, area, cap < left ? cap : left, &n)) {
+		case TLS_OK:
+			relay_area_used(c->t->worker, n);
+			feed(c, area, n);
+			left -= n;
+			continue;
+		case TLS_WANT_WRITE:
+			c->read_wants_write = true;
+			break;
+		case TLS_WANT_READ:
+			break;
+		case TLS_EOF:
+			conn_end(c, "the client left");
+			return;
+		case TLS_FAIL:
+			conn_end(c, "read failed");
+			return;
+		}
+		break;
+	}
+	if (!c->ending)
+		set_want(c);
+}
+
+static void on_again(struct loop_post *p)
+{
+	struct derp_conn *c = container_of(p, struct derp_conn, again);
+
+	c->again_posted = false;
+	if (c->ending)
+		reap_soon(c->t);
+	else
+		read_some(c);
+}
+
+static void on_ready(struct loop_io *io, unsigned ready, void *ctx)
+{
+	struct derp_conn *c = ctx;
+
+	(void)io;
+	if (c->ending)
+		return;
+	if (buf_len(&c->pending) && (ready & (LOOP_WRITE | LOOP_READ)))
+		push(c);
+	if (!c->ending && ((ready & (LOOP_READ | LOOP_HANGUP)) || c->read_wants_write))
+		read_some(c);
+}
+
+/* ---- the thread ------------------------------------------------------------------------------------------------- */
+
+static void on_inbox(struct loop_post *p)
+{
+	struct derp_thread *t = container_of(p, struct derp_thread, inbox);
+
+	relay_worker_run(t->worker, loop_now_ms(t->loop)); /* what it makes dirty is flushed at the end of the turn */
+}
+
+static void on_flush(struct loop_post *p)
+{
+	relay_flush(container_of(p, struct derp_thread, flush)->worker);
+}
+
+static void on_dirty(void *ctx)
+{
+	struct derp_thread *t = ctx;
+
+	loop_defer_node(t->loop, &t->flush);
+}
+
+static void wake(void *ctx)
+{
+	struct derp_thread *t = ctx;
+
+	if (!atomic_load(&t->stopped)) /* else the loop may be gone */
+		loop_post_node(t->loop, &t->inbox);
+}
+
+err derp_thread_new(struct relay *r, struct loop *l, struct derp_thread **out)
+{
+	struct derp_thread *t = calloc(1, sizeof *t);
+
+	if (!t)
+		return ERR_NOMEM;
+	t->relay = r;
+	t->loop = l;
+	t->inbox.fn = on_inbox;
+	t->flush.fn = on_flush;
+	t->reap.fn = on_reap;
+	list_init(&t->conns);
+	list_init(&t->ended);
+	err e = relay_worker_new(r, wake, t, &t->worker);
+	if (e != OK) {
+		free(t);
+		return e;
+	}
+	relay_on_dirty(t->worker, on_dirty, t);
+	*out = t;
+	return OK;
+}
+
+void derp_thread_stop(struct derp_thread *t)
+{
+	atomic_store(&t->stopped, true);
+	list_each_safe(it, &t->conns)
+		conn_end(container_of(it, struct derp_conn, in), "the relay stops");
+}
+
+void derp_thread_free(struct derp_thread *t)
+{
+	free(t);
+}
+
+/* ---- the start -------------------------------------------------------------------------------------------------- */
+
+static void refuse(const struct derp_conn_start *s)
+{
+	tls_free(s->tls);
+	close(s->fd);
+}
+
+static void tune(int fd)
+{
+	sock_nodelay(fd);
+	sock_user_timeout(fd, DERP_CONN_USER_TIMEOUT_MS);
+	sock_keepalive(fd, DERP_CONN_TCP_KEEPALIVE_S);
+	sock_notsent_lowat(fd, DERP_CONN_NOTSENT_BYTES);
+}
+
+void derp_conn_start(struct derp_thread *t, const struct derp_conn_start *s)
+{
+	struct derp_conn *c = calloc(1, sizeof *c);
+	struct relay_client_opts o = {
+		.peer = s->peer,
+		.not_ideal = s->upgrade->not_ideal,
+		.push = push,
+		.ctx = c,
+	};
+	struct buf head = buf_make(HEAD_MAX);
+
+	if (!c || relay_client_new(t->worker, &o, loop_now_ms(t->loop), &c->client) != OK) {
+		free(c); /* over a limit, or draining: there is no message for it but the end */
+		refuse(s);
+		return;
+	}
+	c->t = t;
+	c->fd = s->fd;
+	c->tls = s->tls;
+	c->again.fn = on_again;
+	c->pending = buf_make(PLAIN_BYTES + HEAD_MAX);
+	list_add_tail(&t->conns, &c->in);
+	loop_timer_init(&c->timer, t->loop, on_timer);
+	tune(c->fd);
+	if (loop_io_new(t->loop, c->fd, on_ready, c, &c->io) != OK) {
+		conn_free(c);
+		return;
+	}
+	upgrade_write_101(s->upgrade, relay_key(t->relay)->pub.b, &head);
+	buf_append(&c->pending, buf_view(&head)); /* goes out with ServerKey, at the end of the turn */
+	buf_done(&head);
+	/* early lies in another's buffer: frames are rewritten in place, so they get our own bytes. */
+	for (struct bytes early = s->early; early.n && !c->ending;) {
+		size_t cap;
+		uint8_t *area = relay_area(t->worker, &cap);
+		struct bytes piece = bytes_first(early, cap);
+
+		memcpy(area, piece.p, piece.n);
+		relay_area_used(t->worker, piece.n);
+		feed(c, area, piece.n);
+		early = bytes_skip(early, piece.n);
+	}
+	if (!c->ending)
+		read_some(c); /* TLS may hold what came with the request */
+	if (!c->ending)
+		set_timer(c);
+}
