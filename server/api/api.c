@@ -1,0 +1,263 @@
+#include "server/api/api.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/log.h"
+#include "server/api/backup.h"
+#include "server/api/request.h"
+#include "server/api/state.h"
+
+/* ---- one request: head, body, key, handler ---- */
+
+static enum MHD_Result continue_request(struct request *r);
+
+/* On the core's release thread: only hands over. */
+static void deliver(struct call *call, struct reply *taken)
+{
+	struct request *r = container_of(call, struct request, call);
+	struct api *a = r->api;
+
+	r->reply = taken;
+	r->delivered = true;
+	MHD_resume_connection(r->conn);
+	/* r may be gone from here on. */
+	pthread_mutex_lock(&a->lock);
+	if (--a->waiting == 0)
+		pthread_cond_broadcast(&a->idle);
+	pthread_mutex_unlock(&a->lock);
+}
+
+bool api_wait_begins(struct request *r)
+{
+	struct api *a = r->api;
+
+	pthread_mutex_lock(&a->lock);
+	bool open = !a->stopping;
+	a->waiting += open;
+	pthread_mutex_unlock(&a->lock);
+	if (open)
+		MHD_suspend_connection(r->conn);
+	return open;
+}
+
+enum MHD_Result ask(struct request *r, struct command *c, reply_handler *next)
+{
+	if (r->fault) {
+		command_free(c);
+		return answer_error(r, 400, r->fault);
+	}
+	struct event *e = c ? event_new(EV_COMMAND) : NULL;
+	if (!e) {
+		command_free(c);
+		return answer_error(r, 500, "out of memory");
+	}
+	e->command = c;
+	e->call = &r->call;
+	r->next = next;
+	if (!api_wait_begins(r)) {
+		event_free(e);
+		return answer_error(r, 503, "the server is stopping");
+	}
+	r->api->cfg.post(r->api->cfg.ctx, e);
+	return MHD_YES;
+}
+
+static struct request *request_new(struct api *a, struct MHD_Connection *conn)
+{
+	struct request *r = calloc(1, sizeof *r);
+
+	if (!r)
+		return NULL;
+	r->call.deliver = deliver;
+	r->api = a;
+	r->conn = conn;
+	r->arena = arena_make(4 * API_BODY_MAX);
+	return r;
+}
+
+/* Who asks over the unix socket: the kernel knows. */
+static const char *unix_actor(struct request *r)
+{
+	const union MHD_ConnectionInfo *i = MHD_get_connection_info(r->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct ucred cred;
+	socklen_t n = sizeof cred;
+
+	if (!i || getsockopt((int)i->connect_fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) != 0)
+		return "cli";
+	return cred.uid == 0 ? "cli:root" : arena_printf(&r->arena, "cli:uid-%u", (unsigned)cred.uid);
+}
+
+static bool is_trusted(struct MHD_Connection *conn)
+{
+	const union MHD_ConnectionInfo *i = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+	return i && i->client_addr && i->client_addr->sa_family == AF_UNIX;
+}
+
+static enum MHD_Result on_key_checked(struct request *r, const struct reply *reply)
+{
+	if (reply->e == ERR_AUTH || reply->e == ERR_NOT_FOUND || reply->e == ERR_MALFORMED || reply->e == ERR_INVALID)
+		return answer_unauthorized(r);
+	FAIL_ON(r, reply);
+	r->actor = reply->n_apikeys ? arena_printf(&r->arena, "apikey:%s", reply->apikeys[0].prefix) : "apikey";
+	if (!r->actor)
+		return answer_error(r, 500, "out of memory");
+	return r->route->begin(r);
+}
+
+static enum MHD_Result check_key(struct request *r)
+{
+	const char *header = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, "Authorization");
+	struct bytes rest;
+
+	if (!header || !bytes_eq_nocase(bytes_cut(bytes_str(header), ' ', &rest), BYTES_LIT("Bearer")) || rest.n == 0 ||
+			rest.n > 512)
+		return answer_unauthorized(r);
+	struct command *c = command_for(r, CMD_APIKEY_CHECK);
+	if (c)
+		c->key_text = command_str(c, (const char *)rest.p); /* to the header's end */
+	return ask(r, c, on_key_checked);
+}
+
+static enum MHD_Result begin_request(struct request *r)
+{
+	if (r->too_big)
+		return answer_error(r, 413, "the body is larger than this call takes");
+	r->trusted = is_trusted(r->conn);
+	if (r->trusted)
+		r->actor = unix_actor(r);
+	switch (r->route->access) {
+	case ACCESS_OPEN:
+		return r->route->begin(r);
+	case ACCESS_KEY:
+		return r->trusted ? r->route->begin(r) : check_key(r);
+	case ACCESS_LOCAL:
+		return r->trusted ? r->route->begin(r) : answer_error(r, 403, "this call is answered on the server's unix socket only");
+	}
+	return MHD_NO;
+}
+
+static enum MHD_Result continue_request(struct request *r)
+{
+	struct reply *reply = MOVE(r->reply);
+
+	r->delivered = false;
+	if (!reply)
+		return answer_error(r, 500, "out of memory");
+	enum MHD_Result result = r->next(r, reply);
+	reply_free(reply);
+	return result;
+}
+
+/* The head is complete. Unknown paths are answered at once, whatever body follows. */
+static enum MHD_Result on_head(struct api *a, struct MHD_Connection *conn, const char *url, const char *method, void **ctx)
+{
+	struct request *r = request_new(a, conn);
+	bool known = false;
+
+	if (!r)
+		return MHD_NO;
+	*ctx = r;
+	r->route = route_find(r, method, url, &known);
+	if (!r->route)
+		return known ? answer_error(r, 405, "this path does not take that method")
+			     : answer_error(r, 404, "there is nothing at this path");
+	r->body_max = strcmp(r->route->pattern, "/verify") == 0 ? API_VERIFY_BODY_MAX : API_BODY_MAX;
+	r->body = buf_make(r->body_max);
+	return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
+		const char *version, const char *data, size_t *n, void **ctx)
+{
+	struct request *r = *ctx;
+
+	(void)version;
+	if (!r)
+		return on_head(cls, conn, url, method, ctx);
+	if (*n) {
+		if (!r->too_big)
+			buf_append(&r->body, bytes_of(data, *n));
+		if (r->body.bad) {
+			r->too_big = true;
+			buf_done(&r->body);
+		}
+		*n = 0;
+		return MHD_YES;
+	}
+	return r->delivered ? continue_request(r) : begin_request(r);
+}
+
+static void on_completed(void *cls, struct MHD_Connection *conn, void **ctx, enum MHD_RequestTerminationCode why)
+{
+	struct request *r = *ctx;
+
+	(void)cls, (void)conn, (void)why;
+	if (!r)
+		return;
+	reply_free(r->reply);
+	json_decref(r->json);
+	buf_done(&r->body);
+	arena_done(&r->arena);
+	free(r);
+	*ctx = NULL;
+}
+
+/* ---- the daemon ---- */
+
+err api_new(const struct api_settings *cfg, struct api **out)
+{
+	struct api *a = calloc(1, sizeof *a);
+
+	if (!a)
+		return ERR_NOMEM;
+	a->cfg = *cfg;
+	pthread_mutex_init(&a->lock, NULL);
+	pthread_cond_init(&a->idle, NULL);
+	a->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC |
+					     MHD_ALLOW_SUSPEND_RESUME,
+			0, NULL, NULL, on_request, a, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT,
+			(unsigned)API_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)API_IDLE_S,
+			MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(32 * 1024), MHD_OPTION_END);
+	if (!a->daemon) {
+		api_free(a);
+		return ERR_SYS;
+	}
+	*out = a;
+	return OK;
+}
+
+err api_add_connection(struct api *a, int fd, struct addrport client, bool trusted_unix)
+{
+	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
+	socklen_t n = sizeof ss;
+
+	/* The family is how a request learns that it came over the unix socket; front's pairs never have this one. */
+	if (trusted_unix)
+		ss.ss_family = AF_UNIX;
+	else if (client.addr.family)
+		n = addrport_to_sockaddr(client, &ss);
+	return MHD_add_connection(a->daemon, fd, (struct sockaddr *)&ss, n) == MHD_YES ? OK : ERR_SYS;
+}
+
+void api_free(struct api *a)
+{
+	if (!a)
+		return;
+	if (a->daemon) {
+		/* A suspended connection must be awake before the daemon may stop. */
+		pthread_mutex_lock(&a->lock);
+		a->stopping = true;
+		while (a->waiting)
+			pthread_cond_wait(&a->idle, &a->lock);
+		pthread_mutex_unlock(&a->lock);
+		MHD_stop_daemon(a->daemon);
+	}
+	pthread_cond_destroy(&a->idle);
+	pthread_mutex_destroy(&a->lock);
+	free(a);
+}

@@ -1,0 +1,42 @@
+/* api: everything that is plain HTTP: the REST API of Headscale v1 (a superset that its tools agree with), the native
+ * calls, the page of a waiting device, health and version.
+ *
+ * libmicrohttpd on a thread of its own, without a listening socket: front hands over connections whose bytes it has
+ * checked. A request becomes a command to the core; its connection sleeps until the reply comes, and no thread waits.
+ * What may be asked by whom: request.h. The calls: route.c. */
+#pragma once
+
+#include "common/net/addr.h"
+#include "server/core/event.h"
+
+struct api;
+
+struct api_settings { /* strings are borrowed and live as long as the api */
+	const char *server_url;
+	const char *config_text; /* for GET /api/fairlead/v1/config */
+	bool policy_in_file;	 /* policy.mode = "file": it cannot be set by call */
+
+	void *ctx;
+	void (*post)(void *ctx, struct event *taken); /* core_post; any thread */
+	/* Blocks; called on a thread of its own. */
+	err (*backup)(void *ctx, const char *to, char *why, size_t why_cap);
+};
+
+enum {
+	API_BODY_MAX = 1 << 20,
+	API_VERIFY_BODY_MAX = 4 << 10,
+	API_CONNECTIONS_MAX = 4096,
+	API_IDLE_S = 60,	   /* a connection that sends nothing */
+	API_ANSWER_MAX = 64 << 20, /* a list of all nodes of a large tailnet */
+	API_BACKUPS_MAX = 1,	   /* running at once */
+};
+
+MUST_USE err api_new(const struct api_settings *cfg, struct api **out);
+
+/* fd is taken: one end of front's socketpair, or an accepted connection of the unix socket (trusted_unix), whose caller
+ * needs no key. client: the real client, for logs. Any thread. */
+MUST_USE err api_add_connection(struct api *a, int fd, struct addrport client, bool trusted_unix);
+
+/* Waits for the replies that are on their way, closes all connections, frees. The core must run, or have answered all it
+ * was asked (ERR_CLOSED). NULL is fine. */
+void api_free(struct api *a);

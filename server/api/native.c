@@ -1,0 +1,85 @@
+#include "common/text/json.h"
+#include "server/api/handlers.h"
+#include "server/api/render.h"
+#include "server/api/state.h"
+
+static enum MHD_Result on_text(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	return answer_text(r, 200, "application/json", reply->text ? reply->text : "{}");
+}
+
+enum MHD_Result native_derp_map(struct request *r)
+{
+	return ask(r, command_for(r, CMD_DERPMAP_GET), on_text);
+}
+
+static enum MHD_Result on_stats(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	const struct core_stats *s = &reply->stats;
+	struct buf out;
+	struct jsonw w = answer_begin(&out);
+	jsonw_key(&w, "users"), jsonw_uint(&w, s->users);
+	jsonw_key(&w, "nodes"), jsonw_uint(&w, s->nodes);
+	jsonw_key(&w, "online"), jsonw_uint(&w, s->online);
+	jsonw_key(&w, "ephemeral"), jsonw_uint(&w, s->ephemeral);
+	jsonw_key(&w, "tagged"), jsonw_uint(&w, s->tagged);
+	jsonw_key(&w, "expired"), jsonw_uint(&w, s->expired);
+	jsonw_key(&w, "sessions"), jsonw_uint(&w, s->sessions);
+	jsonw_key(&w, "pendings"), jsonw_uint(&w, s->pendings);
+	jsonw_key(&w, "authkeys"), jsonw_uint(&w, s->authkeys);
+	jsonw_key(&w, "apikeys"), jsonw_uint(&w, s->apikeys);
+	jsonw_key(&w, "seq"), jsonw_uint(&w, s->seq);
+	jsonw_key(&w, "durableSeq"), jsonw_uint(&w, s->durable_seq);
+	jsonw_key(&w, "events"), jsonw_uint(&w, s->events);
+	jsonw_key(&w, "mapFull"), jsonw_uint(&w, s->map_full);
+	jsonw_key(&w, "mapDeltas"), jsonw_uint(&w, s->map_deltas);
+	jsonw_key(&w, "mapBytes"), jsonw_uint(&w, s->map_bytes);
+	jsonw_key(&w, "maxEventUs"), jsonw_int(&w, s->max_event_us);
+	return answer_end(r, &w, &out);
+}
+
+enum MHD_Result native_stats(struct request *r)
+{
+	return ask(r, command_for(r, CMD_STATS), on_stats);
+}
+
+/* {"records": [{"name", "type", "value"}]}: replaces the extra records. The core checks each. */
+enum MHD_Result native_dns_records(struct request *r)
+{
+	struct command *c = command_for(r, CMD_DNS_RECORDS);
+	size_t n;
+
+	const json_t *body = body_object(r);
+	const json_t *records = body ? json_object_get(body, "records") : NULL;
+	if (!json_is_array(records) && !r->fault)
+		r->fault = "records: a list of {name, type, value} is needed";
+	if (c && !r->fault)
+		c->text = json_dump_compact(&c->arena, records, &n);
+	return ask(r, c, on_done);
+}
+
+enum MHD_Result native_config(struct request *r)
+{
+	const char *text = r->api->cfg.config_text;
+
+	return answer_text(r, 200, "application/toml", text ? text : "");
+}
+
+static enum MHD_Result on_pendings(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	struct buf out;
+	struct jsonw w = answer_begin(&out);
+	jsonw_key(&w, "pending"), jsonw_arr(&w);
+	for (size_t i = 0; i < reply->n_pendings; i++)
+		render_pending(&w, &reply->pendings[i]);
+	jsonw_arr_end(&w);
+	return answer_end(r, &w, &out);
+}
+
+enum MHD_Result native_pendings(struct request *r)
+{
+	return ask(r, command_for(r, CMD_AUTH_LIST), on_pendings);
+}

@@ -1,0 +1,102 @@
+/* request: one HTTP request on its way through: head, body, up to a few commands one after the other, answer.
+ *
+ * Everything runs on the daemon's thread but deliver, which only wakes it. A handler looks at the request, and either
+ * answers, or asks the core and names the function that goes on with the reply. */
+#pragma once
+
+#include <jansson.h>
+#include <microhttpd.h>
+
+#include "common/text/jsonw.h"
+#include "server/api/api.h"
+
+struct request;
+
+typedef enum MHD_Result handler(struct request *r);
+typedef enum MHD_Result reply_handler(struct request *r, const struct reply *reply);
+
+enum access {
+	ACCESS_OPEN,
+	ACCESS_KEY,   /* an API key, or the unix socket */
+	ACCESS_LOCAL, /* the unix socket only: it touches the server's own files */
+};
+
+struct route {
+	const char *method;
+	const char *pattern; /* "{}" is one path segment */
+	enum access access;
+	handler *begin;
+};
+
+enum { REQUEST_PARAMS_MAX = 2 };
+
+struct request {
+	struct call call; /* first: deliver gets back to us */
+	struct api *api;
+	struct MHD_Connection *conn;
+	const struct route *route;
+	struct arena arena;
+	const char *param[REQUEST_PARAMS_MAX]; /* what stood at the "{}" */
+	struct buf body;
+	size_t body_max;
+	bool too_big;
+	json_t *json; /* the body, once it was asked for */
+	const char *actor;
+	bool trusted;
+	const char *fault; /* the first thing wrong with what was sent, a sentence */
+
+	reply_handler *next;
+	bool delivered;
+	struct reply *reply; /* delivered and not yet looked at; NULL: memory was short */
+	void *keep;	     /* of the handlers, in the arena */
+};
+
+/* ---- what was sent ---- */
+
+const char *query(struct request *r, const char *name); /* "" when absent */
+/* The whole body; NULL and a fault when it is no JSON object. */
+const json_t *body_object(struct request *r);
+/* A member as text; numbers become their decimal text; absent and null are NULL. Other types are a fault. */
+const char *body_text(struct request *r, const char *name);
+bool body_bool(struct request *r, const char *name);
+/* RFC 3339. Absent, null and "" give otherwise; Go's zero time gives 0 (never). */
+int64_t body_time(struct request *r, const char *name, int64_t otherwise);
+/* *n texts in the arena. Absent and null are none; *given tells. */
+const char **body_texts(struct request *r, const char *name, size_t *n, bool *given);
+/* A decimal id. 0, and a fault that calls it `what`, when it is none. */
+int64_t parse_id(struct request *r, const char *text, const char *what);
+
+/* ---- asking ---- */
+
+/* A command for the default tailnet with the actor set; NULL: out of memory, answer with that. */
+struct command *command_for(struct request *r, enum command_kind kind);
+const char *command_str(struct command *c, const char *s); /* copied to its arena; NULL stays NULL */
+/* c is taken (NULL: answers that memory is short). A fault is answered instead of asking. */
+enum MHD_Result ask(struct request *r, struct command *c, reply_handler *next);
+
+/* ---- answering ---- */
+
+enum MHD_Result answer_json(struct request *r, unsigned status, struct buf *body); /* body is taken */
+enum MHD_Result answer_text(struct request *r, unsigned status, const char *type, const char *body);
+enum MHD_Result answer_page(struct request *r, unsigned status, struct buf *html); /* html is taken */
+/* The error body that all tools of Headscale can read: {code, message, details, status, title, detail, errors}. */
+enum MHD_Result answer_error(struct request *r, unsigned status, const char *message);
+enum MHD_Result answer_fault(struct request *r, const struct reply *reply, const char *prefix);
+enum MHD_Result answer_unauthorized(struct request *r);
+enum MHD_Result answer_empty(struct request *r); /* {} */
+
+/* Writes {...}; the handler writes its members. */
+struct jsonw answer_begin(struct buf *out);
+enum MHD_Result answer_end(struct request *r, struct jsonw *w, struct buf *out);
+
+/* If the reply is an error, answers it and returns from the caller. */
+#define FAIL_ON(r, reply)                                                                                              \
+	do {                                                                                                           \
+		if ((reply)->e != OK)                                                                                  \
+			return answer_fault((r), (reply), "");                                                         \
+	} while (0)
+
+unsigned status_of(err e);
+
+/* route.c: NULL: none; *known tells whether the path exists with another method. */
+const struct route *route_find(struct request *r, const char *method, const char *path, bool *known);

@@ -1,0 +1,22 @@
+/* state: what the files of api/ share about the daemon. */
+#pragma once
+
+#include <pthread.h>
+
+#include "server/api/api.h"
+
+struct MHD_Daemon;
+struct request;
+
+struct api {
+	struct api_settings cfg;
+	struct MHD_Daemon *daemon;
+	pthread_mutex_t lock; /* the rest */
+	pthread_cond_t idle;  /* waiting became 0 */
+	size_t waiting;	      /* requests whose reply is on its way */
+	size_t backups;
+	bool stopping;
+};
+
+/* The request sleeps until its call is delivered. false: the api is stopping, and nothing happened. */
+bool api_wait_begins(struct request *r);
