@@ -1,0 +1,283 @@
+#include "tests/lib/naive_map.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+
+static void put(json_t *o, const char *key, json_t *v)
+{
+	json_object_set_new(o, key, v);
+}
+
+static json_t *prefix_json(struct prefix p)
+{
+	char text[PREFIX_TEXT_MAX];
+
+	return json_string(prefix_text(p, text));
+}
+
+static json_t *time_json(int64_t ms)
+{
+	char text[RFC3339_MAX];
+
+	return json_string(time_rfc3339(ms, text));
+}
+
+static json_t *hostinfo_json(const struct tailcfg_hostinfo *h)
+{
+	json_t *o = json_object();
+
+	if (h->os && h->os[0])
+		put(o, "OS", json_string(h->os));
+	if (h->hostname && h->hostname[0])
+		put(o, "Hostname", json_string(h->hostname));
+	if (h->sharee_node)
+		put(o, "ShareeNode", json_true());
+	if (h->n_services) {
+		json_t *a = json_array();
+
+		for (size_t i = 0; i < h->n_services; i++) {
+			json_t *s = json_pack("{s:s,s:i}", "Proto", h->services[i].proto, "Port", (int)h->services[i].port);
+
+			if (h->services[i].description && h->services[i].description[0])
+				put(s, "Description", json_string(h->services[i].description));
+			json_array_append_new(a, s);
+		}
+		put(o, "Services", a);
+	}
+	if (h->n_ssh_host_keys) {
+		json_t *a = json_array();
+
+		for (size_t i = 0; i < h->n_ssh_host_keys; i++)
+			json_array_append_new(a, json_string(h->ssh_host_keys[i]));
+		put(o, "sshHostKeys", a);
+	}
+	if (h->location)
+		put(o, "Location", json_object());
+	return o;
+}
+
+json_t *naive_peer(const struct map_tailnet *t, const struct map_node *n)
+{
+	const struct node_row *r = n->row;
+	json_t *o = json_object(), *own = json_array(), *allowed, *eps = json_array(), *tags = json_array(), *primary = json_array();
+	char text[600], key[KEY_TEXT_MAX], ep[ADDRPORT_TEXT_MAX];
+
+	put(o, "ID", json_integer(r->id));
+	snprintf(text, sizeof text, "%lld", (long long)r->id);
+	put(o, "StableID", json_string(text));
+	snprintf(text, sizeof text, "%s.%s.", r->given_name, t->set->base_domain);
+	put(o, "Name", json_string(text));
+	put(o, "User", json_integer(n->user_id));
+	put(o, "Key", json_string(node_pub_text(&r->key, key)));
+	if (r->expires_ms)
+		put(o, "KeyExpiry", time_json(r->expires_ms));
+	if (!disco_pub_is_zero(&r->disco))
+		put(o, "DiscoKey", json_string(disco_pub_text(&r->disco, key)));
+	if (r->v4.family)
+		json_array_append_new(own, prefix_json(addr_prefix(r->v4)));
+	if (r->v6.family)
+		json_array_append_new(own, prefix_json(addr_prefix(r->v6)));
+	allowed = json_copy(own);
+	for (size_t i = 0; i < n->n_serving; i++) {
+		json_array_append_new(allowed, prefix_json(n->serving[i]));
+		if (n->serving[i].bits)
+			json_array_append_new(primary, prefix_json(n->serving[i]));
+	}
+	put(o, "Addresses", own);
+	put(o, "AllowedIPs", allowed);
+	if (json_array_size(primary))
+		put(o, "PrimaryRoutes", json_incref(primary));
+	json_decref(primary);
+	for (size_t i = 0; i < r->n_endpoints; i++)
+		json_array_append_new(eps, json_string(addrport_text(r->endpoints[i], ep)));
+	put(o, "Endpoints", eps);
+	put(o, "HomeDERP", json_integer(r->home_derp));
+	put(o, "Hostinfo", hostinfo_json(n->hi));
+	if (r->created_ms)
+		put(o, "Created", time_json(r->created_ms));
+	put(o, "Cap", json_integer(r->capver));
+	for (size_t i = 0; i < r->n_tags; i++)
+		json_array_append_new(tags, json_string(r->tags[i]));
+	if (r->n_tags)
+		put(o, "Tags", json_incref(tags));
+	json_decref(tags);
+	if (!n->online && r->last_seen_ms)
+		put(o, "LastSeen", time_json(r->last_seen_ms));
+	put(o, "Online", json_boolean(n->online));
+	put(o, "MachineAuthorized", json_true());
+	if (n->expired)
+		put(o, "Expired", json_true());
+	return o;
+}
+
+static bool is_peer(const struct map_tailnet *t, const struct map_node *viewer, const struct map_node *n, naive_sees sees, void *ctx)
+{
+	if (!n || n == viewer || !n->announced || !viewer->announced)
+		return false;
+	return sees ? sees(ctx, viewer, n) : policy_view_sees(t->policy, viewer->cls, n->cls);
+}
+
+static void put_id(json_t *o, int64_t id, json_t *v)
+{
+	char key[24];
+
+	snprintf(key, sizeof key, "%lld", (long long)id);
+	put(o, key, v);
+}
+
+json_t *naive_peers(const struct map_tailnet *t, const struct map_node *viewer, naive_sees sees, void *ctx)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < t->n_slots; i++)
+		if (is_peer(t, viewer, t->nodes[i], sees, ctx))
+			put_id(o, t->nodes[i]->row->id, naive_peer(t, t->nodes[i]));
+	return o;
+}
+
+static void put_user(const struct map_tailnet *t, json_t *o, int64_t id)
+{
+	const struct user_row *u = id == TAGGED_USER_ID ? NULL : t->user(t->ctx, id);
+
+	put_id(o, id, json_string(id == TAGGED_USER_ID ? "tagged-devices" : u ? map_login_name(u) : "unknown"));
+}
+
+json_t *naive_users(const struct map_tailnet *t, const struct map_node *viewer, naive_sees sees, void *ctx)
+{
+	json_t *o = json_object();
+
+	put_user(t, o, viewer->user_id);
+	for (size_t i = 0; i < t->n_slots; i++)
+		if (is_peer(t, viewer, t->nodes[i], sees, ctx))
+			put_user(t, o, t->nodes[i]->user_id);
+	return o;
+}
+
+/* ---- the client's side ---- */
+
+json_t *naive_client_new(void)
+{
+	return json_pack("{s:{},s:{},s:{}}", "Peers", "PacketFilters", "UserProfiles");
+}
+
+static json_t *peer_by_id(json_t *client, const json_t *id)
+{
+	char key[24];
+
+	snprintf(key, sizeof key, "%lld", (long long)json_integer_value(id));
+	return json_object_get(json_object_get(client, "Peers"), key);
+}
+
+static const char *apply_patch(json_t *client, const json_t *patch)
+{
+	json_t *p = peer_by_id(client, json_object_get(patch, "NodeID"));
+	const char *key;
+	json_t *v;
+
+	if (!p)
+		return NULL; /* unknown ids are ignored */
+	if (json_object_get(patch, "DiscoKey") && json_is_false(json_object_get(patch, "Online")))
+		return "a patch with DiscoKey and Online false may be dropped";
+	json_object_foreach ((json_t *)(uintptr_t)patch, key, v) {
+		if (strcmp(key, "NodeID") == 0)
+			continue;
+		if (strcmp(key, "DERPRegion") == 0) {
+			if (json_integer_value(v) == 0)
+				return "DERPRegion 0 says nothing";
+			key = "HomeDERP";
+		}
+		if (strcmp(key, "KeyExpiry") == 0 && strncmp(json_string_value(v), "0001-", 5) == 0)
+			json_object_del(p, key);
+		else
+			json_object_set(p, key, v);
+	}
+	if (json_is_true(json_object_get(p, "Online")))
+		json_object_del(p, "LastSeen"); /* shown for offline nodes only */
+	return NULL;
+}
+
+static const char *upsert(json_t *client, json_t *node)
+{
+	json_t *had = peer_by_id(client, json_object_get(node, "ID"));
+
+	if (had && !json_object_get(node, "Endpoints"))
+		return "absent Endpoints in PeersChanged are lost";
+	if (!json_object_get(node, "Online"))
+		return "a peer without Online is shown as offline for good";
+	put_id(json_object_get(client, "Peers"), json_integer_value(json_object_get(node, "ID")), json_deep_copy(node));
+	return NULL;
+}
+
+static void apply_named(json_t *client, const char *field, const json_t *msg)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach (json_object_get(msg, field), key, v) {
+		if (json_is_null(v))
+			json_object_del(json_object_get(client, field), key);
+		else
+			json_object_set(json_object_get(client, field), key, v);
+	}
+}
+
+static void apply_rest(json_t *client, const json_t *msg)
+{
+	static const char *const whole[] = { "Node", "DERPMap", "DNSConfig", "Domain", "SSHPolicy", "Debug", "CollectServices" };
+	size_t i;
+	json_t *u;
+
+	for (size_t k = 0; k < sizeof whole / sizeof whole[0]; k++)
+		if (json_object_get(msg, whole[k]))
+			json_object_set(client, whole[k], json_object_get(msg, whole[k]));
+	apply_named(client, "PacketFilters", msg);
+	json_array_foreach (json_object_get(msg, "UserProfiles"), i, u)
+		put_id(json_object_get(client, "UserProfiles"), json_integer_value(json_object_get(u, "ID")), json_incref(u));
+}
+
+bool naive_client_apply(json_t *client, const json_t *msg, const char **why)
+{
+	json_t *list = json_object_get(msg, "Peers"), *v;
+	const char *bad = NULL;
+	size_t i;
+
+	if (!json_object_get(client, "Node") && !json_object_get(msg, "Node"))
+		bad = "the first message lacks Node";
+	if (json_array_size(list)) {
+		json_object_clear(json_object_get(client, "Peers"));
+		json_array_foreach (list, i, v)
+			bad = bad ? bad : upsert(client, v);
+	} else {
+		json_array_foreach (json_object_get(msg, "PeersRemoved"), i, v) {
+			char key[24];
+
+			snprintf(key, sizeof key, "%lld", (long long)json_integer_value(v));
+			json_object_del(json_object_get(client, "Peers"), key);
+		}
+		json_array_foreach (json_object_get(msg, "PeersChanged"), i, v)
+			bad = bad ? bad : upsert(client, v);
+		json_array_foreach (json_object_get(msg, "PeersChangedPatch"), i, v)
+			bad = bad ? bad : apply_patch(client, v);
+	}
+	apply_rest(client, msg);
+	*why = bad;
+	return !bad;
+}
+
+json_t *naive_msg_json(struct map_msg *m)
+{
+	struct buf b = buf_make(1u << 30);
+	uint8_t head[4];
+	size_t payload;
+	json_t *v = NULL;
+
+	if (map_msg_head(m, false, head, &payload) == OK) {
+		for (size_t i = 0; map_msg_piece(m, false, i).n; i++)
+			buf_append(&b, map_msg_piece(m, false, i));
+		v = json_loadb((const char *)buf_view(&b).p, buf_len(&b), JSON_REJECT_DUPLICATES, NULL);
+	}
+	buf_done(&b);
+	return v;
+}

@@ -1,0 +1,27 @@
+/* naive_map: what a viewer should see, computed the simple way: one node after the other, a JSON library, nothing kept.
+ * The second implementation that tests and the simulation compare the real encoder with. And a client's side: the state
+ * that messages build up, by the rules of protocol/control.md 6.5 and 6.6. */
+#pragma once
+
+#include <jansson.h>
+
+#include "server/map/map.h"
+
+/* May these two know of each other? NULL asks the tailnet's policy view. */
+typedef bool (*naive_sees)(void *ctx, const struct map_node *a, const struct map_node *b);
+
+/* The peers of viewer as {"<id>": Node}; owned (json_decref). */
+json_t *naive_peers(const struct map_tailnet *t, const struct map_node *viewer, naive_sees sees, void *ctx);
+json_t *naive_peer(const struct map_tailnet *t, const struct map_node *n);
+/* The users whose profiles the viewer needs, as {"<id>": "login name"}. */
+json_t *naive_users(const struct map_tailnet *t, const struct map_node *viewer, naive_sees sees, void *ctx);
+
+/* A client's state: {"Node":…, "Peers": {"<id>": Node}, "PacketFilters": {name: […]}, "UserProfiles": {"<id>": …}, other
+ * fields as last sent}. */
+json_t *naive_client_new(void);
+/* Applies one MapResponse. False: a client would have ended the stream (no Node yet), or lost part of the message (the
+ * losing cases of 6.6); *why says which. */
+bool naive_client_apply(json_t *client, const json_t *msg, const char **why);
+
+/* The message's JSON text parsed; NULL when it is none. Owned. */
+json_t *naive_msg_json(struct map_msg *m);
