@@ -21,7 +21,8 @@ struct loop {
 	_Atomic(struct loop_post *) posts; /* newest first */
 	struct loop_post *deferred, **deferred_end;
 	atomic_bool stop;
-	struct loop *self; /* so that loop_wall_ms may remember what it read behind a const face */
+	bool running;
+	struct loop *self; /* so that the clocks may remember what they read behind a const face */
 	int64_t wall_ms, wall_read_at_ms;
 };
 
@@ -170,8 +171,10 @@ void loop_free(struct loop *l)
 void loop_run(struct loop *l)
 {
 	uv_update_time(&l->uv);
+	l->running = true;
 	while (!atomic_load(&l->stop))
 		uv_run(&l->uv, UV_RUN_DEFAULT);
+	l->running = false;
 	atomic_store(&l->stop, false);
 }
 
@@ -183,6 +186,8 @@ void loop_stop(struct loop *l)
 
 int64_t loop_now_ms(const struct loop *l)
 {
+	if (!l->running) /* timers set between loop_new and loop_run count from when they were set */
+		uv_update_time(&l->self->uv);
 	return (int64_t)uv_now(&l->uv);
 }
 

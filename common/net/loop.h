@@ -20,7 +20,7 @@ enum {
 	LOOP_HANGUP = 4, /* reported only: the peer is gone or the descriptor is in error */
 };
 
-MUST_USE err loop_new(struct loop **out);
+MUST_USE err loop_new(struct loop **out); /* from now on the process ignores SIGPIPE, which TLS writes would raise */
 void loop_free(struct loop *l); /* the loop must have stopped; runs remaining closes and posts */
 void loop_run(struct loop *l);	/* until loop_stop */
 void loop_stop(struct loop *l); /* any thread */

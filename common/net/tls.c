@@ -444,7 +444,7 @@ static enum tls_io from_ssl(struct tls *t, int ret)
 	case SSL_ERROR_ZERO_RETURN:
 		return TLS_EOF;
 	case SSL_ERROR_SYSCALL:
-		if (e == 0 || ret == 0) {
+		if (e == 0) {
 			t->broken = true;
 			return TLS_EOF;
 		}

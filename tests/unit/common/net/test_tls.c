@@ -1,5 +1,6 @@
 #include "common/net/tls.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -369,13 +370,71 @@ static void files_are_read_and_reloaded(void **state)
 	rmdir(dir);
 }
 
+struct shaker {
+	pthread_t thread;
+	struct tls_ctx *server;
+	unsigned done;
+};
+
+static void *shake_hands(void *arg)
+{
+	struct shaker *k = arg;
+	struct tls_ctx *cc = client(NULL, true);
+
+	for (int i = 0; i < 15; i++) {
+		struct joined j;
+
+		join(&j, k->server, cc, "b.example.com");
+		k->done += j.c_end == TLS_OK && j.s_end == TLS_OK;
+		part(&j);
+	}
+	tls_ctx_free(cc);
+	return NULL;
+}
+
+/* The wire threads make streams while the main thread reloads (worth most under TSan). */
+static void reloading_beside_handshakes(void **state)
+{
+	char dir[] = "/tmp/fairlead-tls-XXXXXX", cert[64], key[64], why[128];
+	struct shaker k[2] = { 0 };
+	struct tls_ctx *c;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(cert, sizeof cert, "%s/cert.pem", dir);
+	snprintf(key, sizeof key, "%s/key.pem", dir);
+	write_file(cert, cert_pem);
+	write_file(key, key_pem);
+	assert_ok(tls_server_new(cert, key, why, sizeof why, &c));
+	for (size_t i = 0; i < ARRAY_LEN(k); i++) {
+		k[i].server = c;
+		assert_int_equal(pthread_create(&k[i].thread, NULL, shake_hands, &k[i]), 0);
+	}
+	for (int i = 0; i < 10; i++) {
+		struct buf der = buf_make(METACERT_LEN);
+
+		assert_ok(tls_server_reload(c, why, sizeof why));
+		assert_ok(metacert_make(derp_pub, 1700000000000 + i, &der));
+		assert_ok(tls_server_set_metacert(c, buf_view(&der)));
+		buf_done(&der);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(k); i++) {
+		pthread_join(k[i].thread, NULL);
+		assert_int_equal(k[i].done, 15);
+	}
+	tls_ctx_free(c);
+	unlink(cert);
+	unlink(key);
+	rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_pinned_client_talks), cmocka_unit_test(pin_rules), cmocka_unit_test(chains_are_checked),
 		cmocka_unit_test(the_metacert_needs_tls13), cmocka_unit_test(alpn_is_http11_or_nothing),
 		cmocka_unit_test(plain_streams_have_the_same_face), cmocka_unit_test(garbage_fails_with_a_reason),
-		cmocka_unit_test(files_are_read_and_reloaded),
+		cmocka_unit_test(files_are_read_and_reloaded), cmocka_unit_test(reloading_beside_handshakes),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
