@@ -61,6 +61,10 @@ void core_apply(struct core *c, struct event *e, struct now now, struct effects 
 /* Keys that may use the relay at start (FX_ADMIT for each known node). */
 void core_admit_all(struct core *c, struct effects *fx);
 
+/* Before the end: every waiting call is answered with ERR_CLOSED, every map stream ended, last seen and was_online
+ * written (a lazy batch). */
+void core_close(struct core *c, struct now now, struct effects *fx);
+
 int64_t core_deadline_ms(const struct core *c); /* mono_ms of the next EV_TICK wanted; INT64_MAX = none */
 bool core_wants_flush(const struct core *c);	/* something changed that viewers were not told yet */
 
