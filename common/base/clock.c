@@ -52,6 +52,15 @@ static void civil_from_days(int64_t z, int *y, int *m, int *d)
 	*y = (int)(yoe + era * 400 + (*m <= 2));
 }
 
+/* v in so many digits, and a character after them; returns what follows. By hand, for maps are full of times. */
+static char *put_digits(char *out, int v, int digits, char after)
+{
+	for (int i = digits - 1; i >= 0; i--, v /= 10)
+		out[i] = (char)('0' + v % 10);
+	out[digits] = after;
+	return out + digits + 1;
+}
+
 char *time_rfc3339(int64_t ms, char out[RFC3339_MAX])
 {
 	const int64_t max = 253402300799999LL;
@@ -66,10 +75,15 @@ char *time_rfc3339(int64_t ms, char out[RFC3339_MAX])
 		rest += 86400000, day--;
 	civil_from_days(day, &y, &m, &d);
 	int s = (int)(rest / 1000), frac = (int)(rest % 1000);
+	char *at = put_digits(out, y, 4, '-');
+	at = put_digits(at, m, 2, '-');
+	at = put_digits(at, d, 2, 'T');
+	at = put_digits(at, s / 3600, 2, ':');
+	at = put_digits(at, s / 60 % 60, 2, ':');
+	at = put_digits(at, s % 60, 2, frac ? '.' : 'Z');
 	if (frac)
-		snprintf(out, RFC3339_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", y, m, d, s / 3600, s / 60 % 60, s % 60, frac);
-	else
-		snprintf(out, RFC3339_MAX, "%04d-%02d-%02dT%02d:%02d:%02dZ", y, m, d, s / 3600, s / 60 % 60, s % 60);
+		at = put_digits(at, frac, 3, 'Z');
+	*at = 0;
 	return out;
 }
 

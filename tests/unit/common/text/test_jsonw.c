@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "tests/lib/test.h"
 
 static void expect(struct buf *b, const char *text)
@@ -108,6 +109,33 @@ static void test_doubles(void **state)
 	w.comma = false;
 	jsonw_double(&w, NAN);
 	expect(&b, "null");
+}
+
+static void test_times(void **state)
+{
+	CLEANUP(buf_done) struct buf b = buf_make(1000);
+	struct test_rng rng = { 7 };
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		struct jsonw w = jsonw_init(&b);
+		int64_t ms = TIME_ZERO_MS + (int64_t)rng_below(&rng, 315537897600000), back; /* years 1 to 9999 */
+
+		if (rng_below(&rng, 2))
+			ms -= ms % 1000;
+		jsonw_time(&w, ms);
+		struct bytes text = buf_view(&b);
+		assert_int_equal(text.n, ms % 1000 ? 26 : 22);
+		assert_ok(time_parse_rfc3339(bytes_first(bytes_skip(text, 1), text.n - 2), &back));
+		assert_true(back == ms);
+		buf_clear(&b);
+	}
+	struct jsonw w = jsonw_init(&b);
+	jsonw_time(&w, TIME_ZERO_MS);
+	expect(&b, "\"0001-01-01T00:00:00Z\"");
+	w = jsonw_init(&b);
+	jsonw_time(&w, 253402300799999);
+	expect(&b, "\"9999-12-31T23:59:59.999Z\"");
 }
 
 /* A random tree, written both ways: jansson reads ours and finds its own tree. */
@@ -222,6 +250,7 @@ int main(void)
 		cmocka_unit_test(test_shapes),
 		cmocka_unit_test(test_escapes_like_go),
 		cmocka_unit_test(test_doubles),
+		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_jansson_agrees),
 		cmocka_unit_test(test_full),
 	};
