@@ -1,71 +1,14 @@
 #include "common/http/http2.h"
 
-#include <nghttp2/nghttp2.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/cleanup.h"
-#include "common/base/list.h"
+#include "common/http/http2_session.h"
 
 enum {
 	CLIENT_WINDOW = 4 * 1024 * 1024,
 	CLIENT_SESSION_WINDOW = 1 << 30, /* streams limit themselves; control.md 3.7 */
-	FRAME_DATA_MAX = 16384,
-	FRAME_DATA_MIN = 256, /* no crumbs at the end of a budget */
 };
-
-/* A message while it arrives. Freed once it has been delivered, so that an idle stream is small. */
-struct incoming {
-	struct buf text; /* names and values, one after the other */
-	struct {
-		uint16_t name_n, value_n;
-	} len[HTTP2_HEADERS_MAX];
-	size_t n;
-	struct buf body;
-};
-
-struct http2_stream {
-	struct list in_session;
-	struct http2 *h;
-	void *user;
-	int32_t id;
-	struct incoming *in; /* owned */
-	struct http2_chunk *first, *last;
-	size_t first_used; /* bytes of first that have been written out */
-	size_t queued;
-	bool answered, finished, deferred;
-	bool delivered;	 /* the owner knows it */
-	bool over_limit; /* refused by us: what still arrives is dropped */
-};
-
-/* Allows a burst and then a rate. */
-struct allowance {
-	int64_t millis; /* thousandths of an event that may still happen */
-	int64_t burst, per_s;
-	int64_t at_ms;
-};
-
-struct http2 {
-	nghttp2_session *ng;
-	const struct http2_events *ev;
-	void *ctx;
-	struct list streams;
-	size_t n_streams;
-	size_t body_max, bodies_max, bodies; /* bodies: bytes in all incoming bodies */
-	bool client, manual_window;
-	bool flooded;
-	bool closing; /* one side said GOAWAY */
-	int64_t now_ms;
-	struct allowance resets, idle_frames;
-	struct buf *out;  /* during http2_write */
-	size_t out_limit; /* out's length at which to stop */
-};
-
-#define EVENT(h, name, ...)                                                                                            \
-	do {                                                                                                           \
-		if ((h)->ev->name)                                                                                     \
-			(h)->ev->name((h), ##__VA_ARGS__, (h)->ctx);                                                   \
-	} while (0)
 
 static void allowance_init(struct allowance *a, int64_t burst, int64_t per_s)
 {
@@ -98,7 +41,7 @@ static void incoming_free(struct http2_stream *s)
 	free(MOVE(s->in));
 }
 
-static struct http2_stream *stream_new(struct http2 *h, int32_t id)
+struct http2_stream *http2_stream_new(struct http2 *h, int32_t id)
 {
 	struct http2_stream *s = calloc(1, sizeof *s);
 
@@ -117,7 +60,7 @@ static struct http2_stream *stream_new(struct http2 *h, int32_t id)
 	return s;
 }
 
-static void drop_chunks(struct http2_stream *s)
+void http2_drop_chunks(struct http2_stream *s)
 {
 	while (s->first) {
 		struct http2_chunk *c = s->first;
@@ -129,21 +72,21 @@ static void drop_chunks(struct http2_stream *s)
 	s->queued = s->first_used = 0;
 }
 
-static void stream_close(struct http2_stream *s, uint32_t error)
+void http2_stream_close(struct http2_stream *s, uint32_t error)
 {
 	struct http2 *h = s->h;
 
 	s->answered = s->finished = true; /* nothing can be said on it any more */
 	incoming_free(s);
 	if (s->delivered)
-		EVENT(h, on_closed, s, error);
-	drop_chunks(s);
+		HTTP2_EVENT(h, on_closed, s, error);
+	http2_drop_chunks(s);
 	list_del(&s->in_session);
 	h->n_streams--;
 	free(s);
 }
 
-static struct http2_stream *stream_of(struct http2 *h, int32_t id)
+struct http2_stream *http2_stream_of(struct http2 *h, int32_t id)
 {
 	return id ? nghttp2_session_get_stream_user_data(h->ng, id) : NULL;
 }
@@ -206,7 +149,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *u
 
 	if (h->client || !is_message_head(h, f))
 		return 0;
-	struct http2_stream *s = stream_new(h, f->hd.stream_id);
+	struct http2_stream *s = http2_stream_new(h, f->hd.stream_id);
 	if (!s)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	return nghttp2_session_set_stream_user_data(ng, s->id, s);
@@ -216,7 +159,7 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *f, const uint8_t 
 		const uint8_t *value, size_t value_n, uint8_t flags, void *user)
 {
 	struct http2 *h = user;
-	struct http2_stream *s = stream_of(h, f->hd.stream_id);
+	struct http2_stream *s = http2_stream_of(h, f->hd.stream_id);
 	struct incoming *in = s ? s->in : NULL;
 
 	(void)ng;
@@ -283,7 +226,7 @@ static void deliver_request(struct http2_stream *s)
 		return;
 	view_message(s->in, header, &m);
 	s->delivered = true;
-	EVENT(s->h, on_request, s, &m);
+	HTTP2_EVENT(s->h, on_request, s, &m);
 	incoming_free(s);
 }
 
@@ -300,21 +243,21 @@ static void deliver_response(struct http2_stream *s)
 		s->in->n = 0;
 		return;
 	}
-	EVENT(s->h, on_response, s, &m);
+	HTTP2_EVENT(s->h, on_response, s, &m);
 	incoming_free(s);
 }
 
 static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *user)
 {
 	struct http2 *h = user;
-	struct http2_stream *s = stream_of(h, id);
+	struct http2_stream *s = http2_stream_of(h, id);
 
 	(void)ng;
 	(void)flags;
 	if (!s)
 		return 0;
 	if (h->client) {
-		EVENT(h, on_data, s, bytes_of(p, n));
+		HTTP2_EVENT(h, on_data, s, bytes_of(p, n));
 		return 0;
 	}
 	if (!s->in)
@@ -332,7 +275,7 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
 static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *f, void *user)
 {
 	struct http2 *h = user;
-	struct http2_stream *s = stream_of(h, f->hd.stream_id);
+	struct http2_stream *s = http2_stream_of(h, f->hd.stream_id);
 	bool idle = false;
 
 	(void)ng;
@@ -350,7 +293,7 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *f, void *user
 		break;
 	case NGHTTP2_PING:
 		if (f->hd.flags & NGHTTP2_FLAG_ACK)
-			EVENT(h, on_ping_ack);
+			HTTP2_EVENT(h, on_ping_ack);
 		else
 			idle = true;
 		break;
@@ -360,7 +303,7 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *f, void *user
 		break;
 	case NGHTTP2_GOAWAY:
 		h->closing = true;
-		EVENT(h, on_goaway, f->goaway.error_code);
+		HTTP2_EVENT(h, on_goaway, f->goaway.error_code);
 		break;
 	default:
 		break;
@@ -388,11 +331,11 @@ static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f, int why
 
 static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void *user)
 {
-	struct http2_stream *s = stream_of(user, id);
+	struct http2_stream *s = http2_stream_of(user, id);
 
 	if (s) {
 		nghttp2_session_set_stream_user_data(ng, id, NULL);
-		stream_close(s, error);
+		http2_stream_close(s, error);
 	}
 	return 0;
 }
@@ -418,130 +361,11 @@ err http2_read(struct http2 *h, struct bytes in, int64_t now_mono_ms)
 	return h->closing || nghttp2_session_want_read(h->ng) ? OK : ERR_MALFORMED;
 }
 
-/* ---- what leaves ------------------------------------------------------------------------------------------------- */
+/* ---- the session ------------------------------------------------------------------------------------------------- */
 
-/* nghttp2 lowers this to what the windows allow. */
-static ssize_t data_length(nghttp2_session *ng, uint8_t type, int32_t id, int32_t session_window, int32_t stream_window,
-		uint32_t frame_max, void *user)
+err http2_from_ng(int e)
 {
-	struct http2 *h = user;
-	size_t have = h->out ? buf_len(h->out) : 0, left = h->out_limit > have ? h->out_limit - have : 1;
-
-	(void)ng;
-	(void)type;
-	(void)id;
-	(void)session_window;
-	(void)stream_window;
-	(void)frame_max;
-	left = MAX_OF(left, (size_t)FRAME_DATA_MIN);
-	return (ssize_t)MIN_OF(left, (size_t)FRAME_DATA_MAX);
-}
-
-static ssize_t take_data(nghttp2_session *ng, int32_t id, uint8_t *p, size_t cap, uint32_t *flags,
-		nghttp2_data_source *source, void *user)
-{
-	struct http2_stream *s = source->ptr;
-	size_t n = MIN_OF(cap, s->queued);
-
-	(void)ng;
-	(void)id;
-	(void)p;
-	(void)user;
-	if (n == 0 && !s->finished) {
-		s->deferred = true;
-		return NGHTTP2_ERR_DEFERRED;
-	}
-	*flags |= NGHTTP2_DATA_FLAG_NO_COPY; /* the session's frame buffer stays untouched: 16 KiB less a session */
-	if (n == s->queued && s->finished)
-		*flags |= NGHTTP2_DATA_FLAG_EOF;
-	return (ssize_t)n;
-}
-
-static int send_data(nghttp2_session *ng, nghttp2_frame *f, const uint8_t *head, size_t n, nghttp2_data_source *source,
-		void *user)
-{
-	struct http2 *h = user;
-	struct http2_stream *s = source->ptr;
-	bool some = n > 0;
-
-	(void)ng;
-	(void)f; /* never padded: no padding callback is set */
-	if (!buf_reserve(h->out, 9 + n))
-		return NGHTTP2_ERR_CALLBACK_FAILURE;
-	buf_append(h->out, bytes_of(head, 9));
-	while (n) {
-		struct http2_chunk *c = s->first;
-		struct bytes part = bytes_first(bytes_skip(c->data, s->first_used), n);
-
-		buf_append(h->out, part);
-		n -= part.n;
-		s->queued -= part.n;
-		s->first_used += part.n;
-		if (s->first_used == c->data.n) {
-			s->first = c->next;
-			s->first_used = 0;
-			if (!s->first)
-				s->last = NULL;
-			c->done(c);
-		}
-	}
-	if (some && s->queued == 0 && !s->finished)
-		EVENT(h, on_drained, s);
-	return buf_len(h->out) < h->out_limit ? 0 : NGHTTP2_ERR_PAUSE; /* mem_send would go on to the next frame */
-}
-
-/* A refused upload: the answer is out, the rest of the request is not wanted (RFC 9113 8.1). */
-static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *user)
-{
-	struct http2_stream *s = stream_of(user, f->hd.stream_id);
-
-	if (s && s->over_limit && (f->hd.type == NGHTTP2_HEADERS || f->hd.type == NGHTTP2_DATA) &&
-			(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
-		nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
-	return 0;
-}
-
-/* A request that never left, because the peer had said GOAWAY or has no room: nghttp2 knows no stream to close. */
-static int on_frame_not_send(nghttp2_session *ng, const nghttp2_frame *f, int why, void *user)
-{
-	struct http2 *h = user;
-
-	(void)ng;
-	(void)why;
-	if (f->hd.type != NGHTTP2_HEADERS || f->headers.cat != NGHTTP2_HCAT_REQUEST || stream_of(h, f->hd.stream_id))
-		return 0;
-	list_each_safe(it, &h->streams) {
-		struct http2_stream *s = container_of(it, struct http2_stream, in_session);
-
-		if (s->id == f->hd.stream_id)
-			stream_close(s, NGHTTP2_REFUSED_STREAM);
-	}
-	return 0;
-}
-
-err http2_write(struct http2 *h, struct buf *out, size_t budget)
-{
-	err e = OK;
-
-	h->out = out;
-	h->out_limit = buf_len(out) + budget;
-	while (e == OK && buf_len(out) < h->out_limit) {
-		const uint8_t *p;
-		ssize_t n = nghttp2_session_mem_send(h->ng, &p);
-
-		if (n == 0)
-			break;
-		if (n == NGHTTP2_ERR_NOMEM)
-			e = ERR_NOMEM;
-		else if (n > 0)
-			buf_append(out, bytes_of(p, (size_t)n));
-		else if (!out->bad)
-			e = ERR_MALFORMED;
-		if (out->bad)
-			e = ERR_TOO_BIG;
-	}
-	h->out = NULL;
-	return e;
+	return e == 0 ? OK : e == NGHTTP2_ERR_NOMEM ? ERR_NOMEM : ERR_CLOSED;
 }
 
 bool http2_wants_write(const struct http2 *h)
@@ -559,189 +383,9 @@ size_t http2_streams(const struct http2 *h)
 	return h->n_streams;
 }
 
-/* ---- messages ---------------------------------------------------------------------------------------------------- */
-
-static nghttp2_nv nv(struct bytes name, struct bytes value)
-{
-	return (nghttp2_nv){
-		.name = (uint8_t *)(uintptr_t)name.p, /* nghttp2 copies and does not write */
-		.namelen = name.n,
-		.value = (uint8_t *)(uintptr_t)value.p,
-		.valuelen = value.n,
-		.flags = NGHTTP2_NV_FLAG_NONE,
-	};
-}
-
-enum { PSEUDO_MAX = 5 };
-
-static err put_headers(nghttp2_nv *to, size_t *n, const struct http2_header *header, size_t n_headers)
-{
-	if (n_headers > HTTP2_HEADERS_MAX)
-		return ERR_TOO_BIG;
-	for (size_t i = 0; i < n_headers; i++) {
-		if (!nghttp2_check_header_name(header[i].name.p, header[i].name.n) ||
-				!nghttp2_check_header_value(header[i].value.p, header[i].value.n))
-			return ERR_INVALID;
-		to[(*n)++] = nv(header[i].name, header[i].value);
-	}
-	return OK;
-}
-
-static err from_ng(int e)
-{
-	return e == 0 ? OK : e == NGHTTP2_ERR_NOMEM ? ERR_NOMEM : ERR_CLOSED;
-}
-
-static err submit_head(struct http2 *h, struct http2_stream *s, unsigned status, const struct http2_header *header,
-		size_t n_headers, const char *content_length)
-{
-	nghttp2_nv list[HTTP2_HEADERS_MAX + PSEUDO_MAX];
-	size_t n = 0;
-	char code[4];
-	bool body = !s->finished || s->queued;
-
-	if (status < 200 || status > 599)
-		return ERR_INVALID;
-	snprintf(code, sizeof code, "%u", status);
-	list[n++] = nv(BYTES_LIT(":status"), bytes_of(code, 3));
-	TRY(put_headers(list, &n, header, n_headers));
-	if (content_length)
-		list[n++] = nv(BYTES_LIT("content-length"), bytes_str(content_length));
-	nghttp2_data_provider from = { .source.ptr = s, .read_callback = take_data };
-	TRY(from_ng(nghttp2_submit_response(h->ng, s->id, list, n, body ? &from : NULL)));
-	s->answered = true;
-	return OK;
-}
-
-err http2_respond_start(struct http2 *h, struct http2_stream *s, unsigned status, const struct http2_header *header,
-		size_t n_headers)
-{
-	return s->answered ? ERR_STATE : submit_head(h, s, status, header, n_headers, NULL);
-}
-
-struct copied_chunk {
-	struct http2_chunk chunk;
-	uint8_t data[];
-};
-
-static void free_copied(struct http2_chunk *c)
-{
-	free(container_of(c, struct copied_chunk, chunk));
-}
-
-void http2_push(struct http2 *h, struct http2_stream *s, struct http2_chunk *c)
-{
-	if (c->data.n == 0 || s->finished) {
-		c->done(c);
-		return;
-	}
-	c->next = NULL;
-	if (s->last)
-		s->last->next = c;
-	else
-		s->first = c;
-	s->last = c;
-	s->queued += c->data.n;
-	if (s->deferred) {
-		s->deferred = false;
-		nghttp2_session_resume_data(h->ng, s->id);
-	}
-}
-
-err http2_push_copy(struct http2 *h, struct http2_stream *s, struct bytes data)
-{
-	struct copied_chunk *c = malloc(sizeof *c + data.n);
-
-	if (!c)
-		return ERR_NOMEM;
-	if (data.n)
-		memcpy(c->data, data.p, data.n);
-	c->chunk = (struct http2_chunk){ .data = bytes_of(c->data, data.n), .done = free_copied };
-	http2_push(h, s, &c->chunk);
-	return OK;
-}
-
-void http2_finish(struct http2 *h, struct http2_stream *s)
-{
-	if (s->finished)
-		return;
-	s->finished = true;
-	if (s->deferred) {
-		s->deferred = false;
-		nghttp2_session_resume_data(h->ng, s->id);
-	}
-}
-
-err http2_respond(struct http2 *h, struct http2_stream *s, unsigned status, const struct http2_header *header,
-		size_t n_headers, struct bytes body)
-{
-	char length[24];
-
-	if (s->answered)
-		return ERR_STATE;
-	TRY(http2_push_copy(h, s, body));
-	s->finished = true;
-	snprintf(length, sizeof length, "%zu", body.n);
-	err e = submit_head(h, s, status, header, n_headers, status == 204 || status == 304 ? NULL : length);
-	if (e != OK) {
-		drop_chunks(s);
-		s->finished = false;
-	}
-	return e;
-}
-
-void http2_reset(struct http2 *h, struct http2_stream *s, uint32_t error)
-{
-	nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id, error);
-}
-
-err http2_request(struct http2 *h, const char *method, const char *authority, const char *path,
-		const struct http2_header *header, size_t n_headers, struct bytes body, struct http2_stream **out)
-{
-	nghttp2_nv list[HTTP2_HEADERS_MAX + PSEUDO_MAX];
-	nghttp2_data_provider from = { .read_callback = take_data };
-	struct http2_stream *s;
-	size_t n = 0;
-	char length[24];
-	err e;
-
-	list[n++] = nv(BYTES_LIT(":method"), bytes_str(method));
-	list[n++] = nv(BYTES_LIT(":scheme"), BYTES_LIT("https"));
-	list[n++] = nv(BYTES_LIT(":authority"), bytes_str(authority));
-	list[n++] = nv(BYTES_LIT(":path"), bytes_str(path));
-	TRY(put_headers(list, &n, header, n_headers));
-	snprintf(length, sizeof length, "%zu", body.n);
-	if (body.n)
-		list[n++] = nv(BYTES_LIT("content-length"), bytes_str(length));
-	if (!nghttp2_session_check_request_allowed(h->ng))
-		return ERR_CLOSED;
-	if (!(s = stream_new(h, 0)))
-		return ERR_NOMEM;
-	from.source.ptr = s;
-	s->answered = true;
-	e = http2_push_copy(h, s, body);
-	s->finished = true;
-	s->id = e == OK ? nghttp2_submit_request(h->ng, NULL, list, n, body.n ? &from : NULL, s) : 0;
-	if (s->id <= 0) {
-		e = e != OK ? e : from_ng(s->id);
-		stream_close(s, NGHTTP2_INTERNAL_ERROR);
-		return e;
-	}
-	s->delivered = true;
-	*out = s;
-	return OK;
-}
-
-void http2_consume(struct http2 *h, struct http2_stream *s, size_t n)
-{
-	nghttp2_session_consume(h->ng, s->id, n);
-}
-
-/* ---- the session ------------------------------------------------------------------------------------------------- */
-
 err http2_ping(struct http2 *h)
 {
-	return from_ng(nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, NULL));
+	return http2_from_ng(nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, NULL));
 }
 
 void http2_goaway(struct http2 *h)
@@ -770,10 +414,10 @@ static err submit_settings(struct http2 *h, uint32_t window)
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window ? window : CLIENT_WINDOW },
 	};
 
-	TRY(from_ng(nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, h->client ? client : server, 3)));
+	TRY(http2_from_ng(nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, h->client ? client : server, 3)));
 	if (!h->client || h->manual_window)
 		return OK;
-	return from_ng(nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, CLIENT_SESSION_WINDOW));
+	return http2_from_ng(nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, CLIENT_SESSION_WINDOW));
 }
 
 static void callbacks_freep(nghttp2_session_callbacks **c)
@@ -799,10 +443,7 @@ static err make_session(struct http2 *h)
 	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame_recv);
 	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_invalid_frame);
 	nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
-	nghttp2_session_callbacks_set_on_frame_send_callback(c, on_frame_send);
-	nghttp2_session_callbacks_set_on_frame_not_send_callback(c, on_frame_not_send);
-	nghttp2_session_callbacks_set_send_data_callback(c, send_data);
-	nghttp2_session_callbacks_set_data_source_read_length_callback(c, data_length);
+	http2_set_send_callbacks(c);
 	nghttp2_option_set_max_outbound_ack(o, HTTP2_ACKS_MAX);
 	nghttp2_option_set_max_continuations(o, HTTP2_CONTINUATIONS_MAX);
 	nghttp2_option_set_no_closed_streams(o, 1);
@@ -842,7 +483,7 @@ void http2_free(struct http2 *h)
 	if (!h)
 		return;
 	list_each_safe(it, &h->streams)
-		stream_close(container_of(it, struct http2_stream, in_session), NGHTTP2_CANCEL);
+		http2_stream_close(container_of(it, struct http2_stream, in_session), NGHTTP2_CANCEL);
 	nghttp2_session_del(h->ng);
 	free(h);
 }
