@@ -21,7 +21,9 @@ struct block {
 	struct shelf *shelf;
 	size_t n;
 	uint32_t slot[MAP_BLOCK], cls[MAP_BLOCK];
-	size_t at[MAP_BLOCK + 1];     /* where each node's text begins, comma included; valid while part is there */
+	size_t at[MAP_BLOCK + 1];     /* where each node's text begins, comma included; valid while part is there … */
+	int64_t user[MAP_BLOCK];      /* … and so are the users of its nodes, each once */
+	size_t n_users;
 };
 
 struct shelf { /* blocks that take nodes of one class, or of many */
@@ -322,6 +324,20 @@ static err lay_out(struct map_cache *c, const struct map_tailnet *t)
 
 /* ---- what a viewer sees ---- */
 
+static void note_users(const struct map_tailnet *t, struct block *b)
+{
+	b->n_users = 0;
+	for (size_t i = 0; i < b->n; i++) {
+		int64_t id = t->nodes[b->slot[i]]->user_id;
+		size_t k = 0;
+
+		while (k < b->n_users && b->user[k] != id)
+			k++;
+		if (k == b->n_users)
+			b->user[b->n_users++] = id;
+	}
+}
+
 static err block_text(struct map_cache *c, const struct map_tailnet *t, struct block *b)
 {
 	if (b->cached.part) {
@@ -340,6 +356,7 @@ static err block_text(struct map_cache *c, const struct map_tailnet *t, struct b
 	struct part *p = part_new(&text);
 	if (!p)
 		return ERR_NOMEM;
+	note_users(t, b);
 	cached_keep(c, &b->cached, p);
 	return OK;
 }
@@ -377,12 +394,6 @@ static enum share share_of(const struct map_cache *c, const struct block *b, con
 	return n == b->n && !inside ? ALL : SOME;
 }
 
-static err tell(const struct map_tailnet *t, uint32_t slot, struct slots *told, struct id_set *users)
-{
-	id_set_add(users, t->nodes[slot]->user_id);
-	return slots_set(told, slot);
-}
-
 /* Node by node into the viewer's own text. */
 static err write_single(const struct map_tailnet *t, struct block *b, const struct map_node *viewer, struct sight *s,
 			struct jsonw *w, struct slots *told, struct id_set *users, size_t *n)
@@ -393,13 +404,14 @@ static err write_single(const struct map_tailnet *t, struct block *b, const stru
 		if (b->slot[i] == viewer->slot || !sees(s, b->cls[i]))
 			continue;
 		jsonw_raw(w, bytes_first(bytes_skip(text, b->at[i] + 1), b->at[i + 1] - b->at[i] - 1));
-		TRY(tell(t, b->slot[i], told, users));
+		id_set_add(users, t->nodes[b->slot[i]]->user_id);
+		TRY(slots_set(told, b->slot[i]));
 		++*n;
 	}
 	return OK;
 }
 
-static err add_whole(struct visible *v, struct part *p)
+static err add_whole(struct visible *v, const struct block *b, struct slots *told, struct id_set *users)
 {
 	if ((v->n_whole & (v->n_whole - 1)) == 0) { /* grows at powers of two */
 		struct part **grown = reallocarray(v->whole, v->n_whole ? 2 * v->n_whole : 1, sizeof(struct part *));
@@ -408,7 +420,11 @@ static err add_whole(struct visible *v, struct part *p)
 			return ERR_NOMEM;
 		v->whole = grown;
 	}
-	v->whole[v->n_whole++] = part_ref(p);
+	v->whole[v->n_whole++] = part_ref(b->cached.part);
+	for (size_t i = 0; i < b->n_users; i++)
+		id_set_add(users, b->user[i]);
+	for (size_t i = 0; i < b->n; i++)
+		TRY(slots_set(told, b->slot[i]));
 	return OK;
 }
 
@@ -440,19 +456,14 @@ static err walk(struct map_cache *c, const struct map_tailnet *t, const struct m
 			later = b;
 			continue;
 		}
-		TRY(add_whole(out, b->cached.part));
-		for (size_t i = 0; i < b->n; i++)
-			TRY(tell(t, b->slot[i], told, users));
+		TRY(add_whole(out, b, told, users));
 	}
 	if (!later)
 		return OK;
 	TRY(block_text(c, t, later)); /* a small cache may have dropped it meanwhile */
 	if (out->n_single == 0) /* a shared text begins with a comma: something must stand before it */
 		return write_single(t, later, viewer, s, w, told, users, &out->n_single);
-	TRY(add_whole(out, later->cached.part));
-	for (size_t i = 0; i < later->n; i++)
-		TRY(tell(t, later->slot[i], told, users));
-	return OK;
+	return add_whole(out, later, told, users);
 }
 
 err blocks_write(struct map_cache *c, const struct map_tailnet *t, const struct map_node *viewer, struct jsonw *w,

@@ -1,6 +1,8 @@
 #include "common/base/cleanup.h"
 #include "server/map/encode.h"
 
+enum { OWN_TEXT = MAP_BLOCK * 1024 };
+
 /* "DERPMap":…,"DNSConfig":…, the same for all: text that every viewer shares. */
 static struct part *settings_part(struct map_cache *c, const struct map_tailnet *t)
 {
@@ -77,6 +79,7 @@ static err build(struct map_cache *c, const struct map_tailnet *t, const struct 
 	struct jsonw w = jsonw_init(&m->text);
 	struct bytes ssh = policy_view_ssh(t->policy, viewer->row->id);
 
+	buf_reserve(&m->text, OWN_TEXT); /* so that it need not grow in steps */
 	jsonw_obj(&w);
 	jsonw_key(&w, "Node"), self_write(&w, t, viewer);
 	id_set_add(users, viewer->user_id);

@@ -6,15 +6,13 @@
 #include <zstd.h>
 
 #include "common/base/cleanup.h"
+#include "common/wire/zframe.h"
 
 enum {
 	ZSTD_LEVEL = 1,
-	STORED_MAX = 96,	      /* texts up to here are stored: a compressor saves nothing on them */
-	STORED_HEAD = 4 + 1 + 1 + 3,  /* magic, descriptor, content size, block header */
+	STORED_MAX = 96,		 /* texts up to here are stored: a compressor saves nothing on them */
 	PAYLOAD_MAX = 256 * 1000 * 1000, /* what one message may weigh */
 };
-
-_Static_assert(STORED_MAX < 256, "the stored frame's content size is one byte");
 
 struct part {
 	_Atomic unsigned refs;
@@ -65,27 +63,19 @@ static ZSTD_CCtx *thread_cctx(void)
 	return c;
 }
 
-/* One raw block behind the shortest frame header. n is at most STORED_MAX. Returns the frame's length. */
-static size_t write_stored(uint8_t *out, struct bytes text)
-{
-	uint32_t block = (uint32_t)text.n << 3 | 1; /* raw, last */
-	const uint8_t head[STORED_HEAD] = { 0x28, 0xb5, 0x2f, 0xfd, 0x20, (uint8_t)text.n, (uint8_t)block,
-					    (uint8_t)(block >> 8), (uint8_t)(block >> 16) };
-
-	memcpy(out, head, sizeof head);
-	memcpy(out + sizeof head, text.p, text.n);
-	return sizeof head + text.n;
-}
-
 /* An owned frame of its own size, or NULL. */
 static uint8_t *compress(struct bytes text, size_t *n)
 {
 	if (text.n <= STORED_MAX) {
-		uint8_t *frame = malloc(STORED_HEAD + text.n + 1);
+		struct buf stored = buf_make(zframe_stored_len(text.n));
 
-		if (frame)
-			*n = write_stored(frame, text.n ? text : BYTES_LIT(""));
-		return frame;
+		zframe_store(&stored, text);
+		if (stored.bad) {
+			buf_done(&stored);
+			return NULL;
+		}
+		*n = buf_len(&stored);
+		return stored.p; /* ours now; nothing was taken from its front */
 	}
 
 	ZSTD_CCtx *c = thread_cctx();
@@ -161,32 +151,7 @@ struct bytes part_zstd(struct part *p)
 
 /* ---- messages ---- */
 
-#define KEEPALIVE_TEXT "{\"KeepAlive\":true}"
-
-enum {
-	KEEPALIVE_TEXT_LEN = sizeof KEEPALIVE_TEXT - 1,
-	KEEPALIVE_ZSTD_LEN = STORED_HEAD + KEEPALIVE_TEXT_LEN,
-};
-
-static const char keepalive_text[] = KEEPALIVE_TEXT;
-static const char keepalive_zstd[] = "\x28\xb5\x2f\xfd\x20\x12\x91\0\0" KEEPALIVE_TEXT;
-_Static_assert(sizeof keepalive_zstd - 1 == KEEPALIVE_ZSTD_LEN, "one stored frame");
-
 static struct map_msg the_keepalive = { .immortal = true };
-
-/* What makes a payload of the keepalive's length longer (trap T41): a zstd frame that decoders skip; white space. */
-static const uint8_t zstd_padding[8] = { 0x50, 0x2a, 0x4d, 0x18 };
-static const char text_padding[] = "\n";
-
-static struct bytes padding(bool zstd)
-{
-	return zstd ? bytes_of(zstd_padding, sizeof zstd_padding) : bytes_of(text_padding, 1);
-}
-
-static struct bytes keepalive(bool zstd)
-{
-	return zstd ? bytes_of(keepalive_zstd, KEEPALIVE_ZSTD_LEN) : bytes_of(keepalive_text, KEEPALIVE_TEXT_LEN);
-}
 
 static struct bytes part_form(struct part *p, bool zstd)
 {
@@ -252,36 +217,33 @@ static err count_payload(struct map_msg *m, bool zstd, size_t *out)
 	return OK;
 }
 
-static void put_u32le(uint8_t head[4], size_t n)
-{
-	for (int i = 0; i < 4; i++)
-		head[i] = (uint8_t)(n >> 8 * i);
-}
-
 err map_msg_head(struct map_msg *m, bool zstd, uint8_t head[4], size_t *payload)
 {
+	struct map_frame f;
 	size_t n;
 
 	if (m->immortal) {
-		n = keepalive(zstd).n;
-	} else {
-		TRY(count_payload(m, zstd, &n));
-		if (n == keepalive(zstd).n)
-			n += padding(zstd).n;
+		memcpy(head, map_keepalive_frame(zstd).p, 4);
+		*payload = map_keepalive_payload(zstd).n;
+		return OK;
 	}
-	put_u32le(head, n);
-	*payload = n;
+	TRY(count_payload(m, zstd, &n));
+	TRY(map_frame_around(n, zstd, &f));
+	memcpy(head, f.head, sizeof f.head);
+	*payload = n + f.pad.n;
 	return OK;
 }
 
 struct bytes map_msg_piece(struct map_msg *m, bool zstd, size_t i)
 {
+	struct map_frame f;
+
 	if (m->immortal)
-		return i == 0 ? keepalive(zstd) : (struct bytes){ 0 };
+		return i == 0 ? map_keepalive_payload(zstd) : (struct bytes){ 0 };
 	if (i < m->n)
 		return part_form(m->part[i], zstd);
-	if (i == m->n && atomic_load_explicit(&m->payload[zstd], memory_order_acquire) == keepalive(zstd).n)
-		return padding(zstd);
+	if (i == m->n && map_frame_around(atomic_load_explicit(&m->payload[zstd], memory_order_acquire), zstd, &f) == OK)
+		return f.pad;
 	return (struct bytes){ 0 };
 }
 
@@ -290,7 +252,7 @@ size_t map_msg_text_len(const struct map_msg *m)
 	size_t n = 0;
 
 	if (m->immortal)
-		return KEEPALIVE_TEXT_LEN;
+		return map_keepalive_payload(false).n;
 	for (size_t i = 0; i < m->n; i++)
 		n += part_text(m->part[i]).n;
 	return n;

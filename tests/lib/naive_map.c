@@ -181,17 +181,19 @@ static const char *apply_patch(json_t *client, const json_t *patch)
 	if (json_object_get(patch, "DiscoKey") && json_is_false(json_object_get(patch, "Online")))
 		return "a patch with DiscoKey and Online false may be dropped";
 	json_object_foreach ((json_t *)(uintptr_t)patch, key, v) {
+		const char *field = key;
+
 		if (strcmp(key, "NodeID") == 0)
 			continue;
 		if (strcmp(key, "DERPRegion") == 0) {
 			if (json_integer_value(v) == 0)
 				return "DERPRegion 0 says nothing";
-			key = "HomeDERP";
+			field = "HomeDERP";
 		}
 		if (strcmp(key, "KeyExpiry") == 0 && strncmp(json_string_value(v), "0001-", 5) == 0)
-			json_object_del(p, key);
+			json_object_del(p, field);
 		else
-			json_object_set(p, key, v);
+			json_object_set(p, field, v);
 	}
 	if (json_is_true(json_object_get(p, "Online")))
 		json_object_del(p, "LastSeen"); /* shown for offline nodes only */
