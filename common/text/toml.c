@@ -410,28 +410,22 @@ static struct bytes take_word(struct parser *p)
 static err take_scalar(struct parser *p, struct toml *t)
 {
 	struct bytes word = take_word(p);
-	const char *what;
-	err e;
 
 	if (bytes_eq_str(word, "true") || bytes_eq_str(word, "false")) {
 		t->kind = TOML_BOOL;
 		t->b = word.n == 4;
 		return OK;
 	}
-	e = toml_number_parse(word, t);
-	switch (e) {
-	case OK:
+	err e = toml_number_parse(word, t);
+	if (e == OK)
 		return OK;
-	case ERR_TOO_BIG:
+	const char *what = "neither a number nor true nor false; text needs quotes";
+	if (word.n == 0)
+		what = "a value should be here";
+	else if (e == ERR_TOO_BIG)
 		what = "the number does not fit into 64 bits";
-		break;
-	case ERR_UNSUPPORTED:
+	else if (e == ERR_UNSUPPORTED)
 		what = "dates and times are not read; write them in quotes";
-		break;
-	default: /* not an enum's cases: any other code says the same */
-		what = word.n ? "neither a number nor true nor false; text needs quotes" : "a value should be here";
-		break;
-	}
 	return refuse_from(p, e, t->line, t->column, "%s", what);
 }
 
