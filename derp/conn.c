@@ -5,6 +5,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
+#include "common/http/websocket.h"
 #include "common/net/sock.h"
 
 enum {
@@ -12,6 +13,7 @@ enum {
 	PLAIN_BYTES = 64 << 10,
 	READ_BUDGET = 256 << 10, /* of one connection in one turn */
 	HEAD_MAX = 1024,
+	WEBSOCKET_OUT_MAX = 4096, /* pongs and a close that wait */
 };
 
 struct derp_thread {
@@ -30,6 +32,7 @@ struct derp_conn {
 	struct derp_thread *t;
 	int fd;
 	struct tls *tls;
+	struct websocket *ws; /* NULL: DERP lies bare in the stream */
 	struct loop_io *io;
 	struct relay_client *client;
 	struct loop_timer timer;
@@ -52,6 +55,7 @@ static void conn_free(struct derp_conn *c)
 	relay_client_end(c->client);
 	loop_timer_done(&c->timer);
 	loop_io_close(c->io);
+	websocket_free(c->ws);
 	tls_free(c->tls);
 	if (c->fd >= 0)
 		close(c->fd);
@@ -161,6 +165,21 @@ static bool write_pending(struct derp_conn *c)
 	return all;
 }
 
+/* The next n bytes of queues, in the connection's framing. */
+static bool send_scratch(struct derp_conn *c, size_t n)
+{
+	struct bytes b = bytes_of(c->t->scratch, n);
+	struct buf framed = buf_make(PLAIN_BYTES + HEAD_MAX);
+
+	if (!c->ws)
+		return write_out(c, b);
+	if (websocket_send(c->ws, b, &framed) != OK)
+		conn_end(c, "the WebSocket is closed");
+	bool all = !c->ending && write_out(c, buf_view(&framed));
+	buf_done(&framed);
+	return all;
+}
+
 /* Called by relay_flush when the session has output, and by us when the socket takes more. */
 static void push(void *ctx)
 {
@@ -176,7 +195,7 @@ static void push(void *ctx)
 	}
 	bool room = write_pending(c);
 	while (room && (n = relay_client_pull(c->client, t->scratch, cap)))
-		room = write_out(c, bytes_of(t->scratch, n));
+		room = send_scratch(c, n);
 	if (c->ending)
 		return;
 	if (c->paused && session_wants_input(relay_client_session(c->client))) {
@@ -208,6 +227,43 @@ static void feed(struct derp_conn *c, uint8_t *p, size_t n)
 	relay_client_feed(c->client, p, n, loop_now_ms(c->t->loop));
 }
 
+/* Bytes that are not in the worker's area: frames are rewritten in place, so they get our own copy. */
+static void feed_copy(struct derp_conn *c, struct bytes b)
+{
+	while (b.n && !c->ending) {
+		size_t cap;
+		uint8_t *area = relay_area(c->t->worker, &cap);
+		struct bytes piece = bytes_first(b, cap);
+
+		if (c->ending)
+			return;
+		memcpy(area, piece.p, piece.n);
+		relay_area_used(c->t->worker, piece.n);
+		feed(c, area, piece.n);
+		b = bytes_skip(b, piece.n);
+	}
+}
+
+static void feed_websocket(struct derp_conn *c, struct bytes in)
+{
+	struct buf data = buf_make(in.n ? in.n : 1), out = buf_make(WEBSOCKET_OUT_MAX);
+	err e = websocket_read(c->ws, in, &data, &out);
+
+	feed_copy(c, buf_view(&data));
+	if (!c->ending && buf_len(&out)) {
+		if (buf_len(&c->pending))
+			buf_append(&c->pending, buf_view(&out)); /* it goes on where that ends */
+		else
+			write_out(c, buf_view(&out));
+	}
+	if (c->pending.bad)
+		e = ERR_TOO_BIG;
+	if (e != OK)
+		conn_end(c, e == ERR_CLOSED ? "the client left" : "bad WebSocket frame");
+	buf_done(&data);
+	buf_done(&out);
+}
+
 /* All that is there, up to the budget: TLS may hold bytes that no readiness tells of. */
 static void read_some(struct derp_conn *c)
 {
@@ -233,8 +289,12 @@ static void read_some(struct derp_conn *c)
 			return;
 		switch (tls_read(c->tls, area, cap < left ? cap : left, &n)) {
 		case TLS_OK:
-			relay_area_used(c->t->worker, n);
-			feed(c, area, n);
+			if (c->ws) {
+				feed_websocket(c, bytes_of(area, n));
+			} else {
+				relay_area_used(c->t->worker, n);
+				feed(c, area, n);
+			}
 			left -= n;
 			continue;
 		case TLS_WANT_WRITE:
@@ -365,6 +425,7 @@ void derp_conn_start(struct derp_thread *t, const struct derp_conn_start *s)
 	struct relay_client_opts o = {
 		.peer = s->peer,
 		.not_ideal = s->upgrade->not_ideal,
+		.websocket = s->upgrade->kind == UPGRADE_DERP_WS,
 		.push = push,
 		.ctx = c,
 	};
@@ -379,28 +440,22 @@ void derp_conn_start(struct derp_thread *t, const struct derp_conn_start *s)
 	c->fd = s->fd;
 	c->tls = s->tls;
 	c->again.fn = on_again;
-	c->pending = buf_make(PLAIN_BYTES + HEAD_MAX);
+	c->pending = buf_make(PLAIN_BYTES + 2 * HEAD_MAX + WEBSOCKET_OUT_MAX);
 	list_add_tail(&t->conns, &c->in);
 	loop_timer_init(&c->timer, t->loop, on_timer);
 	tune(c->fd);
-	if (loop_io_new(t->loop, c->fd, on_ready, c, &c->io) != OK) {
+	if ((o.websocket && websocket_new(false, &c->ws) != OK) ||
+		loop_io_new(t->loop, c->fd, on_ready, c, &c->io) != OK) {
 		conn_free(c);
 		return;
 	}
 	upgrade_write_101(s->upgrade, relay_key(t->relay)->pub.b, &head);
 	buf_append(&c->pending, buf_view(&head)); /* goes out with ServerKey, at the end of the turn */
 	buf_done(&head);
-	/* early lies in another's buffer: frames are rewritten in place, so they get our own bytes. */
-	for (struct bytes early = s->early; early.n && !c->ending;) {
-		size_t cap;
-		uint8_t *area = relay_area(t->worker, &cap);
-		struct bytes piece = bytes_first(early, cap);
-
-		memcpy(area, piece.p, piece.n);
-		relay_area_used(t->worker, piece.n);
-		feed(c, area, piece.n);
-		early = bytes_skip(early, piece.n);
-	}
+	if (c->ws)
+		feed_websocket(c, s->early);
+	else
+		feed_copy(c, s->early);
 	if (!c->ending)
 		read_some(c); /* TLS may hold what came with the request */
 	if (!c->ending)

@@ -1,0 +1,31 @@
+/* options: the settings of fairlead-derp, from flags and from a small TOML file; a flag wins over the file. */
+#pragma once
+
+#include <stdio.h>
+
+#include "common/base/arena.h"
+#include "common/net/addr.h"
+
+enum { OPTIONS_LISTEN_MAX = 8 };
+
+struct derpd_options {
+	struct arena arena; /* strings live here */
+	const char *hostname; /* "": none was given */
+	struct addrport listen[OPTIONS_LISTEN_MAX];
+	size_t n_listen;
+	struct addrport http, stun, stun_second; /* family 0: off */
+	const char *cert_path, *key_path;	 /* NULL: a self-made certificate */
+	const char *state_dir;
+	const char *allow_keys; /* file of node keys; NULL: everybody */
+	unsigned threads;	/* 0: one a core */
+	uint32_t max_conns, max_conns_per_addr;
+	uint64_t max_queued_bytes;
+	unsigned region_id;
+	bool debug;
+	bool help, version; /* print and leave */
+};
+
+/* ERR_INVALID: why holds one sentence (which flag, or which line of which file). */
+MUST_USE err options_parse(int argc, char **argv, struct derpd_options *out, char *why, size_t why_cap);
+void options_done(struct derpd_options *o);
+void options_help(FILE *to);
