@@ -431,7 +431,7 @@ static err take_scalar(struct parser *p, struct toml *t)
 
 static err take_value(struct parser *p, unsigned depth, struct toml **out)
 {
-	struct toml *t;
+	struct toml *t = NULL;
 
 	if (depth > TOML_DEPTH_MAX)
 		return refuse(p, ERR_TOO_BIG, "nested deeper than %d", TOML_DEPTH_MAX);
