@@ -216,6 +216,12 @@ static void take_out(struct map_cache *c, uint32_t slot)
 	}
 }
 
+/* Announced, and the core has given it a slot and the policy a class. */
+static bool is_shown(const struct map_node *n)
+{
+	return n->announced && n->slot != UINT32_MAX && n->cls != UINT32_MAX;
+}
+
 static bool put_in(struct map_cache *c, const struct map_node *n)
 {
 	struct shelf *own = shelf_of(c, n->cls);
@@ -290,12 +296,12 @@ void map_cache_touch(struct map_cache *c, const struct map_node *n)
 		return;
 	struct place p = n->slot < c->n_places ? c->place[n->slot] : (struct place){ 0 };
 
-	if (n->announced && p.block && p.block->cls[p.i] == n->cls) {
+	if (is_shown(n) && p.block && p.block->cls[p.i] == n->cls) {
 		cached_drop(c, &p.block->cached);
 		return;
 	}
 	take_out(c, n->slot);
-	if (n->announced && !put_in(c, n))
+	if (is_shown(n) && !put_in(c, n))
 		c->stale = true; /* laid out again when there is memory */
 }
 
@@ -316,7 +322,7 @@ static err lay_out(struct map_cache *c, const struct map_tailnet *t)
 		return OK;
 	map_cache_drop(c);
 	for (size_t i = 0; i < t->n_slots; i++)
-		if (t->nodes[i] && t->nodes[i]->announced && !put_in(c, t->nodes[i]))
+		if (t->nodes[i] && is_shown(t->nodes[i]) && !put_in(c, t->nodes[i]))
 			return ERR_NOMEM;
 	c->stale = false;
 	return OK;

@@ -22,8 +22,8 @@ enum { MAP_BLOCK = 64 };
 
 /* What the encoder needs of a node. The core keeps one in each of its nodes and owns what it points to. */
 struct map_node {
-	uint32_t slot; /* dense, reused after the node is gone (its id is not) */
-	uint32_t cls;  /* identity class (policy_view_put) */
+	uint32_t slot; /* dense, reused after the node is gone (its id is not); UINT32_MAX: none yet */
+	uint32_t cls;  /* identity class (policy_view_put); UINT32_MAX: none yet */
 	const struct node_row *row;
 	const struct tailcfg_hostinfo *hi; /* parsed row->hostinfo_json; never NULL */
 	bool online, expired;

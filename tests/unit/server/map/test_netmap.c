@@ -274,6 +274,29 @@ static void a_gone_node_is_told_to_log_in(void **state)
 	map_world_done(&w);
 }
 
+/* The core touches a node before it has given it a slot or a class. */
+static void unplaced_nodes_are_left_out(void **state)
+{
+	(void)state;
+	struct map_world w;
+	struct map_cache *c;
+
+	map_world_init(&w, 4, 1, "");
+	assert_ok(map_cache_new(1 << 20, &c));
+	struct map_node *a = map_world_add(&w, 1, NULL);
+	check_viewer(c, &w, a);
+	struct map_node early = *a;
+	early.slot = UINT32_MAX;
+	map_cache_touch(c, &early);
+	early.slot = 2;
+	early.cls = UINT32_MAX;
+	map_cache_touch(c, &early);
+	map_cache_gone(c, UINT32_MAX);
+	check_viewer(c, &w, a);
+	map_cache_free(c);
+	map_world_done(&w);
+}
+
 static void slots_grow_and_clear(void **state)
 {
 	(void)state;
@@ -296,6 +319,7 @@ int main(void)
 		cmocka_unit_test(the_first_message_has_what_it_needs), cmocka_unit_test(cached_maps_equal_fresh_ones),
 		cmocka_unit_test(the_cache_keeps_its_ceiling),	       cmocka_unit_test(blocks_are_shared),
 		cmocka_unit_test(a_gone_node_is_told_to_log_in),       cmocka_unit_test(slots_grow_and_clear),
+		cmocka_unit_test(unplaced_nodes_are_left_out),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
