@@ -277,7 +277,7 @@ struct proto {
 
 static const struct proto protos[] = {
 	{ "tcp", { 6 }, 1, true },	 { "udp", { 17 }, 1, true },	   { "sctp", { 132 }, 1, true },
-	{ "icmp", { 1, 58 }, 2, false }, { "ipv6-icmp", { 58 }, 1, false }, { "igmp", { 2 }, 1, false },
+	{ "icmp", { 1 }, 1, false },	 { "ipv6-icmp", { 58 }, 1, false }, { "igmp", { 2 }, 1, false },
 	{ "ipv4", { 4 }, 1, false },	 { "ip-in-ip", { 4 }, 1, false },  { "egp", { 8 }, 1, false },
 	{ "igp", { 9 }, 1, false },	 { "gre", { 47 }, 1, false },	   { "esp", { 50 }, 1, false },
 	{ "ah", { 51 }, 1, false },
