@@ -1,0 +1,224 @@
+#include "server/core/state.h"
+
+#include <stdlib.h>
+
+#include "common/base/cleanup.h"
+
+static int by_id(const void *a, const void *b)
+{
+	struct node_info *const *x = a, *const *y = b;
+
+	return ((*x)->row.id > (*y)->row.id) - ((*x)->row.id < (*y)->row.id);
+}
+
+static err list_nodes(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
+{
+	struct user *u = *m->user ? user_find(t, m->user) : NULL;
+	size_t at = 0;
+
+	if (*m->user && !u) {
+		reply_fail(r, ERR_NOT_FOUND, "there is no user \"%.64s\"", m->user);
+		return r->e;
+	}
+	TRY(reply_room_nodes(r, u ? u->n_nodes : c->nodes.n));
+	if (u) {
+		list_each(it, &u->nodes)
+			TRY(reply_add_node(c, r, container_of(it, struct node, of_user)));
+	} else {
+		for (struct node *n; (n = map_next(&c->nodes, &at));)
+			if (n->t == t)
+				TRY(reply_add_node(c, r, n));
+	}
+	if (r->n_nodes)
+		qsort(r->nodes, r->n_nodes, sizeof(*r->nodes), by_id);
+	return OK;
+}
+
+static err one_node(struct core *c, struct reply *r, struct node *n)
+{
+	TRY(reply_room_nodes(r, 1));
+	return reply_add_node(c, r, n);
+}
+
+static err expire(struct core *c, struct node *n, const struct command *m)
+{
+	TRY(touch_node(c, n));
+	node_set_expires(c, n, m->disable ? 0 : m->at_ms ? m->at_ms : c->now.wall_ms);
+	return OK;
+}
+
+static err rename_node(struct core *c, struct node *n, const struct command *m, struct reply *r)
+{
+	char key[GIVEN_NAME_MAX + 1] = { 0 };
+
+	if (!name_is_label(m->new_name)) {
+		reply_fail(r, ERR_INVALID, "\"%.80s\" cannot be a node's name: 1 to %d of a-z, 0-9 and -, not - at the ends", m->new_name,
+				GIVEN_NAME_MAX);
+		return r->e;
+	}
+	memcpy(key, m->new_name, strlen(m->new_name));
+	struct node *other = map_get(&n->t->nodes_by_name, key);
+	if (other && other != n) {
+		reply_fail(r, ERR_EXISTS, "node %lld is called %s already", (long long)other->row.id, m->new_name);
+		return r->e;
+	}
+	TRY(touch_node(c, n));
+	return node_set_name(c, n, m->new_name, false);
+}
+
+static err set_tags(struct core *c, struct node *n, const struct command *m, struct reply *r)
+{
+	if (!m->n_tags) {
+		reply_fail(r, ERR_INVALID, "a node cannot lose all of its tags; log it in again as a user instead");
+		return r->e;
+	}
+	if (m->n_tags > NODE_TAGS_MAX) {
+		reply_fail(r, ERR_INVALID, "a node may have %d tags", NODE_TAGS_MAX);
+		return r->e;
+	}
+	for (size_t i = 0; i < m->n_tags; i++)
+		if (strncmp(m->tags[i], "tag:", 4) != 0 || !policy_has_tag(n->t->policy, m->tags[i])) {
+			reply_fail(r, ERR_INVALID, "%.64s is not declared in the policy's tagOwners", m->tags[i]);
+			return r->e;
+		}
+	CLEANUP(freep) char **tags = malloc(m->n_tags * sizeof(*tags));
+	if (!tags)
+		return ERR_NOMEM;
+	memcpy(tags, m->tags, m->n_tags * sizeof(*tags));
+	TRY(touch_node(c, n));
+	return node_set_owner(c, n, 0, tags, m->n_tags);
+}
+
+static int by_prefix(const void *a, const void *b)
+{
+	return prefix_cmp(*(const struct prefix *)a, *(const struct prefix *)b);
+}
+
+static err approve(struct core *c, struct node *n, const struct command *m, struct reply *r)
+{
+	bool exit4 = false, exit6 = false;
+	size_t k = 0;
+
+	if (m->n_routes + 2 > NODE_ROUTES_MAX) {
+		reply_fail(r, ERR_INVALID, "a node may have %d routes", NODE_ROUTES_MAX);
+		return r->e;
+	}
+	CLEANUP(freep) struct prefix *list = malloc((m->n_routes + 2) * sizeof *list);
+	if (!list)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < m->n_routes; i++) {
+		list[k++] = prefix_mask(m->routes[i]);
+		exit4 |= prefix_is_exit(m->routes[i]) && m->routes[i].addr.family == 4;
+		exit6 |= prefix_is_exit(m->routes[i]) && m->routes[i].addr.family == 6;
+	}
+	/* An exit node serves both families or it leaks the other one. */
+	if (exit6 && !exit4)
+		list[k++] = (struct prefix){ .addr.family = 4 };
+	if (exit4 && !exit6)
+		list[k++] = (struct prefix){ .addr.family = 6 };
+	qsort(list, k, sizeof *list, by_prefix);
+	size_t u = 0;
+	for (size_t i = 0; i < k; i++)
+		if (!u || prefix_cmp(list[u - 1], list[i]) != 0)
+			list[u++] = list[i];
+	TRY(touch_node(c, n));
+	free(n->row.approved_routes);
+	n->row.approved_routes = MOVE(list);
+	n->row.n_approved = u;
+	return routes_update(c, n);
+}
+
+static err move(struct core *c, struct node *n, const struct command *m, struct reply *r)
+{
+	struct user *u = user_find(n->t, m->user);
+	struct machine *mach = machine_get(c, &n->row.machine);
+
+	if (!u) {
+		reply_fail(r, ERR_NOT_FOUND, "there is no user \"%.64s\"", m->user);
+		return r->e;
+	}
+	list_each(it, &mach->nodes) {
+		struct node *other = container_of(it, struct node, of_machine);
+		if (other != n && other->row.user_id == u->row.id && other->t == n->t) {
+			reply_fail(r, ERR_EXISTS, "this machine is node %lld of %s already", (long long)other->row.id, u->row.name);
+			return r->e;
+		}
+	}
+	TRY(touch_node(c, n));
+	return node_set_owner(c, n, u->row.id, NULL, 0);
+}
+
+static err backfill(struct core *c, struct tailnet *t, struct reply *r)
+{
+	const char **lines = arena_array(&r->arena, c->nodes.n + 1, sizeof(*lines));
+	size_t at = 0;
+
+	if (!lines)
+		return ERR_NOMEM;
+	r->lines = lines;
+	for (struct node *n; (n = map_next(&c->nodes, &at));) {
+		struct addr v4 = n->row.v4, v6 = n->row.v6, new4, new6;
+		char a[ADDR_TEXT_MAX], b[ADDR_TEXT_MAX];
+		bool want4 = t->set.v4.addr.family && !v4.family, want6 = t->set.v6.addr.family && !v6.family;
+		bool drop4 = !t->set.v4.addr.family && v4.family, drop6 = !t->set.v6.addr.family && v6.family;
+
+		if (n->t != t || (!want4 && !want6 && !drop4 && !drop6))
+			continue;
+		if (want4) {
+			TRY(address_next(t, &new4, &new6));
+			v4 = new4;
+		}
+		if (want6)
+			TRY(address_next_v6(t, v4, &v6));
+		if (drop4)
+			v4 = (struct addr){ 0 };
+		if (drop6)
+			v6 = (struct addr){ 0 };
+		TRY(touch_node(c, n));
+		TRY(node_set_addresses(c, n, v4, v6));
+		lines[r->n_lines] = arena_printf(&r->arena, "node %lld %s: %s%s%s%s", (long long)n->row.id, n->row.given_name,
+				want4 ? "assigned " : drop4 ? "removed IPv4 " : "", want4 ? addr_text(v4, a) : "",
+				want6 ? " assigned " : drop6 ? " removed IPv6" : "", want6 ? addr_text(v6, b) : "");
+		if (!lines[r->n_lines])
+			return ERR_NOMEM;
+		r->n_lines++;
+	}
+	return OK;
+}
+
+void on_command_node(struct core *c, const struct command *m, struct reply *r)
+{
+	struct tailnet *t = core_tailnet(c, m->tailnet_id);
+
+	if (m->kind == CMD_NODE_LIST) {
+		r->e = list_nodes(c, t, m, r);
+		return;
+	}
+	if (m->kind == CMD_NODE_BACKFILL_IPS) {
+		r->e = backfill(c, t, r);
+		if (r->e == ERR_TOO_BIG)
+			reply_fail(r, ERR_TOO_BIG, "no address is left in the tailnet's prefixes");
+		return;
+	}
+	struct node *n = node_by_id(c, m->id);
+	err e = OK;
+	if (!n || n->t != t) {
+		reply_fail(r, ERR_NOT_FOUND, "there is no node with id %lld", (long long)m->id);
+		return;
+	}
+	if (m->kind == CMD_NODE_DELETE) {
+		r->e = node_delete(c, n);
+		return;
+	}
+	if (m->kind == CMD_NODE_EXPIRE)
+		e = expire(c, n, m);
+	else if (m->kind == CMD_NODE_RENAME)
+		e = rename_node(c, n, m, r);
+	else if (m->kind == CMD_NODE_TAGS)
+		e = set_tags(c, n, m, r);
+	else if (m->kind == CMD_NODE_APPROVE_ROUTES)
+		e = approve(c, n, m, r);
+	else if (m->kind == CMD_NODE_MOVE)
+		e = move(c, n, m, r);
+	r->e = e == OK ? one_node(c, r, n) : e;
+}

@@ -1,0 +1,181 @@
+#include "server/core/state.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+#include "common/base/cleanup.h"
+
+enum { USER_NAME_MAX = 255, USER_TEXT_MAX = 1024 };
+
+static bool is_user_name(const char *s)
+{
+	size_t n = strlen(s);
+
+	if (!n || n > USER_NAME_MAX || !bytes_is_utf8(bytes_str(s)))
+		return false;
+	for (const unsigned char *p = (const unsigned char *)s; *p; p++)
+		if (*p <= ' ' || *p == 0x7f || *p == '/' || *p == '\\')
+			return false;
+	return true;
+}
+
+static struct user *by_exact_name(struct tailnet *t, const char *name)
+{
+	size_t at = 0;
+
+	for (struct user *u; (u = map_next(&t->c->users, &at));)
+		if (u->t == t && strcasecmp(u->row.name, name) == 0)
+			return u;
+	return NULL;
+}
+
+static bool name_ok(struct tailnet *t, const char *name, const struct user *self, struct reply *r)
+{
+	struct user *other = by_exact_name(t, name);
+
+	if (!is_user_name(name)) {
+		reply_fail(r, ERR_INVALID, "\"%.64s\" cannot be a user's name: 1 to %d characters without spaces and slashes", name,
+				USER_NAME_MAX);
+		return false;
+	}
+	if (other && other != self) {
+		reply_fail(r, ERR_EXISTS, "there is a user %s already (id %lld)", other->row.name, (long long)other->row.id);
+		return false;
+	}
+	return true;
+}
+
+static err add_user(struct reply *r, const struct user *u)
+{
+	TRY(user_to_arena(&r->arena, &u->row, &r->users[r->n_users]));
+	r->n_users++;
+	return OK;
+}
+
+static err one_user(struct reply *r, const struct user *u)
+{
+	r->users = arena_array(&r->arena, 1, sizeof *r->users);
+	return r->users ? add_user(r, u) : ERR_NOMEM;
+}
+
+static err create(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
+{
+	struct user_row row = { .tailnet_id = t->row.id, .created_ms = c->now.wall_ms };
+
+	if (!name_ok(t, m->name, NULL, r))
+		return r->e;
+	if (strlen(m->display_name) > USER_TEXT_MAX || strlen(m->email) > USER_TEXT_MAX || strlen(m->picture_url) > USER_TEXT_MAX) {
+		reply_fail(r, ERR_INVALID, "display name, email and picture URL may have %d bytes each", USER_TEXT_MAX);
+		return r->e;
+	}
+	TRY(next_id(c, &row.id));
+	TRY(touch_new_user(c, row.id));
+	int64_t id = row.id;
+	row.name = strdup(m->name);
+	row.display_name = strdup(m->display_name);
+	row.email = strdup(m->email);
+	row.picture_url = strdup(m->picture_url);
+	row.provider = strdup("");
+	row.provider_id = strdup("");
+	err e = row.name && row.display_name && row.email && row.picture_url && row.provider && row.provider_id ?
+		user_put_memory(c, &row) : ERR_NOMEM;
+	user_row_done(&row);
+	TRY(e);
+	user_by_id(c, id)->touched = c->tx;
+	return one_user(r, user_by_id(c, id));
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct user_row *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+static err list(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
+{
+	size_t at = 0;
+
+	r->users = arena_array(&r->arena, c->users.n + 1, sizeof *r->users);
+	if (!r->users)
+		return ERR_NOMEM;
+	for (struct user *u; (u = map_next(&c->users, &at));) {
+		if (u->t != t || (m->id && u->row.id != m->id) || (*m->name && strcasecmp(u->row.name, m->name) != 0) ||
+				(*m->email && strcasecmp(or_empty(u->row.email), m->email) != 0))
+			continue;
+		TRY(add_user(r, u));
+	}
+	if (r->n_users)
+		qsort(r->users, r->n_users, sizeof *r->users, by_id);
+	return OK;
+}
+
+static struct user *the_user(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
+{
+	struct user *u = user_by_id(c, m->id);
+
+	if (!u || u->t != t) {
+		reply_fail(r, ERR_NOT_FOUND, "there is no user with id %lld", (long long)m->id);
+		return NULL;
+	}
+	return u;
+}
+
+static err rename_user(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
+{
+	struct user *u = the_user(c, t, m, r);
+
+	if (!u || !name_ok(t, m->new_name, u, r))
+		return r->e;
+	TRY(touch_user(c, u));
+	char *name = strdup(m->new_name);
+	if (!name)
+		return ERR_NOMEM;
+	free(u->row.name);
+	u->row.name = name;
+	list_each(it, &u->nodes) {
+		struct node *n = container_of(it, struct node, of_user);
+		node_dirty(n, DIRTY_WHOLE); /* the owner's profile travels with a node */
+		node_self_dirty(n);
+		TRY(node_classify(c, n));
+	}
+	return one_user(r, u);
+}
+
+static err delete_user(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
+{
+	struct user *u = the_user(c, t, m, r);
+	size_t at = 0;
+
+	if (!u)
+		return r->e;
+	if (u->n_nodes) {
+		reply_fail(r, ERR_STATE, "user %s has %zu node(s); delete or move them first", u->row.name, u->n_nodes);
+		return r->e;
+	}
+	for (struct authkey *k; (k = map_next(&c->authkeys, &at));) {
+		if (k->row.user_id != u->row.id)
+			continue;
+		TRY(touch_authkey(c, k));
+		authkey_drop_memory(c, k->row.id);
+	}
+	TRY(touch_user(c, u));
+	user_drop_memory(c, u->row.id);
+	return OK;
+}
+
+void on_command_user(struct core *c, const struct command *m, struct reply *r)
+{
+	struct tailnet *t = core_tailnet(c, m->tailnet_id);
+	err e = OK;
+
+	if (m->kind == CMD_USER_CREATE)
+		e = create(c, t, m, r);
+	else if (m->kind == CMD_USER_LIST)
+		e = list(c, t, m, r);
+	else if (m->kind == CMD_USER_RENAME)
+		e = rename_user(c, t, m, r);
+	else if (m->kind == CMD_USER_DELETE)
+		e = delete_user(c, t, m, r);
+	r->e = e;
+}

@@ -1,0 +1,197 @@
+#include "server/core/state.h"
+
+#include "common/base/cleanup.h"
+#include "common/text/jsonw.h"
+
+/* ---- rows in a reply's arena ---- */
+
+static bool text_to(struct arena *a, const char *from, char **out)
+{
+	*out = arena_str(a, bytes_str(or_empty(from)));
+	return *out != NULL;
+}
+
+static bool texts_to(struct arena *a, char *const *from, size_t n, char ***out)
+{
+	*out = arena_array(a, n + 1, sizeof(**out));
+	if (!*out)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!text_to(a, from[i], &(*out)[i]))
+			return false;
+	return true;
+}
+
+err user_to_arena(struct arena *a, const struct user_row *from, struct user_row *out)
+{
+	*out = *from;
+	return text_to(a, from->name, &out->name) && text_to(a, from->display_name, &out->display_name) &&
+			text_to(a, from->email, &out->email) && text_to(a, from->picture_url, &out->picture_url) &&
+			text_to(a, from->provider, &out->provider) && text_to(a, from->provider_id, &out->provider_id) ?
+		OK : ERR_NOMEM;
+}
+
+err authkey_to_arena(struct arena *a, const struct authkey_row *from, struct authkey_row *out)
+{
+	*out = *from;
+	return text_to(a, from->description, &out->description) && texts_to(a, from->tags, from->n_tags, &out->tags) ? OK : ERR_NOMEM;
+}
+
+err pending_to_arena(struct arena *a, const struct pending_row *from, struct pending_row *out)
+{
+	*out = *from;
+	return text_to(a, from->hostname, &out->hostname) && text_to(a, from->os, &out->os) &&
+			text_to(a, from->hostinfo_json, &out->hostinfo_json) &&
+			texts_to(a, from->request_tags, from->n_request_tags, &out->request_tags) ?
+		OK : ERR_NOMEM;
+}
+
+err policy_to_arena(struct arena *a, const struct policy_row *from, struct policy_row *out)
+{
+	*out = *from;
+	return text_to(a, from->text, &out->text) && text_to(a, from->author, &out->author) && text_to(a, from->note, &out->note) ?
+		OK : ERR_NOMEM;
+}
+
+err reply_room_nodes(struct reply *r, size_t n)
+{
+	r->nodes = arena_array(&r->arena, n + 1, sizeof(*r->nodes));
+	return r->nodes ? OK : ERR_NOMEM;
+}
+
+err reply_add_node(struct core *c, struct reply *r, struct node *n)
+{
+	struct node_info *i = node_info_get(c, n);
+
+	if (!i)
+		return ERR_NOMEM;
+	r->nodes[r->n_nodes++] = i;
+	return OK;
+}
+
+/* ---- dispatch ---- */
+
+static void stats(struct core *c, struct reply *r)
+{
+	struct core_stats *s = &r->stats;
+	size_t at = 0;
+
+	*s = (struct core_stats){
+		.users = c->users.n, .nodes = c->nodes.n, .online = c->n_online, .sessions = c->n_sessions,
+		.pendings = c->pendings.n, .authkeys = c->authkeys.n, .apikeys = c->apikeys.n, .seq = c->seq,
+		.durable_seq = c->durable, .events = c->events, .map_full = c->map_full, .map_deltas = c->map_deltas,
+		.map_bytes = c->map_bytes,
+	};
+	for (struct node *n; (n = map_next(&c->nodes, &at));) {
+		s->ephemeral += n->row.ephemeral;
+		s->tagged += n->row.n_tags > 0;
+		s->expired += node_is_expired(c, n);
+	}
+}
+
+static void derp_map_text(struct core *c, struct tailnet *t, struct reply *r)
+{
+	struct buf out = buf_make(TAILCFG_DERP_MAP_MAX);
+	struct jsonw w = jsonw_init(&out);
+
+	(void)c;
+	if (t->set.derp_map)
+		tailcfg_derp_map_write(&w, t->set.derp_map);
+	else
+		jsonw_obj(&w), jsonw_obj_end(&w);
+	r->text = jsonw_ok(&w) ? arena_str(&r->arena, buf_view(&out)) : NULL;
+	buf_done(&out);
+	if (!r->text)
+		reply_fail(r, ERR_NOMEM, "out of memory");
+}
+
+/* What the caller left out is empty, and the default tailnet is meant. */
+static void fill_defaults(struct command *m)
+{
+	const char **texts[] = { &m->actor, &m->name, &m->new_name, &m->display_name, &m->email, &m->picture_url, &m->user,
+		&m->key_text, &m->auth_id, &m->text, &m->author, &m->note, &m->description };
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		if (!*texts[i])
+			*texts[i] = "";
+	if (!m->tailnet_id)
+		m->tailnet_id = 1;
+}
+
+void on_command(struct core *c, struct event *e)
+{
+	struct command *m = e->command;
+
+	fill_defaults(m);
+	struct reply *r = reply_new();
+	struct tailnet *t = core_tailnet(c, m->tailnet_id);
+
+	if (!r)
+		return; /* nothing can be said; the caller's own time limit ends its wait */
+	if (!t) {
+		reply_fail(r, ERR_NOT_FOUND, "there is no tailnet %lld", (long long)m->tailnet_id);
+		fx_reply(c, e->call, r);
+		return;
+	}
+	switch (m->kind) {
+	case CMD_HEALTH:
+		break;
+	case CMD_VERIFY:
+		if (!node_by_key(c, &m->key))
+			reply_fail(r, ERR_NOT_FOUND, "this node key is not known here");
+		break;
+	case CMD_USER_CREATE:
+	case CMD_USER_LIST:
+	case CMD_USER_RENAME:
+	case CMD_USER_DELETE:
+		on_command_user(c, m, r);
+		break;
+	case CMD_NODE_LIST:
+	case CMD_NODE_GET:
+	case CMD_NODE_DELETE:
+	case CMD_NODE_EXPIRE:
+	case CMD_NODE_RENAME:
+	case CMD_NODE_TAGS:
+	case CMD_NODE_APPROVE_ROUTES:
+	case CMD_NODE_MOVE:
+	case CMD_NODE_BACKFILL_IPS:
+		on_command_node(c, m, r);
+		break;
+	case CMD_AUTH_GET:
+	case CMD_AUTH_LIST:
+	case CMD_AUTH_REGISTER:
+	case CMD_AUTH_APPROVE:
+	case CMD_AUTH_REJECT:
+		on_command_auth(c, m, r);
+		break;
+	case CMD_AUTHKEY_CREATE:
+	case CMD_AUTHKEY_LIST:
+	case CMD_AUTHKEY_EXPIRE:
+	case CMD_AUTHKEY_DELETE:
+	case CMD_APIKEY_CREATE:
+	case CMD_APIKEY_LIST:
+	case CMD_APIKEY_EXPIRE:
+	case CMD_APIKEY_DELETE:
+	case CMD_APIKEY_CHECK:
+		on_command_key(c, m, r);
+		break;
+	case CMD_POLICY_GET:
+	case CMD_POLICY_SET:
+	case CMD_POLICY_CHECK:
+	case CMD_DNS_RECORDS:
+		on_command_policy(c, m, r);
+		break;
+	case CMD_DERPMAP_GET:
+		derp_map_text(c, t, r);
+		break;
+	case CMD_STATS:
+		stats(c, r);
+		break;
+	}
+	if (r->e != OK) {
+		core_abort(c);
+		if (!r->message)
+			reply_fail(r, r->e, "%s", err_text(r->e));
+	}
+	fx_reply(c, e->call, r);
+}

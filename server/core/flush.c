@@ -1,0 +1,416 @@
+#include "server/core/state.h"
+
+#include <stdlib.h>
+
+#include "common/base/cleanup.h"
+
+/* One round: every session hears what changed since the last one. Sessions that must hear the same are found by a hash of
+ * what they must hear, and share one message. All sets are bit sets over slots, and only words in which something changed
+ * are looked at, so that a round costs (changed words x sessions), not (nodes x sessions). */
+
+enum { SHARED_PATCHES = 64 };
+
+struct round {
+	struct core *c;
+	struct tailnet *t;
+	struct arena a;
+	size_t words;
+	uint64_t *all;	 /* slots with any change, and those that are gone */
+	uint64_t *whole; /* … whose whole node must be sent again */
+	uint64_t *patch; /* … for which patches do */
+	uint32_t *at;	 /* words with any bit in all */
+	size_t n_at;
+	size_t n_patch;
+	struct group *first, **last;
+	uint64_t **visible;	/* by class: of the changed slots, those it sees */
+	uint64_t **visible_all; /* by class: of all slots */
+	size_t n_classes;
+	uint64_t *changed, *patched, *removed; /* of one session, by word */
+};
+
+struct group { /* sessions that hear the same */
+	uint64_t sig;
+	struct group *next; /* in the order they were found */
+	struct session *leader;
+	struct session **members;
+	size_t n, cap;
+};
+
+struct extras { /* beside peers */
+	struct policy_filter filters[2 * POLICY_FILTERS_MAX];
+	size_t n_filters;
+	struct policy_filter now[POLICY_FILTERS_MAX];
+	size_t n_now;
+	bool checked;
+	struct bytes ssh;
+	uint64_t ssh_hash;
+};
+
+static void bit_set(uint64_t *w, uint32_t slot)
+{
+	w[slot / 64] |= UINT64_C(1) << (slot % 64);
+}
+
+static bool sees(struct round *r, uint32_t cls, const struct map_node *m)
+{
+	return m && m->announced && policy_view_sees(r->t->map.policy, cls, m->cls);
+}
+
+static uint64_t *visible_of(struct round *r, uint32_t cls, bool all)
+{
+	uint64_t **slot = all ? &r->visible_all[cls] : &r->visible[cls];
+
+	if (*slot)
+		return *slot;
+	uint64_t *w = arena_array(&r->a, r->words, sizeof *w);
+	if (!w)
+		return NULL;
+	for (size_t k = 0; k < (all ? r->words : r->n_at); k++) {
+		size_t i = all ? k : r->at[k];
+		uint64_t todo = all ? UINT64_MAX : r->all[i];
+		for (; todo; todo &= todo - 1) {
+			uint32_t s = (uint32_t)(i * 64 + (unsigned)__builtin_ctzll(todo));
+			if (s < r->t->map.n_slots && sees(r, cls, r->t->map.nodes[s]))
+				bit_set(w, s);
+		}
+	}
+	*slot = w;
+	return w;
+}
+
+/* What the session must hear of its peers, into changed, patched, removed. *n: words looked at, in at or 0..words. */
+static err session_sets(struct round *r, struct session *s, bool *any)
+{
+	struct node *n = s->node;
+	uint64_t *visible = n->m.announced ? visible_of(r, n->m.cls, s->compare) : NULL;
+	size_t count = s->compare ? r->words : r->n_at;
+
+	*any = false;
+	if (n->m.announced && !visible)
+		return ERR_NOMEM;
+	for (size_t k = 0; k < count; k++) {
+		size_t i = s->compare ? k : r->at[k];
+		uint64_t told = i < s->told.n ? s->told.w[i] : 0;
+		uint64_t seen = visible ? visible[i] : 0;
+		uint64_t own = n->m.slot / 64 == i ? UINT64_C(1) << (n->m.slot % 64) : 0;
+		uint64_t look = s->compare ? UINT64_MAX : r->all[i];
+		uint64_t changed = seen & ((r->whole[i] & told) | (look & ~told)) & ~own;
+		/* A patch of oneself is ignored by clients: in a crowd it stays in, so that the message can be shared. */
+		uint64_t patched = r->patch[i] & ~changed & ((seen & told) | (r->n_patch > SHARED_PATCHES ? own : 0));
+		uint64_t removed = told & ~seen & look;
+		r->changed[i] = changed;
+		r->patched[i] = patched;
+		r->removed[i] = removed;
+		*any |= (changed | patched | removed) != 0;
+	}
+	return OK;
+}
+
+static struct told_filter *told_filter(struct session *s, const char *name)
+{
+	for (size_t i = 0; i < s->n_filters; i++)
+		if (strcmp(s->filters[i].name, name) == 0)
+			return &s->filters[i];
+	return NULL;
+}
+
+static void check_extras(struct round *r, struct session *s, struct extras *x)
+{
+	struct node *n = s->node;
+	bool filters = s->compare || (n->m.cls < r->t->n_filter_classes && r->t->filter_classes[n->m.cls]);
+
+	*x = (struct extras){ 0 };
+	if (!filters)
+		return;
+	x->checked = true;
+	x->n_now = policy_view_filters(r->t->map.policy, n->row.id, x->now);
+	for (size_t i = 0; i < x->n_now; i++) {
+		struct told_filter *f = told_filter(s, x->now[i].name);
+		if (!f || f->hash != x->now[i].hash)
+			x->filters[x->n_filters++] = x->now[i];
+	}
+	for (size_t i = 0; i < s->n_filters; i++) {
+		bool still = false;
+		for (size_t k = 0; k < x->n_now; k++)
+			still |= strcmp(x->now[k].name, s->filters[i].name) == 0;
+		if (!still)
+			x->filters[x->n_filters++] = (struct policy_filter){ .name = s->filters[i].name };
+	}
+	if (!s->compare)
+		return;
+	struct bytes ssh = policy_view_ssh(r->t->map.policy, n->row.id);
+	struct bytes caps = policy_view_self_caps(r->t->map.policy, n->row.id);
+	x->ssh_hash = ssh.n ? map_hash(ssh.p, ssh.n) : 0;
+	if (x->ssh_hash != s->ssh_hash)
+		x->ssh = ssh.n ? ssh : BYTES_LIT("{\"rules\":[]}"); /* clearing needs an empty list */
+	s->ssh_hash = x->ssh_hash;
+	uint64_t caps_hash = caps.n ? map_hash(caps.p, caps.n) : 0;
+	if (caps_hash != s->caps_hash)
+		s->self = true;
+	s->caps_hash = caps_hash;
+}
+
+/* The hash of all that goes into the message. */
+static uint64_t signature(struct round *r, struct session *s, const struct extras *x)
+{
+	size_t count = s->compare ? r->words : r->n_at;
+	uint64_t sig = 0;
+
+	for (size_t k = 0; k < count; k++) {
+		size_t i = s->compare ? k : r->at[k];
+		uint64_t part[5] = { sig, i, r->changed[i], r->patched[i], r->removed[i] };
+		if (part[2] | part[3] | part[4])
+			sig = map_hash(part, sizeof part);
+	}
+	for (size_t i = 0; i < x->n_filters; i++) {
+		uint64_t part[4] = { sig, map_hash(x->filters[i].name, strlen(x->filters[i].name)), x->filters[i].hash,
+			x->filters[i].rules != NULL };
+		sig = map_hash(part, sizeof part);
+	}
+	if (x->ssh.n) {
+		uint64_t part[3] = { sig, 1, x->ssh_hash };
+		sig = map_hash(part, sizeof part);
+	}
+	if (s->self) { /* nobody else's */
+		uint64_t part[3] = { sig, 2, (uint64_t)s->node->row.id * 2 + s->reader };
+		sig = map_hash(part, sizeof part);
+	}
+	return sig;
+}
+
+static err group_add(struct round *r, struct map *groups, uint64_t sig, struct session *s)
+{
+	struct group *g = map_get(groups, &sig);
+
+	if (!g) {
+		g = arena_alloc(&r->a, sizeof *g);
+		if (!g)
+			return ERR_NOMEM;
+		g->sig = sig;
+		g->leader = s;
+		TRY(map_put(groups, g));
+		*r->last = g;
+		r->last = &g->next;
+	}
+	if (g->n == g->cap) {
+		size_t cap = g->cap ? g->cap * 2 : 4;
+		struct session **members = realloc(g->members, cap * sizeof(*members));
+		if (!members)
+			return ERR_NOMEM;
+		g->members = members;
+		g->cap = cap;
+	}
+	g->members[g->n++] = s;
+	return OK;
+}
+
+static size_t count_bits(const struct round *r, const struct session *s, const uint64_t *w)
+{
+	size_t n = 0, count = s->compare ? r->words : r->n_at;
+
+	for (size_t k = 0; k < count; k++)
+		n += (size_t)__builtin_popcountll(w[s->compare ? k : r->at[k]]);
+	return n;
+}
+
+static err build(struct round *r, struct group *g, struct map_msg **out)
+{
+	struct session *s = g->leader;
+	struct tailnet *t = r->t;
+	struct map_delta d = { .dns = t->dns_dirty, .derp = t->derp_dirty };
+	struct extras x;
+	bool any;
+
+	check_extras(r, s, &x);
+	TRY(session_sets(r, s, &any));
+	size_t n_changed = count_bits(r, s, r->changed), n_patched = count_bits(r, s, r->patched);
+	size_t n_removed = count_bits(r, s, r->removed), count = s->compare ? r->words : r->n_at;
+	CLEANUP(freep) const struct map_node **changed = malloc((n_changed + 1) * sizeof(*changed));
+	CLEANUP(freep) struct map_patch *patches = malloc((n_patched + 1) * sizeof *patches);
+	CLEANUP(freep) int64_t *removed = malloc((n_removed + 1) * sizeof *removed);
+	if (!changed || !patches || !removed)
+		return ERR_NOMEM;
+	for (size_t k = 0; k < count; k++) {
+		size_t i = s->compare ? k : r->at[k];
+		for (uint64_t w = r->changed[i]; w; w &= w - 1)
+			changed[d.n_changed++] = t->map.nodes[i * 64 + (unsigned)__builtin_ctzll(w)];
+		for (uint64_t w = r->patched[i]; w; w &= w - 1) {
+			struct map_node *m = t->map.nodes[i * 64 + (unsigned)__builtin_ctzll(w)];
+			patches[d.n_patches++] = (struct map_patch){ m, container_of(m, struct node, m)->dirty & 0xffffu };
+		}
+		for (uint64_t w = r->removed[i]; w; w &= w - 1)
+			removed[d.n_removed++] = t->slot_id[i * 64 + (unsigned)__builtin_ctzll(w)];
+	}
+	d.changed = changed;
+	d.patches = patches;
+	d.removed = removed;
+	d.filters = x.filters;
+	d.n_filters = x.n_filters;
+	d.ssh = x.ssh;
+	if (s->self)
+		d.self = &s->node->m;
+	return map_delta_msg(t->cache, &t->map, &d, r->c->now.wall_ms, out);
+}
+
+/* What was sent is told. */
+static err note_sent(struct round *r, struct group *g, struct session *s, const struct extras *x)
+{
+	bool compare = g->leader->compare; /* the sets are the leader's */
+	size_t count = compare ? r->words : r->n_at;
+
+	for (size_t k = 0; k < count; k++) {
+		size_t i = compare ? k : r->at[k];
+		for (uint64_t w = r->changed[i]; w; w &= w - 1)
+			TRY(slots_set(&s->told, (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(w)));
+		if (i < s->told.n)
+			s->told.w[i] &= ~r->removed[i];
+	}
+	if (x->checked) {
+		s->n_filters = x->n_now;
+		for (size_t i = 0; i < x->n_now; i++) {
+			size_t len = strnlen(x->now[i].name, sizeof s->filters[i].name - 1);
+			memcpy(s->filters[i].name, x->now[i].name, len);
+			s->filters[i].name[len] = 0;
+			s->filters[i].hash = x->now[i].hash;
+		}
+	}
+	return OK;
+}
+
+static void send_group(struct round *r, struct group *g)
+{
+	struct core *c = r->c;
+	struct map_msg *msg = NULL;
+
+	err e = build(r, g, &msg);
+	struct map_sink **sinks = e == OK && msg ? malloc(g->n * sizeof(*sinks)) : NULL;
+	if (e != OK || (msg && !sinks)) {
+		map_msg_unref(msg);
+		goto drop;
+	}
+	if (!msg)
+		return;
+	for (size_t i = 0; i < g->n; i++) {
+		struct extras x;
+		struct session *s = g->members[i];
+		/* The sets are the leader's, and so everybody's; filters are compared by each with its own list. */
+		check_extras(r, s, &x);
+		if (note_sent(r, g, s, &x) != OK)
+			s->need_full = true;
+		sinks[i] = map_sink_ref(s->sink);
+		s->last_seq = c->seq + (c->n_image > 0);
+	}
+	c->map_deltas++;
+	c->map_bytes += map_msg_text_len(msg) * g->n;
+	fx_map(c, msg, sinks, g->n);
+	return;
+drop:
+	for (size_t i = 0; i < g->n; i++) /* out of memory: they come back and get a fresh map */
+		g->members[i]->need_full = true;
+}
+
+static err prepare(struct round *r)
+{
+	struct tailnet *t = r->t;
+
+	r->words = (t->map.n_slots + 63) / 64;
+	r->n_classes = policy_view_classes(t->map.policy);
+	r->all = arena_array(&r->a, r->words + 1, sizeof *r->all);
+	r->whole = arena_array(&r->a, r->words + 1, sizeof *r->whole);
+	r->patch = arena_array(&r->a, r->words + 1, sizeof *r->patch);
+	r->at = arena_array(&r->a, r->words + 1, sizeof *r->at);
+	r->changed = arena_array(&r->a, r->words + 1, sizeof *r->changed);
+	r->patched = arena_array(&r->a, r->words + 1, sizeof *r->patched);
+	r->removed = arena_array(&r->a, r->words + 1, sizeof *r->removed);
+	r->visible = arena_array(&r->a, r->n_classes + 1, sizeof(*r->visible));
+	r->visible_all = arena_array(&r->a, r->n_classes + 1, sizeof(*r->visible_all));
+	if (!r->all || !r->whole || !r->patch || !r->at || !r->changed || !r->patched || !r->removed || !r->visible ||
+			!r->visible_all)
+		return ERR_NOMEM;
+	list_each(it, &t->dirty) {
+		struct node *n = container_of(it, struct node, of_dirty);
+		unsigned patches = n->dirty & 0xffffu;
+		bit_set(r->all, n->m.slot);
+		/* Clients drop a patch with a disco key and "offline" in it (control.md 6.6). */
+		if ((patches & PATCH_DISCO) && (patches & PATCH_ONLINE) && !n->m.online)
+			n->dirty |= DIRTY_WHOLE;
+		if (n->dirty & DIRTY_WHOLE) {
+			bit_set(r->whole, n->m.slot);
+		} else if (patches) {
+			bit_set(r->patch, n->m.slot);
+			r->n_patch++;
+		}
+	}
+	for (size_t i = 0; i < t->n_gone; i++)
+		bit_set(r->all, t->gone[i].slot);
+	for (size_t i = 0; i < r->words; i++)
+		if (r->all[i])
+			r->at[r->n_at++] = (uint32_t)i;
+	return OK;
+}
+
+static void group_sessions(struct round *r, struct map *groups)
+{
+	struct tailnet *t = r->t;
+
+	list_each_safe(it, &t->sessions) {
+		struct session *s = container_of(it, struct session, all);
+		struct extras x;
+		bool any = false;
+
+		if (t->compare_all)
+			s->compare = true;
+		if (s->need_full || t->full_all) {
+			if (session_send_full(r->c, s) != OK)
+				session_drop(r->c, s, true);
+			continue;
+		}
+		uint64_t ssh_before = s->ssh_hash;
+		check_extras(r, s, &x);
+		s->ssh_hash = ssh_before; /* build compares once more */
+		err e = session_sets(r, s, &any);
+		if (e == OK && (any || x.n_filters || x.ssh.n || s->self || t->dns_dirty || t->derp_dirty))
+			e = group_add(r, groups, signature(r, s, &x), s);
+		else if (e == OK)
+			s->compare = false;
+		if (e != OK)
+			session_drop(r->c, s, true);
+	}
+}
+
+void tailnet_flush(struct core *c, struct tailnet *t)
+{
+	struct round r = { .c = c, .t = t, .a = arena_make(0) };
+	struct map groups = MAP_OF(struct group, sig);
+
+	r.last = &r.first;
+	if (prepare(&r) != OK) { /* the marks stay; the next round tries again */
+		arena_done(&r.a);
+		return;
+	}
+	group_sessions(&r, &groups);
+	for (struct group *g = r.first; g; g = g->next) {
+		send_group(&r, g);
+		for (size_t i = 0; i < g->n; i++)
+			g->members[i]->self = g->members[i]->compare = false;
+		free(g->members);
+	}
+	map_done(&groups);
+	arena_done(&r.a);
+
+	bool again = false;
+	list_each_safe(it, &t->dirty) {
+		struct node *n = container_of(it, struct node, of_dirty);
+		n->dirty = 0;
+		list_del(it);
+	}
+	for (size_t i = 0; i < t->n_gone; i++)
+		t->free_slots[t->n_free_slots++] = t->gone[i].slot;
+	t->n_gone = 0;
+	if (t->n_filter_classes)
+		memset(t->filter_classes, 0, t->n_filter_classes);
+	list_each(it, &t->sessions)
+		again |= container_of(it, struct session, all)->need_full;
+	t->compare_all = t->full_all = t->dns_dirty = t->derp_dirty = false;
+	t->flush = again;
+}

@@ -1,0 +1,134 @@
+#include "server/core/state.h"
+
+#include <stdio.h>
+
+#include "common/base/cleanup.h"
+
+/* The rest of /machine/…: first the node of the request must belong to the machine that asks (trap T40), then each path is
+ * answered, or refused in the way its client copes with (protocol/control.md 4). */
+
+struct route_answer {
+	const char *path; /* ends in "/": a prefix */
+	int status;
+	const char *text;
+};
+
+static const struct route_answer answers[] = {
+	{ "/machine/set-dns", 501, "this server does not publish DNS records for certificates\n" },
+	{ "/machine/update-health", 204, "" },
+	{ "/machine/set-device-attr", 501, "this server keeps no device attributes\n" },
+	{ "/machine/audit-log", 501, "this server keeps no client audit log\n" },
+	{ "/machine/id-token", 501, "this server issues no identity tokens\n" },
+	{ "/machine/webclient/", 501, "this server does not offer logins to device web interfaces\n" },
+	{ "/machine/ssh/action/", 501, "this server does not offer SSH check mode\n" },
+	{ "/machine/tka/", 404, "tailnet lock is not enabled\n" },
+};
+
+static bool matches(const char *pattern, const char *path)
+{
+	size_t n = strlen(pattern);
+	const char *query = strchr(path, '?');
+	size_t len = query ? (size_t)(query - path) : strlen(path);
+
+	if (pattern[n - 1] == '/')
+		return len >= n && strncmp(path, pattern, n) == 0;
+	return len == n && strncmp(path, pattern, n) == 0;
+}
+
+static bool is_path(const struct event *e, const char *path)
+{
+	return matches(path, or_empty(e->path));
+}
+
+/* Some paths have no body: the machine's own registration has to do. */
+static struct node *any_node(struct core *c, const struct machine_pub *key)
+{
+	struct machine *m = machine_get(c, key);
+
+	return m ? container_of(m->nodes.next, struct node, of_machine) : NULL;
+}
+
+static void answer_json(struct core *c, struct event *e, struct buf *out)
+{
+	struct reply *r = reply_new();
+	char *text = r && !out->bad ? arena_str(&r->arena, buf_view(out)) : NULL;
+
+	if (!text) {
+		reply_free(r);
+		answer_http(c, e->call, 503, "out of memory\n");
+	} else {
+		r->http_status = 200;
+		r->registered = true;
+		r->body = bytes_of(text, buf_len(out));
+		fx_reply(c, e->call, r);
+	}
+	buf_done(out);
+}
+
+static void feature_query(struct core *c, struct event *e)
+{
+	struct tailcfg_query_feature_request *q;
+	struct json_why why;
+	struct buf out = buf_make(4096);
+	struct jsonw w = jsonw_init(&out);
+	char text[160];
+
+	if (tailcfg_query_feature_request_parse(e->body, &e->arena, &q, &why) != OK) {
+		answer_http(c, e->call, 400, why.text);
+		return;
+	}
+	snprintf(text, sizeof text, "%.40s is not available on this server.", *q->feature ? q->feature : "This feature");
+	jsonw_obj(&w);
+	jsonw_key(&w, "Text"), jsonw_str(&w, text);
+	jsonw_obj_end(&w);
+	answer_json(c, e, &out);
+}
+
+static void whoami(struct core *c, struct event *e, const struct node *n)
+{
+	char a4[ADDR_TEXT_MAX], a6[ADDR_TEXT_MAX];
+	char *text = arena_printf(&e->arena, "node %lld\nname %s\naddresses %s %s\n", (long long)n->row.id, n->row.given_name,
+			addr_text(n->row.v4, a4), addr_text(n->row.v6, a6));
+
+	answer_http(c, e->call, 200, text);
+}
+
+void on_node_request(struct core *c, struct event *e)
+{
+	struct node_pub key;
+	struct json_why why;
+	struct node *n;
+
+	if (e->body.n) {
+		err er = tailcfg_request_node_key(e->body, &key, &why);
+		if (er != OK) {
+			answer_http(c, e->call, 400, why.text);
+			return;
+		}
+		n = node_by_key(c, &key);
+		if (n && !machine_pub_eq(&n->row.machine, &e->machine)) {
+			answer_http(c, e->call, 401, "this node key belongs to another machine\n");
+			return;
+		}
+	} else {
+		n = any_node(c, &e->machine);
+	}
+	if (!n) {
+		answer_http(c, e->call, 401, "this machine has no such node here\n");
+		return;
+	}
+	if (is_path(e, "/machine/feature/query")) {
+		feature_query(c, e);
+		return;
+	}
+	if (is_path(e, "/machine/whoami")) {
+		whoami(c, e, n);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(answers); i++)
+		if (is_path(e, answers[i].path)) {
+			answer_http(c, e->call, answers[i].status, answers[i].text);
+			return;
+		}
+	answer_http(c, e->call, 404, "no such path\n");
+}

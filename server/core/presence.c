@@ -1,0 +1,189 @@
+#include "server/core/state.h"
+
+#include <stdlib.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/log.h"
+
+/* Online is what the server makes of open streams (trap T44): online at once, offline after a grace that swallows a
+ * reconnect. Ephemeral nodes leave some time after that. A new node is announced once others can use it (trap T43). */
+
+static void write_seen(struct core *c, struct node *n)
+{
+	n->row.last_seen_ms = c->now.wall_ms;
+	node_lazy(c, n);
+}
+
+void presence_online(struct core *c, struct node *n)
+{
+	timer_stop(&c->timers, &n->offline);
+	timer_stop(&c->timers, &n->ephemeral);
+	if (n->m.online)
+		return;
+	n->m.online = true;
+	c->n_online++;
+	n->row.was_online = true;
+	write_seen(c, n);
+	node_dirty(n, PATCH_ONLINE);
+	routes_elect(c, n);
+}
+
+void presence_stream_closed(struct core *c, struct node *n)
+{
+	write_seen(c, n);
+	if (n->m.online)
+		timer_arm(&c->timers, &n->offline, c->now.mono_ms + c->set.offline_grace_ms);
+}
+
+static void on_offline(struct core *c, struct timer *t)
+{
+	struct node *n = container_of(t, struct node, offline);
+
+	if (n->session || !n->m.online)
+		return;
+	n->m.online = false;
+	c->n_online--;
+	n->row.was_online = false;
+	node_lazy(c, n);
+	node_dirty(n, PATCH_ONLINE);
+	routes_elect(c, n);
+	if (n->row.ephemeral)
+		timer_arm(&c->timers, &n->ephemeral, c->now.mono_ms + c->set.ephemeral_timeout_ms);
+}
+
+static void on_ephemeral(struct core *c, struct timer *t)
+{
+	struct node *n = container_of(t, struct node, ephemeral);
+	int64_t id = n->row.id;
+
+	if (n->session || n->m.online)
+		return;
+	if (node_delete(c, n) != OK) {
+		core_abort(c);
+		n = node_by_id(c, id);
+		if (n)
+			timer_arm(&c->timers, &n->ephemeral, c->now.mono_ms + 1000);
+		return;
+	}
+	log_info("ephemeral node left", "node=%" PRId64, id);
+}
+
+static void on_expiry(struct core *c, struct timer *t)
+{
+	struct node *n = container_of(t, struct node, expiry);
+
+	if (!n->row.expires_ms)
+		return;
+	if (!node_is_expired(c, n)) {
+		node_arm_expiry(c, n); /* the clock was set back, or it is far away */
+		return;
+	}
+	if (n->m.expired)
+		return;
+	n->m.expired = true;
+	node_dirty(n, PATCH_EXPIRY);
+	node_self_dirty(n);
+	log_info("node key expired", "node=%" PRId64, n->row.id);
+}
+
+static void announce(struct core *c, struct node *n)
+{
+	timer_stop(&c->timers, &n->announce);
+	if (n->m.announced)
+		return;
+	n->m.announced = true;
+	node_dirty(n, DIRTY_WHOLE | DIRTY_SEEN);
+	/* Both sides learn of each other in the same round. */
+	if (n->session)
+		n->session->need_full = true;
+	if (n->reader)
+		n->reader->need_full = true;
+}
+
+static void on_announce(struct core *c, struct timer *t)
+{
+	announce(c, container_of(t, struct node, announce));
+}
+
+void presence_may_announce(struct core *c, struct node *n)
+{
+	if (!n->m.announced && !disco_pub_is_zero(&n->row.disco) && (n->row.home_derp || n->row.n_endpoints))
+		announce(c, n);
+}
+
+void presence_hold(struct core *c, struct node *n)
+{
+	if (!n->m.announced && !n->announce.index)
+		timer_arm(&c->timers, &n->announce, c->now.mono_ms + c->set.announce_wait_ms);
+}
+
+void presence_timers_init(struct node *n)
+{
+	n->offline.fire = on_offline;
+	n->ephemeral.fire = on_ephemeral;
+	n->expiry.fire = on_expiry;
+	n->announce.fire = on_announce;
+}
+
+void presence_timers_stop(struct core *c, struct node *n)
+{
+	timer_stop(&c->timers, &n->offline);
+	timer_stop(&c->timers, &n->ephemeral);
+	timer_stop(&c->timers, &n->expiry);
+	timer_stop(&c->timers, &n->announce);
+}
+
+void presence_start(struct core *c, struct node *n)
+{
+	n->m.announced = true;
+	n->m.expired = node_is_expired(c, n);
+	node_arm_expiry(c, n);
+	node_dirty(n, DIRTY_WHOLE | DIRTY_SEEN);
+	if (n->row.was_online && c->set.restart_grace_ms > 0) {
+		/* Who was online before the restart counts as online until the grace is over, so that nobody flaps. */
+		n->m.online = true;
+		c->n_online++;
+		timer_arm(&c->timers, &n->offline, c->now.mono_ms + c->set.restart_grace_ms);
+	} else if (n->row.ephemeral) {
+		timer_arm(&c->timers, &n->ephemeral, c->now.mono_ms + c->set.ephemeral_timeout_ms);
+	}
+	routes_elect(c, n);
+}
+
+/* ---- lazy columns ---- */
+
+void lazy_flush(struct core *c)
+{
+	enum { BATCH = 256 }; /* nodes a batch, so that copying them is never a long event */
+	struct store_batch *b = calloc(1, sizeof *b + BATCH * sizeof b->op[0]);
+
+	if (!b) {
+		timer_arm(&c->timers, &c->lazy_timer, c->now.mono_ms + 1000);
+		return;
+	}
+	b->epoch = c->epoch;
+	while (!list_is_empty(&c->lazy) && b->n < BATCH) {
+		struct node *n = container_of(c->lazy.next, struct node, of_lazy);
+		struct store_op *op = &b->op[b->n];
+
+		if (n->m.online && n->session)
+			n->row.last_seen_ms = c->now.wall_ms;
+		op->kind = STORE_NODE_SEEN;
+		if (node_row_copy(&n->row, &op->node) != OK)
+			break;
+		b->n++;
+		list_del(&n->of_lazy);
+	}
+	if (b->n)
+		fx_store(c, b);
+	else
+		store_batch_free(b);
+	if (!list_is_empty(&c->lazy))
+		timer_arm(&c->timers, &c->lazy_timer, c->now.mono_ms + 10);
+}
+
+void on_lazy_timer(struct core *c, struct timer *t)
+{
+	(void)t;
+	lazy_flush(c);
+}

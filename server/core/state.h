@@ -1,0 +1,446 @@
+/* state: what the core holds, shared by the files of server/core only.
+ *
+ * core -> tailnets -> users, nodes, keys, logins that wait; each node has at most one live map session. Rows are the truth
+ * and lie inside the objects; everything else (indexes, parsed Hostinfo, routes carried, names of slots) can be rebuilt
+ * from them, which is what undo does.
+ *
+ * One event is one transaction: before a row changes for the first time in it, touch_x keeps its image; core_commit turns
+ * the touched rows into one store batch and the images into one undo record; core_abort puts the images back. */
+#pragma once
+
+#include "common/base/arena.h"
+#include "common/base/list.h"
+#include "common/base/map.h"
+#include "common/wire/tailcfg.h"
+#include "server/core/core.h"
+#include "server/map/map.h"
+#include "server/policy/policy.h"
+
+struct core;
+struct node;
+struct tailnet;
+
+enum {
+	GIVEN_NAME_MAX = 63,
+	ID_BLOCK = 256,	      /* ids are reserved in the database so many at a time */
+	GONE_SINKS_MAX = 256, /* streams of unknown keys that are held open (trap T42b) */
+	GONE_HOLD_MS = 120000,
+	LAZY_MS = 60000,      /* last seen and the like reach the database this often */
+	WAITERS_MAX = 4,      /* follow-ups that wait on one login */
+	RECENT_ADDRS_MAX = 4096,
+	RECENT_ADDR_MS = 24 * 3600 * 1000,
+	TIMER_STEP_MS = 600000, /* a wall-clock timer looks again at least this often: clocks jump */
+};
+
+/* ---- timers: a heap on mono_ms ---- */
+
+struct timer {
+	int64_t at_ms;
+	size_t index; /* in the heap, from 1; 0: not armed */
+	void (*fire)(struct core *c, struct timer *t);
+};
+struct timers {
+	struct timer **heap; /* owned; [0] unused */
+	size_t n, cap;
+};
+void timers_done(struct timers *h);
+/* Makes room for one more timer, so that arming never fails. */
+MUST_USE err timers_reserve(struct timers *h, size_t n);
+void timer_arm(struct timers *h, struct timer *t, int64_t at_ms); /* also moves one that is armed */
+void timer_stop(struct timers *h, struct timer *t);
+struct timer *timers_first(const struct timers *h);
+
+/* ---- rows in memory ---- */
+
+struct user {
+	struct user_row row;
+	struct tailnet *t;
+	struct list nodes; /* struct node.of_user */
+	size_t n_nodes;
+	uint64_t touched;
+};
+
+struct authkey {
+	struct authkey_row row;
+	struct tailnet *t;
+	uint64_t touched;
+};
+
+struct apikey {
+	struct apikey_row row;
+	struct tailnet *t;
+	uint64_t touched;
+};
+
+struct waiter { /* a follow-up request that waits for a person */
+	struct call *call;
+};
+
+struct pending {
+	struct pending_row row;
+	struct tailnet *t;
+	struct waiter waiter[WAITERS_MAX];
+	size_t n_waiters;
+	struct addr from; /* limit key; family 0: from before the start */
+	struct timer expiry;
+	uint64_t touched;
+};
+
+struct setting {
+	struct setting_row row;
+	char name_key[72]; /* tailnet id and key, the index */
+	uint64_t touched;
+};
+
+struct machine { /* all nodes of one machine key */
+	struct machine_pub key;
+	struct list nodes; /* struct node.of_machine */
+};
+
+/* Told to a session of a node's named filters. */
+struct told_filter {
+	char name[48];
+	uint64_t hash;
+};
+
+struct session {
+	struct list all; /* tailnet.sessions */
+	struct node *node;
+	struct map_sink *sink; /* a reference */
+	bool reader;	       /* ReadOnly: says nothing about presence */
+	bool need_full;	       /* its node was announced: a full map replaces what it was told */
+	bool compare;	       /* what it sees may have changed wholly: compare with what it was told */
+	bool self;	       /* its own Node must be sent */
+	bool said_self_caps;
+	struct slots told;
+	struct told_filter filters[POLICY_FILTERS_MAX];
+	size_t n_filters;
+	uint64_t ssh_hash, caps_hash;
+	uint64_t last_seq; /* of the newest message: an undo beyond it ends the session */
+};
+
+struct gone_sink { /* a stream of an unknown key that is held */
+	struct map_sink *sink;
+	struct timer end;
+	struct list all;
+};
+
+enum { /* beside PATCH_* in node.dirty */
+	DIRTY_WHOLE = 1 << 16, /* peers get the whole node */
+	DIRTY_SEEN = 1 << 17,  /* who sees it changed, its content not */
+};
+
+struct node {
+	struct node_row row;
+	struct map_node m; /* m.row == &row */
+	struct tailnet *t;
+	struct tailcfg_hostinfo *hi; /* in hi_arena */
+	struct arena hi_arena;
+	char name_key[GIVEN_NAME_MAX + 1];
+	bool has_name, has_v4, has_v6, has_disco; /* in the tailnet's indexes */
+	struct list of_machine, of_user, of_lazy, of_dirty, of_router;
+	struct session *session, *reader;
+	unsigned dirty;
+	bool reported; /* told us its endpoints and the like since our start */
+	bool revoked;  /* its key was deleted while it was connected */
+	struct prefix *cand; /* owned: announced and approved, sorted */
+	size_t n_cand;
+	struct prefix *serving; /* owned: what it carries */
+	size_t n_serving;
+	struct timer offline, ephemeral, expiry, announce;
+	struct node_info *info; /* cached for lists, a reference; NULL when stale */
+	uint64_t touched;
+};
+
+struct route { /* who carries a prefix */
+	struct prefix prefix;
+	int64_t node_id;
+};
+
+struct gone_slot {
+	uint32_t slot;
+	int64_t id;
+};
+
+struct recent_addr { /* an address that has a node or waiting logins */
+	struct addr addr;
+	size_t pendings;
+	int64_t registered_ms; /* mono; 0: none */
+};
+
+struct tailnet {
+	struct core *c;
+	struct tailnet_row row;
+	struct core_settings set; /* of the core, with this tailnet's own extra records */
+	struct arena set_arena;
+	struct map_tailnet map;
+	struct map_cache *cache;
+	struct policy *policy;
+	struct policy_row policy_row; /* in force; id 0: none was ever set */
+	uint64_t policy_touched;
+
+	size_t cap_slots;
+	int64_t *slot_id; /* by slot: the node that has or had it */
+	uint32_t *free_slots;
+	size_t n_free_slots;
+	struct gone_slot *gone; /* removed since the last round; slots not yet free */
+	size_t n_gone, cap_gone;
+
+	struct map nodes_by_name, nodes_by_v4, nodes_by_v6;
+	struct map routes; /* struct route, by prefix */
+	struct list routers; /* nodes with candidates */
+	struct list sessions;
+	size_t n_sessions;
+	struct list dirty; /* nodes with dirty bits */
+	bool flush;	   /* something waits for a round */
+	bool compare_all;  /* all sessions compare what they see */
+	bool full_all;	   /* all sessions get a full map */
+	bool dns_dirty, derp_dirty;
+	uint8_t *filter_classes; /* classes whose filters changed: one byte each */
+	size_t n_filter_classes;
+
+	uint32_t v4_cursor; /* newest address given, as a number */
+	uint64_t v6_cursor; /* newest host number given where IPv6 is not derived */
+};
+
+enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_PENDING };
+
+struct image { /* a row before a change */
+	enum row_kind kind;
+	bool existed; /* false: row has only its primary key */
+	union {
+		struct setting_row setting;
+		struct user_row user;
+		struct authkey_row authkey;
+		struct apikey_row apikey;
+		struct policy_row policy;
+		struct node_row node;
+		struct pending_row pending;
+	};
+};
+struct undo {
+	struct list all; /* core.undos, oldest first */
+	uint64_t seq;
+	struct image *image; /* owned */
+	size_t n;
+};
+
+struct core {
+	struct core_settings set;
+	struct now now;	     /* of the event at hand */
+	struct effects *fx;  /* of the event at hand */
+	bool fx_failed;	     /* an effect could not be kept: out of memory */
+	uint64_t seq;	     /* newest batch made */
+	uint64_t durable;
+	uint32_t epoch;
+
+	struct tailnet **tailnets;
+	size_t n_tailnets;
+	struct map users, nodes, nodes_by_key, nodes_by_disco, machines; /* by id, id, key, disco, key */
+	struct map authkeys, authkeys_by_prefix, apikeys, apikeys_by_prefix;
+	struct map pendings, pendings_by_key, pendings_by_machine; /* by auth_id, node key, machine */
+	struct map settings;
+	struct map addrs; /* struct recent_addr */
+
+	struct timers timers;
+	struct timer lazy_timer;
+	struct list lazy;     /* nodes with lazy columns to write */
+	struct list gone;     /* struct gone_sink */
+	size_t n_gone;
+
+	uint64_t tx; /* number of the event */
+	struct image *image; /* touched in this event */
+	size_t n_image, cap_image;
+	struct list undos;
+
+	int64_t next_id, ids_reserved; /* one counter for all kinds of rows */
+
+	size_t n_sessions, n_online;
+	uint64_t events, map_full, map_deltas, map_bytes;
+};
+
+/* ---- core.c: transactions and effects ---- */
+
+struct tailnet *core_tailnet(struct core *c, int64_t id); /* NULL: no such */
+
+MUST_USE err touch_user(struct core *c, struct user *u);
+MUST_USE err touch_node(struct core *c, struct node *n);
+MUST_USE err touch_authkey(struct core *c, struct authkey *k);
+MUST_USE err touch_apikey(struct core *c, struct apikey *k);
+MUST_USE err touch_pending(struct core *c, struct pending *p);
+MUST_USE err touch_policy(struct core *c, struct tailnet *t);
+MUST_USE err touch_setting(struct core *c, int64_t tailnet_id, const char *key);
+/* The row does not exist yet: undoing removes it. */
+MUST_USE err touch_new_user(struct core *c, int64_t id);
+MUST_USE err touch_new_node(struct core *c, int64_t id);
+MUST_USE err touch_new_authkey(struct core *c, int64_t id);
+MUST_USE err touch_new_apikey(struct core *c, int64_t id);
+MUST_USE err touch_new_pending(struct core *c, const char *auth_id);
+
+MUST_USE err core_commit(struct core *c); /* an event's end: batch out, seq up. On an error nothing was changed */
+void core_abort(struct core *c);	  /* puts the images of this event back */
+void undo_down_to(struct core *c, uint64_t durable);
+void undo_forget(struct core *c, uint64_t durable);
+void image_done(struct image *i);
+
+MUST_USE err next_id(struct core *c, int64_t *out);
+MUST_USE err setting_put(struct core *c, int64_t tailnet_id, const char *key, const char *value); /* NULL deletes */
+const char *setting_get(struct core *c, int64_t tailnet_id, const char *key);			    /* NULL: none */
+MUST_USE err setting_set_memory(struct core *c, struct setting_row *taken);
+
+/* Effects of the event at hand; they get its sequence number when it ends. Each event reserves FX_ROOM, so that replies
+ * always fit; others that do not fit are dropped, which is noted in fx_failed. */
+enum { FX_ROOM = 64 };
+#define FX_THIS_EVENT UINT64_MAX
+void fx_reply(struct core *c, struct call *call, struct reply *taken);
+void fx_map(struct core *c, struct map_msg *taken, struct map_sink **taken_sinks, size_t n);
+void fx_map_one(struct core *c, struct map_msg *taken, struct map_sink *s);
+void fx_map_end(struct core *c, struct map_sink *s, int http_status, const char *why);
+void fx_sink_unref(struct core *c, struct map_sink *taken);
+void fx_admit(struct core *c, const struct node_pub *key);
+void fx_revoke(struct core *c, const struct node_pub *key);
+void fx_store(struct core *c, struct store_batch *taken);
+
+/* Answers a call: e and a sentence, or a node's request with a status and a text. */
+void answer_err(struct core *c, struct call *call, err e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void answer_http(struct core *c, struct call *call, int status, const char *text);
+
+/* ---- user.c, keys.c, pending.c: rows into memory and out, indexes kept ---- */
+
+struct user *user_by_id(struct core *c, int64_t id);
+/* By name (without case), email or decimal id. */
+struct user *user_find(struct tailnet *t, const char *text);
+MUST_USE err user_put_memory(struct core *c, struct user_row *taken); /* insert or replace */
+void user_drop_memory(struct core *c, int64_t id);
+
+MUST_USE err authkey_put_memory(struct core *c, struct authkey_row *taken);
+void authkey_drop_memory(struct core *c, int64_t id);
+MUST_USE err apikey_put_memory(struct core *c, struct apikey_row *taken);
+void apikey_drop_memory(struct core *c, int64_t id);
+/* "hskey-auth-PREFIX-SECRET". NULL: no such key, or the secret is wrong. */
+struct authkey *authkey_by_text(struct core *c, const char *text);
+struct apikey *apikey_by_text(struct core *c, const char *text);
+
+MUST_USE err pending_put_memory(struct core *c, struct pending_row *taken);
+void pending_drop_memory(struct core *c, const char *auth_id);
+
+/* ---- node.c ---- */
+
+struct node *node_by_id(struct core *c, int64_t id);
+struct node *node_by_key(struct core *c, const struct node_pub *key);
+MUST_USE err node_put_memory(struct core *c, struct node_row *taken); /* insert, or replace all but presence (undo) */
+void node_drop_memory(struct core *c, int64_t id);
+/* The node's row was changed except for what these set themselves. */
+MUST_USE err node_set_key(struct core *c, struct node *n, const struct node_pub *key);
+MUST_USE err node_set_name(struct core *c, struct node *n, const char *given, bool automatic);
+MUST_USE err node_set_disco(struct core *c, struct node *n, const struct disco_pub *disco);
+/* The NetInfo that is there stays when hi has none. *changed: it was another one. */
+MUST_USE err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hostinfo *hi, bool *changed);
+MUST_USE err node_set_owner(struct core *c, struct node *n, int64_t user_id, char *const *tags, size_t n_tags);
+MUST_USE err node_set_addresses(struct core *c, struct node *n, struct addr v4, struct addr v6);
+void node_set_expires(struct core *c, struct node *n, int64_t expires_ms);
+MUST_USE err node_classify(struct core *c, struct node *n); /* after a change of owner, tags, addresses, routes */
+void node_dirty(struct node *n, unsigned what);	/* for peers */
+void node_self_dirty(struct node *n);		/* for itself */
+void node_lazy(struct core *c, struct node *n);	/* its lazy columns are to be written sometime */
+bool node_is_expired(const struct core *c, const struct node *n);
+void node_arm_expiry(struct core *c, struct node *n);
+/* Out of the tailnet for good: ends its streams as trap T42 wants, revokes its relay admission. */
+MUST_USE err node_delete(struct core *c, struct node *n);
+struct node_info *node_info_get(struct core *c, struct node *n); /* a reference; NULL: out of memory */
+void node_info_stale(struct node *n);
+struct machine *machine_get(struct core *c, const struct machine_pub *key);
+
+/* ---- names.c, address.c, route.c ---- */
+
+void name_sanitise(const char *hostname, char out[GIVEN_NAME_MAX + 1]);
+bool name_is_label(const char *s); /* a legal, lower-case DNS label */
+/* A free name from a sanitised one. self: may keep its own. */
+void name_unique(struct tailnet *t, const char *base, const struct node *self, char out[GIVEN_NAME_MAX + 1]);
+
+/* Addresses that no node of t has, of the families that are configured. ERR_TOO_BIG: none left. */
+MUST_USE err address_next(struct tailnet *t, struct addr *v4, struct addr *v6);
+MUST_USE err address_next_v6(struct tailnet *t, struct addr v4, struct addr *v6);
+void address_note(struct tailnet *t, struct addr v4, struct addr v6); /* in use: moves the cursors */
+
+MUST_USE err routes_update(struct core *c, struct node *n); /* announced or approved changed */
+void routes_elect(struct core *c, struct node *n);	    /* its presence changed */
+void routes_drop(struct core *c, struct node *n);
+bool prefix_is_exit(struct prefix p);
+
+/* ---- presence.c ---- */
+
+void presence_online(struct core *c, struct node *n);
+void presence_stream_closed(struct core *c, struct node *n);
+void presence_start(struct core *c, struct node *n); /* as loaded: grace, ephemeral and expiry timers */
+void presence_may_announce(struct core *c, struct node *n);
+void presence_hold(struct core *c, struct node *n); /* new: announced when it reported, or after a wait */
+void presence_timers_init(struct node *n);
+void presence_timers_stop(struct core *c, struct node *n);
+void lazy_flush(struct core *c);
+void on_lazy_timer(struct core *c, struct timer *t);
+
+/* ---- session.c, flush.c ---- */
+
+void session_open(struct core *c, struct event *e);
+void session_once(struct core *c, struct event *e);
+void session_closed(struct core *c, struct map_sink *s);
+void session_drop(struct core *c, struct session *s, bool end); /* forgets it; end: ends the stream, too */
+void on_map_lite(struct core *c, struct event *e);
+/* Fills the session from a full map and sends it. */
+MUST_USE err session_send_full(struct core *c, struct session *s);
+void sessions_undo(struct core *c, uint64_t durable);
+void gone_done(struct core *c);
+void tailnet_flush(struct core *c, struct tailnet *t);
+void tailnet_note_changes(struct tailnet *t, struct policy_changes *changes); /* and empties them */
+
+/* ---- tailnet.c ---- */
+
+MUST_USE err tailnet_new(struct core *c, struct tailnet_row *taken, struct tailnet **out);
+void tailnet_free(struct tailnet *t);
+MUST_USE err tailnet_take_slot(struct tailnet *t, struct node *n);
+void tailnet_leave_slot(struct tailnet *t, struct node *n);
+/* A new view of the policy with all nodes in it. text of policy_row. */
+MUST_USE err tailnet_apply_policy(struct core *c, struct tailnet *t, struct policy *taken);
+/* settings of the core and this tailnet's own extra records. */
+MUST_USE err tailnet_settings(struct core *c, struct tailnet *t);
+
+/* ---- register.c, pending.c, node_request.c, command_*.c ---- */
+
+void on_register(struct core *c, struct event *e);
+void on_call_gone(struct core *c, struct call *call);
+struct pending *pending_by_id(struct core *c, const char *auth_id);
+void pending_answer_all(struct core *c, struct pending *p, int status, const char *error, struct node *n);
+void pending_expire(struct core *c, struct timer *t);
+MUST_USE err pending_delete(struct core *c, struct pending *p);
+void addr_registered(struct core *c, struct addr from);
+void addrs_sweep(struct core *c);
+/* Makes the node of a login, or rotates the key of the one that is there. why: on an error, one sentence. */
+MUST_USE err register_pending(struct core *c, struct pending *p, struct user *u, enum register_method method, char *why,
+		size_t why_cap, struct node **out);
+/* RegisterResponse; NULL: out of memory. */
+struct reply *reply_registered(struct core *c, struct node *n);
+struct reply *reply_register_error(struct core *c, const char *text);
+
+void on_node_request(struct core *c, struct event *e);
+void on_command(struct core *c, struct event *e);
+void on_command_user(struct core *c, const struct command *m, struct reply *r);
+void on_command_node(struct core *c, const struct command *m, struct reply *r);
+void on_command_key(struct core *c, const struct command *m, struct reply *r);
+void on_command_auth(struct core *c, const struct command *m, struct reply *r);
+void on_command_policy(struct core *c, const struct command *m, struct reply *r);
+/* Sets e and message. */
+void reply_fail(struct reply *r, err e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+MUST_USE err reply_add_node(struct core *c, struct reply *r, struct node *n); /* room by reply_room_nodes */
+MUST_USE err reply_room_nodes(struct reply *r, size_t n);
+
+/* Rows copied into a reply's arena. */
+MUST_USE err user_to_arena(struct arena *a, const struct user_row *from, struct user_row *out);
+MUST_USE err authkey_to_arena(struct arena *a, const struct authkey_row *from, struct authkey_row *out);
+MUST_USE err pending_to_arena(struct arena *a, const struct pending_row *from, struct pending_row *out);
+MUST_USE err policy_to_arena(struct arena *a, const struct policy_row *from, struct policy_row *out);
+
+static inline const char *or_empty(const char *s)
+{
+	return s ? s : "";
+}

@@ -1,0 +1,227 @@
+#include "server/core/state.h"
+
+#include <stdlib.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/log.h"
+
+enum { MAP_CACHE_BYTES = 64 << 20 };
+
+static const struct user_row *user_of_map(void *ctx, int64_t id)
+{
+	struct tailnet *t = ctx;
+	struct user *u = user_by_id(t->c, id);
+
+	return u ? &u->row : NULL;
+}
+
+err tailnet_new(struct core *c, struct tailnet_row *taken, struct tailnet **out)
+{
+	struct tailnet *t = calloc(1, sizeof *t);
+	struct policy_faults faults;
+	struct policy *p;
+
+	if (!t)
+		return ERR_NOMEM;
+	t->c = c;
+	t->nodes_by_name = MAP_OF(struct node, name_key);
+	t->nodes_by_v4 = MAP_OF(struct node, row.v4);
+	t->nodes_by_v6 = MAP_OF(struct node, row.v6);
+	t->routes = MAP_OF(struct route, prefix);
+	list_init(&t->routers);
+	list_init(&t->sessions);
+	list_init(&t->dirty);
+	t->map.user = user_of_map;
+	t->map.ctx = t;
+	t->map.set = &t->set;
+	t->row = *taken;
+	*taken = (struct tailnet_row){ 0 };
+	err e = map_cache_new(MAP_CACHE_BYTES, &t->cache);
+	if (e == OK)
+		e = tailnet_settings(c, t);
+	if (e == OK)
+		e = policy_parse(BYTES_LIT(""), &p, &faults);
+	if (e == OK)
+		e = tailnet_apply_policy(c, t, p);
+	if (e != OK) {
+		tailnet_free(t);
+		return e;
+	}
+	*out = t;
+	return OK;
+}
+
+void tailnet_free(struct tailnet *t)
+{
+	size_t at = 0;
+
+	if (!t)
+		return;
+	for (struct route *r; (r = map_next(&t->routes, &at));)
+		free(r);
+	map_done(&t->routes);
+	map_done(&t->nodes_by_name);
+	map_done(&t->nodes_by_v4);
+	map_done(&t->nodes_by_v6);
+	policy_view_free(t->map.policy);
+	policy_unref(t->policy);
+	policy_row_done(&t->policy_row);
+	map_cache_free(t->cache);
+	free(t->map.nodes);
+	free(t->slot_id);
+	free(t->free_slots);
+	free(t->gone);
+	free(t->filter_classes);
+	arena_done(&t->set_arena);
+	tailnet_row_done(&t->row);
+	free(t);
+}
+
+static err grow_slots(struct tailnet *t)
+{
+	size_t cap = t->cap_slots ? t->cap_slots * 2 : 64;
+	struct map_node **nodes = realloc(t->map.nodes, cap * sizeof(*nodes));
+	if (!nodes)
+		return ERR_NOMEM;
+	t->map.nodes = nodes;
+	int64_t *ids = realloc(t->slot_id, cap * sizeof *ids);
+	if (!ids)
+		return ERR_NOMEM;
+	t->slot_id = ids;
+	/* Room to give every slot back, so that leaving one never fails. */
+	uint32_t *free_slots = realloc(t->free_slots, cap * sizeof *free_slots);
+	if (!free_slots)
+		return ERR_NOMEM;
+	t->free_slots = free_slots;
+	struct gone_slot *gone = realloc(t->gone, cap * sizeof *gone);
+	if (!gone)
+		return ERR_NOMEM;
+	t->gone = gone;
+	t->cap_slots = cap;
+	return OK;
+}
+
+err tailnet_take_slot(struct tailnet *t, struct node *n)
+{
+	uint32_t slot;
+
+	if (t->n_free_slots) {
+		slot = t->free_slots[--t->n_free_slots];
+	} else {
+		if (t->map.n_slots == t->cap_slots)
+			TRY(grow_slots(t));
+		slot = (uint32_t)t->map.n_slots++;
+	}
+	n->m.slot = slot;
+	t->map.nodes[slot] = &n->m;
+	t->slot_id[slot] = n->row.id;
+	return OK;
+}
+
+/* The slot is free again once every session that was told of the node has heard that it is gone. */
+void tailnet_leave_slot(struct tailnet *t, struct node *n)
+{
+	uint32_t slot = n->m.slot;
+
+	t->map.nodes[slot] = NULL;
+	map_cache_gone(t->cache, slot);
+	t->gone[t->n_gone++] = (struct gone_slot){ slot, n->row.id };
+	t->flush = true;
+}
+
+err tailnet_apply_policy(struct core *c, struct tailnet *t, struct policy *taken)
+{
+	struct policy_view *view, *old = t->map.policy;
+	size_t at = 0;
+
+	err e = policy_view_new(taken, &view);
+	if (e != OK) {
+		policy_unref(taken);
+		return e;
+	}
+	t->map.policy = view;
+	for (struct node *n; e == OK && (n = map_next(&c->nodes, &at));)
+		if (n->t == t)
+			e = node_classify(c, n);
+	if (e != OK) {
+		t->map.policy = old;
+		policy_view_free(view);
+		policy_unref(taken);
+		return e;
+	}
+	policy_view_free(old);
+	policy_unref(t->policy);
+	t->policy = taken;
+	map_cache_drop(t->cache);
+	t->compare_all = t->flush = true;
+	at = 0;
+	for (struct node *n; (n = map_next(&c->nodes, &at));)
+		if (n->t == t)
+			TRY(routes_update(c, n)); /* who is approved by the policy */
+	return OK;
+}
+
+void tailnet_note_changes(struct tailnet *t, struct policy_changes *changes)
+{
+	if (changes->visibility)
+		t->compare_all = t->flush = true;
+	for (size_t i = 0; i < changes->n_filters; i++) {
+		size_t cls = changes->filters[i];
+		if (cls >= t->n_filter_classes) {
+			size_t cap = cls + 64;
+			uint8_t *grown = realloc(t->filter_classes, cap);
+			if (!grown) {
+				t->compare_all = t->flush = true; /* the long way finds them, too */
+				break;
+			}
+			memset(grown + t->n_filter_classes, 0, cap - t->n_filter_classes);
+			t->filter_classes = grown;
+			t->n_filter_classes = cap;
+		}
+		t->filter_classes[cls] = 1;
+		t->flush = true;
+	}
+	policy_changes_done(changes);
+}
+
+/* Extra records that were set by command stand for those of the file. Stored one a line: name, type, value, tabs between. */
+static err own_records(struct core *c, struct tailnet *t, struct arena *a)
+{
+	const char *text = setting_get(c, t->row.id, "extra_records");
+	struct bytes rest = bytes_str(text);
+	size_t n = 0;
+
+	if (!text)
+		return OK;
+	struct dns_record *list = arena_array(a, EXTRA_RECORDS_MAX, sizeof *list);
+	if (!list)
+		return ERR_NOMEM;
+	while (rest.n && n < EXTRA_RECORDS_MAX) {
+		struct bytes line = bytes_cut(rest, '\n', &rest), more;
+		struct bytes name = bytes_cut(line, '\t', &more);
+		struct bytes type = bytes_cut(more, '\t', &more);
+		list[n] = (struct dns_record){ arena_str(a, name), arena_str(a, type), arena_str(a, more) };
+		if (!list[n].name || !list[n].type || !list[n].value)
+			return ERR_NOMEM;
+		n++;
+	}
+	t->set.extra_records = list;
+	t->set.n_extra = n;
+	return OK;
+}
+
+err tailnet_settings(struct core *c, struct tailnet *t)
+{
+	struct arena a = arena_make(0), old = t->set_arena;
+
+	t->set = c->set;
+	err e = own_records(c, t, &a);
+	if (e != OK) {
+		arena_done(&a);
+		return e;
+	}
+	t->set_arena = a;
+	arena_done(&old);
+	t->dns_dirty = t->flush = true;
+	return OK;
+}

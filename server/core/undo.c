@@ -1,0 +1,459 @@
+#include "server/core/state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/log.h"
+
+void image_done(struct image *i)
+{
+	switch (i->kind) {
+	case ROW_SETTING: setting_row_done(&i->setting); break;
+	case ROW_USER: user_row_done(&i->user); break;
+	case ROW_AUTHKEY: authkey_row_done(&i->authkey); break;
+	case ROW_APIKEY: apikey_row_done(&i->apikey); break;
+	case ROW_POLICY: policy_row_done(&i->policy); break;
+	case ROW_NODE: node_row_done(&i->node); break;
+	case ROW_PENDING: pending_row_done(&i->pending); break;
+	}
+}
+
+/* Room for one more image; it counts only once the caller says so (n_image++). */
+static struct image *image_room(struct core *c)
+{
+	if (c->n_image == c->cap_image) {
+		size_t cap = c->cap_image ? c->cap_image * 2 : 16;
+		struct image *list = realloc(c->image, cap * sizeof *list);
+		if (!list)
+			return NULL;
+		c->image = list;
+		c->cap_image = cap;
+	}
+	struct image *i = &c->image[c->n_image];
+	*i = (struct image){ 0 };
+	return i;
+}
+
+#define TOUCH(Kind, name, obj)                                                                                         \
+	do {                                                                                                           \
+		if ((obj)->touched == c->tx)                                                                           \
+			return OK;                                                                                     \
+		struct image *i_ = image_room(c);                                                                      \
+		if (!i_)                                                                                               \
+			return ERR_NOMEM;                                                                              \
+		i_->kind = Kind;                                                                                       \
+		i_->existed = true;                                                                                    \
+		TRY(name##_row_copy(&(obj)->row, &i_->name));                                                          \
+		c->n_image++;                                                                                          \
+		(obj)->touched = c->tx;                                                                                \
+		return OK;                                                                                             \
+	} while (0)
+
+err touch_user(struct core *c, struct user *u)
+{
+	TOUCH(ROW_USER, user, u);
+}
+
+err touch_node(struct core *c, struct node *n)
+{
+	node_info_stale(n);
+	TOUCH(ROW_NODE, node, n);
+}
+
+err touch_authkey(struct core *c, struct authkey *k)
+{
+	TOUCH(ROW_AUTHKEY, authkey, k);
+}
+
+err touch_apikey(struct core *c, struct apikey *k)
+{
+	TOUCH(ROW_APIKEY, apikey, k);
+}
+
+err touch_pending(struct core *c, struct pending *p)
+{
+	TOUCH(ROW_PENDING, pending, p);
+}
+
+err touch_policy(struct core *c, struct tailnet *t)
+{
+	if (t->policy_touched == c->tx)
+		return OK;
+	struct image *i = image_room(c);
+	if (!i)
+		return ERR_NOMEM;
+	i->kind = ROW_POLICY;
+	i->existed = t->policy_row.id != 0;
+	TRY(policy_row_copy(&t->policy_row, &i->policy));
+	i->policy.tailnet_id = t->row.id;
+	c->n_image++;
+	t->policy_touched = c->tx;
+	return OK;
+}
+
+static void setting_key(int64_t tailnet_id, const char *key, char out[72])
+{
+	memset(out, 0, 72);
+	snprintf(out, 72, "%lld/%s", (long long)tailnet_id, key);
+}
+
+static struct setting *setting_find(struct core *c, int64_t tailnet_id, const char *key)
+{
+	char k[72];
+
+	setting_key(tailnet_id, key, k);
+	return map_get(&c->settings, k);
+}
+
+err touch_setting(struct core *c, int64_t tailnet_id, const char *key)
+{
+	struct setting *s = setting_find(c, tailnet_id, key);
+
+	if (s)
+		TOUCH(ROW_SETTING, setting, s);
+	struct image *i = image_room(c);
+	if (!i)
+		return ERR_NOMEM;
+	i->kind = ROW_SETTING;
+	i->setting.tailnet_id = tailnet_id;
+	i->setting.key = strdup(key);
+	if (!i->setting.key)
+		return ERR_NOMEM;
+	c->n_image++;
+	return OK;
+}
+
+#define TOUCH_NEW(Kind, name, id_)                                                                                     \
+	do {                                                                                                           \
+		struct image *i_ = image_room(c);                                                                      \
+		if (!i_)                                                                                               \
+			return ERR_NOMEM;                                                                              \
+		i_->kind = Kind;                                                                                       \
+		i_->name.id = (id_);                                                                                   \
+		c->n_image++;                                                                                          \
+		return OK;                                                                                             \
+	} while (0)
+
+err touch_new_user(struct core *c, int64_t id)
+{
+	TOUCH_NEW(ROW_USER, user, id);
+}
+
+err touch_new_node(struct core *c, int64_t id)
+{
+	TOUCH_NEW(ROW_NODE, node, id);
+}
+
+err touch_new_authkey(struct core *c, int64_t id)
+{
+	TOUCH_NEW(ROW_AUTHKEY, authkey, id);
+}
+
+err touch_new_apikey(struct core *c, int64_t id)
+{
+	TOUCH_NEW(ROW_APIKEY, apikey, id);
+}
+
+err touch_new_pending(struct core *c, const char *auth_id)
+{
+	struct image *i = image_room(c);
+
+	if (!i)
+		return ERR_NOMEM;
+	i->kind = ROW_PENDING;
+	snprintf(i->pending.auth_id, sizeof i->pending.auth_id, "%s", auth_id);
+	c->n_image++;
+	return OK;
+}
+
+/* ---- settings and ids ---- */
+
+const char *setting_get(struct core *c, int64_t tailnet_id, const char *key)
+{
+	struct setting *s = setting_find(c, tailnet_id, key);
+
+	return s ? or_empty(s->row.value) : NULL;
+}
+
+err setting_set_memory(struct core *c, struct setting_row *taken)
+{
+	struct setting *s = setting_find(c, taken->tailnet_id, taken->key);
+
+	if (!taken->value) {
+		if (s) {
+			map_del(&c->settings, s->name_key);
+			setting_row_done(&s->row);
+			free(s);
+		}
+		setting_row_done(taken);
+		return OK;
+	}
+	if (!s) {
+		s = calloc(1, sizeof *s);
+		if (!s)
+			return ERR_NOMEM;
+		setting_key(taken->tailnet_id, taken->key, s->name_key);
+		err e = map_put(&c->settings, s);
+		if (e != OK) {
+			free(s);
+			return e;
+		}
+	} else {
+		setting_row_done(&s->row);
+	}
+	s->row = *taken;
+	*taken = (struct setting_row){ 0 };
+	return OK;
+}
+
+err setting_put(struct core *c, int64_t tailnet_id, const char *key, const char *value)
+{
+	struct setting_row row = { .tailnet_id = tailnet_id, .key = strdup(key), .value = value ? strdup(value) : NULL };
+	err e = !row.key || (value && !row.value) ? ERR_NOMEM : touch_setting(c, tailnet_id, key);
+
+	if (e == OK)
+		e = setting_set_memory(c, &row);
+	setting_row_done(&row);
+	return e;
+}
+
+/* Ids are never used twice, also when the process dies between giving one out and writing it: the database holds the end of
+ * the block that is being used up. */
+err next_id(struct core *c, int64_t *out)
+{
+	if (c->next_id >= c->ids_reserved) {
+		char text[24];
+		snprintf(text, sizeof text, "%lld", (long long)(c->next_id + ID_BLOCK));
+		TRY(setting_put(c, 0, "next_id", text));
+		c->ids_reserved = c->next_id + ID_BLOCK;
+	}
+	*out = c->next_id++;
+	return OK;
+}
+
+/* ---- the end of an event ---- */
+
+/* The operation that brings the database to what memory has now. false: nothing to do. */
+static err op_of(struct core *c, const struct image *i, bool deletes, struct store_op *op, bool *some)
+{
+	*op = (struct store_op){ 0 };
+	*some = false;
+	switch (i->kind) {
+	case ROW_SETTING:
+		if (deletes)
+			return OK;
+		op->kind = STORE_PUT_SETTING;
+		struct setting *s = setting_find(c, i->setting.tailnet_id, i->setting.key);
+		*some = true;
+		if (s)
+			return setting_row_copy(&s->row, &op->setting);
+		op->setting.tailnet_id = i->setting.tailnet_id;
+		op->setting.key = strdup(i->setting.key);
+		return op->setting.key ? OK : ERR_NOMEM;
+	case ROW_POLICY:
+		if (deletes)
+			return OK;
+		op->kind = STORE_PUT_POLICY;
+		*some = true;
+		return policy_row_copy(&core_tailnet(c, i->policy.tailnet_id)->policy_row, &op->policy);
+#define CASE(Kind, name, find)                                                                                         \
+	case ROW_##Kind: {                                                                                             \
+		struct name *o = find;                                                                                 \
+		if (deletes ? !o && i->existed : o != NULL)                                                            \
+			*some = true;                                                                                  \
+		op->kind = deletes ? STORE_DEL_##Kind : STORE_PUT_##Kind;                                              \
+		if (*some && o)                                                                                        \
+			return name##_row_copy(&o->row, &op->name);                                                    \
+		if (*some)                                                                                             \
+			return name##_row_copy(&i->name, &op->name);                                                   \
+		return OK;                                                                                             \
+	}
+	CASE(USER, user, user_by_id(c, i->user.id))
+	CASE(AUTHKEY, authkey, map_get(&c->authkeys, &i->authkey.id))
+	CASE(APIKEY, apikey, map_get(&c->apikeys, &i->apikey.id))
+	CASE(NODE, node, node_by_id(c, i->node.id))
+	CASE(PENDING, pending, pending_by_id(c, i->pending.auth_id))
+#undef CASE
+	}
+	return OK;
+}
+
+static err add_ops(struct core *c, struct store_batch *b)
+{
+	/* Owners before what they own; deletions the other way round, and first, so that a freed name can be given again. */
+	static const enum row_kind puts[] = { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_PENDING };
+	static const enum row_kind dels[] = { ROW_PENDING, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_USER };
+
+	for (int deletes = 1; deletes >= 0; deletes--) {
+		const enum row_kind *kinds = deletes ? dels : puts;
+		size_t n_kinds = deletes ? ARRAY_LEN(dels) : ARRAY_LEN(puts);
+		for (size_t k = 0; k < n_kinds; k++)
+			for (size_t i = 0; i < c->n_image; i++) {
+				bool some;
+				if (c->image[i].kind != kinds[k])
+					continue;
+				err e = op_of(c, &c->image[i], deletes, &b->op[b->n], &some);
+				if (e != OK) {
+					store_op_done(&b->op[b->n]);
+					return e;
+				}
+				b->n += some;
+			}
+	}
+	return OK;
+}
+
+static void batch_freep(struct store_batch **b)
+{
+	store_batch_free(*b);
+}
+
+err core_commit(struct core *c)
+{
+	if (!c->n_image)
+		return OK;
+	CLEANUP(batch_freep) struct store_batch *b = calloc(1, sizeof *b + c->n_image * sizeof b->op[0]);
+	CLEANUP(freep) struct undo *u = calloc(1, sizeof *u);
+	CLEANUP(freep) struct image *images = malloc(c->n_image * sizeof *images);
+
+	err e = b && u && images ? add_ops(c, b) : ERR_NOMEM;
+	if (e != OK) {
+		core_abort(c);
+		return e;
+	}
+	if (!b->n) { /* made and gone within the event */
+		for (size_t i = 0; i < c->n_image; i++)
+			image_done(&c->image[i]);
+		c->n_image = 0;
+		return OK;
+	}
+	memcpy(images, c->image, c->n_image * sizeof *images);
+	u->image = MOVE(images);
+	u->n = c->n_image;
+	c->n_image = 0;
+	b->seq = u->seq = ++c->seq;
+	b->epoch = c->epoch;
+	list_add_tail(&c->undos, &u->all);
+	u = NULL;
+	fx_store(c, MOVE(b));
+	return OK;
+}
+
+static err restore(struct core *c, struct image *i)
+{
+	switch (i->kind) {
+	case ROW_SETTING: {
+		bool is_ids = i->setting.tailnet_id == 0 && strcmp(i->setting.key, "next_id") == 0;
+		bool is_tailnets = i->setting.tailnet_id != 0;
+		struct tailnet *t = core_tailnet(c, i->setting.tailnet_id);
+		uint64_t v = 0;
+
+		if (is_ids && i->existed && bytes_parse_u64(bytes_str(i->setting.value), INT64_MAX, &v) != OK)
+			v = 0;
+		if (is_ids)
+			c->ids_reserved = (int64_t)v; /* the next id reserves anew */
+		TRY(setting_set_memory(c, &i->setting));
+		return is_tailnets && t ? tailnet_settings(c, t) : OK;
+	}
+	case ROW_POLICY: {
+		struct tailnet *t = core_tailnet(c, i->policy.tailnet_id);
+		struct policy_faults faults = { 0 };
+		struct policy *p;
+
+		TRY(policy_parse(bytes_str(i->existed ? or_empty(i->policy.text) : ""), &p, &faults));
+		policy_row_done(&t->policy_row);
+		t->policy_row = i->policy;
+		i->policy = (struct policy_row){ 0 };
+		return tailnet_apply_policy(c, t, p);
+	}
+	case ROW_USER:
+		if (i->existed)
+			return user_put_memory(c, &i->user);
+		user_drop_memory(c, i->user.id);
+		return OK;
+	case ROW_AUTHKEY:
+		if (i->existed)
+			return authkey_put_memory(c, &i->authkey);
+		authkey_drop_memory(c, i->authkey.id);
+		return OK;
+	case ROW_APIKEY:
+		if (i->existed)
+			return apikey_put_memory(c, &i->apikey);
+		apikey_drop_memory(c, i->apikey.id);
+		return OK;
+	case ROW_NODE: {
+		struct node *n = node_by_id(c, i->node.id);
+
+		if (!i->existed) {
+			if (n && n->session)
+				session_drop(c, n->session, true);
+			if (n && n->reader)
+				session_drop(c, n->reader, true);
+			node_drop_memory(c, i->node.id);
+			return OK;
+		}
+		int64_t id = i->node.id;
+		TRY(node_put_memory(c, &i->node));
+		if (!n)
+			presence_start(c, node_by_id(c, id));
+		return OK;
+	}
+	case ROW_PENDING:
+		if (i->existed)
+			return pending_put_memory(c, &i->pending);
+		pending_drop_memory(c, i->pending.auth_id);
+		return OK;
+	}
+	return OK;
+}
+
+static void restore_all(struct core *c, struct image *list, size_t n)
+{
+	for (size_t i = n; i-- > 0;) {
+		err e = restore(c, &list[i]);
+		if (e != OK) {
+			/* Memory is not what the database says, and cannot be made so: a restart reads it back. */
+			log_error("undo failed; stopping", "error=\"%s\"", err_text(e));
+			abort();
+		}
+		image_done(&list[i]);
+	}
+}
+
+void core_abort(struct core *c)
+{
+	size_t n = c->n_image;
+
+	/* What restoring touches belongs to no event. */
+	restore_all(c, c->image, n);
+	c->n_image = 0;
+	c->tx++;
+}
+
+void undo_down_to(struct core *c, uint64_t durable)
+{
+	while (!list_is_empty(&c->undos)) {
+		struct undo *u = container_of(c->undos.prev, struct undo, all);
+		if (u->seq <= durable)
+			break;
+		restore_all(c, u->image, u->n);
+		list_del(&u->all);
+		free(u->image);
+		free(u);
+	}
+}
+
+void undo_forget(struct core *c, uint64_t durable)
+{
+	while (!list_is_empty(&c->undos)) {
+		struct undo *u = container_of(c->undos.next, struct undo, all);
+		if (u->seq > durable)
+			break;
+		for (size_t i = 0; i < u->n; i++)
+			image_done(&u->image[i]);
+		list_del(&u->all);
+		free(u->image);
+		free(u);
+	}
+}
