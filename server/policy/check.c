@@ -365,6 +365,7 @@ static struct bytes without_brackets(struct bytes b)
 
 static bool check_dst(struct check *c, const struct syntax *v, bool ports, struct rule_dst *d)
 {
+	*d = (struct rule_dst){ 0 }; /* a destination with a fault may have begun to fill it */
 	if (!is_kind(c, v, SYNTAX_STRING, "expected a destination such as \"tag:web:443\""))
 		return false;
 	const char *colon = strrchr(v->text, ':');

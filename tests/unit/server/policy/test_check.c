@@ -57,6 +57,8 @@ static const struct {
 	{ "{\"acls\": [{\"action\":\"accept\",\"src\":[\"autogroup:admin\"],\"dst\":[\"*:*\"]}]}", 1, 37, "not supported yet" },
 	{ "{\"acls\": [{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"*:*\"],\"srcPosture\":[]}]}", 1, 56, "not supported yet" },
 	{ "{\"acls\": [{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"*:*\"],\"dest\":[]}]}", 1, 56, "unknown field \"dest\"" },
+	{ "{\"acls\": [{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"tag:a:1,2,3,4,5,6,7,8\",\"tag:b:1,2,3,4,5,6,7,8\"]}]}", 1, 49,
+	  "tag not found: \"tag:a\"" },
 	{ "{\"groups\": {\"dev\": []}}", 1, 13, "begins with group:" },
 	{ "{\"groups\": {\"group:a\": [\"group:b\"]}}", 1, 25, "cannot contain groups" },
 	{ "{\"hosts\": {\"a\": \"nope\"}}", 1, 17, "no address" },
