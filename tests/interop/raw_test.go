@@ -19,6 +19,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/net/http2"
 	"tailscale.com/control/controlhttp"
+	"tailscale.com/net/dnscache"
 	"tailscale.com/net/netmon"
 	"tailscale.com/tailcfg"
 	"tailscale.com/types/key"
@@ -92,8 +93,9 @@ func (r *raw) dial(ctx context.Context) error {
 		return err
 	}
 	d := &controlhttp.Dialer{
-		Hostname: hostIP, MachineKey: r.machine, ControlKey: control, ProtocolVersion: uint16(r.version),
+		Hostname: u.Hostname(), MachineKey: r.machine, ControlKey: control, ProtocolVersion: uint16(r.version),
 		Dialer: (&net.Dialer{}).DialContext, NetMon: netmon.NewStatic(), Logf: func(string, ...any) {},
+		DNSCache: &dnscache.Resolver{SingleHost: u.Hostname(), SingleHostStaticResult: []netip.Addr{netip.MustParseAddr(hostIP)}},
 	}
 	if u.Scheme == "http" {
 		d.HTTPPort, d.HTTPSPort = u.Port(), controlhttp.NoPort

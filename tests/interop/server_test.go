@@ -24,6 +24,8 @@ type flavour string
 const (
 	plainHTTP flavour = "http"
 	overTLS   flavour = "tls"
+	caddy     flavour = "caddy"   // TLS ends in Caddy, with deploy/Caddyfile
+	haproxy   flavour = "haproxy" // TLS ends in HAProxy, with deploy/haproxy.cfg
 )
 
 // server is one fairlead process and its folder. kill and start make it crash and come back with the same data.
@@ -58,6 +60,12 @@ func newServer(t testing.TB, fl flavour) *server {
 	case overTLS:
 		s.url = fmt.Sprintf("https://%s:%d", hostName, port)
 		tls = fmt.Sprintf("tls_cert_path = %q\ntls_key_path = %q\n", tlsCert, tlsKey)
+	case caddy, haproxy:
+		front := freePort(t)
+		s.url = fmt.Sprintf("https://%s:%d", hostName, front)
+		tls = fmt.Sprintf("trusted_proxies = [\"%s/32\"]\n", hostIP)
+		relay = fmt.Sprintf("port = %d\n", front)
+		startProxy(t, fl, s.dir, front, port)
 	}
 	conf := fmt.Sprintf(`server_url = %q
 listen_addr = "%s:%d"
