@@ -249,7 +249,7 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 		if (s)
 			return setting_row_copy(&s->row, &op->setting);
 		op->setting.tailnet_id = i->setting.tailnet_id;
-		op->setting.key = strdup(i->setting.key);
+		op->setting.key = strdup(i->setting.key); /* value NULL: delete it */
 		return op->setting.key ? OK : ERR_NOMEM;
 	case ROW_POLICY:
 		if (deletes)
@@ -290,15 +290,13 @@ static err add_ops(struct core *c, struct store_batch *b)
 		size_t n_kinds = deletes ? ARRAY_LEN(dels) : ARRAY_LEN(puts);
 		for (size_t k = 0; k < n_kinds; k++)
 			for (size_t i = 0; i < c->n_image; i++) {
+				struct store_op op;
 				bool some;
 				if (c->image[i].kind != kinds[k])
 					continue;
-				err e = op_of(c, &c->image[i], deletes, &b->op[b->n], &some);
-				if (e != OK) {
-					store_op_done(&b->op[b->n]);
-					return e;
-				}
-				b->n += some;
+				TRY(op_of(c, &c->image[i], deletes, &op, &some));
+				if (some)
+					b->op[b->n++] = op;
 			}
 	}
 	return OK;
