@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -229,6 +232,44 @@ func TestDERP(t *testing.T) {
 	if got := r.Header.Get("X-Tailscale-Response"); got != "response abc123" {
 		t.Errorf("captive portal challenge: %q", got)
 	}
+}
+
+// TestDERPAlone: the same with fairlead-derp, which admits the keys of a file.
+func TestDERPAlone(t *testing.T) {
+	a, b := key.NewNode(), key.NewNode()
+	dir, port := t.TempDir(), freePort(t)
+	keys := filepath.Join(dir, "keys")
+	if err := os.WriteFile(keys, fmt.Appendf(nil, "%s\n%s\n", a.Public(), b.Public()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	addr := fmt.Sprintf("%s:%d", hostIP, port)
+	cmd := exec.Command(filepath.Join(binDir, "fairlead-derp"), "--hostname", hostName, "--listen", addr, "--http", "off",
+		"--stun", addr, "--cert", tlsCert, "--key", tlsKey, "--state", dir, "--allow-keys", keys)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if t.Failed() {
+			text, _ := os.ReadFile(log.Name())
+			t.Logf("fairlead-derp:\n%s", text[max(0, len(text)-8000):])
+		}
+	})
+	eventually(t, 10*time.Second, "fairlead-derp listens", func() error {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			c.Close()
+		}
+		return err
+	})
+	tryRelay(t, fmt.Sprintf("https://%s:%d/derp", hostName, port), a, b, key.NewNode())
 }
 
 // TestAdmission: a node that is deleted is no longer admitted by the relay.
