@@ -215,14 +215,29 @@ void sock_shed(int listen_fd)
 
 err sock_connect_tcp(struct addrport to, int *out)
 {
-	struct sockaddr_storage sa;
+	return sock_connect_tcp_from((struct addr){ 0 }, to, out);
+}
+
+err sock_connect_tcp_from(struct addr from, struct addrport to, int *out)
+{
+	struct sockaddr_storage sa, source;
 	socklen_t len = addrport_to_sockaddr(to, &sa);
 	CLEANUP(close_failed) int fd = -1;
+	const int on = 1;
 
-	if (len == 0)
+	if (len == 0 || (from.family && from.family != to.addr.family))
 		return ERR_INVALID;
 	fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || (connect(fd, (struct sockaddr *)&sa, len) != 0 && errno != EINPROGRESS))
+	if (fd < 0)
+		return ERR_SYS;
+	if (from.family) {
+		socklen_t source_len = addrport_to_sockaddr((struct addrport){ .addr = from }, &source);
+
+		if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) != 0 ||
+			bind(fd, (struct sockaddr *)&source, source_len) != 0)
+			return ERR_SYS;
+	}
+	if (connect(fd, (struct sockaddr *)&sa, len) != 0 && errno != EINPROGRESS)
 		return ERR_SYS;
 	*out = fd;
 	fd = -1;

@@ -21,6 +21,8 @@ void sock_shed(int listen_fd);
 
 /* Starts a connect; in progress is OK (wait for LOOP_WRITE, then sock_error). */
 MUST_USE err sock_connect_tcp(struct addrport to, int *fd);
+/* The same from a source address of ours; the port is chosen at connect, so that each peer may see all 28,000 of them. */
+MUST_USE err sock_connect_tcp_from(struct addr from, struct addrport to, int *fd);
 MUST_USE err sock_connect_unix(const char *path, int *fd);
 int sock_error(int fd); /* SO_ERROR: 0 or an errno */
 
