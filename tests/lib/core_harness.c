@@ -538,6 +538,8 @@ static void sink_send(struct map_sink *s, struct map_msg *m)
 	struct buf text = buf_make(64 << 20);
 	json_error_t je;
 
+	if (f->hung_up)
+		return; /* was on its way */
 	assert_false(f->ended);
 	assert_ok(map_msg_head(m, false, head, &len));
 	for (size_t i = 0;; i++) {
@@ -754,7 +756,7 @@ void device_hang_up(struct device *d)
 		return;
 	struct event *e = event_new(EV_SINK_CLOSED);
 	e->sink = map_sink_ref(&d->stream->sink);
-	d->stream->ended = true;
+	d->stream->hung_up = true;
 	harness_apply(d->h, e);
 	drop_stream(d);
 }

@@ -73,7 +73,7 @@ struct fake_sink {
 	struct map_sink sink;
 	json_t **msg; /* owned, in order */
 	size_t n, at, cap;
-	bool ended;
+	bool ended, hung_up;
 	int refused; /* HTTP status */
 };
 
