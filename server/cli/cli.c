@@ -1,0 +1,127 @@
+#include "server/cli/cli.h"
+
+#include "common/base/cleanup.h"
+#include "server/cli/verbs.h"
+
+#define ID(what) { "identifier", 'i', "ID", what, "id" }
+#define AUTH_ID { "auth-id", 'k', "ID", "of the waiting device: hskey-authreq-…", "key" }
+
+static const struct group groups[] = {
+	{ "users", "user", "people (and things) that own nodes" },
+	{ "nodes", "node|machines", "the devices of the network" },
+	{ "preauthkeys", "preauthkey|authkeys|authkey|pre", "keys with which devices join without a person" },
+	{ "apikeys", "apikey|api", "keys for the REST API" },
+	{ "auth", "", "devices that wait to be let in" },
+	{ "policy", "acl", "who may reach whom" },
+	{ "derp", "", "relays" },
+	{ "config", "", "the configuration file" },
+};
+
+static const struct verb verbs[] = {
+	{ "", "serve", "", "", 0, "run the server", "serve --config config.toml", {{0}}, run_serve },
+	{ "", "health", "", "", 0, "ask the server whether it is well", "health", {{0}}, run_health },
+	{ "", "stats", "", "", 0, "counts of the running server", "stats", {{0}}, run_stats },
+	{ "", "backup", "", "FILE", 1, "copy the live database; a server starts from the copy", "backup /var/backups/fairlead.db", {{0}},
+	  run_backup },
+	{ "", "version", "", "", 0, "version of this program", "version", {{0}}, run_version },
+	{ "", "configtest", "", "", 0, "the same as config check", "configtest --config config.toml", {{0}}, run_config_check },
+
+	{ "users", "create", "c|new|add", "NAME", 1, "make a user", "users create ann --email ann@example.com",
+	  { { "display-name", 'd', "TEXT", "shown to people", NULL },
+	    { "email", 'e', "ADDRESS", "mail address", NULL },
+	    { "picture-url", 'p', "URL", "picture", NULL } },
+	  run_users_create },
+	{ "users", "list", "ls|show", "", 0, "list users", "users list",
+	  { ID("only this one"), { "name", 'n', "NAME", "only this one", NULL }, { "email", 'e', "ADDRESS", "only this one", NULL } },
+	  run_users_list },
+	{ "users", "rename", "mv", "[OLD] NEW", 2, "rename a user", "users rename ann anna",
+	  { ID("the user"), { "name", 'n', "NAME", "the user", NULL }, { "new-name", 'r', "NAME", "its new name", NULL } },
+	  run_users_rename },
+	{ "users", "destroy", "delete|del|rm", "[NAME]", 1, "delete a user that has no nodes", "users destroy ann --force",
+	  { ID("the user"), { "name", 'n', "NAME", "the user", NULL } }, run_users_destroy },
+
+	{ "nodes", "list", "ls|show", "", 0, "list nodes", "nodes list --user ann",
+	  { { "user", 'u', "USER", "only this user's", NULL } }, run_nodes_list },
+	{ "nodes", "list-routes", "lsr|routes", "[NODE]", 1, "list what nodes announce and what is approved", "nodes list-routes",
+	  { ID("only this node") }, run_nodes_routes },
+	{ "nodes", "register", "", "", 1, "let a waiting device in", "nodes register --auth-id hskey-authreq-0123456789abcdef01234567 --user ann",
+	  { AUTH_ID, { "user", 'u', "USER", "its owner: name, mail address or id", NULL } },
+	  run_nodes_register },
+	{ "nodes", "expire", "logout|exp", "[NODE]", 1, "end a node's key", "nodes expire laptop",
+	  { ID("the node"), { "expiry", 'e', "TIME", "then, not now: 2027-01-31T12:00:00Z", NULL },
+	    { "disable", 'd', NULL, "let it never expire", NULL } },
+	  run_nodes_expire },
+	{ "nodes", "rename", "", "[NODE] NEW", 2, "rename a node", "nodes rename build-server -i 7", { ID("the node") }, run_nodes_rename },
+	{ "nodes", "delete", "del|rm", "[NODE]", 1, "delete a node", "nodes delete laptop --force", { ID("the node") }, run_nodes_delete },
+	{ "nodes", "tag", "tags|t", "[NODE]", 1, "set a node's tags", "nodes tag -i 7 --tags tag:web,tag:prod",
+	  { ID("the node"), { "tags", 't', "TAG,…", "all of its tags", NULL } }, run_nodes_tag },
+	{ "nodes", "approve-routes", "", "[NODE]", 1, "set which of a node's routes are approved",
+	  "nodes approve-routes -i 7 --routes 10.0.0.0/24,0.0.0.0/0",
+	  { ID("the node"), { "routes", 'r', "PREFIX,…", "all that are approved; \"\" for none", NULL } }, run_nodes_approve },
+	{ "nodes", "move", "mv", "[NODE]", 1, "give a node to another user", "nodes move -i 7 --user bob",
+	  { ID("the node"), { "user", 'u', "USER", "its new owner", NULL } }, run_nodes_move },
+	{ "nodes", "backfillips", "", "", 0, "give nodes the addresses of a pool that was added", "nodes backfillips --force", {{0}},
+	  run_nodes_backfill },
+
+	{ "preauthkeys", "create", "c|new", "", 0, "make a key; it is shown this once", "preauthkeys create --user ann --reusable --expiration 24h",
+	  { { "user", 'u', "USER", "owner of the nodes: name, mail address or id", NULL },
+	    { "reusable", 0, NULL, "for many devices, not one", NULL },
+	    { "ephemeral", 0, NULL, "its nodes go when they are offline", NULL },
+	    { "expiration", 'e', "TIME", "how long it can be used: 24h, 90d, never; default 1h", NULL },
+	    { "tags", 't', "TAG,…", "its nodes get these and belong to no user", NULL },
+	    { "description", 'd', "TEXT", "a note", NULL } },
+	  run_authkeys_create },
+	{ "preauthkeys", "list", "ls|show", "", 0, "list keys", "preauthkeys list",
+	  { { "user", 'u', "USER", "only this user's", NULL } }, run_authkeys_list },
+	{ "preauthkeys", "expire", "revoke|exp|e", "[KEY]", 1, "end a key", "preauthkeys expire -i 3", { ID("the key") }, run_authkeys_expire },
+	{ "preauthkeys", "delete", "del|rm", "[ID]", 1, "delete a key", "preauthkeys delete -i 3 --force", { ID("the key") },
+	  run_authkeys_delete },
+
+	{ "apikeys", "create", "c|new", "", 0, "make a key; it is shown this once", "apikeys create --expiration 90d",
+	  { { "expiration", 'e', "TIME", "how long it can be used: 24h, 90d, never; default 90d", NULL } }, run_apikeys_create },
+	{ "apikeys", "list", "ls|show", "", 0, "list keys", "apikeys list", {{0}}, run_apikeys_list },
+	{ "apikeys", "expire", "revoke|exp|e", "[PREFIX]", 1, "end a key", "apikeys expire -i 3",
+	  { ID("the key"), { "prefix", 'p', "PREFIX", "the key, as listed", NULL } }, run_apikeys_expire },
+	{ "apikeys", "delete", "remove|del|rm", "[PREFIX]", 1, "delete a key", "apikeys delete -i 3 --force",
+	  { ID("the key"), { "prefix", 'p', "PREFIX", "the key, as listed", NULL } }, run_apikeys_delete },
+
+	{ "auth", "list", "ls|show", "", 0, "list devices that wait", "auth list", {{0}}, run_auth_list },
+	{ "auth", "register", "", "", 1, "let a device in", "auth register --auth-id hskey-authreq-0123456789abcdef01234567 --user ann",
+	  { AUTH_ID, { "user", 'u', "USER", "its owner", NULL } }, run_auth_register },
+	{ "auth", "approve", "", "", 1, "approve what waits under an id", "auth approve --auth-id hskey-authreq-0123456789abcdef01234567",
+	  { AUTH_ID }, run_auth_approve },
+	{ "auth", "reject", "", "", 1, "reject what waits under an id", "auth reject --auth-id hskey-authreq-0123456789abcdef01234567",
+	  { AUTH_ID }, run_auth_reject },
+
+	{ "policy", "get", "show|view|fetch", "", 0, "print the policy", "policy get > policy.hujson", {{0}}, run_policy_get },
+	{ "policy", "set", "put|update", "[FILE]", 1, "put a policy in force", "policy set -f policy.hujson",
+	  { { "file", 'f', "FILE", "the policy; - is stdin", NULL } }, run_policy_set },
+	{ "policy", "check", "test", "[FILE]", 1, "check a policy without setting it", "policy check -f policy.hujson",
+	  { { "file", 'f', "FILE", "the policy; - is stdin", NULL } }, run_policy_check },
+
+	{ "derp", "map", "show", "", 0, "print the map of relays that clients get", "derp map", {{0}}, run_derp_map },
+
+	{ "config", "check", "test", "", 0, "read the configuration and say what is wrong", "config check --config config.toml", {{0}},
+	  run_config_check },
+	{ "config", "show", "dump", "", 0, "print every key with its value", "config show", {{0}}, run_config_show },
+};
+
+int cli_main(int argc, char **argv)
+{
+	static const struct verbs all = { groups, ARRAY_LEN(groups), verbs, ARRAY_LEN(verbs) };
+	struct cli x = { 0 };
+	char why[300];
+
+	if (args_parse(&all, argc, argv, &x, why, sizeof why) != OK) {
+		fprintf(stderr, "fairlead: %s\n", why);
+		return EXIT_USAGE;
+	}
+	if (x.version && !x.verb)
+		return run_version(&x);
+	if (x.help) {
+		bool asked = argc > 1; /* a bare `fairlead` is a mistake, though a mild one */
+		args_help(&all, &x, asked ? stdout : stderr);
+		return asked ? EXIT_OK : EXIT_USAGE;
+	}
+	return x.verb->run(&x);
+}

@@ -1,0 +1,130 @@
+#include <stdlib.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/version.h"
+#include "server/cli/cli.h"
+#include "server/cli/verbs.h"
+#include "server/config.h"
+
+int run_serve(struct cli *x)
+{
+	const char *path = find_config(x);
+
+	if (!path[0])
+		return usage(x, "no configuration found: name it with --config FILE (config.example.toml shows every key)");
+	return server_main(path);
+}
+
+int run_version(struct cli *x)
+{
+	json_t *v = json_pack("{s:s, s:s}", "version", fairlead_version, "commit", fairlead_commit);
+	static const struct column columns[] = { { "version", "version" }, { "commit", "commit" } };
+
+	print_object(x, v, columns, ARRAY_LEN(columns));
+	json_decref(v);
+	return EXIT_OK;
+}
+
+int run_health(struct cli *x)
+{
+	json_t *answered = server_call(x, "GET", "/api/v1/health", NULL);
+	bool ok = answered && json_is_true(json_object_get(answered, "databaseConnectivity"));
+
+	json_decref(answered);
+	if (ok)
+		print_word(x, "health", "ok");
+	return ok ? EXIT_OK : EXIT_FAILED;
+}
+
+int run_stats(struct cli *x)
+{
+	static const struct column columns[] = {
+		{ "users", "users" }, { "nodes", "nodes" }, { "online", "online" }, { "ephemeral", "ephemeral" }, { "tagged", "tagged" },
+		{ "expired", "expired" }, { "sessions", "sessions" }, { "pending", "pendings" }, { "auth keys", "authkeys" },
+		{ "API keys", "apikeys" }, { "events", "events" }, { "full maps", "mapFull" }, { "map deltas", "mapDeltas" },
+		{ "map bytes", "mapBytes" }, { "max event us", "maxEventUs" },
+	};
+	json_t *answered = server_call(x, "GET", "/api/fairlead/v1/stats", NULL);
+
+	if (!answered)
+		return EXIT_FAILED;
+	print_object(x, answered, columns, ARRAY_LEN(columns));
+	json_decref(answered);
+	return EXIT_OK;
+}
+
+/* The server writes the file, so its name must mean the same to both. */
+int run_backup(struct cli *x)
+{
+	const char *to = argument(x, 0);
+
+	if (!to)
+		return usage(x, "the FILE to write is needed");
+	CLEANUP(freep) char *here = to[0] == '/' ? strdup("") : getcwd(NULL, 0);
+	CLEANUP(freep) char *full = NULL;
+	if (!here || asprintf(&full, "%s%s%s", here, here[0] ? "/" : "", to) < 0)
+		return EXIT_FAILED;
+	json_t *answered = server_call(x, "POST", "/api/fairlead/v1/backup", json_pack("{s:s}", "path", full));
+	if (!answered)
+		return EXIT_FAILED;
+	print_word(x, "path", full);
+	json_decref(answered);
+	return EXIT_OK;
+}
+
+static int load_config(const struct cli *x, struct config **out)
+{
+	const char *path = find_config(x);
+	char why[400];
+
+	if (!path[0]) {
+		print_failure(x, "no configuration found: name it with --config FILE");
+		return EXIT_FAILED;
+	}
+	if (config_load(path, why, sizeof why, out) != OK) {
+		print_failure(x, why);
+		return EXIT_FAILED;
+	}
+	return EXIT_OK;
+}
+
+int run_config_check(struct cli *x)
+{
+	struct config *c = NULL;
+	int status = load_config(x, &c);
+
+	if (status == EXIT_OK)
+		print_word(x, "valid", c->file);
+	config_free(c);
+	return status;
+}
+
+int run_config_show(struct cli *x)
+{
+	struct config *c = NULL;
+	int status = load_config(x, &c);
+
+	if (status != EXIT_OK)
+		return status;
+	CLEANUP(freep) char *text = config_show(c);
+	config_free(c);
+	if (!text)
+		return EXIT_FAILED;
+	if (x->output == OUTPUT_TABLE)
+		fputs(text, stdout);
+	else
+		print_word(x, "config", text);
+	return EXIT_OK;
+}
+
+int run_derp_map(struct cli *x)
+{
+	json_t *answered = server_call(x, "GET", "/api/fairlead/v1/derp-map", NULL);
+	CLEANUP(freep) char *text = answered ? json_dumps(answered, x->output == OUTPUT_JSON_LINE ? JSON_COMPACT : JSON_INDENT(2)) : NULL;
+
+	json_decref(answered);
+	if (!text)
+		return EXIT_FAILED;
+	puts(text);
+	return EXIT_OK;
+}
