@@ -114,15 +114,17 @@ static struct told_filter *told_filter(struct session *s, const char *name)
 	return NULL;
 }
 
+/* Runs for every session in every round: nothing big is cleared for the many that have no extras. */
 static void check_extras(struct round *r, struct session *s, struct extras *x)
 {
 	struct node *n = s->node;
-	bool filters = s->compare || (n->m.cls < r->t->n_filter_classes && r->t->filter_classes[n->m.cls]);
 
-	*x = (struct extras){ 0 };
-	if (!filters)
+	x->n_filters = x->n_now = 0;
+	x->ssh = (struct bytes){ 0 };
+	x->ssh_hash = 0;
+	x->checked = s->compare || (n->m.cls < r->t->n_filter_classes && r->t->filter_classes[n->m.cls]);
+	if (!x->checked)
 		return;
-	x->checked = true;
 	x->n_now = policy_view_filters(r->t->map.policy, n->row.id, x->now);
 	for (size_t i = 0; i < x->n_now; i++) {
 		struct told_filter *f = told_filter(s, x->now[i].name);

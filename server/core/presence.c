@@ -24,6 +24,7 @@ void presence_online(struct core *c, struct node *n)
 	c->n_online++;
 	n->row.was_online = true;
 	write_seen(c, n);
+	lazy_soon(c);
 	node_dirty(n, PATCH_ONLINE);
 	routes_elect(c, n);
 }
@@ -45,6 +46,7 @@ static void on_offline(struct core *c, struct timer *t)
 	c->n_online--;
 	n->row.was_online = false;
 	node_lazy(c, n);
+	lazy_soon(c);
 	node_dirty(n, PATCH_ONLINE);
 	routes_elect(c, n);
 	if (n->row.ephemeral)
@@ -180,6 +182,12 @@ void lazy_flush(struct core *c)
 		store_batch_free(b);
 	if (!list_is_empty(&c->lazy))
 		timer_arm(&c->timers, &c->lazy_timer, c->now.mono_ms + 10);
+}
+
+void lazy_soon(struct core *c)
+{
+	if (c->lazy_timer.index && c->lazy_timer.at_ms > c->now.mono_ms + LAZY_SOON_MS)
+		timer_arm(&c->timers, &c->lazy_timer, c->now.mono_ms + LAZY_SOON_MS);
 }
 
 void on_lazy_timer(struct core *c, struct timer *t)

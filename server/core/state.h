@@ -25,7 +25,8 @@ enum {
 	ID_BLOCK = 256,	      /* ids are reserved in the database so many at a time */
 	GONE_SINKS_MAX = 256, /* streams of unknown keys that are held open (trap T42b) */
 	GONE_HOLD_MS = 120000,
-	LAZY_MS = 60000,      /* last seen and the like reach the database this often */
+	LAZY_MS = 60000,      /* last seen and the like reach the database this often … */
+	LAZY_SOON_MS = 1000,  /* … and who came or went this soon: after a crash it decides who flaps */
 	WAITERS_MAX = 4,      /* follow-ups that wait on one login */
 	RECENT_ADDRS_MAX = 4096,
 	RECENT_ADDR_MS = 24 * 3600 * 1000,
@@ -111,12 +112,12 @@ struct session {
 	bool need_full;	       /* its node was announced: a full map replaces what it was told */
 	bool compare;	       /* what it sees may have changed wholly: compare with what it was told */
 	bool self;	       /* its own Node must be sent */
-	bool said_self_caps;
 	struct slots told;
+	uint64_t last_seq; /* of the newest message: an undo beyond it ends the session */
+	/* Rounds read what stands above for every session: it shares cache lines. */
 	struct told_filter filters[POLICY_FILTERS_MAX];
 	size_t n_filters;
 	uint64_t ssh_hash, caps_hash;
-	uint64_t last_seq; /* of the newest message: an undo beyond it ends the session */
 };
 
 struct gone_sink { /* a stream of an unknown key that is held */
@@ -142,7 +143,6 @@ struct node {
 	struct session *session, *reader;
 	unsigned dirty;
 	bool reported; /* told us its endpoints and the like since our start */
-	bool revoked;  /* its key was deleted while it was connected */
 	struct prefix *cand; /* owned: announced and approved, sorted */
 	size_t n_cand;
 	struct prefix *serving; /* owned: what it carries */
@@ -378,6 +378,7 @@ void presence_hold(struct core *c, struct node *n); /* new: announced when it re
 void presence_timers_init(struct node *n);
 void presence_timers_stop(struct core *c, struct node *n);
 void lazy_flush(struct core *c);
+void lazy_soon(struct core *c);
 void on_lazy_timer(struct core *c, struct timer *t);
 
 /* ---- session.c, flush.c ---- */
