@@ -22,7 +22,7 @@ struct derp_thread {
 	struct relay_worker *worker;
 	struct loop_post inbox; /* posted by other threads */
 	struct loop_post flush, reap;
-	bool reaping;
+	bool flushing, reaping; /* flush, reap are with the loop */
 	atomic_bool stopped;
 	struct list conns, ended;
 	uint8_t scratch[PLAIN_BYTES]; /* output on its way from queues to TLS */
@@ -350,13 +350,19 @@ static void on_inbox(struct loop_post *p)
 
 static void on_flush(struct loop_post *p)
 {
-	relay_flush(container_of(p, struct derp_thread, flush)->worker);
+	struct derp_thread *t = container_of(p, struct derp_thread, flush);
+
+	t->flushing = false;
+	relay_flush(t->worker);
 }
 
 static void on_dirty(void *ctx)
 {
 	struct derp_thread *t = ctx;
 
+	if (t->flushing) /* a full area was flushed in the middle of this turn: its end is awaited already */
+		return;
+	t->flushing = true;
 	loop_defer_node(t->loop, &t->flush);
 }
 

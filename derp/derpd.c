@@ -316,8 +316,10 @@ void derpd_free(struct derpd *d)
 		pthread_join(d->wire[i].id, NULL);
 	}
 	for (unsigned i = 0; d->wire && i < d->n_wires; i++) {
-		for (size_t k = 0; k < OPTIONS_LISTEN_MAX; k++)
+		for (size_t k = 0; k < OPTIONS_LISTEN_MAX; k++) {
 			door_free(d->wire[i].door[k]);
+			d->wire[i].door[k] = NULL; /* loop_free may run a shut_doors that was posted */
+		}
 		if (d->wire[i].thread)
 			derp_thread_stop(d->wire[i].thread);
 	}

@@ -68,7 +68,8 @@ void relay_area_used(struct relay_worker *w, size_t n);
 /* Calls push of every client that has output or has closed, lets queues own what they keep, and sends what is for other
  * threads. The area is free again. */
 void relay_flush(struct relay_worker *w);
-/* Called once per turn with something to flush (NULL: the owner flushes anyway). */
+/* Called when there is something to flush, once until relay_flush; that may run, and fn be called anew, several times a
+ * turn. NULL: the owner flushes anyway. */
 void relay_on_dirty(struct relay_worker *w, void (*fn)(void *ctx), void *ctx);
 
 struct relay_client_opts {
