@@ -6,7 +6,7 @@
 /* v1_user.c */
 handler user_create, user_list, user_rename, user_delete;
 /* v1_node.c */
-handler node_list, node_get, node_delete, node_expire, node_rename, node_tags, node_approve, node_move, node_register,
+handler node_list, node_get, node_del, node_expire, node_rename, node_tags, node_approve, node_move, node_register,
 	node_backfill;
 /* v1_routes.c: what Headscale had before 0.26 */
 handler routes_list, routes_of_node, routes_enable, routes_disable;

@@ -22,7 +22,7 @@ static const struct route routes[] = {
 	{ "POST", "/api/v1/node/register", ACCESS_KEY, node_register },
 	{ "POST", "/api/v1/node/backfillips", ACCESS_KEY, node_backfill },
 	{ "GET", "/api/v1/node/{}", ACCESS_KEY, node_get },
-	{ "DELETE", "/api/v1/node/{}", ACCESS_KEY, node_delete },
+	{ "DELETE", "/api/v1/node/{}", ACCESS_KEY, node_del },
 	{ "POST", "/api/v1/node/{}/expire", ACCESS_KEY, node_expire },
 	{ "POST", "/api/v1/node/{}/rename/{}", ACCESS_KEY, node_rename },
 	{ "POST", "/api/v1/node/{}/tags", ACCESS_KEY, node_tags },

@@ -51,7 +51,7 @@ enum MHD_Result node_get(struct request *r)
 	return ask(r, command_for_node(r, CMD_NODE_GET), on_node);
 }
 
-enum MHD_Result node_delete(struct request *r)
+enum MHD_Result node_del(struct request *r)
 {
 	return ask(r, command_for_node(r, CMD_NODE_DELETE), on_done);
 }

@@ -3,10 +3,14 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include <sodium.h>
+
 #include "server/store/apply.h"
 #include "server/store/load.h"
 #include "server/store/migrate.h"
@@ -365,6 +369,24 @@ static void *store_main(void *arg)
 			move_log(s, idle, more);
 	}
 	return NULL;
+}
+
+err store_put_server_key(struct store *s, const char *name, struct bytes value)
+{
+	char name_copy[64];
+	struct server_key_row row = { .name = name_copy, .n = value.n };
+
+	if (bytes_copy(name_copy, sizeof name_copy - 1, bytes_str(name)) != OK)
+		return ERR_TOO_BIG;
+	name_copy[strlen(name)] = 0;
+	row.value = malloc(value.n ? value.n : 1);
+	if (!row.value)
+		return ERR_NOMEM;
+	memcpy(row.value, value.p, value.n);
+	err e = server_key_sql_put(&s->sql, &row); /* a transaction of its own: durable when it returns */
+	sodium_memzero(row.value, row.n);
+	free(row.value);
+	return e;
 }
 
 err store_start(struct store *s, const struct store_callbacks *cb)

@@ -106,7 +106,7 @@ static void on_request(struct http2 *h2, struct http2_stream *stream, const stru
 	int64_t now = loop_now_ms(s->wire->loop);
 	struct bytes query, path = bytes_cut(m->path, '?', &query);
 	struct rpc rpc;
-	err e;
+	err e = OK;
 
 	s->asked = true;
 	s->active_ms = now;

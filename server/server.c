@@ -1,0 +1,502 @@
+#include "server/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/version.h"
+#include "common/net/loop.h"
+#include "common/net/metacert.h"
+#include "common/net/notify.h"
+#include "common/net/sock.h"
+#include "common/net/tls.h"
+#include "derp/relay.h"
+#include "derp/stun_server.h"
+#include "server/api/api.h"
+#include "server/banner.h"
+#include "server/config.h"
+#include "server/core/admit.h"
+#include "server/core/runner.h"
+#include "server/derp_region.h"
+#include "server/front/front.h"
+#include "server/server_keys.h"
+
+enum {
+	STOP_WAIT_MS = 2000, /* for sessions to end politely */
+	LISTENERS_MAX = 32,
+	PREFIXES_MAX = 256,
+};
+
+/* A configuration in force, with what borrows from it. */
+struct generation {
+	struct config *cfg;
+	struct arena region; /* owns derp_map */
+	const struct tailcfg_derp_map *derp_map;
+	struct core_settings settings;
+};
+
+/* In the order of starting; stopping goes upwards. */
+struct server {
+	struct generation start, live; /* of the start; of the last reload, if there was one */
+	const struct config *cfg;      /* start.cfg */
+	struct loop *loop; /* main thread: signals, the unix socket, STUN */
+	struct store *store;
+	struct server_keys keys;
+	struct tls_ctx *tls_files, *tls_self; /* NULL: not used */
+	struct core_runner *runner;
+	struct relay *relay;
+	struct api *api;
+	char *config_text;
+	struct limits *limits;
+	struct front_listener listeners[LISTENERS_MAX];
+	size_t n_listeners;
+	struct prefix trusted[PREFIXES_MAX], proxied[PREFIXES_MAX];
+	size_t n_trusted, n_proxied;
+	struct front_opts front_opts;
+	struct front *front;
+	int unix_fd;
+	struct loop_io *unix_io;
+	struct stun_server *stun[2];
+	struct stun_stats stun_stats;
+	char why[512]; /* why it could not start, or reload */
+};
+
+/* ---- small steps --------------------------------------------------------------------------------------------------- */
+
+static err explain(struct server *s, err e, const char *what)
+{
+	if (e != OK && !s->why[0])
+		snprintf(s->why, sizeof s->why, "%s: %s", what, e == ERR_SYS ? strerror(errno) : err_text(e));
+	return e;
+}
+
+static void raise_file_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
+static err parse_prefixes(struct server *s, const struct config_list *list, const char *key, struct prefix *out, size_t *n)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (*n == PREFIXES_MAX || prefix_parse(bytes_str(list->s[i]), &out[*n]) != OK) {
+			snprintf(s->why, sizeof s->why, "%s: %s: not an address or CIDR (at most %d)", key, list->s[i], PREFIXES_MAX);
+			return ERR_INVALID;
+		}
+		out[*n] = prefix_mask(out[*n]);
+		if (out[*n].bits == 0) {
+			snprintf(s->why, sizeof s->why, "%s: %s would believe everyone", key, list->s[i]);
+			return ERR_INVALID;
+		}
+		(*n)++;
+	}
+	return OK;
+}
+
+static err add_listeners(struct server *s, const struct config_list *list, const char *key, struct tls_ctx *tls)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		struct front_listener *l = &s->listeners[s->n_listeners];
+
+		if (s->n_listeners == LISTENERS_MAX || sock_parse_listen(bytes_str(list->s[i]), &l->at) != OK) {
+			snprintf(s->why, sizeof s->why, "%s: %s: not an address to listen on, like 127.0.0.1:8080 or :443", key, list->s[i]);
+			return ERR_INVALID;
+		}
+		l->tls = tls;
+		s->n_listeners++;
+	}
+	return OK;
+}
+
+/* ---- starting, in order -------------------------------------------------------------------------------------------- */
+
+static void set_log(const struct config *c)
+{
+	static const char *const names[] = { "debug", "info", "warn", "error" };
+
+	for (int i = 0; i < 4; i++)
+		if (strcmp(c->log_level, names[i]) == 0)
+			log_set_level((enum log_level)i);
+}
+
+static err start_store(struct server *s, struct store_image *image)
+{
+	CLEANUP(arena_done) struct arena a = arena_make(0);
+	const char *host = s->cfg->derp_server.hostname[0] ? s->cfg->derp_server.hostname
+							     : server_url_host(&a, s->cfg->server_url);
+
+	TRY(store_open(s->cfg->database_path, s->why, sizeof s->why, &s->store));
+	TRY(explain(s, store_load(s->store, image), "cannot read the database"));
+	return server_keys_load(s->store, image, host ? host : "localhost", s->why, sizeof s->why, &s->keys);
+}
+
+static err start_tls(struct server *s)
+{
+	const struct config *c = s->cfg;
+	CLEANUP(buf_done) struct buf meta = buf_make(METACERT_LEN);
+	bool files = c->tls_cert_path[0] != 0;
+
+	if (files)
+		TRY(tls_server_new(c->tls_cert_path, c->tls_key_path, s->why, sizeof s->why, &s->tls_files));
+	else if (c->derp_server.listen_addr.n)
+		TRY(explain(s, tls_server_new_pem(bytes_str(s->keys.tls_cert_pem), bytes_str(s->keys.tls_key_pem), &s->tls_self),
+			"cannot use the self-made certificate"));
+	if (c->derp_server.enabled) {
+		struct tls_ctx *t = s->tls_files ? s->tls_files : s->tls_self;
+
+		if (!t) {
+			snprintf(s->why, sizeof s->why, "%s: the relay needs TLS: set tls_cert_path and tls_key_path, or "
+							"derp.server.listen_addr for a self-made certificate",
+				c->file);
+			return ERR_INVALID;
+		}
+		TRY(explain(s, metacert_make(s->keys.derp.pub.b, clock_wall_ms(), &meta), "cannot make the DERP metacert"));
+		TRY(explain(s, tls_server_set_metacert(t, buf_view(&meta)), "cannot use the DERP metacert"));
+	}
+	TRY(add_listeners(s, &c->listen_addr, "listen_addr", s->tls_files));
+	return add_listeners(s, &c->derp_server.listen_addr, "derp.server.listen_addr", s->tls_files ? s->tls_files : s->tls_self);
+}
+
+static uint16_t first_tls_port(const struct server *s)
+{
+	for (size_t i = 0; i < s->n_listeners; i++)
+		if (s->listeners[i].tls)
+			return s->listeners[i].at.port;
+	return 443;
+}
+
+static err make_settings(struct server *s, struct generation *g)
+{
+	char pin[65] = "";
+
+	if (s->tls_self)
+		tls_server_cert_sha256(s->tls_self, pin);
+	g->region = arena_make(0);
+	TRY(derp_region_map(g->cfg, pin, first_tls_port(s), &g->region, s->why, sizeof s->why, &g->derp_map));
+	config_core_settings(g->cfg, g->derp_map, &g->settings);
+	return OK;
+}
+
+static void on_key_revoked(void *ctx, const struct node_pub *key)
+{
+	struct server *s = ctx;
+
+	if (s->relay && relay_close_key(s->relay, key) != OK)
+		log_error("could not close a revoked key's relay connections", "cause=\"out of memory\"");
+}
+
+static bool may_relay(void *ctx, const struct node_pub *key, struct addr from)
+{
+	struct server *s = ctx;
+
+	(void)from;
+	return !s->cfg->derp_server.verify_clients || admit_has(core_runner_admitted(s->runner), key);
+}
+
+static err start_core(struct server *s, struct store_image *image)
+{
+	struct core_runner_opts o = { .on_revoke = on_key_revoked, .ctx = s };
+
+	TRY(make_settings(s, &s->start));
+	return core_runner_start(&s->start.settings, s->store, image, &o, s->why, sizeof s->why, &s->runner);
+}
+
+static unsigned wire_count(const struct config *c)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return c->wire_threads ? (unsigned)c->wire_threads : cores > 0 ? (unsigned)cores : 1;
+}
+
+static err start_relay(struct server *s)
+{
+	struct relay_opts o = {
+		.key = s->keys.derp,
+		.limits = { .max_conns = (uint32_t)s->cfg->limits.max_relay_clients },
+		.workers = wire_count(s->cfg),
+		.admit = may_relay,
+		.admit_ctx = s,
+	};
+	err e = s->cfg->derp_server.enabled ? relay_new(&o, &s->relay) : OK;
+
+	sodium_memzero(&o.key, sizeof o.key);
+	return explain(s, e, "cannot start the relay");
+}
+
+static void post_command(void *ctx, struct event *ev)
+{
+	struct server *s = ctx;
+	struct call *call = ev->call;
+	err e = core_post(s->runner, ev);
+
+	if (e != OK && call) {
+		struct reply *r = reply_new();
+
+		if (r) {
+			r->e = e;
+			r->message = e == ERR_CLOSED ? "the server is stopping" : "the server is busy, try again";
+		}
+		call->deliver(call, r);
+	}
+}
+
+static err back_up(void *ctx, const char *to, char *why, size_t why_cap)
+{
+	struct server *s = ctx;
+
+	return store_backup(s->store, to, why, why_cap);
+}
+
+static err start_api(struct server *s)
+{
+	struct api_settings a = {
+		.server_url = s->cfg->server_url,
+		.policy_in_file = strcmp(s->cfg->policy_mode, "file") == 0,
+		.ctx = s,
+		.post = post_command,
+		.backup = back_up,
+	};
+
+	s->config_text = config_show(s->cfg);
+	a.config_text = s->config_text;
+	return explain(s, s->config_text ? api_new(&a, &s->api) : ERR_NOMEM, "cannot start the API");
+}
+
+static err add_http(void *ctx, int fd, struct addrport client)
+{
+	struct server *s = ctx;
+
+	return api_add_connection(s->api, fd, client, false);
+}
+
+static void limit_caps(const struct config *c, struct limit_caps caps[LIMIT_KINDS])
+{
+	caps[LIMIT_CONNECTIONS] = (struct limit_caps){ c->limits.max_connections, c->limits.max_connections_per_address };
+	caps[LIMIT_HANDSHAKES] = (struct limit_caps){ c->limits.max_handshakes, c->limits.max_handshakes_per_address };
+	caps[LIMIT_UNREGISTERED] = (struct limit_caps){ c->limits.max_unregistered_sessions, c->limits.max_unregistered_per_address };
+}
+
+static err start_front(struct server *s)
+{
+	struct limit_caps caps[LIMIT_KINDS];
+
+	TRY(parse_prefixes(s, &s->cfg->trusted_proxies, "trusted_proxies", s->trusted, &s->n_trusted));
+	TRY(parse_prefixes(s, &s->cfg->proxy_protocol, "proxy_protocol", s->proxied, &s->n_proxied));
+	limit_caps(s->cfg, caps);
+	TRY(explain(s, limits_new(caps, &s->limits), "cannot start"));
+	s->front_opts = (struct front_opts){
+		.wires = wire_count(s->cfg),
+		.listeners = s->listeners,
+		.n_listeners = s->n_listeners,
+		.trusted_proxies = s->trusted,
+		.n_trusted_proxies = s->n_trusted,
+		.proxy_protocol = s->proxied,
+		.n_proxy_protocol = s->n_proxied,
+		.limits = s->limits,
+		.core = s->runner,
+		.noise = &s->keys.noise,
+		.relay = s->relay,
+		.add_http = add_http,
+		.http_ctx = s,
+	};
+	return front_start(&s->front_opts, s->why, sizeof s->why, &s->front);
+}
+
+static void on_admin(struct loop_io *io, unsigned ready, void *ctx)
+{
+	struct server *s = ctx;
+	struct addrport none;
+	int fd;
+
+	(void)io;
+	(void)ready;
+	while (sock_accept(s->unix_fd, &fd, &none) == OK)
+		if (api_add_connection(s->api, fd, (struct addrport){ 0 }, true) != OK)
+			log_warn("an admin connection was refused", "cause=\"too many\"");
+}
+
+static err start_admin_socket(struct server *s)
+{
+	const char *path = s->cfg->unix_socket;
+	err e = sock_listen_unix(path, (unsigned)s->cfg->unix_socket_permission, &s->unix_fd);
+
+	if (e == ERR_BUSY) {
+		snprintf(s->why, sizeof s->why, "another server runs already: it answers on %s", path);
+		return e;
+	}
+	if (e != OK) {
+		snprintf(s->why, sizeof s->why, "unix_socket: cannot listen on %s: %s", path, strerror(errno));
+		return e;
+	}
+	TRY(explain(s, loop_io_new(s->loop, s->unix_fd, on_admin, s, &s->unix_io), "cannot start"));
+	loop_io_want(s->unix_io, LOOP_READ);
+	return OK;
+}
+
+static err start_stun(struct server *s)
+{
+	struct addrport at;
+
+	if (!s->cfg->derp_server.enabled || !s->cfg->derp_server.stun_listen_addr[0])
+		return OK;
+	if (sock_parse_listen(bytes_str(s->cfg->derp_server.stun_listen_addr), &at) != OK) {
+		snprintf(s->why, sizeof s->why, "derp.server.stun_listen_addr: %s: not an address", s->cfg->derp_server.stun_listen_addr);
+		return ERR_INVALID;
+	}
+	for (int i = 0; i < 2; i++) {
+		if (i == 1 && !s->cfg->derp_server.stun_second_port)
+			break;
+		if (i == 1)
+			at.port = (uint16_t)s->cfg->derp_server.stun_second_port;
+		if (stun_server_new(s->loop, at, &s->stun_stats, &s->stun[i]) != OK) {
+			char text[ADDRPORT_TEXT_MAX];
+
+			snprintf(s->why, sizeof s->why, "STUN: cannot listen on UDP %s: %s", addrport_text(at, text),
+				errno == EADDRINUSE ? "another program uses that port" : strerror(errno));
+			return ERR_SYS;
+		}
+	}
+	return OK;
+}
+
+/* ---- signals ------------------------------------------------------------------------------------------------------- */
+
+static void on_terminate(int signo, void *ctx)
+{
+	struct server *s = ctx;
+
+	log_info("stopping", "signal=%d", signo);
+	loop_stop(s->loop);
+}
+
+static void generation_done(struct generation *g)
+{
+	config_free(g->cfg);
+	arena_done(&g->region);
+	*g = (struct generation){ 0 };
+}
+
+static err generation_load(struct server *s, const char *path, struct generation *g)
+{
+	TRY(config_load(path, s->why, sizeof s->why, &g->cfg));
+	return make_settings(s, g);
+}
+
+/* SIGHUP: the certificate files always; of the configuration, what can change in a running server. */
+static void on_reload(int signo, void *ctx)
+{
+	struct server *s = ctx;
+	struct generation g = { 0 };
+	CLEANUP(freep) char *fixed = NULL;
+	struct limit_caps caps[LIMIT_KINDS];
+
+	(void)signo;
+	s->why[0] = 0;
+	if (s->tls_files && tls_server_reload(s->tls_files, s->why, sizeof s->why) != OK)
+		log_error("the certificate stays as it was", "cause=%s", log_qs(s->why).s);
+	err e = generation_load(s, s->start.cfg->file, &g);
+	if (e == OK)
+		e = explain(s, core_runner_reconfigure(s->runner, &g.settings), "cannot change the settings");
+	if (e != OK) {
+		log_error("the configuration stays as it was", "cause=%s", log_qs(s->why).s);
+		generation_done(&g);
+		return;
+	}
+	set_log(g.cfg);
+	limit_caps(g.cfg, caps);
+	limits_set(s->limits, caps);
+	fixed = config_needs_restart(s->start.cfg, g.cfg);
+	if (fixed && fixed[0])
+		log_warn("these keys changed, but need a restart", "keys=%s", log_qs(fixed).s);
+	generation_done(&s->live);
+	s->live = g;
+	log_info("configuration reloaded", "file=%s", log_qs(g.cfg->file).s);
+}
+
+/* ---- all of it ----------------------------------------------------------------------------------------------------- */
+
+static err start_signals(struct server *s)
+{
+	TRY(loop_on_signal(s->loop, SIGTERM, on_terminate, s));
+	TRY(loop_on_signal(s->loop, SIGINT, on_terminate, s));
+	return loop_on_signal(s->loop, SIGHUP, on_reload, s);
+}
+
+static err server_start(struct server *s, const char *config_path)
+{
+	CLEANUP(store_image_done) struct store_image image = { 0 };
+
+	signal(SIGPIPE, SIG_IGN);
+	raise_file_limit();
+	TRY(config_load(config_path, s->why, sizeof s->why, &s->start.cfg));
+	s->cfg = s->start.cfg;
+	set_log(s->cfg);
+	TRY(explain(s, loop_new(&s->loop), "cannot make an event loop"));
+	TRY(start_store(s, &image));
+	TRY(start_tls(s));
+	TRY(start_core(s, &image));
+	TRY(start_relay(s));
+	TRY(start_api(s));
+	TRY(start_stun(s));
+	TRY(start_admin_socket(s));
+	TRY(start_front(s));
+	return explain(s, start_signals(s), "cannot take signals");
+}
+
+static void server_stop(struct server *s)
+{
+	loop_io_close(s->unix_io);
+	if (s->unix_fd >= 0) {
+		close(s->unix_fd);
+		unlink(s->cfg->unix_socket);
+	}
+	if (s->relay && relay_drain(s->relay, STOP_WAIT_MS / 2, STOP_WAIT_MS) != OK)
+		log_warn("relay clients are not told of the stop", "cause=\"out of memory\"");
+	front_stop(s->front, STOP_WAIT_MS);
+	core_runner_stop(s->runner); /* answers what waits */
+	api_free(s->api);
+	front_free(s->front);
+	for (int i = 0; i < 2; i++)
+		stun_server_free(s->stun[i]);
+	relay_free(s->relay);
+	core_runner_free(s->runner);
+	store_stop(s->store);
+	limits_free(s->limits);
+	tls_ctx_free(s->tls_files);
+	tls_ctx_free(s->tls_self);
+	server_keys_done(&s->keys);
+	loop_free(s->loop);
+	free(s->config_text);
+	generation_done(&s->live);
+	generation_done(&s->start);
+}
+
+int server_main(const char *config_path)
+{
+	struct server s = { .unix_fd = -1 };
+	err e = server_start(&s, config_path);
+
+	if (e != OK) {
+		fprintf(stderr, "fairlead: %s\n", s.why[0] ? s.why : err_text(e));
+		server_stop(&s);
+		return 1;
+	}
+	banner_print(&(struct banner){
+		.cfg = s.cfg, .listeners = s.listeners, .n_listeners = s.n_listeners, .self_made = s.tls_self != NULL });
+	notify_manager("READY=1");
+	loop_run(s.loop);
+	notify_manager("STOPPING=1");
+	server_stop(&s);
+	return 0;
+}
