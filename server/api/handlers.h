@@ -4,23 +4,23 @@
 #include "server/api/request.h"
 
 /* v1_user.c */
-handler user_create, user_list, user_rename, user_delete;
+handler api_user_create, api_user_list, api_user_rename, api_user_delete;
 /* v1_node.c */
-handler node_list, node_get, node_del, node_expire, node_rename, node_tags, node_approve, node_move, node_register,
-	node_backfill;
+handler api_node_list, api_node_get, api_node_delete, api_node_expire, api_node_rename, api_node_tags, api_node_approve, api_node_move, api_node_register,
+	api_node_backfill;
 /* v1_routes.c: what Headscale had before 0.26 */
-handler routes_list, routes_of_node, routes_enable, routes_disable;
+handler api_routes_list, api_routes_of_node, api_routes_enable, api_routes_disable;
 /* v1_key.c */
-handler authkey_create, authkey_list, authkey_expire, authkey_delete;
-handler apikey_create, apikey_list, apikey_expire, apikey_delete, apikey_delete_by_query;
+handler api_authkey_create, api_authkey_list, api_authkey_expire, api_authkey_delete;
+handler api_apikey_create, api_apikey_list, api_apikey_expire, api_apikey_delete, api_apikey_delete_by_query;
 /* v1_policy.c */
-handler policy_get, policy_set, policy_check;
+handler api_policy_get, api_policy_set, api_policy_check;
 /* v1_auth.c */
-handler auth_register, auth_approve, auth_reject;
+handler api_auth_register, api_auth_approve, api_auth_reject;
 /* native.c */
-handler native_derp_map, native_stats, native_dns_records, native_config, native_pendings;
+handler api_native_derp_map, api_native_stats, api_native_dns_records, api_native_config, api_native_pendings;
 /* pages.c */
-handler page_root, page_admin, page_robots, page_register, health, health_v1, version, verify;
+handler api_page_root, api_page_admin, api_page_robots, api_page_register, api_health, api_health_v1, api_version, api_verify;
 
 /* Shared by those that name a waiting login: adds the prefix that some tools leave out. NULL (and a fault): not an id. */
 const char *auth_id_from(struct request *r, const char *text);

@@ -9,7 +9,7 @@ static enum MHD_Result on_text(struct request *r, const struct reply *reply)
 	return answer_text(r, 200, "application/json", reply->text ? reply->text : "{}");
 }
 
-enum MHD_Result native_derp_map(struct request *r)
+enum MHD_Result api_native_derp_map(struct request *r)
 {
 	return ask(r, command_for(r, CMD_DERPMAP_GET), on_text);
 }
@@ -40,13 +40,13 @@ static enum MHD_Result on_stats(struct request *r, const struct reply *reply)
 	return answer_end(r, &w, &out);
 }
 
-enum MHD_Result native_stats(struct request *r)
+enum MHD_Result api_native_stats(struct request *r)
 {
 	return ask(r, command_for(r, CMD_STATS), on_stats);
 }
 
 /* {"records": [{"name", "type", "value"}]}: replaces the extra records. The core checks each. */
-enum MHD_Result native_dns_records(struct request *r)
+enum MHD_Result api_native_dns_records(struct request *r)
 {
 	struct command *c = command_for(r, CMD_DNS_RECORDS);
 	size_t n;
@@ -60,7 +60,7 @@ enum MHD_Result native_dns_records(struct request *r)
 	return ask(r, c, on_done);
 }
 
-enum MHD_Result native_config(struct request *r)
+enum MHD_Result api_native_config(struct request *r)
 {
 	const char *text = r->api->cfg.config_text;
 
@@ -79,7 +79,7 @@ static enum MHD_Result on_pendings(struct request *r, const struct reply *reply)
 	return answer_end(r, &w, &out);
 }
 
-enum MHD_Result native_pendings(struct request *r)
+enum MHD_Result api_native_pendings(struct request *r)
 {
 	return ask(r, command_for(r, CMD_AUTH_LIST), on_pendings);
 }

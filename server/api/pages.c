@@ -92,7 +92,7 @@ static enum MHD_Result on_waiting_device(struct request *r, const struct reply *
 	return page_end(r, 200, &b);
 }
 
-enum MHD_Result page_register(struct request *r)
+enum MHD_Result api_page_register(struct request *r)
 {
 	if (!is_auth_id(r->param[0]))
 		return sorry(r, 400, "This is not a link that a device was given. Copy it whole.");
@@ -102,7 +102,7 @@ enum MHD_Result page_register(struct request *r)
 	return ask(r, c, on_waiting_device);
 }
 
-enum MHD_Result page_root(struct request *r)
+enum MHD_Result api_page_root(struct request *r)
 {
 	struct buf b = page_begin("Fairlead");
 
@@ -113,7 +113,7 @@ enum MHD_Result page_root(struct request *r)
 	return page_end(r, 200, &b);
 }
 
-enum MHD_Result page_admin(struct request *r)
+enum MHD_Result api_page_admin(struct request *r)
 {
 	struct buf b = page_begin("Administration");
 
@@ -123,7 +123,7 @@ enum MHD_Result page_admin(struct request *r)
 	return page_end(r, 200, &b);
 }
 
-enum MHD_Result page_robots(struct request *r)
+enum MHD_Result api_page_robots(struct request *r)
 {
 	return answer_text(r, 200, "text/plain", "User-agent: *\nDisallow: /\n");
 }
@@ -136,7 +136,7 @@ static enum MHD_Result on_health(struct request *r, const struct reply *reply)
 			reply->e == OK ? "{\"status\":\"pass\"}" : "{\"status\":\"fail\"}");
 }
 
-enum MHD_Result health(struct request *r)
+enum MHD_Result api_health(struct request *r)
 {
 	return ask(r, command_for(r, CMD_HEALTH), on_health);
 }
@@ -147,7 +147,7 @@ static enum MHD_Result on_health_v1(struct request *r, const struct reply *reply
 	return answer_text(r, 200, "application/json", "{\"databaseConnectivity\":true}");
 }
 
-enum MHD_Result health_v1(struct request *r)
+enum MHD_Result api_health_v1(struct request *r)
 {
 	return ask(r, command_for(r, CMD_HEALTH), on_health_v1);
 }
@@ -155,7 +155,7 @@ enum MHD_Result health_v1(struct request *r)
 /* Tools switch into modes for old Headscales by this number; ours stands behind the plus sign. */
 #define HEADSCALE_LEVEL "0.30.0"
 
-enum MHD_Result version(struct request *r)
+enum MHD_Result api_version(struct request *r)
 {
 	struct buf out;
 	struct jsonw w = answer_begin(&out);
@@ -179,7 +179,7 @@ static enum MHD_Result on_verified(struct request *r, const struct reply *reply)
 	return answer_text(r, 200, "application/json", reply->e == OK ? "{\"Allow\":true}" : "{\"Allow\":false}");
 }
 
-enum MHD_Result verify(struct request *r)
+enum MHD_Result api_verify(struct request *r)
 {
 	struct command *c = command_for(r, CMD_VERIFY);
 	const char *key = body_text(r, "NodePublic");

@@ -35,7 +35,7 @@ static struct command *command_for_login(struct request *r, enum command_kind ki
 	return c;
 }
 
-enum MHD_Result auth_register(struct request *r)
+enum MHD_Result api_auth_register(struct request *r)
 {
 	struct command *c = command_for_login(r, CMD_AUTH_REGISTER);
 
@@ -44,12 +44,12 @@ enum MHD_Result auth_register(struct request *r)
 	return ask(r, c, on_node);
 }
 
-enum MHD_Result auth_approve(struct request *r)
+enum MHD_Result api_auth_approve(struct request *r)
 {
 	return ask(r, command_for_login(r, CMD_AUTH_APPROVE), on_done);
 }
 
-enum MHD_Result auth_reject(struct request *r)
+enum MHD_Result api_auth_reject(struct request *r)
 {
 	return ask(r, command_for_login(r, CMD_AUTH_REJECT), on_done);
 }

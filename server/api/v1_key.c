@@ -42,7 +42,7 @@ static const char *user_or_none(const char *user)
 	return user && strcmp(user, "0") != 0 ? user : "";
 }
 
-enum MHD_Result authkey_create(struct request *r)
+enum MHD_Result api_authkey_create(struct request *r)
 {
 	struct command *c = command_for(r, CMD_AUTHKEY_CREATE);
 	bool given;
@@ -64,7 +64,7 @@ enum MHD_Result authkey_create(struct request *r)
 	return ask(r, c, on_authkey_created);
 }
 
-enum MHD_Result authkey_list(struct request *r)
+enum MHD_Result api_authkey_list(struct request *r)
 {
 	struct command *c = command_for(r, CMD_AUTHKEY_LIST);
 
@@ -74,7 +74,7 @@ enum MHD_Result authkey_list(struct request *r)
 }
 
 /* {"id"}, or from older tools {"user","key"} with the whole key or the masked one. */
-enum MHD_Result authkey_expire(struct request *r)
+enum MHD_Result api_authkey_expire(struct request *r)
 {
 	struct command *c = command_for(r, CMD_AUTHKEY_EXPIRE);
 	const char *id = body_text(r, "id"), *key = body_text(r, "key");
@@ -88,7 +88,7 @@ enum MHD_Result authkey_expire(struct request *r)
 	return ask(r, c, on_done);
 }
 
-enum MHD_Result authkey_delete(struct request *r)
+enum MHD_Result api_authkey_delete(struct request *r)
 {
 	struct command *c = command_for(r, CMD_AUTHKEY_DELETE);
 
@@ -120,7 +120,7 @@ static enum MHD_Result on_apikeys(struct request *r, const struct reply *reply)
 	return answer_end(r, &w, &out);
 }
 
-enum MHD_Result apikey_create(struct request *r)
+enum MHD_Result api_apikey_create(struct request *r)
 {
 	struct command *c = command_for(r, CMD_APIKEY_CREATE);
 
@@ -129,7 +129,7 @@ enum MHD_Result apikey_create(struct request *r)
 	return ask(r, c, on_apikey_created);
 }
 
-enum MHD_Result apikey_list(struct request *r)
+enum MHD_Result api_apikey_list(struct request *r)
 {
 	return ask(r, command_for(r, CMD_APIKEY_LIST), on_apikeys);
 }
@@ -148,17 +148,17 @@ static enum MHD_Result name_apikey(struct request *r, enum command_kind kind, co
 	return ask(r, c, on_done);
 }
 
-enum MHD_Result apikey_expire(struct request *r)
+enum MHD_Result api_apikey_expire(struct request *r)
 {
 	return name_apikey(r, CMD_APIKEY_EXPIRE, body_text(r, "id"), body_text(r, "prefix"));
 }
 
-enum MHD_Result apikey_delete(struct request *r)
+enum MHD_Result api_apikey_delete(struct request *r)
 {
 	return name_apikey(r, CMD_APIKEY_DELETE, NULL, r->param[0]);
 }
 
-enum MHD_Result apikey_delete_by_query(struct request *r)
+enum MHD_Result api_apikey_delete_by_query(struct request *r)
 {
 	return name_apikey(r, CMD_APIKEY_DELETE, query(r, "id"), query(r, "prefix"));
 }

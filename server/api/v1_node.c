@@ -37,7 +37,7 @@ static struct command *command_for_node(struct request *r, enum command_kind kin
 	return c;
 }
 
-enum MHD_Result node_list(struct request *r)
+enum MHD_Result api_node_list(struct request *r)
 {
 	struct command *c = command_for(r, CMD_NODE_LIST);
 
@@ -46,18 +46,18 @@ enum MHD_Result node_list(struct request *r)
 	return ask(r, c, on_nodes);
 }
 
-enum MHD_Result node_get(struct request *r)
+enum MHD_Result api_node_get(struct request *r)
 {
 	return ask(r, command_for_node(r, CMD_NODE_GET), on_node);
 }
 
-enum MHD_Result node_del(struct request *r)
+enum MHD_Result api_node_delete(struct request *r)
 {
 	return ask(r, command_for_node(r, CMD_NODE_DELETE), on_done);
 }
 
 /* {expiry?, disableExpiry?}; neither: now. */
-enum MHD_Result node_expire(struct request *r)
+enum MHD_Result api_node_expire(struct request *r)
 {
 	struct command *c = command_for_node(r, CMD_NODE_EXPIRE);
 	const char *expiry = body_text(r, "expiry");
@@ -73,7 +73,7 @@ enum MHD_Result node_expire(struct request *r)
 	return ask(r, c, on_node);
 }
 
-enum MHD_Result node_rename(struct request *r)
+enum MHD_Result api_node_rename(struct request *r)
 {
 	struct command *c = command_for_node(r, CMD_NODE_RENAME);
 
@@ -96,7 +96,7 @@ static const char *const *copy_texts(struct request *r, struct command *c, const
 	return list;
 }
 
-enum MHD_Result node_tags(struct request *r)
+enum MHD_Result api_node_tags(struct request *r)
 {
 	struct command *c = command_for_node(r, CMD_NODE_TAGS);
 	bool given;
@@ -112,7 +112,7 @@ enum MHD_Result node_tags(struct request *r)
 	return ask(r, c, on_node);
 }
 
-enum MHD_Result node_approve(struct request *r)
+enum MHD_Result api_node_approve(struct request *r)
 {
 	struct command *c = command_for_node(r, CMD_NODE_APPROVE_ROUTES);
 	bool given;
@@ -133,7 +133,7 @@ enum MHD_Result node_approve(struct request *r)
 	return ask(r, c, on_node);
 }
 
-enum MHD_Result node_move(struct request *r)
+enum MHD_Result api_node_move(struct request *r)
 {
 	struct command *c = command_for_node(r, CMD_NODE_MOVE);
 	const char *user = body_text(r, "user");
@@ -148,7 +148,7 @@ enum MHD_Result node_move(struct request *r)
 }
 
 /* Old tools send user and key in the query, others in the body. */
-enum MHD_Result node_register(struct request *r)
+enum MHD_Result api_node_register(struct request *r)
 {
 	struct command *c = command_for(r, CMD_AUTH_REGISTER);
 	const char *user = query(r, "user"), *key = query(r, "key");
@@ -176,7 +176,7 @@ static enum MHD_Result on_backfilled(struct request *r, const struct reply *repl
 	return answer_end(r, &w, &out);
 }
 
-enum MHD_Result node_backfill(struct request *r)
+enum MHD_Result api_node_backfill(struct request *r)
 {
 	if (strcmp(query(r, "confirmed"), "true") != 0 && !body_bool(r, "confirmed"))
 		return answer_error(r, 400, r->fault ? r->fault : "confirmed=true is needed: nodes will get further addresses");

@@ -40,7 +40,7 @@ static enum MHD_Result on_policy_checked(struct request *r, const struct reply *
 	return answer_empty(r);
 }
 
-enum MHD_Result policy_get(struct request *r)
+enum MHD_Result api_policy_get(struct request *r)
 {
 	return ask(r, command_for(r, CMD_POLICY_GET), on_policy);
 }
@@ -59,14 +59,14 @@ static enum MHD_Result send_policy(struct request *r, enum command_kind kind, re
 	return ask(r, c, next);
 }
 
-enum MHD_Result policy_set(struct request *r)
+enum MHD_Result api_policy_set(struct request *r)
 {
 	if (r->api->cfg.policy_in_file)
 		return answer_error(r, 400, "update is disabled: the policy is read from the file that policy.path names");
 	return send_policy(r, CMD_POLICY_SET, on_policy_set);
 }
 
-enum MHD_Result policy_check(struct request *r)
+enum MHD_Result api_policy_check(struct request *r)
 {
 	return send_policy(r, CMD_POLICY_CHECK, on_policy_checked);
 }

@@ -29,12 +29,12 @@ static enum MHD_Result on_routes(struct request *r, const struct reply *reply)
 	return answer_end(r, &w, &out);
 }
 
-enum MHD_Result routes_list(struct request *r)
+enum MHD_Result api_routes_list(struct request *r)
 {
 	return ask(r, command_for(r, CMD_NODE_LIST), on_routes);
 }
 
-enum MHD_Result routes_of_node(struct request *r)
+enum MHD_Result api_routes_of_node(struct request *r)
 {
 	struct command *c = command_for(r, CMD_NODE_GET);
 
@@ -86,12 +86,12 @@ static enum MHD_Result change_route(struct request *r, bool enabled)
 	return ask(r, c, on_node_of_route);
 }
 
-enum MHD_Result routes_enable(struct request *r)
+enum MHD_Result api_routes_enable(struct request *r)
 {
 	return change_route(r, true);
 }
 
-enum MHD_Result routes_disable(struct request *r)
+enum MHD_Result api_routes_disable(struct request *r)
 {
 	return change_route(r, false);
 }

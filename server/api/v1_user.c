@@ -26,7 +26,7 @@ static enum MHD_Result on_users(struct request *r, const struct reply *reply)
 	return answer_end(r, &w, &out);
 }
 
-enum MHD_Result user_create(struct request *r)
+enum MHD_Result api_user_create(struct request *r)
 {
 	struct command *c = command_for(r, CMD_USER_CREATE);
 
@@ -40,7 +40,7 @@ enum MHD_Result user_create(struct request *r)
 }
 
 /* Tools send several filters at once: the name counts before the email, and that before the id. */
-enum MHD_Result user_list(struct request *r)
+enum MHD_Result api_user_list(struct request *r)
 {
 	struct command *c = command_for(r, CMD_USER_LIST);
 
@@ -53,7 +53,7 @@ enum MHD_Result user_list(struct request *r)
 	return ask(r, c, on_users);
 }
 
-enum MHD_Result user_rename(struct request *r)
+enum MHD_Result api_user_rename(struct request *r)
 {
 	struct command *c = command_for(r, CMD_USER_RENAME);
 
@@ -64,7 +64,7 @@ enum MHD_Result user_rename(struct request *r)
 	return ask(r, c, on_user);
 }
 
-enum MHD_Result user_delete(struct request *r)
+enum MHD_Result api_user_delete(struct request *r)
 {
 	struct command *c = command_for(r, CMD_USER_DELETE);
 

@@ -6,6 +6,3 @@
 
 /* The exit status: 0 done, 1 failed, 2 the command line is wrong. */
 int cli_main(int argc, char **argv);
-
-/* `serve`: server.c. config_path is never NULL. */
-int server_main(const char *config_path);

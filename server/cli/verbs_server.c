@@ -2,9 +2,9 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/version.h"
-#include "server/cli/cli.h"
 #include "server/cli/verbs.h"
 #include "server/config.h"
+#include "server/server.h"
 
 int run_serve(struct cli *x)
 {

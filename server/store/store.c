@@ -155,7 +155,7 @@ static bool is_injected(struct store *s)
 /* One transaction for the whole group. *seq: the highest in it, 0 when all of it is lazy. */
 static err commit_group(struct store *s, const struct store_batch *group, uint64_t *seq, size_t *ops)
 {
-	TRY(sql_exec(&s->sql, "BEGIN IMMEDIATE"));
+	TRY(sql_exec(&s->sql, "BEGIN IMMEDIATE; PRAGMA defer_foreign_keys = ON")); /* within a group order is free */
 	for (const struct store_batch *b = group; b; b = b->next) {
 		for (size_t i = 0; i < b->n; i++)
 			TRY(apply_op(&s->sql, &b->op[i]));

@@ -12,6 +12,7 @@
 #include "common/net/sock.h"
 #include "server/api/api.h"
 #include "server/cli/cli.h"
+#include "server/server.h"
 #include "tests/lib/test.h"
 
 static char folder[64], config[96], socket_path[96], captured[96];
