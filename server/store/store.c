@@ -9,8 +9,6 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include <sodium.h>
-
 #include "server/store/apply.h"
 #include "server/store/load.h"
 #include "server/store/migrate.h"

@@ -28,7 +28,7 @@ static void an_empty_file_gets_all(void **state)
 
 	assert_ok(migrate(db, why, sizeof why));
 	assert_ok(migrate(db, why, sizeof why)); /* and a second time nothing */
-	exec(db, "INSERT INTO tailnet (id, name) VALUES (1, 'default')");
+	exec(db, "INSERT INTO tailnet (id, name) VALUES (2, 'second')");
 	sqlite3_close(db);
 }
 
