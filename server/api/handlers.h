@@ -6,8 +6,8 @@
 /* v1_user.c */
 handler api_user_create, api_user_list, api_user_rename, api_user_delete;
 /* v1_node.c */
-handler api_node_list, api_node_get, api_node_delete, api_node_expire, api_node_rename, api_node_tags, api_node_approve, api_node_move, api_node_register,
-	api_node_backfill;
+handler api_node_list, api_node_get, api_node_delete, api_node_expire, api_node_rename, api_node_tags, api_node_approve,
+	api_node_move, api_node_register, api_node_backfill;
 /* v1_routes.c: what Headscale had before 0.26 */
 handler api_routes_list, api_routes_of_node, api_routes_enable, api_routes_disable;
 /* v1_key.c */

@@ -4,27 +4,25 @@
 
 enum { LEGACY_ROUTES_MAX = 2 * NODE_ROUTES_MAX };
 
-static bool write_routes(struct request *r, struct jsonw *w, const struct node_info *n)
+static void write_routes(struct jsonw *w, const struct node_info *n, struct legacy_route list[LEGACY_ROUTES_MAX])
 {
-	struct legacy_route *list = arena_array(&r->arena, LEGACY_ROUTES_MAX, sizeof *list);
-	size_t count = list ? legacy_routes(n, list, LEGACY_ROUTES_MAX) : 0;
+	size_t count = legacy_routes(n, list, LEGACY_ROUTES_MAX);
 
 	for (size_t i = 0; i < count; i++)
 		render_legacy_route(w, n, i, &list[i]);
-	return list != NULL;
 }
 
 static enum MHD_Result on_routes(struct request *r, const struct reply *reply)
 {
 	FAIL_ON(r, reply);
+	struct legacy_route *list = arena_array(&r->arena, LEGACY_ROUTES_MAX, sizeof *list); /* one after the other in it */
+	if (!list)
+		return answer_error(r, 500, "out of memory");
 	struct buf out;
 	struct jsonw w = answer_begin(&out);
 	jsonw_key(&w, "routes"), jsonw_arr(&w);
-	for (size_t i = 0; i < reply->n_nodes; i++) {
-		const struct node_info *n = reply->nodes[i];
-		if ((n->n_announced || n->row.n_approved) && !write_routes(r, &w, n))
-			out.bad = true;
-	}
+	for (size_t i = 0; i < reply->n_nodes; i++)
+		write_routes(&w, reply->nodes[i], list);
 	jsonw_arr_end(&w);
 	return answer_end(r, &w, &out);
 }

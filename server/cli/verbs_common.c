@@ -146,8 +146,8 @@ static bool is_number(const char *text)
 	return text[0] && strlen(text) < ID_TEXT_MAX && strspn(text, "0123456789") == strlen(text);
 }
 
-static int find_id(const struct cli *x, const char *text, const char *to, const char *list, const char *const *fields, size_t n_fields,
-		char out[ID_TEXT_MAX])
+static int find_id(const struct cli *x, const char *text, const char *to, const char *list, const char *const *fields,
+		size_t n_fields, char out[ID_TEXT_MAX])
 {
 	if (is_number(text)) {
 		snprintf(out, ID_TEXT_MAX, "%s", text);
