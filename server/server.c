@@ -29,7 +29,7 @@
 #include "server/server_keys.h"
 
 enum {
-	STOP_WAIT_MS = 2000, /* for sessions to end politely */
+	STOP_WAIT_MS = 1500, /* sessions end politely; the relay goes on that long: a handshake under way costs 5 s if it is cut */
 	LISTENERS_MAX = 32,
 	PREFIXES_MAX = 256,
 };
@@ -200,8 +200,15 @@ static bool may_relay(void *ctx, const struct node_pub *key, struct addr from)
 {
 	struct server *s = ctx;
 
+	bool known = admit_has(core_runner_admitted(s->runner), key);
+	struct event *e = known ? event_new(EV_AT_RELAY) : NULL;
+
 	(void)from;
-	return !s->cfg->derp_server.verify_clients || admit_has(core_runner_admitted(s->runner), key);
+	if (e) {
+		e->node_key = *key;
+		core_post_always(s->runner, e); /* at most one a relay handshake */
+	}
+	return known || !s->cfg->derp_server.verify_clients;
 }
 
 static err start_core(struct server *s, struct store_image *image)
@@ -461,8 +468,6 @@ static void server_stop(struct server *s)
 		close(s->unix_fd);
 		unlink(s->cfg->unix_socket);
 	}
-	if (s->relay && relay_drain(s->relay, STOP_WAIT_MS / 2, STOP_WAIT_MS) != OK)
-		log_warn("relay clients are not told of the stop", "cause=\"out of memory\"");
 	front_stop(s->front, STOP_WAIT_MS);
 	core_runner_stop(s->runner); /* answers what waits */
 	api_free(s->api);

@@ -457,6 +457,9 @@ static void dispatch(struct core *c, struct event *e)
 	case EV_NODE_REQUEST:
 		on_node_request(c, e);
 		return;
+	case EV_AT_RELAY:
+		on_at_relay(c, e);
+		return;
 	case EV_STORE_DURABLE:
 		if (e->seq > c->durable)
 			c->durable = e->seq;

@@ -18,6 +18,7 @@ enum event_kind {
 	EV_SINK_CLOSED,	  /* sink: its stream is gone; the core forgets it */
 	EV_CALL_GONE,	  /* call: the follow-up that waits on it was cancelled; it is delivered (ERR_CLOSED) at once */
 	EV_NODE_REQUEST,  /* path, body, call: every other /machine/ path; node key inside body */
+	EV_AT_RELAY,	  /* node_key: this node is connected to our own relay */
 	/* From the machinery. */
 	EV_STORE_DURABLE, /* seq */
 	EV_STORE_FAILED,  /* seq = what is durable, epoch = the new one */
@@ -33,6 +34,7 @@ struct event {
 	struct call *call;	 /* borrowed: lives until delivered */
 	struct map_sink *sink;	 /* a reference, see map_sink_ref */
 	struct machine_pub machine;
+	struct node_pub node_key; /* EV_AT_RELAY */
 	struct addr remote;
 	struct tailcfg_register_request *reg;
 	struct tailcfg_map_request *map;

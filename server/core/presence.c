@@ -109,8 +109,23 @@ static void on_announce(struct core *c, struct timer *t)
 
 void presence_may_announce(struct core *c, struct node *n)
 {
-	if (!n->m.announced && !disco_pub_is_zero(&n->row.disco) && (n->row.home_derp || n->row.n_endpoints))
+	/* A handshake sent to a home relay that the node has not reached yet is lost, and costs its sender 5 s (trap T43): of
+	 * our own relay we know when it got there. */
+	bool at_home = n->row.home_derp && (n->row.home_derp != c->set.own_region || n->at_relay);
+	bool no_home_here = n->row.n_endpoints && !c->set.own_region;
+
+	if (!n->m.announced && !disco_pub_is_zero(&n->row.disco) && (at_home || no_home_here))
 		announce(c, n);
+}
+
+void on_at_relay(struct core *c, struct event *e)
+{
+	struct node *n = node_by_key(c, &e->node_key);
+
+	if (!n || n->m.announced)
+		return;
+	n->at_relay = true;
+	presence_may_announce(c, n);
 }
 
 void presence_hold(struct core *c, struct node *n)

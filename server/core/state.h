@@ -142,6 +142,7 @@ struct node {
 	struct list of_machine, of_user, of_lazy, of_dirty, of_router;
 	struct session *session, *reader;
 	unsigned dirty;
+	bool at_relay; /* reached our relay; kept only until it is announced */
 	bool reported; /* told us its endpoints and the like since our start */
 	struct prefix *cand; /* owned: announced and approved, sorted */
 	size_t n_cand;
@@ -374,6 +375,7 @@ void presence_online(struct core *c, struct node *n);
 void presence_stream_closed(struct core *c, struct node *n);
 void presence_start(struct core *c, struct node *n); /* as loaded: grace, ephemeral and expiry timers */
 void presence_may_announce(struct core *c, struct node *n);
+void on_at_relay(struct core *c, struct event *e);
 void presence_hold(struct core *c, struct node *n); /* new: announced when it reported, or after a wait */
 void presence_timers_init(struct node *n);
 void presence_timers_stop(struct core *c, struct node *n);

@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/net/sock.h"
 #include "derp/conn.h"
+#include "derp/relay.h"
 #include "server/front/wire.h"
 
 enum { BACKLOG = 4096 };
@@ -105,6 +106,7 @@ static void stop_politely(void *arg)
 	struct wire *w = arg;
 
 	w->stopping = true;
+	w->linger = w->opts->relay && relay_conns(w->opts->relay) > 0;
 	wire_unlisten(w);
 	list_each_safe(it, &w->members)
 	{
@@ -112,7 +114,7 @@ static void stop_politely(void *arg)
 
 		m->stop(m, false);
 	}
-	if (w->n_members == 0)
+	if (w->n_members == 0 && !w->linger)
 		loop_stop(w->loop);
 }
 
@@ -127,7 +129,7 @@ void wire_remove(struct wire *w, struct wire_member *m)
 {
 	list_del(&m->in_wire);
 	w->n_members--;
-	if (w->stopping && w->n_members == 0)
+	if (w->stopping && w->n_members == 0 && !w->linger)
 		loop_stop(w->loop);
 }
 

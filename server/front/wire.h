@@ -23,6 +23,7 @@ struct wire {
 	unsigned index;
 	pthread_t thread;
 	bool started, stopping;
+	bool linger; /* the relay still has clients: packets that are on their way get through until the time is up */
 	struct list members;
 	size_t n_members;
 	struct wire_listener *listeners;

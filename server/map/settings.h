@@ -35,6 +35,7 @@ struct core_settings {
 	size_t n_extra;
 
 	const struct tailcfg_derp_map *derp_map;
+	int own_region; /* the region whose relay tells the core who is connected (EV_AT_RELAY); 0: none */
 
 	int64_t node_expiry_ms;		  /* default key expiry of untagged nodes; 0: never */
 	int64_t ephemeral_timeout_ms;	  /* ephemeral nodes go this long after they went offline */

@@ -125,6 +125,38 @@ static void restart_makes_nobody_flap(void **state)
 	pair_stop(&p);
 }
 
+static void a_node_at_home_here_waits_for_our_relay(void **state)
+{
+	struct core_settings set = harness_settings();
+	struct harness h;
+	struct device a, c;
+
+	(void)state;
+	set.own_region = 900; /* where the devices live: asserted below */
+	harness_start(&h, &set);
+	harness_user(&h, "ann");
+	const char *key = harness_authkey(&h, "ann", AK_REUSABLE);
+	device_init(&a, &h, "alpha");
+	device_join(&a, key);
+	harness_step(&h, 3000); /* nobody told of its relay connection: announced by the clock */
+	device_skip(&a);
+	device_init(&c, &h, "gamma");
+	device_register(&c, key);
+	device_stream(&c);
+	device_lite(&c);
+	harness_step(&h, 500);
+	assert_null(device_next(&a)); /* a handshake sent there would be lost */
+	struct event *e = event_new(EV_AT_RELAY);
+	assert_non_null(e);
+	assert_int_equal(c.home, 900);
+	e->node_key = c.key;
+	harness_apply(&h, e);
+	assert_non_null(item(device_next(&a), "PeersChanged", device_node_id(&c), "ID"));
+	device_done(&a);
+	device_done(&c);
+	harness_stop(&h);
+}
+
 static void new_nodes_are_announced_when_usable(void **state)
 {
 	struct pair p;
@@ -348,6 +380,7 @@ int main(void)
 		cmocka_unit_test(offline_after_a_grace),
 		cmocka_unit_test(restart_makes_nobody_flap),
 		cmocka_unit_test(new_nodes_are_announced_when_usable),
+		cmocka_unit_test(a_node_at_home_here_waits_for_our_relay),
 		cmocka_unit_test(deleted_nodes_log_out),
 		cmocka_unit_test(keys_expire),
 		cmocka_unit_test(ephemeral_nodes_leave),
