@@ -4,7 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CHUNK = 4096, ALIGN = 16 };
+#include "common/base/cleanup.h"
+
+enum {
+	CHUNK_FIRST = 512, /* much lives long in small arenas; each further chunk doubles */
+	CHUNK_LAST = 4096,
+	ALIGN = 16,
+};
 
 struct arena_chunk {
 	struct arena_chunk *next;
@@ -33,7 +39,8 @@ void *arena_alloc(struct arena *a, size_t n)
 	if (a->max && (n > a->max || a->used > a->max - n))
 		return NULL;
 	if (!a->chunk || n > a->chunk->cap - a->chunk->at) {
-		size_t cap = n > CHUNK / 4 ? n : CHUNK;
+		size_t next = !a->chunk ? CHUNK_FIRST : a->chunk->cap < CHUNK_LAST / 2 ? a->chunk->cap * 2 : CHUNK_LAST;
+		size_t cap = n > CHUNK_LAST / 4 ? n : MAX_OF(n, next);
 		struct arena_chunk *c = malloc(sizeof *c + cap);
 
 		if (!c)
