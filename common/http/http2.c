@@ -448,7 +448,9 @@ static err make_session(struct http2 *h)
 	nghttp2_option_set_max_continuations(o, HTTP2_CONTINUATIONS_MAX);
 	nghttp2_option_set_no_closed_streams(o, 1);
 	nghttp2_option_set_no_auto_window_update(o, h->manual_window);
-	int e = h->client ? nghttp2_session_client_new2(&h->ng, c, h, o) : nghttp2_session_server_new2(&h->ng, c, h, o);
+	nghttp2_mem mem = http2_mem(h);
+	int e = h->client ? nghttp2_session_client_new3(&h->ng, c, h, o, &mem) :
+			    nghttp2_session_server_new3(&h->ng, c, h, o, &mem);
 	return e == 0 ? OK : ERR_NOMEM;
 }
 
@@ -485,5 +487,6 @@ void http2_free(struct http2 *h)
 	list_each_safe(it, &h->streams)
 		http2_stream_close(container_of(it, struct http2_stream, in_session), NGHTTP2_CANCEL);
 	nghttp2_session_del(h->ng);
+	http2_mem_done(h);
 	free(h);
 }

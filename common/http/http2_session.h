@@ -1,4 +1,5 @@
-/* http2_session: what http2.c (the session, and what arrives) and http2_send.c (what leaves) share. For these two only. */
+/* http2_session: what http2.c (the session, and what arrives), http2_send.c (what leaves) and http2_mem.c share. For these
+ * only. */
 #pragma once
 
 #include <nghttp2/nghttp2.h>
@@ -51,6 +52,9 @@ struct http2 {
 	struct allowance resets, idle_frames;
 	struct buf *out;  /* during http2_write */
 	size_t out_limit; /* out's length at which to stop */
+	uint8_t *pool;	  /* http2_mem.c's; NULL: none */
+	size_t pool_used;
+	bool pool_closed; /* what was to lie in it does */
 };
 
 #define HTTP2_EVENT(h, name, ...)                                                                                            \
@@ -67,3 +71,6 @@ struct http2_stream *http2_stream_of(struct http2 *h, int32_t id); /* NULL: none
 void http2_drop_chunks(struct http2_stream *s);
 void http2_set_send_callbacks(nghttp2_session_callbacks *c);
 err http2_from_ng(int e);
+/* For nghttp2_session_*_new3; http2_mem_done after nghttp2_session_del. */
+nghttp2_mem http2_mem(struct http2 *h);
+void http2_mem_done(struct http2 *h);
