@@ -228,14 +228,20 @@ static err build(struct round *r, struct group *g, struct map_msg **out)
 	size_t n_changed = count_bits(r, s, r->changed), n_patched = count_bits(r, s, r->patched);
 	size_t n_removed = count_bits(r, s, r->removed), count = s->compare ? r->words : r->n_at;
 	CLEANUP(freep) const struct map_node **changed = malloc((n_changed + 1) * sizeof(*changed));
-	CLEANUP(freep) struct map_patch *patches = malloc((n_patched + 1) * sizeof *patches);
+	CLEANUP(freep) struct map_patch *patches = malloc((n_changed + n_patched + 1) * sizeof *patches);
 	CLEANUP(freep) int64_t *removed = malloc((n_removed + 1) * sizeof *removed);
 	if (!changed || !patches || !removed)
 		return ERR_NOMEM;
 	for (size_t k = 0; k < count; k++) {
 		size_t i = s->compare ? k : r->at[k];
-		for (uint64_t w = r->changed[i]; w; w &= w - 1)
-			changed[d.n_changed++] = t->map.nodes[i * 64 + (unsigned)__builtin_ctzll(w)];
+		for (uint64_t w = r->changed[i]; w; w &= w - 1) {
+			struct map_node *m = t->map.nodes[i * 64 + (unsigned)__builtin_ctzll(w)];
+			unsigned dirty = container_of(m, struct node, m)->dirty & 0xffffu;
+			changed[d.n_changed++] = m;
+			/* A client that has the node may lose "offline" and LastSeen of a whole one (control.md 6.6). */
+			if ((dirty & PATCH_ONLINE) && !m->online)
+				patches[d.n_patches++] = (struct map_patch){ m, dirty };
+		}
 		for (uint64_t w = r->patched[i]; w; w &= w - 1) {
 			struct map_node *m = t->map.nodes[i * 64 + (unsigned)__builtin_ctzll(w)];
 			patches[d.n_patches++] = (struct map_patch){ m, container_of(m, struct node, m)->dirty & 0xffffu };
@@ -333,9 +339,6 @@ static err prepare(struct round *r)
 		struct node *n = container_of(it, struct node, of_dirty);
 		unsigned patches = n->dirty & 0xffffu;
 		bit_set(r->all, n->m.slot);
-		/* Clients drop a patch with a disco key and "offline" in it (control.md 6.6). */
-		if ((patches & PATCH_DISCO) && (patches & PATCH_ONLINE) && !n->m.online)
-			n->dirty |= DIRTY_WHOLE;
 		if (n->dirty & DIRTY_WHOLE) {
 			bit_set(r->whole, n->m.slot);
 		} else if (patches) {
@@ -413,6 +416,6 @@ void tailnet_flush(struct core *c, struct tailnet *t)
 		memset(t->filter_classes, 0, t->n_filter_classes);
 	list_each(it, &t->sessions)
 		again |= container_of(it, struct session, all)->need_full;
-	t->compare_all = t->full_all = t->dns_dirty = t->derp_dirty = false;
+	t->reveal = t->compare_all = t->full_all = t->dns_dirty = t->derp_dirty = false;
 	t->flush = again;
 }

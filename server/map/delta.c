@@ -48,13 +48,17 @@ static void write_peers(struct jsonw *w, const struct map_tailnet *t, const stru
 
 	bool open = false;
 	for (size_t i = 0; i < d->n_patches; i++) {
-		if (!patch_fits(&d->patches[i]))
+		struct map_patch p = d->patches[i];
+
+		if (!patch_fits(&p)) /* it goes whole; only this would be lost on the way */
+			p.what &= PATCH_ONLINE;
+		if (!p.what)
 			continue;
 		if (!open) {
 			jsonw_key(w, "PeersChangedPatch"), jsonw_arr(w);
 			open = true;
 		}
-		patch_write(w, &d->patches[i], wall_ms);
+		patch_write(w, &p, wall_ms);
 	}
 	if (open)
 		jsonw_arr_end(w);

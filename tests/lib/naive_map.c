@@ -1,6 +1,7 @@
 #include "tests/lib/naive_map.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
@@ -157,6 +158,71 @@ json_t *naive_users(const struct map_tailnet *t, const struct map_node *viewer, 
 
 /* ---- the client's side ---- */
 
+static bool expired_by(const json_t *node, int64_t wall_ms)
+{
+	const char *at = json_string_value(json_object_get(node, "KeyExpiry"));
+	int64_t ms;
+
+	return at && time_parse_rfc3339(bytes_str(at), &ms) == OK && ms <= wall_ms;
+}
+
+static bool field_agrees(const json_t *has, const json_t *want, const char *field, int64_t wall_ms)
+{
+	if (strcmp(field, "LastSeen") == 0 && json_is_true(json_object_get(want, "Online")))
+		return true; /* shown for offline nodes only, and no message can clear it */
+	if (strcmp(field, "Expired") == 0 && !wall_ms)
+		return true;
+	if (strcmp(field, "Expired") == 0 && json_is_true(json_object_get(want, "Expired")))
+		return json_is_true(json_object_get(has, "Expired")) || expired_by(has, wall_ms); /* clients reckon it, too */
+	json_t *x = json_object_get(has, field), *y = json_object_get(want, field);
+	return x && y ? json_equal(x, y) : !x && !y;
+}
+
+const char *naive_node_differs(const json_t *has, const json_t *want, int64_t wall_ms)
+{
+	const char *field;
+	json_t *v;
+
+	json_object_foreach ((json_t *)(uintptr_t)want, field, v)
+		if (!field_agrees(has, want, field, wall_ms))
+			return field;
+	json_object_foreach ((json_t *)(uintptr_t)has, field, v)
+		if (!field_agrees(has, want, field, wall_ms))
+			return field;
+	return NULL;
+}
+
+bool naive_peers_agree(const json_t *has, const json_t *want, int64_t wall_ms, char *why, size_t why_cap)
+{
+	const char *id, *field;
+	json_t *v;
+
+	json_object_foreach ((json_t *)(uintptr_t)want, id, v) {
+		json_t *mine = json_object_get(has, id);
+
+		if (!mine) {
+			snprintf(why, why_cap, "node %s is missing", id);
+			return false;
+		}
+		if ((field = naive_node_differs(mine, v, wall_ms))) {
+			char *x = json_dumps(json_object_get(mine, field), JSON_COMPACT | JSON_ENCODE_ANY);
+			char *y = json_dumps(json_object_get(v, field), JSON_COMPACT | JSON_ENCODE_ANY);
+
+			snprintf(why, why_cap, "node %s has %s %.200s and should have %.200s", id, field, x ? x : "-", y ? y : "-");
+			free(x);
+			free(y);
+			return false;
+		}
+	}
+	json_object_foreach ((json_t *)(uintptr_t)has, id, v) {
+		if (!json_object_get(want, id)) {
+			snprintf(why, why_cap, "node %s should not be there", id);
+			return false;
+		}
+	}
+	return true;
+}
+
 json_t *naive_client_new(void)
 {
 	return json_pack("{s:{},s:{},s:{}}", "Peers", "PacketFilters", "UserProfiles");
@@ -170,16 +236,26 @@ static json_t *peer_by_id(json_t *client, const json_t *id)
 	return json_object_get(json_object_get(client, "Peers"), key);
 }
 
+#define TIME_NEVER "0001-01-01T00:00:00Z"
+
+/* A patch with a disco key, "offline" and no newer LastSeen is taken for a late one (clients from v1.98 on). */
+static bool looks_late(const json_t *peer, const json_t *patch)
+{
+	const char *seen = json_string_value(json_object_get(patch, "LastSeen"));
+	const char *had = json_string_value(json_object_get(peer, "LastSeen"));
+
+	return json_object_get(patch, "DiscoKey") && json_is_false(json_object_get(patch, "Online")) &&
+	       (!seen || (had && strcmp(seen, had) <= 0));
+}
+
 static const char *apply_patch(json_t *client, const json_t *patch)
 {
 	json_t *p = peer_by_id(client, json_object_get(patch, "NodeID"));
 	const char *key;
 	json_t *v;
 
-	if (!p)
+	if (!p || looks_late(p, patch))
 		return NULL; /* unknown ids are ignored */
-	if (json_object_get(patch, "DiscoKey") && json_is_false(json_object_get(patch, "Online")))
-		return "a patch with DiscoKey and Online false may be dropped";
 	json_object_foreach ((json_t *)(uintptr_t)patch, key, v) {
 		const char *field = key;
 
@@ -190,14 +266,53 @@ static const char *apply_patch(json_t *client, const json_t *patch)
 				return "DERPRegion 0 says nothing";
 			field = "HomeDERP";
 		}
-		if (strcmp(key, "KeyExpiry") == 0 && strncmp(json_string_value(v), "0001-", 5) == 0)
+		if (json_is_null(v) || (json_is_string(v) && strcmp(json_string_value(v), TIME_NEVER) == 0))
 			json_object_del(p, field);
 		else
 			json_object_set(p, field, v);
 	}
-	if (json_is_true(json_object_get(p, "Online")))
-		json_object_del(p, "LastSeen"); /* shown for offline nodes only */
 	return NULL;
+}
+
+static bool same(const json_t *a, const json_t *b, const char *field)
+{
+	json_t *x = json_object_get(a, field), *y = json_object_get(b, field);
+
+	return x && y ? json_equal(x, y) : !x && !y;
+}
+
+/* What a client makes of a PeersChanged entry for a peer that it has (control.md 6.6): the difference as a patch. NULL: the
+ * entry cannot be told as a patch and replaces the peer. Owned. */
+static json_t *entry_as_patch(const json_t *had, const json_t *node)
+{
+	static const char *const fixed[] = { "StableID", "Name", "User", "Machine", "Addresses", "AllowedIPs", "Hostinfo", "Created",
+		"Tags", "PrimaryRoutes", "MachineAuthorized", "Expired" };
+	static const char *const told_only[] = { "Online", "LastSeen" }; /* a change from or to "absent" is not seen */
+	json_t *patch, *v;
+
+	for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
+		if (!same(had, node, fixed[i]))
+			return NULL;
+	patch = json_object();
+	put(patch, "NodeID", json_incref(json_object_get(node, "ID")));
+	if (!same(had, node, "Key"))
+		put(patch, "Key", json_incref(json_object_get(node, "Key")));
+	if (!same(had, node, "KeyExpiry"))
+		put(patch, "KeyExpiry", (v = json_object_get(node, "KeyExpiry")) ? json_incref(v) : json_string(TIME_NEVER));
+	if (!same(had, node, "DiscoKey"))
+		put(patch, "DiscoKey", (v = json_object_get(node, "DiscoKey")) ? json_incref(v) : json_null());
+	if (!same(had, node, "Endpoints") && (v = json_object_get(node, "Endpoints")))
+		put(patch, "Endpoints", json_incref(v));
+	if (!same(had, node, "HomeDERP") && json_integer_value(json_object_get(node, "HomeDERP")))
+		put(patch, "DERPRegion", json_incref(json_object_get(node, "HomeDERP")));
+	if (!same(had, node, "Cap") && json_integer_value(json_object_get(node, "Cap")))
+		put(patch, "Cap", json_incref(json_object_get(node, "Cap")));
+	if (!same(had, node, "CapMap"))
+		put(patch, "CapMap", (v = json_object_get(node, "CapMap")) ? json_incref(v) : json_object());
+	for (size_t i = 0; i < sizeof told_only / sizeof told_only[0]; i++)
+		if (json_object_get(had, told_only[i]) && (v = json_object_get(node, told_only[i])) && !same(had, node, told_only[i]))
+			put(patch, told_only[i], json_incref(v));
+	return patch;
 }
 
 static const char *upsert(json_t *client, json_t *node)
@@ -210,6 +325,37 @@ static const char *upsert(json_t *client, json_t *node)
 		return "a peer without Online is shown as offline for good";
 	put_id(json_object_get(client, "Peers"), json_integer_value(json_object_get(node, "ID")), json_deep_copy(node));
 	return NULL;
+}
+
+/* Entries are turned into patches before anything of the message is applied, and these come after its own patches. */
+static const char *apply_changes(json_t *client, const json_t *msg)
+{
+	json_t *whole = json_array(), *patches = json_array(), *v;
+	const char *bad = NULL;
+	size_t i;
+
+	json_array_extend(patches, json_object_get(msg, "PeersChangedPatch"));
+	json_array_foreach (json_object_get(msg, "PeersChanged"), i, v) {
+		json_t *had = peer_by_id(client, json_object_get(v, "ID")), *patch = had ? entry_as_patch(had, v) : NULL;
+
+		if (patch)
+			json_array_append_new(patches, patch);
+		else
+			json_array_append(whole, v);
+	}
+	json_array_foreach (json_object_get(msg, "PeersRemoved"), i, v) {
+		char key[24];
+
+		snprintf(key, sizeof key, "%lld", (long long)json_integer_value(v));
+		json_object_del(json_object_get(client, "Peers"), key);
+	}
+	json_array_foreach (whole, i, v)
+		bad = bad ? bad : upsert(client, v);
+	json_array_foreach (patches, i, v)
+		bad = bad ? bad : apply_patch(client, v);
+	json_decref(whole);
+	json_decref(patches);
+	return bad;
 }
 
 static void apply_named(json_t *client, const char *field, const json_t *msg)
@@ -251,17 +397,8 @@ bool naive_client_apply(json_t *client, const json_t *msg, const char **why)
 		json_object_clear(json_object_get(client, "Peers"));
 		json_array_foreach (list, i, v)
 			bad = bad ? bad : upsert(client, v);
-	} else {
-		json_array_foreach (json_object_get(msg, "PeersRemoved"), i, v) {
-			char key[24];
-
-			snprintf(key, sizeof key, "%lld", (long long)json_integer_value(v));
-			json_object_del(json_object_get(client, "Peers"), key);
-		}
-		json_array_foreach (json_object_get(msg, "PeersChanged"), i, v)
-			bad = bad ? bad : upsert(client, v);
-		json_array_foreach (json_object_get(msg, "PeersChangedPatch"), i, v)
-			bad = bad ? bad : apply_patch(client, v);
+	} else if (!bad) {
+		bad = apply_changes(client, msg);
 	}
 	apply_rest(client, msg);
 	*why = bad;

@@ -19,7 +19,14 @@ json_t *naive_users(const struct map_tailnet *t, const struct map_node *viewer, 
 /* A client's state: {"Node":…, "Peers": {"<id>": Node}, "PacketFilters": {name: […]}, "UserProfiles": {"<id>": …}, other
  * fields as last sent}. */
 json_t *naive_client_new(void);
-/* Applies one MapResponse. False: a client would have ended the stream (no Node yet), or lost part of the message (the
+/* Does a client's copy of a node agree with the true one at this time? NULL: yes, else the field. A client's LastSeen of an
+ * online node does not count, and Expired may follow from KeyExpiry. wall_ms 0: the clock just jumped, Expired does not
+ * count. */
+const char *naive_node_differs(const json_t *has, const json_t *want, int64_t wall_ms);
+/* The same for {"<id>": Node}; why: what differs. */
+bool naive_peers_agree(const json_t *has, const json_t *want, int64_t wall_ms, char *why, size_t why_cap);
+
+/* Applies one MapResponse as a client does, its lossy comparison of PeersChanged included. False: a client would have ended the stream (no Node yet), or lost part of the message (the
  * losing cases of 6.6); *why says which. */
 bool naive_client_apply(json_t *client, const json_t *msg, const char **why);
 
