@@ -312,7 +312,7 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 			n->dirty = 0;
 			list_del(it);
 		}
-		t->flush = t->compare_all = t->full_all = t->dns_dirty = t->derp_dirty = false;
+		t->flush = t->reveal = t->compare_all = t->full_all = t->dns_dirty = t->derp_dirty = false;
 		free(t->filter_classes);
 		t->filter_classes = NULL;
 		t->n_filter_classes = 0;
@@ -419,13 +419,14 @@ static void on_failed(struct core *c, uint64_t durable, uint32_t epoch)
 {
 	log_warn("the database refused changes", "undone=%" PRIu64 " durable=%" PRIu64, c->seq - durable, durable);
 	undo_down_to(c, durable);
+	undo_forget(c, durable);
 	sessions_undo(c, durable);
 	c->durable = durable;
 	c->seq = durable; /* the next batch follows the last that is kept */
 	c->epoch = epoch;
 	for (size_t i = 0; i < c->n_tailnets; i++) {
 		map_cache_drop(c->tailnets[i]->cache);
-		c->tailnets[i]->compare_all = true;
+		c->tailnets[i]->compare_all = c->tailnets[i]->reveal = true;
 		c->tailnets[i]->flush = true;
 	}
 }

@@ -213,6 +213,7 @@ err node_classify(struct core *c, struct node *n)
 	if (cls != n->m.cls) {
 		n->m.cls = cls;
 		node_dirty(n, DIRTY_WHOLE);
+		n->t->reveal |= n->m.announced;
 		if (n->session)
 			n->session->compare = true;
 		if (n->reader)
@@ -278,6 +279,7 @@ static err replace(struct core *c, struct node *n, struct node_row *taken)
 	user_join(c, n);
 	n->m.expired = node_is_expired(c, n);
 	node_arm_expiry(c, n);
+	presence_ephemeral(c, n);
 	TRY(node_classify(c, n));
 	TRY(routes_update(c, n));
 	node_dirty(n, DIRTY_WHOLE);
@@ -338,7 +340,7 @@ void node_drop_memory(struct core *c, int64_t id)
 		c->n_online--;
 	routes_drop(c, n);
 	if (n->m.cls != UINT32_MAX && policy_view_del(n->t->map.policy, id, &changes) != OK)
-		n->t->compare_all = true;
+		n->t->compare_all = n->t->reveal = true;
 	tailnet_note_changes(n->t, &changes);
 	user_leave(c, n);
 	unindex_disco(c, n);
@@ -578,12 +580,12 @@ err node_set_addresses(struct core *c, struct node *n, struct addr v4, struct ad
 
 void node_arm_expiry(struct core *c, struct node *n)
 {
-	if (!n->row.expires_ms || node_is_expired(c, n)) {
+	if (!n->row.expires_ms) {
 		timer_stop(&c->timers, &n->expiry);
 		return;
 	}
 	int64_t left = n->row.expires_ms - c->now.wall_ms;
-	timer_arm(&c->timers, &n->expiry, c->now.mono_ms + MIN_OF(left, TIMER_STEP_MS));
+	timer_arm(&c->timers, &n->expiry, c->now.mono_ms + (left > 0 && left < TIMER_STEP_MS ? left : TIMER_STEP_MS));
 }
 
 void node_set_expires(struct core *c, struct node *n, int64_t expires_ms)

@@ -36,6 +36,14 @@ void presence_stream_closed(struct core *c, struct node *n)
 		timer_arm(&c->timers, &n->offline, c->now.mono_ms + c->set.offline_grace_ms);
 }
 
+void presence_ephemeral(struct core *c, struct node *n)
+{
+	if (!n->row.ephemeral)
+		timer_stop(&c->timers, &n->ephemeral);
+	else if (!n->m.online && !n->ephemeral.index)
+		timer_arm(&c->timers, &n->ephemeral, c->now.mono_ms + c->set.ephemeral_timeout_ms);
+}
+
 static void on_offline(struct core *c, struct timer *t)
 {
 	struct node *n = container_of(t, struct node, offline);
@@ -49,8 +57,7 @@ static void on_offline(struct core *c, struct timer *t)
 	lazy_soon(c);
 	node_dirty(n, PATCH_ONLINE);
 	routes_elect(c, n);
-	if (n->row.ephemeral)
-		timer_arm(&c->timers, &n->ephemeral, c->now.mono_ms + c->set.ephemeral_timeout_ms);
+	presence_ephemeral(c, n);
 }
 
 static void on_ephemeral(struct core *c, struct timer *t)
@@ -58,7 +65,7 @@ static void on_ephemeral(struct core *c, struct timer *t)
 	struct node *n = container_of(t, struct node, ephemeral);
 	int64_t id = n->row.id;
 
-	if (n->session || n->m.online)
+	if (n->session || n->m.online || !n->row.ephemeral)
 		return;
 	if (node_delete(c, n) != OK) {
 		core_abort(c);
@@ -74,18 +81,15 @@ static void on_expiry(struct core *c, struct timer *t)
 {
 	struct node *n = container_of(t, struct node, expiry);
 
-	if (!n->row.expires_ms)
+	bool over = node_is_expired(c, n);
+	node_arm_expiry(c, n); /* it may be far away, and a clock that was set forward may be set back */
+	if (n->m.expired == over)
 		return;
-	if (!node_is_expired(c, n)) {
-		node_arm_expiry(c, n); /* the clock was set back, or it is far away */
-		return;
-	}
-	if (n->m.expired)
-		return;
-	n->m.expired = true;
-	node_dirty(n, PATCH_EXPIRY);
+	n->m.expired = over;
+	node_dirty(n, over ? PATCH_EXPIRY : DIRTY_WHOLE);
 	node_self_dirty(n);
-	log_info("node key expired", "node=%" PRId64, n->row.id);
+	if (over)
+		log_info("node key expired", "node=%" PRId64, n->row.id);
 }
 
 static void announce(struct core *c, struct node *n)
@@ -95,6 +99,7 @@ static void announce(struct core *c, struct node *n)
 		return;
 	n->m.announced = true;
 	node_dirty(n, DIRTY_WHOLE | DIRTY_SEEN);
+	n->t->reveal = true;
 	/* Both sides learn of each other in the same round. */
 	if (n->session)
 		n->session->need_full = true;
@@ -155,15 +160,15 @@ void presence_start(struct core *c, struct node *n)
 	n->m.announced = true;
 	n->m.expired = node_is_expired(c, n);
 	node_arm_expiry(c, n);
-	node_dirty(n, DIRTY_WHOLE | DIRTY_SEEN);
+	node_dirty(n, DIRTY_WHOLE | DIRTY_SEEN | PATCH_ONLINE);
+	n->t->reveal = true;
 	if (n->row.was_online && c->set.restart_grace_ms > 0) {
 		/* Who was online before the restart counts as online until the grace is over, so that nobody flaps. */
 		n->m.online = true;
 		c->n_online++;
 		timer_arm(&c->timers, &n->offline, c->now.mono_ms + c->set.restart_grace_ms);
-	} else if (n->row.ephemeral) {
-		timer_arm(&c->timers, &n->ephemeral, c->now.mono_ms + c->set.ephemeral_timeout_ms);
 	}
+	presence_ephemeral(c, n);
 	routes_elect(c, n);
 }
 

@@ -196,8 +196,7 @@ static err make_node(struct core *c, const struct claim *cl, struct node **out)
 		TRY(node_set_owner(c, n, 0, cl->tags, cl->n_tags));
 	node_set_expires(c, n, expiry_of(c, cl));
 	presence_hold(c, n);
-	if (n->row.ephemeral)
-		timer_arm(&c->timers, &n->ephemeral, c->now.mono_ms + c->set.ephemeral_timeout_ms);
+	presence_ephemeral(c, n);
 	fx_admit(c, cl->key);
 	*out = n;
 	return OK;
@@ -218,6 +217,7 @@ static err renew_node(struct core *c, const struct claim *cl, struct node *n)
 	n->row.nl = *cl->nl;
 	n->row.capver = cl->capver;
 	n->row.ephemeral = cl->ephemeral;
+	presence_ephemeral(c, n);
 	n->row.method = cl->method;
 	n->row.authkey_id = cl->authkey_id;
 	node_set_expires(c, n, expiry_of(c, cl));

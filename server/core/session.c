@@ -304,7 +304,9 @@ void session_open(struct core *c, struct event *e)
 		}
 		presence_hold(c, n);
 	}
-	if (session_send_full(c, s) != OK)
+	if (n->t->reveal)
+		s->need_full = n->t->flush = true;
+	else if (session_send_full(c, s) != OK)
 		session_drop(c, s, true);
 }
 

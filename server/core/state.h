@@ -194,6 +194,7 @@ struct tailnet {
 	size_t n_sessions;
 	struct list dirty; /* nodes with dirty bits */
 	bool flush;	   /* something waits for a round */
+	bool reveal;	   /* among it: who sees whom. New streams wait for the round, too, so that both sides hear at once (T43) */
 	bool compare_all;  /* all sessions compare what they see */
 	bool full_all;	   /* all sessions get a full map */
 	bool dns_dirty, derp_dirty;
@@ -373,6 +374,7 @@ bool prefix_is_exit(struct prefix p);
 
 void presence_online(struct core *c, struct node *n);
 void presence_stream_closed(struct core *c, struct node *n);
+void presence_ephemeral(struct core *c, struct node *n); /* row.ephemeral changed: it leaves some time after it went, or stays */
 void presence_start(struct core *c, struct node *n); /* as loaded: grace, ephemeral and expiry timers */
 void presence_may_announce(struct core *c, struct node *n);
 void on_at_relay(struct core *c, struct event *e);

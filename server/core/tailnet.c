@@ -101,11 +101,25 @@ static err grow_slots(struct tailnet *t)
 	return OK;
 }
 
+/* A node that an undo puts back before anybody heard that it was gone: who was told of it still has it. With another slot
+ * it would be removed and changed in one message, and clients would keep only the removal. */
+static bool take_back(struct tailnet *t, int64_t id, uint32_t *slot)
+{
+	for (size_t i = 0; i < t->n_gone; i++)
+		if (t->gone[i].id == id) {
+			*slot = t->gone[i].slot;
+			t->gone[i] = t->gone[--t->n_gone];
+			return true;
+		}
+	return false;
+}
+
 err tailnet_take_slot(struct tailnet *t, struct node *n)
 {
 	uint32_t slot;
 
-	if (t->n_free_slots) {
+	if (take_back(t, n->row.id, &slot)) {
+	} else if (t->n_free_slots) {
 		slot = t->free_slots[--t->n_free_slots];
 	} else {
 		if (t->map.n_slots == t->cap_slots)
@@ -153,7 +167,7 @@ err tailnet_apply_policy(struct core *c, struct tailnet *t, struct policy *taken
 	policy_unref(t->policy);
 	t->policy = taken;
 	map_cache_drop(t->cache);
-	t->compare_all = t->flush = true;
+	t->compare_all = t->flush = t->reveal = true;
 	at = 0;
 	for (struct node *n; (n = map_next(&c->nodes, &at));)
 		if (n->t == t)
@@ -164,14 +178,14 @@ err tailnet_apply_policy(struct core *c, struct tailnet *t, struct policy *taken
 void tailnet_note_changes(struct tailnet *t, struct policy_changes *changes)
 {
 	if (changes->visibility)
-		t->compare_all = t->flush = true;
+		t->compare_all = t->flush = t->reveal = true;
 	for (size_t i = 0; i < changes->n_filters; i++) {
 		size_t cls = changes->filters[i];
 		if (cls >= t->n_filter_classes) {
 			size_t cap = cls + 64;
 			uint8_t *grown = realloc(t->filter_classes, cap);
 			if (!grown) {
-				t->compare_all = t->flush = true; /* the long way finds them, too */
+				t->compare_all = t->flush = t->reveal = true; /* the long way finds them, too */
 				break;
 			}
 			memset(grown + t->n_filter_classes, 0, cap - t->n_filter_classes);
