@@ -58,6 +58,7 @@ PROGRAM_FILES := $(patsubst %,$(B)/%,$(subst client,fairlead-client,$(subst derp
 
 UNIT_C := $(shell find tests/unit -name 'test_*.c' 2>/dev/null | sort)
 SIM_C := $(wildcard tests/sim/sim_*.c)
+SIM_PARTS_C := $(filter-out $(SIM_C),$(wildcard tests/sim/*.c))
 FUZZ_C := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_C := $(wildcard tests/bench/*.c)
 UNIT := $(patsubst %.c,$(B)/%,$(UNIT_C))
@@ -137,8 +138,9 @@ $(B)/fairlead-client: $(B)/client/main.o $(LIBCLIENT) $(LIBCOMMON)
 TEST_LIBS := $(LIBTEST) $(LIBCLIENT) $(LIBSERVER) $(LIBDERP) $(LIBCOMMON)
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(TEST_LIBS)
 	$(CC) $(LDFLAGS) -o $@ $< $(TEST_LIBS) -lcmocka $(LIBS_SERVER) -lqrencode
-$(B)/tests/sim/sim_%: $(B)/tests/sim/sim_%.o $(TEST_LIBS)
-	$(CC) $(LDFLAGS) -o $@ $< $(TEST_LIBS) -lcmocka $(LIBS_SERVER) -lqrencode
+# The other files of tests/sim/ belong to each simulation.
+$(B)/tests/sim/sim_%: $(B)/tests/sim/sim_%.o $(call obj,$(SIM_PARTS_C)) $(TEST_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $< $(call obj,$(SIM_PARTS_C)) $(TEST_LIBS) -lcmocka $(LIBS_SERVER) -lqrencode
 # Under gcc a fuzzer replays its corpus: tests/fuzz/replay.c is the main().
 $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(TEST_LIBS)
 	$(CC) $(LDFLAGS) -o $@ $< $(B)/tests/fuzz/replay.o $(TEST_LIBS) $(LIBS_SERVER) -lqrencode

@@ -1,0 +1,261 @@
+#include "tests/lib/store_model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Rows are kept sorted, so that ten thousand of them can be found. */
+
+static size_t lower_bound(const void *list, size_t n, size_t each, int (*cmp)(const void *row, const void *key), const void *key)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (cmp((const char *)list + mid * each, key) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+#define COMPARE(name, expr)                                                                                            \
+	static int cmp_##name(const void *row, const void *key)                                                        \
+	{                                                                                                              \
+		const struct name##_row *a = row, *b = key;                                                            \
+		return expr;                                                                                           \
+	}
+#define BY_ID ((a->id > b->id) - (a->id < b->id))
+COMPARE(tailnet, BY_ID)
+COMPARE(user, BY_ID)
+COMPARE(node, BY_ID)
+COMPARE(authkey, BY_ID)
+COMPARE(apikey, BY_ID)
+COMPARE(policy, (a->tailnet_id > b->tailnet_id) - (a->tailnet_id < b->tailnet_id)) /* the image has only the newest */
+COMPARE(pending, strcmp(a->auth_id, b->auth_id))
+COMPARE(setting, a->tailnet_id != b->tailnet_id ? (a->tailnet_id > b->tailnet_id) - (a->tailnet_id < b->tailnet_id) :
+	strcmp(a->key, b->key))
+
+static void die_nomem(void)
+{
+	fprintf(stderr, "store_model: out of memory\n");
+	abort();
+}
+
+#define TABLE(name, list, n_list)                                                                                      \
+	static struct name##_row *find_##name(struct store_image *db, const struct name##_row *key)                    \
+	{                                                                                                              \
+		size_t at = lower_bound(db->list, db->n_list, sizeof *db->list, cmp_##name, key);                      \
+		return at < db->n_list && cmp_##name(&db->list[at], key) == 0 ? &db->list[at] : NULL;                  \
+	}                                                                                                              \
+	static void put_##name(struct store_image *db, const struct name##_row *row)                                   \
+	{                                                                                                              \
+		struct name##_row *have = find_##name(db, row), copy;                                                  \
+		if (name##_row_copy(row, &copy) != OK)                                                                 \
+			die_nomem();                                                                                   \
+		if (have) {                                                                                            \
+			name##_row_done(have);                                                                         \
+			*have = copy;                                                                                  \
+			return;                                                                                        \
+		}                                                                                                      \
+		size_t at = lower_bound(db->list, db->n_list, sizeof *db->list, cmp_##name, row);                      \
+		struct name##_row *grown = realloc(db->list, (db->n_list + 1) * sizeof *grown);                        \
+		if (!grown)                                                                                            \
+			die_nomem();                                                                                   \
+		memmove(grown + at + 1, grown + at, (db->n_list - at) * sizeof *grown);                                \
+		grown[at] = copy;                                                                                      \
+		db->list = grown;                                                                                      \
+		db->n_list++;                                                                                          \
+	}
+#define DELETE(name, list, n_list)                                                                                     \
+	static void del_##name(struct store_image *db, const struct name##_row *key)                                   \
+	{                                                                                                              \
+		struct name##_row *have = find_##name(db, key);                                                        \
+		if (!have)                                                                                             \
+			return;                                                                                        \
+		name##_row_done(have);                                                                                 \
+		size_t at = (size_t)(have - db->list);                                                                 \
+		memmove(have, have + 1, (db->n_list - at - 1) * sizeof *have);                                         \
+		db->n_list--;                                                                                          \
+	}
+TABLE(tailnet, tailnets, n_tailnets)
+TABLE(policy, policies, n_policies)
+TABLE(user, users, n_users)
+TABLE(node, nodes, n_nodes)
+TABLE(authkey, authkeys, n_authkeys)
+TABLE(apikey, apikeys, n_apikeys)
+TABLE(pending, pendings, n_pendings)
+TABLE(setting, settings, n_settings)
+DELETE(user, users, n_users)
+DELETE(node, nodes, n_nodes)
+DELETE(authkey, authkeys, n_authkeys)
+DELETE(apikey, apikeys, n_apikeys)
+DELETE(pending, pendings, n_pendings)
+DELETE(setting, settings, n_settings)
+
+struct node_row *store_model_node(struct store_image *db, int64_t id)
+{
+	return find_node(db, &(struct node_row){ .id = id });
+}
+
+/* ---- constraints ---- */
+
+static bool node_fits(struct store_image *db, const struct node_row *r, char *why, size_t why_cap)
+{
+	if (r->user_id && !find_user(db, &(struct user_row){ .id = r->user_id })) {
+		snprintf(why, why_cap, "node %lld of a user %lld that is not there", (long long)r->id, (long long)r->user_id);
+		return false;
+	}
+	for (size_t i = 0; i < db->n_nodes; i++) {
+		const struct node_row *x = &db->nodes[i];
+		const char *what = NULL;
+
+		if (x->id == r->id)
+			continue;
+		if (node_pub_eq(&x->key, &r->key))
+			what = "node key";
+		else if (x->tailnet_id == r->tailnet_id && strcmp(x->given_name, r->given_name) == 0)
+			what = "name";
+		else if (x->tailnet_id == r->tailnet_id && r->v4.family && addr_eq(x->v4, r->v4))
+			what = "IPv4 address";
+		else if (x->tailnet_id == r->tailnet_id && r->v6.family && addr_eq(x->v6, r->v6))
+			what = "IPv6 address";
+		if (what) {
+			snprintf(why, why_cap, "nodes %lld and %lld have the same %s", (long long)x->id, (long long)r->id, what);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool user_fits(struct store_image *db, const struct user_row *r, char *why, size_t why_cap)
+{
+	for (size_t i = 0; i < db->n_users; i++)
+		if (db->users[i].id != r->id && db->users[i].tailnet_id == r->tailnet_id && !r->provider[0] &&
+				!db->users[i].provider[0] && strcasecmp(db->users[i].name, r->name) == 0) {
+			snprintf(why, why_cap, "users %lld and %lld have the same name", (long long)db->users[i].id, (long long)r->id);
+			return false;
+		}
+	return true;
+}
+
+static bool user_may_go(struct store_image *db, const struct user_row *r, char *why, size_t why_cap)
+{
+	for (size_t i = 0; i < db->n_nodes; i++)
+		if (db->nodes[i].user_id == r->id) {
+			snprintf(why, why_cap, "user %lld is deleted and still has node %lld", (long long)r->id, (long long)db->nodes[i].id);
+			return false;
+		}
+	return true;
+}
+
+/* ---- operations ---- */
+
+static void seen(struct store_image *db, const struct node_row *op)
+{
+	struct node_row *row = find_node(db, op), copy;
+
+	if (!row)
+		return;
+	if (node_row_copy(op, &copy) != OK)
+		die_nomem();
+	row->last_seen_ms = copy.last_seen_ms;
+	row->was_online = copy.was_online;
+	row->disco = copy.disco;
+	row->home_derp = copy.home_derp;
+	row->capver = copy.capver;
+	free(row->endpoints);
+	row->endpoints = copy.endpoints;
+	row->n_endpoints = copy.n_endpoints;
+	free(row->hostinfo_json);
+	row->hostinfo_json = copy.hostinfo_json;
+	copy.endpoints = NULL;
+	copy.n_endpoints = 0;
+	copy.hostinfo_json = NULL;
+	node_row_done(&copy);
+}
+
+bool store_model_apply(struct store_image *db, const struct store_op *op, char *why, size_t why_cap)
+{
+	bool fits = true;
+
+	switch (op->kind) {
+	case STORE_PUT_TAILNET:
+		put_tailnet(db, &op->tailnet);
+		break;
+	case STORE_PUT_USER:
+		fits = user_fits(db, &op->user, why, why_cap);
+		put_user(db, &op->user);
+		break;
+	case STORE_DEL_USER:
+		fits = user_may_go(db, &op->user, why, why_cap);
+		del_user(db, &op->user);
+		break;
+	case STORE_PUT_NODE:
+		fits = node_fits(db, &op->node, why, why_cap);
+		put_node(db, &op->node);
+		break;
+	case STORE_DEL_NODE:
+		del_node(db, &op->node);
+		break;
+	case STORE_NODE_SEEN:
+		seen(db, &op->node);
+		break;
+	case STORE_PUT_AUTHKEY:
+		put_authkey(db, &op->authkey);
+		break;
+	case STORE_DEL_AUTHKEY:
+		del_authkey(db, &op->authkey);
+		break;
+	case STORE_PUT_APIKEY:
+		put_apikey(db, &op->apikey);
+		break;
+	case STORE_DEL_APIKEY:
+		del_apikey(db, &op->apikey);
+		break;
+	case STORE_PUT_PENDING:
+		put_pending(db, &op->pending);
+		break;
+	case STORE_DEL_PENDING:
+		del_pending(db, &op->pending);
+		break;
+	case STORE_PUT_POLICY:
+		put_policy(db, &op->policy);
+		break;
+	case STORE_PUT_SETTING:
+		if (op->setting.value)
+			put_setting(db, &op->setting);
+		else
+			del_setting(db, &op->setting);
+		break;
+	case STORE_PUT_SERVER_KEY:
+		break;
+	}
+	return fits;
+}
+
+void store_model_copy(const struct store_image *from, struct store_image *to)
+{
+	memset(to, 0, sizeof *to);
+#define COPY(name, list, n_list)                                                                                       \
+	do {                                                                                                           \
+		to->n_list = from->n_list;                                                                             \
+		to->list = calloc(from->n_list + 1, sizeof *to->list);                                                 \
+		if (!to->list)                                                                                         \
+			die_nomem();                                                                                   \
+		for (size_t i = 0; i < from->n_list; i++)                                                              \
+			if (name##_row_copy(&from->list[i], &to->list[i]) != OK)                                       \
+				die_nomem();                                                                           \
+	} while (0)
+	COPY(tailnet, tailnets, n_tailnets);
+	COPY(user, users, n_users);
+	COPY(node, nodes, n_nodes);
+	COPY(authkey, authkeys, n_authkeys);
+	COPY(apikey, apikeys, n_apikeys);
+	COPY(pending, pendings, n_pendings);
+	COPY(policy, policies, n_policies);
+	COPY(setting, settings, n_settings);
+#undef COPY
+}
