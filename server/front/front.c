@@ -201,9 +201,6 @@ void front_stop(struct front *f, int64_t wait_ms)
 {
 	if (!f)
 		return;
-	for (unsigned i = 0; i < f->n; i++)
-		if (f->wires[i].derp)
-			derp_thread_stop(f->wires[i].derp);
 	for (unsigned i = 0; i < f->n; i++) {
 		struct arm *a = malloc(sizeof *a);
 
