@@ -11,6 +11,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/memory.h"
 #include "common/base/version.h"
 #include "common/net/loop.h"
 #include "common/net/metacert.h"
@@ -30,6 +31,7 @@
 
 enum {
 	STOP_WAIT_MS = 1500, /* sessions end politely; the relay goes on that long: a handshake under way costs 5 s if it is cut */
+	MEMORY_LOOK_MS = 2000,
 	LISTENERS_MAX = 32,
 	PREFIXES_MAX = 256,
 };
@@ -47,6 +49,8 @@ struct server {
 	struct generation start, live; /* of the start; of the last reload, if there was one */
 	const struct config *cfg;      /* start.cfg */
 	struct loop *loop; /* main thread: signals, the unix socket, STUN */
+	struct loop_timer memory_timer;
+	struct memory_watch memory;
 	struct store *store;
 	struct server_keys keys;
 	struct tls_ctx *tls_files, *tls_self; /* NULL: not used */
@@ -440,16 +444,32 @@ static err start_signals(struct server *s)
 	return loop_on_signal(s->loop, SIGHUP, on_reload, s);
 }
 
+static void on_memory(struct loop_timer *t)
+{
+	struct server *s = container_of(t, struct server, memory_timer);
+
+	memory_look(&s->memory, loop_now_ms(s->loop));
+	loop_timer_in(t, MEMORY_LOOK_MS);
+}
+
+static void watch_memory(struct server *s)
+{
+	loop_timer_init(&s->memory_timer, s->loop, on_memory);
+	loop_timer_in(&s->memory_timer, MEMORY_LOOK_MS);
+}
+
 static err server_start(struct server *s, const char *config_path)
 {
 	CLEANUP(store_image_done) struct store_image image = { 0 };
 
 	signal(SIGPIPE, SIG_IGN);
 	raise_file_limit();
+	memory_settle();
 	TRY(config_load(config_path, s->why, sizeof s->why, &s->start.cfg));
 	s->cfg = s->start.cfg;
 	set_log(s->cfg);
 	TRY(explain(s, loop_new(&s->loop), "cannot make an event loop"));
+	watch_memory(s);
 	TRY(start_store(s, &image));
 	TRY(start_tls(s));
 	TRY(start_core(s, &image));
@@ -481,6 +501,8 @@ static void server_stop(struct server *s)
 	tls_ctx_free(s->tls_files);
 	tls_ctx_free(s->tls_self);
 	server_keys_done(&s->keys);
+	if (s->loop)
+		loop_timer_done(&s->memory_timer);
 	loop_free(s->loop);
 	free(s->config_text);
 	generation_done(&s->live);

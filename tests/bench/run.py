@@ -3,6 +3,8 @@
 Headscale's figure, and how many times better ours is. Everything runs once, on loopback, in under three minutes:
 
   size and start-up     the program as built and stripped; from exec to the first answer on /key, median of several
+  memory                of N / 5 and of N idle sessions; the difference is what a session takes, its node and all that
+                        the core keeps of it included
   plain HTTP, then TLS  a fresh server, swarm's N nodes (tests/bench/swarm.c): register, stream, changes, joins;
                         over TLS also a SIGKILL and the return of all of them
 
@@ -125,10 +127,10 @@ class Server:
         return (int(f[11]) + int(f[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def run_swarm(server, tls, mode):
+def run_swarm(server, tls, mode, nodes=a.nodes):
     """swarm's figures. In mode restart the server is killed and started when swarm asks for it."""
     url = f"https://127.0.0.1:{server.tls}" if tls else f"http://127.0.0.1:{server.http}"
-    cmd = [swarm, "--url", url, "--auth-key", server.auth_key(), "--nodes", str(a.nodes), "--rounds", str(a.rounds)]
+    cmd = [swarm, "--url", url, "--auth-key", server.auth_key(), "--nodes", str(nodes), "--rounds", str(a.rounds)]
     cmd += ["--mode", mode, "--pid", str(server.proc.pid), "--json"]
     proc = subprocess.Popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     timer = threading.Timer(left(), proc.kill)
@@ -172,11 +174,16 @@ def measure(dir):
             starts.append(s.start())
             s.stop()
         m["start"] = statistics.median(starts)
-        for name, tls, mode in (("plain", False, "join"), ("tls", True, "restart")):
+        for name, tls, mode, nodes in (
+            ("plain_few", False, "idle", a.nodes // 5),
+            ("tls_few", True, "idle", a.nodes // 5),
+            ("plain", False, "join", a.nodes),
+            ("tls", True, "restart", a.nodes),
+        ):
             s = Server(os.path.join(dir, name))
             servers.append(s)
             s.start()
-            m[name] = run_swarm(s, tls, mode)
+            m[name] = run_swarm(s, tls, mode, nodes)
             s.stop()
     finally:
         for s in servers:
@@ -207,10 +214,12 @@ def table(m):
     row("start-up, to the first answer on /key", m["start"] * 1000, "ms")
     row("first start, makes database and keys", m["first_start"] * 1000, "ms")
     row("RSS empty", plain["empty.rss_kib"] / 1024, "MiB")
-    for name, d in (("TLS", tls), ("plain", plain)):
-        row(f"RSS an idle session, {name}, all told", (d["idle.rss_kib"] - d["empty.rss_kib"]) / n, "KiB",
+    for name, d, few in (("TLS", tls, m["tls_few"]), ("plain", plain, m["plain_few"])):
+        k = n // 5
+        row(f"RSS of each idle session, {name}: from {k} to {n}", (d["idle.rss_kib"] - few["idle.rss_kib"]) / (n - k), "KiB",
             34 if name == "TLS" else None, (320, 830))
-        row("  of it with the node registered, no stream", (d["registered.rss_kib"] - d["empty.rss_kib"]) / n, "KiB")
+        row(f"  from none to {n}, what the first ones need for good too",
+            (d["idle.rss_kib"] - d["empty.rss_kib"]) / n, "KiB")
     for name, d in (("plain", plain), ("TLS", tls)):
         row(f"durable registrations, {name}", d["register.rate"], "1/s", 500, (22, 22), True, 0)
         row("  CPU a registration, connecting included", d["register.cpu_ms"], "ms", 1, (54, 54), digits=2)

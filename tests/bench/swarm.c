@@ -21,6 +21,8 @@
 
 enum {
 	QUIET_MS = 1000,
+	RSS_STEADY_MS = 5000,
+	RSS_WAIT_MS = 20000,
 	REGISTER_WAIT_MS = 90000,
 	STREAMS_WAIT_MS = 90000,
 	ROUND_WAIT_MS = 10000,
@@ -393,6 +395,22 @@ static void run_register(void)
 	report_rss("registered.rss_kib");
 }
 
+/* A server may give memory back some time after a burst: until nothing went for RSS_STEADY_MS. */
+static void wait_for_rss(void)
+{
+	int64_t lowest = INT64_MAX, since = clock_mono_ms(), end = since + RSS_WAIT_MS;
+
+	while (clock_mono_ms() < end && clock_mono_ms() - since < RSS_STEADY_MS) {
+		int64_t rss = process_rss_kib(opt.pid);
+
+		if (rss < lowest - lowest / 200) { /* half a percent */
+			lowest = rss;
+			since = clock_mono_ms();
+		}
+		run_for(200);
+	}
+}
+
 static void run_idle(void)
 {
 	struct cost a = cost_now();
@@ -404,6 +422,8 @@ static void run_idle(void)
 	report_cpu("streams.cpu_ms", a, opt.nodes);
 	figure(&sw.out, "streams.messages", (double)sw.messages, "messages");
 	figure(&sw.out, "streams.mib", (double)sw.net.bytes_in / 1048576, "MiB received so far");
+	if (opt.pid)
+		wait_for_rss();
 	report_rss("idle.rss_kib");
 }
 

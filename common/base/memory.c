@@ -1,0 +1,39 @@
+#include "common/base/memory.h"
+
+#include <malloc.h>
+#include <time.h>
+
+enum {
+	LARGE = 128 * 1024, /* glibc begins with the same bound, but raises it with each larger block that is freed */
+	BUSY_PERCENT = 5,   /* of one core, above it there is a burst */
+	LONGEST_BURST_MS = 60000, /* a longer one is trimmed within */
+};
+
+void memory_settle(void)
+{
+	mallopt(M_MMAP_THRESHOLD, LARGE);
+}
+
+static int64_t process_us(void)
+{
+	struct timespec t;
+
+	return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0 ? (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000 : 0;
+}
+
+bool memory_look(struct memory_watch *w, int64_t mono_ms)
+{
+	int64_t cpu_us = process_us(), spent_ms = mono_ms - w->at_ms, did_us = cpu_us - w->cpu_us;
+	bool first = w->at_ms == 0, busy = did_us * 100 > spent_ms * 1000 * BUSY_PERCENT;
+
+	w->at_ms = mono_ms;
+	w->cpu_us = cpu_us;
+	if (first || (!busy && w->busy_ms == 0))
+		return false;
+	w->busy_ms += spent_ms;
+	if (busy && w->busy_ms < LONGEST_BURST_MS)
+		return false;
+	w->busy_ms = 0;
+	malloc_trim(0);
+	return true;
+}

@@ -1,0 +1,21 @@
+/* memory: how a long-running server keeps its heap small. For main programs. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Large blocks get pages of their own and give them back when they are freed, however often that happens. To be called
+ * before threads start. */
+void memory_settle(void);
+
+/* Tells when a burst of work is over, which is when what it left free should go back to the system: a burst leaves free
+ * blocks in every thread's heap, and they count until someone asks for their pages. */
+struct memory_watch {
+	int64_t at_ms, cpu_us; /* of the last look; 0: none yet */
+	int64_t busy_ms;       /* since the pages were given back; 0: idle ever since */
+};
+
+/* Looks at what the process did since the last look; call it every few seconds. Gives the pages back after a burst, and
+ * now and then in one that does not end; true when it did. Takes a millisecond or so. Not on a thread that owns a loop
+ * with clients. */
+bool memory_look(struct memory_watch *w, int64_t mono_ms);
