@@ -13,7 +13,7 @@
 static struct lab {
 	struct ts2021_client c;
 	struct machine_key server, node;
-	size_t step;	    /* bytes moved at once, both ways */
+	size_t step;        /* bytes moved at once, both ways */
 	bool early_payload; /* the server sends one */
 	/* server */
 	struct buf in, out;
@@ -203,7 +203,8 @@ static void ask_and_check(size_t body_len)
 	buf_clear(&lab.data);
 	lab.status = 0;
 	assert_non_null(lab.c.h2);
-	assert_ok(http2_request(lab.c.h2, "POST", "control.test", "/machine/register", NULL, 0, bytes_of(body, body_len), &s));
+	assert_ok(http2_request(
+		lab.c.h2, "POST", "control.test", "/machine/register", NULL, 0, bytes_of(body, body_len), &s));
 	assert_ok(settle());
 	assert_int_equal(lab.status, 200);
 	assert_int_equal(lab.closed, closed + 1);
@@ -265,7 +266,8 @@ static void refusals_are_told(void **state)
 	uint8_t frame[100];
 	struct writer w = wr_init(frame, sizeof frame);
 
-	assert_int_equal(ts2021_client_feed(&lab.c, BYTES_LIT("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"), 0),
+	assert_int_equal(ts2021_client_feed(
+				 &lab.c, BYTES_LIT("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"), 0),
 		ERR_DENIED);
 	assert_string_equal(lab.c.why, "HTTP status 503 instead of an upgrade");
 

@@ -48,7 +48,8 @@ static void expect_err(struct map_reader *r, err want)
 static void messages_come_out_whole(void **state)
 {
 	(void)state;
-	struct buf small = text_of(20, 1), big = text_of(MAX, 2), stream = buf_make(1 << 20), payload = buf_make(1 << 20);
+	struct buf small = text_of(20, 1), big = text_of(MAX, 2), stream = buf_make(1 << 20),
+		   payload = buf_make(1 << 20);
 	struct bytes keepalive = BYTES_LIT("{\"KeepAlive\":true}");
 
 	pack(&payload, buf_view(&small));
@@ -76,7 +77,9 @@ static void messages_come_out_whole(void **state)
 			assert_ok(map_reader_feed(&r, part));
 			test_exact_free(part);
 			while (map_reader_next(&r, &got) == OK) {
-				struct bytes want = seen == 0 ? buf_view(&small) : seen == 1 ? keepalive : buf_view(&big);
+				struct bytes want = seen == 0   ? buf_view(&small)
+						    : seen == 1 ? keepalive
+								: buf_view(&big);
 
 				assert_true(bytes_eq(got, want));
 				assert_int_equal(map_is_keepalive(got), seen == 1);
@@ -197,8 +200,11 @@ static void torture(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(messages_come_out_whole), cmocka_unit_test(plain_messages),
-		cmocka_unit_test(two_readers_share_a_decoder), cmocka_unit_test(bounds), cmocka_unit_test(torture),
+		cmocka_unit_test(messages_come_out_whole),
+		cmocka_unit_test(plain_messages),
+		cmocka_unit_test(two_readers_share_a_decoder),
+		cmocka_unit_test(bounds),
+		cmocka_unit_test(torture),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
