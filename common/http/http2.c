@@ -447,6 +447,8 @@ static err make_session(struct http2 *h)
 	nghttp2_option_set_max_outbound_ack(o, HTTP2_ACKS_MAX);
 	nghttp2_option_set_max_continuations(o, HTTP2_CONTINUATIONS_MAX);
 	nghttp2_option_set_no_closed_streams(o, 1);
+	if (!h->client) /* our few headers are short: a table of them is not worth its memory in each idle session */
+		nghttp2_option_set_max_deflate_dynamic_table_size(o, 0);
 	nghttp2_option_set_no_auto_window_update(o, h->manual_window);
 	nghttp2_mem mem = http2_mem(h);
 	int e = h->client ? nghttp2_session_client_new3(&h->ng, c, h, o, &mem) :

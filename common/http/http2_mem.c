@@ -1,17 +1,18 @@
-/* http2_mem: where nghttp2's memory comes from: what a session makes at its start lies in pages of its own, the rest is
- * malloc's.
+/* http2_mem: where nghttp2's memory comes from: the large blocks that a session makes at its start lie in pages of their
+ * own, the rest is malloc's.
  *
- * At its start a session allocates about 9 KiB of tables that it keeps, and last of all a buffer of 16 KiB in which it
- * builds frames. The payload of DATA frames never passes through that buffer here (NGHTTP2_DATA_FLAG_NO_COPY), so that no
- * more than its beginning is ever written. But malloc hands out memory that was used before, and then all of it counts. In
- * fresh pages behind the tables it costs nothing: an idle session takes three pages, not 26 KiB. */
+ * At its start a session makes itself and a table of streams, 7 KiB, and last of all a buffer of 16 KiB in which it builds
+ * frames. The payload of DATA frames never passes through that buffer here (NGHTTP2_DATA_FLAG_NO_COPY), so that no more
+ * than its beginning is ever written. But malloc hands out memory that was used before, and then all of it counts. In fresh
+ * pages behind the other two it costs nothing: these blocks take two pages of an idle session, not 23 KiB. */
 #include <stdlib.h>
 #include <sys/mman.h>
 
 #include "common/http/http2_session.h"
 
 enum {
-	POOL_LEN = 32 * 1024,	    /* address space; touched as it is used */
+	POOL_LEN = 32 * 1024,	      /* address space; touched as it is used */
+	POOL_BLOCK_MIN = 2048,	      /* smaller ones would push the frames' beginning into a third page */
 	FRAME_BUFFER_MIN = 16 * 1024, /* nghttp2's NGHTTP2_FRAMEBUF_CHUNKLEN is a little more; nothing else comes near it */
 	ALIGN = 16,
 };
@@ -21,9 +22,11 @@ static bool is_in_pool(const struct http2 *h, const void *p)
 	return h->pool && (const uint8_t *)p >= h->pool && (const uint8_t *)p < h->pool + POOL_LEN;
 }
 
-/* NULL: the pool is closed, full, or not to be had. */
+/* NULL: not for the pool, or it is closed, full, or not to be had. */
 static void *pool_take(struct http2 *h, size_t n)
 {
+	if (n < POOL_BLOCK_MIN)
+		return NULL;
 	if (!h->pool && !h->pool_closed) {
 		void *p = mmap(NULL, POOL_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
