@@ -67,6 +67,8 @@ struct server {
 	struct front *front;
 	int unix_fd;
 	struct loop_io *unix_io;
+	int metrics_fd;
+	struct loop_io *metrics_io;
 	struct stun_server *stun[2];
 	struct stun_stats stun_stats;
 	char why[512]; /* why it could not start, or reload */
@@ -269,6 +271,58 @@ static err back_up(void *ctx, const char *to, char *why, size_t why_cap)
 	return store_backup(s->store, to, why, why_cap);
 }
 
+static void put_metric(void *ctx, const char *name, uint64_t value, int is_gauge)
+{
+	buf_printf(ctx, "# TYPE %s %s\n%s %llu\n", name, is_gauge ? "gauge" : "counter", name, (unsigned long long)value);
+}
+
+/* derper's names where the relay has them, so that its dashboards work. */
+static void put_relay_metric(void *ctx, const char *name, uint64_t value, int is_gauge)
+{
+	char full[96];
+
+	snprintf(full, sizeof full, "derp_%s", name);
+	put_metric(ctx, full, value, is_gauge);
+}
+
+static void add_metrics(void *ctx, struct buf *out)
+{
+	static const char *const kinds[LIMIT_KINDS] = {
+		[LIMIT_CONNECTIONS] = "connections", [LIMIT_HANDSHAKES] = "handshakes", [LIMIT_UNREGISTERED] = "unregistered_sessions"
+	};
+	struct server *s = ctx;
+	struct limits_stats l;
+	struct front_stats f;
+	struct store_stats st;
+
+	limits_stats(s->limits, &l);
+	for (size_t i = 0; i < LIMIT_KINDS; i++) {
+		buf_printf(out, "fairlead_limited{kind=\"%s\"} %lld\n", kinds[i], (long long)l.now[i]);
+		buf_printf(out, "fairlead_shed_total{kind=\"%s\"} %llu\n", kinds[i], (unsigned long long)l.shed[i]);
+	}
+	front_stats(s->front, &f);
+	put_metric(out, "fairlead_accepted_total", f.accepted, 0);
+	put_metric(out, "fairlead_http_requests_total", f.http_requests, 0);
+	put_metric(out, "fairlead_bad_requests_total", f.bad_heads, 0);
+	put_metric(out, "fairlead_ts2021_sessions_total", f.ts2021, 0);
+	put_metric(out, "fairlead_ts2021_refused_total", f.ts2021_refused, 0);
+	put_metric(out, "fairlead_ts2021_sessions", (uint64_t)f.ts2021_open, 1);
+	store_stats(s->store, &st);
+	put_metric(out, "fairlead_store_commits_total", st.commits, 0);
+	put_metric(out, "fairlead_store_operations_total", st.ops, 0);
+	put_metric(out, "fairlead_store_failures_total", st.failures, 0);
+	put_metric(out, "fairlead_store_last_commit_microseconds", (uint64_t)st.last_commit_us, 1);
+	put_metric(out, "fairlead_store_queued", st.queued, 1);
+	put_metric(out, "stun_requests_success", s->stun_stats.success, 0);
+	put_metric(out, "stun_requests_not_stun", s->stun_stats.not_stun, 0);
+	if (s->relay) {
+		struct relay_stats r;
+
+		relay_stats_read(s->relay, &r);
+		stats_each(&r, put_relay_metric, out);
+	}
+}
+
 static err start_api(struct server *s)
 {
 	struct api_settings a = {
@@ -276,6 +330,7 @@ static err start_api(struct server *s)
 		.policy_in_file = strcmp(s->cfg->policy_mode, "file") == 0,
 		.ctx = s,
 		.post = post_command,
+		.metrics = add_metrics,
 		.backup = back_up,
 	};
 
@@ -288,7 +343,7 @@ static err add_http(void *ctx, int fd, struct addrport client)
 {
 	struct server *s = ctx;
 
-	return api_add_connection(s->api, fd, client, false);
+	return api_add_connection(s->api, fd, client, API_PUBLIC);
 }
 
 static void limit_caps(const struct config *c, struct limit_caps caps[LIMIT_KINDS])
@@ -324,17 +379,53 @@ static err start_front(struct server *s)
 	return front_start(&s->front_opts, s->why, sizeof s->why, &s->front);
 }
 
+static void on_local(struct server *s, int listen_fd, enum api_origin origin)
+{
+	struct addrport from;
+	int fd;
+
+	while (sock_accept(listen_fd, &fd, &from) == OK)
+		if (api_add_connection(s->api, fd, from, origin) != OK)
+			log_warn("a local connection was refused", "cause=\"too many\"");
+}
+
 static void on_admin(struct loop_io *io, unsigned ready, void *ctx)
 {
 	struct server *s = ctx;
-	struct addrport none;
-	int fd;
 
 	(void)io;
 	(void)ready;
-	while (sock_accept(s->unix_fd, &fd, &none) == OK)
-		if (api_add_connection(s->api, fd, (struct addrport){ 0 }, true) != OK)
-			log_warn("an admin connection was refused", "cause=\"too many\"");
+	on_local(s, s->unix_fd, API_UNIX);
+}
+
+static void on_metrics(struct loop_io *io, unsigned ready, void *ctx)
+{
+	struct server *s = ctx;
+
+	(void)io;
+	(void)ready;
+	on_local(s, s->metrics_fd, API_METRICS);
+}
+
+static err start_metrics(struct server *s)
+{
+	const char *text = s->cfg->metrics_listen_addr;
+	struct addrport at;
+
+	if (!text[0])
+		return OK;
+	if (sock_parse_listen(bytes_str(text), &at) != OK) {
+		snprintf(s->why, sizeof s->why, "metrics_listen_addr: %s: not an address to listen on, like 127.0.0.1:9090", text);
+		return ERR_INVALID;
+	}
+	if (sock_listen_tcp(at, SOCK_DUAL, 64, &s->metrics_fd) != OK) {
+		snprintf(s->why, sizeof s->why, "metrics_listen_addr: cannot listen on %s: %s", text,
+			errno == EADDRINUSE ? "another program uses that port" : strerror(errno));
+		return ERR_SYS;
+	}
+	TRY(explain(s, loop_io_new(s->loop, s->metrics_fd, on_metrics, s, &s->metrics_io), "cannot start"));
+	loop_io_want(s->metrics_io, LOOP_READ);
+	return OK;
 }
 
 static err start_admin_socket(struct server *s)
@@ -478,11 +569,15 @@ static err server_start(struct server *s, const char *config_path)
 	TRY(start_stun(s));
 	TRY(start_admin_socket(s));
 	TRY(start_front(s));
+	TRY(start_metrics(s));
 	return explain(s, start_signals(s), "cannot take signals");
 }
 
 static void server_stop(struct server *s)
 {
+	loop_io_close(s->metrics_io);
+	if (s->metrics_fd >= 0)
+		close(s->metrics_fd);
 	loop_io_close(s->unix_io);
 	if (s->unix_fd >= 0) {
 		close(s->unix_fd);
@@ -511,7 +606,7 @@ static void server_stop(struct server *s)
 
 int server_main(const char *config_path)
 {
-	struct server s = { .unix_fd = -1 };
+	struct server s = { .unix_fd = -1, .metrics_fd = -1 };
 	err e = server_start(&s, config_path);
 
 	if (e != OK) {

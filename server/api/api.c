@@ -8,6 +8,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
 #include "server/api/backup.h"
+#include "server/api/handlers.h"
 #include "server/api/request.h"
 #include "server/api/state.h"
 
@@ -91,11 +92,14 @@ static const char *unix_actor(struct request *r)
 	return cred.uid == 0 ? "cli:root" : arena_printf(&r->arena, "cli:uid-%u", (unsigned)cred.uid);
 }
 
-static bool is_trusted(struct MHD_Connection *conn)
+/* How the connection came is told by the address that it was added with: see api_add_connection. */
+static enum api_origin origin_of(struct MHD_Connection *conn)
 {
 	const union MHD_ConnectionInfo *i = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 
-	return i && i->client_addr && i->client_addr->sa_family == AF_UNIX;
+	if (!i || !i->client_addr || i->client_addr->sa_family != AF_UNIX)
+		return API_PUBLIC;
+	return ((const struct sockaddr_un *)(const void *)i->client_addr)->sun_path[0] == 'm' ? API_METRICS : API_UNIX;
 }
 
 static enum MHD_Result on_key_checked(struct request *r, const struct reply *reply)
@@ -127,7 +131,10 @@ static enum MHD_Result begin_request(struct request *r)
 {
 	if (r->too_big)
 		return answer_error(r, 413, "the body is larger than this call takes");
-	r->trusted = is_trusted(r->conn);
+	enum api_origin origin = origin_of(r->conn);
+	r->trusted = origin == API_UNIX;
+	if (origin == API_METRICS && r->route->access != ACCESS_METRICS && r->route->begin != api_health && r->route->begin != api_version)
+		return answer_error(r, 404, "the metrics listener answers /metrics, /health and /version");
 	if (r->trusted)
 		r->actor = unix_actor(r);
 	switch (r->route->access) {
@@ -135,6 +142,8 @@ static enum MHD_Result begin_request(struct request *r)
 		return r->route->begin(r);
 	case ACCESS_KEY:
 		return r->trusted ? r->route->begin(r) : check_key(r);
+	case ACCESS_METRICS:
+		return origin == API_PUBLIC ? check_key(r) : r->route->begin(r);
 	case ACCESS_LOCAL:
 		return r->trusted ? r->route->begin(r) : answer_error(r, 403, "this call is answered on the server's unix socket only");
 	}
@@ -231,16 +240,19 @@ err api_new(const struct api_settings *cfg, struct api **out)
 	return OK;
 }
 
-err api_add_connection(struct api *a, int fd, struct addrport client, bool trusted_unix)
+err api_add_connection(struct api *a, int fd, struct addrport client, enum api_origin origin)
 {
 	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
+	struct sockaddr_un local = { .sun_family = AF_UNIX };
 	socklen_t n = sizeof ss;
 
-	/* The family is how a request learns that it came over the unix socket; front's pairs never have this one. */
-	if (trusted_unix)
-		ss.ss_family = AF_UNIX;
-	else if (client.addr.family)
+	/* The family is how a request learns how it came; front's pairs never have this one. */
+	if (origin != API_PUBLIC) {
+		local.sun_path[0] = origin == API_METRICS ? 'm' : 'u';
+		memcpy(&ss, &local, sizeof local);
+	} else if (client.addr.family) {
 		n = addrport_to_sockaddr(client, &ss);
+	}
 	return MHD_add_connection(a->daemon, fd, (struct sockaddr *)&ss, n) == MHD_YES ? OK : ERR_SYS;
 }
 

@@ -18,6 +18,8 @@ struct api_settings { /* strings are borrowed and live as long as the api */
 
 	void *ctx;
 	void (*post)(void *ctx, struct event *taken); /* core_post; any thread */
+	/* Appends what is known outside the core, as Prometheus text. Any thread; must not block. NULL: nothing. */
+	void (*metrics)(void *ctx, struct buf *out);
 	/* Blocks; called on a thread of its own. */
 	err (*backup)(void *ctx, const char *to, char *why, size_t why_cap);
 };
@@ -33,9 +35,14 @@ enum {
 
 MUST_USE err api_new(const struct api_settings *cfg, struct api **out);
 
-/* fd is taken: one end of front's socketpair, or an accepted connection of the unix socket (trusted_unix), whose caller
- * needs no key. client: the real client, for logs. Any thread. */
-MUST_USE err api_add_connection(struct api *a, int fd, struct addrport client, bool trusted_unix);
+enum api_origin {
+	API_PUBLIC,  /* one end of front's socketpair */
+	API_UNIX,    /* the unix socket: its caller needs no key */
+	API_METRICS, /* the metrics listener: /metrics, /health and /version only */
+};
+
+/* fd is taken. client: the real client, for logs. Any thread. */
+MUST_USE err api_add_connection(struct api *a, int fd, struct addrport client, enum api_origin origin);
 
 /* Waits for the replies that are on their way, closes all connections, frees. The core must run, or have answered all it
  * was asked (ERR_CLOSED). NULL is fine. */

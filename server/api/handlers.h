@@ -19,6 +19,8 @@ handler api_policy_get, api_policy_set, api_policy_check;
 handler api_auth_register, api_auth_approve, api_auth_reject;
 /* native.c */
 handler api_native_derp_map, api_native_stats, api_native_dns_records, api_native_config, api_native_pendings;
+/* metrics.c */
+handler api_metrics;
 /* pages.c */
 handler api_page_root, api_page_admin, api_page_robots, api_page_register, api_health, api_health_v1, api_version, api_verify;
 

@@ -168,7 +168,7 @@ static enum MHD_Result queue(struct request *r, unsigned status, const char *typ
 	return result;
 }
 
-static enum MHD_Result answer_buf(struct request *r, unsigned status, const char *type, struct buf *body)
+enum MHD_Result answer_buf(struct request *r, unsigned status, const char *type, struct buf *body)
 {
 	if (body->bad) {
 		buf_done(body);

@@ -18,6 +18,7 @@ typedef enum MHD_Result reply_handler(struct request *r, const struct reply *rep
 enum access {
 	ACCESS_OPEN,
 	ACCESS_KEY,   /* an API key, or the unix socket */
+	ACCESS_METRICS, /* the metrics listener, the unix socket, or an API key */
 	ACCESS_LOCAL, /* the unix socket only: it touches the server's own files */
 };
 
@@ -78,6 +79,7 @@ enum MHD_Result ask(struct request *r, struct command *c, reply_handler *next);
 
 enum MHD_Result answer_json(struct request *r, unsigned status, struct buf *body); /* body is taken */
 enum MHD_Result answer_text(struct request *r, unsigned status, const char *type, const char *body);
+enum MHD_Result answer_buf(struct request *r, unsigned status, const char *type, struct buf *body); /* body is taken */
 enum MHD_Result answer_page(struct request *r, unsigned status, struct buf *html); /* html is taken */
 /* The error body that all tools of Headscale can read: {code, message, details, status, title, detail, errors}. */
 enum MHD_Result answer_error(struct request *r, unsigned status, const char *message);

@@ -10,6 +10,7 @@ static const struct route routes[] = {
 	{ "GET", "/register/{}", ACCESS_OPEN, api_page_register },
 	{ "GET", "/health", ACCESS_OPEN, api_health },
 	{ "GET", "/version", ACCESS_OPEN, api_version },
+	{ "GET", "/metrics", ACCESS_METRICS, api_metrics },
 	{ "POST", "/verify", ACCESS_OPEN, api_verify },
 
 	{ "GET", "/api/v1/health", ACCESS_OPEN, api_health_v1 },

@@ -79,7 +79,7 @@ static void stats(struct core *c, struct reply *r)
 	*s = (struct core_stats){
 		.users = c->users.n, .nodes = c->nodes.n, .online = c->n_online, .sessions = c->n_sessions,
 		.pendings = c->pendings.n, .authkeys = c->authkeys.n, .apikeys = c->apikeys.n, .seq = c->seq,
-		.durable_seq = c->durable, .events = c->events, .map_full = c->map_full, .map_deltas = c->map_deltas,
+		.durable_seq = c->durable, .max_event_us = c->max_event_us, .events = c->events, .map_full = c->map_full, .map_deltas = c->map_deltas,
 		.map_bytes = c->map_bytes,
 	};
 	for (struct node *n; (n = map_next(&c->nodes, &at));) {

@@ -530,6 +530,12 @@ void core_apply(struct core *c, struct event *e, struct now now, struct effects 
 	c->fx = NULL;
 }
 
+void core_note_event_us(struct core *c, int64_t us)
+{
+	if (us > c->max_event_us)
+		c->max_event_us = us;
+}
+
 int64_t core_deadline_ms(const struct core *c)
 {
 	struct timer *t = timers_first(&c->timers);

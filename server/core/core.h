@@ -65,6 +65,9 @@ void core_admit_all(struct core *c, struct effects *fx);
  * written (a lazy batch). */
 void core_close(struct core *c, struct now now, struct effects *fx);
 
+/* How long an event took, for CMD_STATS: the core itself has no clock. */
+void core_note_event_us(struct core *c, int64_t us);
+
 int64_t core_deadline_ms(const struct core *c); /* mono_ms of the next EV_TICK wanted; INT64_MAX = none */
 bool core_wants_flush(const struct core *c);	/* something changed that viewers were not told yet */
 

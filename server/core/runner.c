@@ -269,7 +269,9 @@ static void apply(struct core_runner *r, struct event *e)
 {
 	struct effects fx = { 0 };
 
+	int64_t began_us = clock_mono_us();
 	core_apply(r->core, e, read_now(), &fx);
+	core_note_event_us(r->core, clock_mono_us() - began_us);
 	distribute(r, &fx);
 }
 
@@ -319,7 +321,9 @@ static void flush(struct core_runner *r)
 
 	if (!e)
 		return;
+	int64_t began_us = clock_mono_us();
 	core_apply(r->core, e, read_now(), &fx);
+	core_note_event_us(r->core, clock_mono_us() - began_us);
 	size_t n = 0;
 	for (size_t i = 0; i < fx.n; i++)
 		if (fx.e[i].kind == FX_MAP)

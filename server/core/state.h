@@ -259,6 +259,7 @@ struct core {
 
 	size_t n_sessions, n_online;
 	uint64_t events, map_full, map_deltas, map_bytes;
+	int64_t max_event_us; /* core_note_event_us */
 };
 
 /* ---- core.c: transactions and effects ---- */

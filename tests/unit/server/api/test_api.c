@@ -161,7 +161,7 @@ static int connect_api(bool trusted)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
 	fcntl(fd[1], F_SETFL, O_NONBLOCK);
-	assert_ok(api_add_connection(fake.api, fd[1], (struct addrport){ addr_v4(192, 0, 2, 1), 1234 }, trusted));
+	assert_ok(api_add_connection(fake.api, fd[1], (struct addrport){ addr_v4(192, 0, 2, 1), 1234 }, trusted ? API_UNIX : API_PUBLIC));
 	return fd[0];
 }
 

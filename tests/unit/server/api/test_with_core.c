@@ -70,7 +70,7 @@ static json_t *call(struct house *h, const char *key, const char *method, const 
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
 	fcntl(fd[1], F_SETFL, O_NONBLOCK);
-	assert_ok(api_add_connection(h->api, fd[1], (struct addrport){ addr_v4(192, 0, 2, 1), 1 }, key == NULL));
+	assert_ok(api_add_connection(h->api, fd[1], (struct addrport){ addr_v4(192, 0, 2, 1), 1 }, key == NULL ? API_UNIX : API_PUBLIC));
 	int n = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer %s\r\n"
 						  "Content-Length: %zu\r\n\r\n%s", method, path, key ? key : "-", strlen(body), body);
 	assert_int_equal(send(fd[0], request, (size_t)n, MSG_NOSIGNAL), n);

@@ -110,7 +110,7 @@ static void *accept_all(void *arg)
 		int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0)
 			return NULL;
-		assert_ok(api_add_connection(api, fd, (struct addrport){ 0 }, true));
+		assert_ok(api_add_connection(api, fd, (struct addrport){ 0 }, API_UNIX));
 	}
 }
 
