@@ -162,6 +162,33 @@ static void note_told(struct core *c, struct session *s, const struct policy_fil
 	s->need_full = s->compare = s->self = false;
 }
 
+/* A full map in a stream that had one cannot say "no peers" and "no SSH rules": absent means unchanged. */
+static err take_back(struct core *c, struct session *s, const struct slots *told)
+{
+	struct tailnet *t = s->node->t;
+	struct map_delta d = { 0 };
+	struct map_msg *msg = NULL;
+	size_t n = 0, left = 0;
+
+	for (size_t i = 0; i < told->n; i++)
+		left += told->w[i] != 0;
+	for (size_t i = 0; i < s->told.n; i++)
+		n += (size_t)__builtin_popcountll(s->told.w[i]);
+	CLEANUP(freep) int64_t *ids = malloc((n + 1) * sizeof *ids);
+	if (!ids)
+		return ERR_NOMEM;
+	for (size_t i = 0; !left && i < s->told.n; i++)
+		for (uint64_t w = s->told.w[i]; w; w &= w - 1)
+			ids[d.n_removed++] = t->slot_id[i * 64 + (unsigned)__builtin_ctzll(w)];
+	d.removed = ids;
+	if (s->ssh_hash && !policy_view_ssh(t->map.policy, s->node->row.id).n)
+		d.ssh = BYTES_LIT("{\"rules\":[]}");
+	TRY(map_delta_msg(t->cache, &t->map, &d, c->now.wall_ms, &msg));
+	if (msg)
+		fx_map_one(c, msg, s->sink);
+	return OK;
+}
+
 err session_send_full(struct core *c, struct session *s)
 {
 	struct tailnet *t = s->node->t;
@@ -171,6 +198,8 @@ err session_send_full(struct core *c, struct session *s)
 	size_t n = 0;
 
 	err e = map_full(t->cache, &t->map, &s->node->m, c->now.wall_ms, &told, filters, &n, &msg);
+	if (e == OK && (e = take_back(c, s, &told)) != OK)
+		map_msg_unref(msg);
 	if (e != OK) {
 		slots_done(&told);
 		return e;

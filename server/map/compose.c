@@ -76,13 +76,15 @@ err compose_msg(struct composer *c, struct map_msg **out)
 	return OK;
 }
 
-void compose_filters(struct composer *c, const struct policy_filter *f, size_t n)
+void compose_filters(struct composer *c, const struct policy_filter *f, size_t n, bool all)
 {
 	buf_append_u8(&c->text, '{');
+	if (all)
+		buf_append_str(&c->text, "\"*\":null");
 	for (size_t i = 0; i < n; i++) {
 		struct jsonw w = jsonw_init(&c->text);
 
-		w.comma = i > 0;
+		w.comma = all || i > 0;
 		jsonw_key_bytes(&w, bytes_str(f[i].name));
 		if (f[i].rules)
 			compose_part(c, f[i].rules);

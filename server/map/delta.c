@@ -114,7 +114,7 @@ static err build(const struct map_tailnet *t, const struct map_delta *d, const s
 		jsonw_key(&w, "DNSConfig"), dns_write(&w, t->set);
 	if (d->n_filters) {
 		jsonw_key(&w, "PacketFilters");
-		compose_filters(m, d->filters, d->n_filters);
+		compose_filters(m, d->filters, d->n_filters, false);
 		w.comma = true;
 	}
 	if (d->ssh.n)

@@ -37,8 +37,8 @@ void composer_done(struct composer *c);
 void compose_part(struct composer *c, struct part *p);
 /* The message; the composer is empty afterwards. */
 MUST_USE err compose_msg(struct composer *c, struct map_msg **out);
-/* "name":[…],… for PacketFilters. */
-void compose_filters(struct composer *c, const struct policy_filter *f, size_t n);
+/* The value of PacketFilters. all: these stand for whatever the client had before, in this stream, too. */
+void compose_filters(struct composer *c, const struct policy_filter *f, size_t n, bool all);
 
 /* User ids, each once. */
 struct id_set {

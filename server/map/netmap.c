@@ -90,7 +90,7 @@ static err build(struct map_cache *c, const struct map_tailnet *t, const struct 
 
 	*n_filters = policy_view_filters(t->policy, viewer->row->id, filters);
 	jsonw_key(&w, "PacketFilters");
-	compose_filters(m, filters, *n_filters);
+	compose_filters(m, filters, *n_filters, true);
 	w.comma = true;
 	if (ssh.n)
 		jsonw_key(&w, "SSHPolicy"), jsonw_raw(&w, ssh);
