@@ -426,7 +426,7 @@ err node_set_disco(struct core *c, struct node *n, const struct disco_pub *disco
 		unindex_disco(c, other);
 		other->row.disco = (struct disco_pub){ 0 };
 		node_lazy(c, other);
-		node_dirty(other, DIRTY_WHOLE);
+		node_dirty(other, PATCH_DISCO);
 	}
 	unindex_disco(c, n);
 	n->row.disco = *disco;

@@ -182,11 +182,7 @@ void self_write(struct jsonw *w, const struct map_tailnet *t, const struct map_n
 
 bool patch_fits(const struct map_patch *p)
 {
-	if (p->what & PATCH_HOME && p->node->row->home_derp == 0)
-		return false;
-	if (p->what & (PATCH_DISCO | PATCH_KEY) && disco_pub_is_zero(&p->node->row->disco))
-		return false;
-	return true;
+	return !(p->what & PATCH_HOME && p->node->row->home_derp == 0);
 }
 
 static void write_one_patch(struct jsonw *w, const struct map_node *n, unsigned what, int64_t wall_ms)
@@ -203,8 +199,8 @@ static void write_one_patch(struct jsonw *w, const struct map_node *n, unsigned 
 		write_endpoints(w, r);
 	if (what & PATCH_KEY)
 		jsonw_key(w, "Key"), jsonw_hex(w, "nodekey:", bytes_of(r->key.b, 32));
-	if (what & PATCH_DISCO)
-		write_disco(w, r);
+	if (what & PATCH_DISCO) /* all zeros: it has none now */
+		jsonw_key(w, "DiscoKey"), jsonw_hex(w, "discokey:", bytes_of(r->disco.b, 32));
 	if (what & PATCH_ONLINE) {
 		jsonw_key(w, "Online"), jsonw_bool(w, n->online);
 		if (!n->online)

@@ -160,6 +160,9 @@ static void normalise(json_t *peers)
 		json_object_del(p, "MachineAuthorized");
 		if (json_array_size(json_object_get(p, "Endpoints")) == 0)
 			json_object_del(p, "Endpoints");
+		const char *disco = json_string_value(json_object_get(p, "DiscoKey"));
+		if (disco && strspn(disco + 9, "0") == 64)
+			json_object_del(p, "DiscoKey");
 		json_t *exp = json_object_get(p, "KeyExpiry");
 		if (json_is_null(exp) || (exp && strncmp(json_string_value(exp), "0001-", 5) == 0))
 			json_object_del(p, "KeyExpiry");

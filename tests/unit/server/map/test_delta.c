@@ -145,7 +145,8 @@ static void what_no_patch_can_say_goes_whole(void **state)
 
 	map_world_row(f.b)->disco = (struct disco_pub){ 0 };
 	v = patched(&f, PATCH_DISCO);
-	assert_int_equal(json_array_size(json_object_get(v, "PeersChanged")), 1);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(v, "PeersChangedPatch"), 0), "DiscoKey")),
+			    "discokey:0000000000000000000000000000000000000000000000000000000000000000");
 	json_decref(v);
 	fixture_done(&f);
 }
