@@ -470,7 +470,9 @@ err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hosti
 	err e = tailcfg_hostinfo_parse(hi->raw, &a, &mine, &why);
 	if (e == OK && !(kept = tailcfg_hostinfo_keep_netinfo(mine, n->hi, &a)))
 		e = ERR_NOMEM;
-	if (e == OK && bytes_eq_str(kept->raw, or_empty(n->row.hostinfo_json))) {
+	/* The hostname is undone with its event, the rest is not: both are compared. */
+	bool renamed = e == OK && strcmp(kept->hostname, or_empty(n->row.hostname)) != 0;
+	if (e == OK && !renamed && bytes_eq_str(kept->raw, or_empty(n->row.hostinfo_json))) {
 		arena_done(&a);
 		return OK;
 	}
@@ -481,7 +483,6 @@ err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hosti
 	}
 	bool whole = peers_see_change(n->hi, kept);
 	bool routes = !same_routes(n->hi, kept);
-	bool renamed = strcmp(kept->hostname, or_empty(n->row.hostname)) != 0;
 	free(n->row.hostinfo_json);
 	n->row.hostinfo_json = json;
 	arena_done(&n->hi_arena);
