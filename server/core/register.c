@@ -215,7 +215,10 @@ static err renew_node(struct core *c, const struct claim *cl, struct node *n)
 	if (user_id != n->row.user_id || !same_tags)
 		TRY(node_set_owner(c, n, user_id, cl->tags, cl->n_tags));
 	n->row.nl = *cl->nl;
-	n->row.capver = cl->capver;
+	if (n->row.capver != cl->capver) {
+		n->row.capver = cl->capver;
+		node_dirty(n, PATCH_CAP);
+	}
 	n->row.ephemeral = cl->ephemeral;
 	presence_ephemeral(c, n);
 	n->row.method = cl->method;
