@@ -248,6 +248,13 @@ static bool looks_late(const json_t *peer, const json_t *patch)
 	       (!seen || (had && strcmp(seen, had) <= 0));
 }
 
+static bool is_zero_key(const json_t *v)
+{
+	const char *s = json_string_value(v);
+
+	return s && strncmp(s, "discokey:", 9) == 0 && strspn(s + 9, "0") == strlen(s + 9);
+}
+
 static const char *apply_patch(json_t *client, const json_t *patch)
 {
 	json_t *p = peer_by_id(client, json_object_get(patch, "NodeID"));
@@ -266,7 +273,7 @@ static const char *apply_patch(json_t *client, const json_t *patch)
 				return "DERPRegion 0 says nothing";
 			field = "HomeDERP";
 		}
-		if (json_is_null(v) || (json_is_string(v) && strcmp(json_string_value(v), TIME_NEVER) == 0))
+		if (json_is_null(v) || is_zero_key(v) || (json_is_string(v) && strcmp(json_string_value(v), TIME_NEVER) == 0))
 			json_object_del(p, field);
 		else
 			json_object_set(p, field, v);
@@ -363,6 +370,8 @@ static void apply_named(json_t *client, const char *field, const json_t *msg)
 	const char *key;
 	json_t *v;
 
+	if (json_is_null(json_object_get(json_object_get(msg, field), "*")))
+		json_object_clear(json_object_get(client, field));
 	json_object_foreach (json_object_get(msg, field), key, v) {
 		if (json_is_null(v))
 			json_object_del(json_object_get(client, field), key);

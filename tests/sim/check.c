@@ -605,15 +605,17 @@ static void check_report(struct world *w, struct client *c)
 
 	if (!c->reported || !n || !machine_pub_eq(&n->row.machine, &c->machine))
 		return;
-	bool same = disco_pub_eq(&n->row.disco, &c->disco) && (!c->home || n->row.home_derp == c->home) && n->row.capver == c->version;
+	bool disco = disco_pub_eq(&n->row.disco, &c->disco), home = !c->home || n->row.home_derp == c->home, same = true;
 	for (size_t i = 0; same && i < c->n_endpoints; i++) {
 		bool found = false;
 		for (size_t k = 0; k < n->row.n_endpoints; k++)
 			found |= addrport_eq(n->row.endpoints[k], c->endpoint[i]);
 		same = found;
 	}
-	if (!same || !same_text(n->hi->hostname, c->hostname))
-		world_fail(w, "client %zu (node %lld) reported itself, and the core has other facts", c->index, (long long)n->row.id);
+	const char *what = !disco ? "disco key" : !home ? "home relay" : n->row.capver != c->version ? "version" : !same ? "endpoints" :
+		!same_text(n->row.hostname, c->hostname) && *c->hostname ? "hostname" : NULL;
+	if (what)
+		world_fail(w, "client %zu (node %lld) said its %s, and the core has another one", c->index, (long long)n->row.id, what);
 }
 
 void check_settled(struct world *w)

@@ -24,6 +24,11 @@ static void sink_send(struct map_sink *s, struct map_msg *m)
 	if (k->ended)
 		world_fail(k->w, "a message into a stream that was ended");
 	k->n_msg++;
+	if (k->w->verbose) {
+		char *text = json_dumps(world_json(k->w, m), JSON_COMPACT);
+		world_say(k->w, "to node %lld: %s", (long long)k->node_id, text);
+		free(text);
+	}
 	if (k->told)
 		return; /* its stream is gone: the wire drops it */
 	if (k->n_queue == k->cap_queue) {
@@ -266,6 +271,8 @@ static void on_registered(struct sim_call *sc, struct reply *r)
 		if (!r->registered)
 			world_fail(sc->w, "a success that is none");
 		check_acknowledged(sc);
+		c->reported = false;
+		c->report++;
 		if (node_pub_eq(&sc->key, &c->key)) {
 			c->state = CLIENT_IN;
 			c->url[0] = 0;
@@ -280,6 +287,8 @@ static struct sim_call *send_register(struct client *c, struct event *e)
 
 	sc->key = e->reg->node_key;
 	e->call = &sc->call;
+	c->reported = false; /* it may be another node from now on */
+	c->report++;
 	return sc;
 }
 
@@ -397,8 +406,7 @@ static void on_lite(struct sim_call *sc, struct reply *r)
 			world_fail(sc->w, "a stolen key was believed: %d", r->http_status);
 		return;
 	}
-	c->n_lites--;
-	c->reported = r->e == OK && r->http_status == 200 && node_pub_eq(&sc->key, &c->key) && !c->n_lites;
+	c->reported = r->e == OK && r->http_status == 200 && node_pub_eq(&sc->key, &c->key) && sc->id == c->report;
 	if (r->e == OK && r->http_status != 200 && r->http_status != 404 && r->http_status != 409)
 		world_fail(sc->w, "a lite update was answered %d", r->http_status);
 }
@@ -410,7 +418,7 @@ void client_lite(struct client *c)
 
 	e->map->omit_peers = true;
 	sc->key = c->key;
-	c->n_lites++;
+	sc->id = ++c->report;
 	c->reported = false;
 	e->call = &sc->call;
 	world_apply(c->w, e);
@@ -505,7 +513,8 @@ static void steal_disco(struct client *c)
 	c->disco = victim->disco;
 	client_lite(c);
 	c->disco = mine;
-	c->reported = victim->reported = false;
+	victim->reported = false;
+	victim->report++;
 	client_lite(c);
 }
 
@@ -660,7 +669,6 @@ struct client *client_new(struct world *w)
 void client_server_died(struct client *c)
 {
 	c->registering = c->following = NULL;
-	c->n_lites = 0;
 	c->reported = false;
 	if (c->stream)
 		sink_drop(MOVE(c->stream), false);

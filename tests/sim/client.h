@@ -43,7 +43,7 @@ struct client {
 	int64_t node_id;   /* as its map says; 0: unknown */
 	/* What a lite update that was answered said; compared with what the core has when nothing newer is on its way. */
 	bool reported;
-	size_t n_lites; /* in flight */
+	int64_t report; /* number of the newest */
 };
 
 struct client *client_new(struct world *w);

@@ -188,6 +188,8 @@ void world_store_news(struct world *w)
 	e->epoch = w->epoch;
 	w->failed = false;
 	release_failed(&w->release, w->durable, "disk full");
+	for (size_t i = 0; i < w->n_lives; i++)
+		w->lives[i].ephemeral_ms = w->now.mono_ms; /* one whose leaving is undone leaves anew */
 	world_apply(w, e);
 }
 
