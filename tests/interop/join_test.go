@@ -181,7 +181,7 @@ func TestInteractiveLogin(t *testing.T) {
 		if err := n.Start(); err != nil {
 			t.Fatal(err)
 		}
-		s.approve(n.authURL(""), "alice")
+		s.approve(n.authURL(), "alice")
 		t.Logf("Running %v after the approval", n.inState("Running", 20*time.Second))
 		n.ready(n.status())
 
@@ -189,7 +189,7 @@ func TestInteractiveLogin(t *testing.T) {
 		if err := m.Start(); err != nil {
 			t.Fatal(err)
 		}
-		before := m.authURL("")
+		before := m.authURL()
 		s.kill(killed)
 		s.start()
 		s.approve(before, "alice")

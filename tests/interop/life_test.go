@@ -63,7 +63,7 @@ func TestLogout(t *testing.T) {
 func TestExpiry(t *testing.T) {
 	forEachFlavour(t, func(t *testing.T, s *server) {
 		k := s.addKey(s.addUser("alice"), keyOpts{reusable: true})
-		a, b := join(t, s, "alpha", k), join(t, s, "beta", k)
+		a, b := join(t, s, "alpha", k), joinByLogin(t, s, "beta", "alice") // with a key it would come back by itself
 		a.sees("beta", "online", 10*time.Second, online)
 		old := b.status().Self.PublicKey
 		s.rest("POST", "/node/"+s.nodeNamed("beta").ID+"/expire", map[string]any{}, nil)

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"tailscale.com/client/tailscale/apitype"
+	"tailscale.com/ipn"
 	"tailscale.com/ipn/ipnstate"
 	"tailscale.com/tailcfg"
 	"tailscale.com/tsnet"
@@ -178,33 +180,55 @@ func (n *node) inState(state string, d time.Duration) time.Duration {
 	})
 }
 
-// authURL waits until the client offers a page to log in at, other than not.
-func (n *node) authURL(not string) string {
+// authURL waits until the client offers a page to log in at.
+func (n *node) authURL() string {
 	n.t.Helper()
 	url := ""
 	eventually(n.t, 30*time.Second, n.Hostname+" shows a login URL", func() error {
-		url = n.status().AuthURL
-		if url == "" || url == not {
-			return fmt.Errorf("AuthURL %q", url)
+		if url = n.status().AuthURL; url == "" {
+			return errors.New("none")
 		}
 		return nil
 	})
 	return url
 }
 
-// login starts an interactive login and has user approve it.
+// login does what `tailscale up --login-server URL` does, has user approve it, and waits until the client runs.
 func (n *node) login(s *server, user string) {
 	n.t.Helper()
+	ctx := within(n.t, 20*time.Second)
 	lc, err := n.LocalClient()
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	before := n.status().AuthURL
-	if err := lc.StartLoginInteractive(within(n.t, 20*time.Second)); err != nil {
+	prefs, err := lc.GetPrefs(ctx)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if prefs.ControlURL != s.url { // a logout forgets the server, and all else
+		prefs.ControlURL, prefs.Hostname, prefs.WantRunning = s.url, n.Hostname, true
+		if err := lc.Start(ctx, ipn.Options{UpdatePrefs: prefs}); err != nil {
+			n.t.Fatalf("%s: start: %v", n.Hostname, err)
+		}
+	}
+	if err := lc.StartLoginInteractive(ctx); err != nil {
 		n.t.Fatalf("%s: login: %v", n.Hostname, err)
 	}
-	s.approve(n.authURL(before), user)
+	s.approve(n.authURL(), user)
 	n.inState("Running", 20*time.Second)
+}
+
+// joinByLogin makes a client that has no key and is let in by an admin.
+func joinByLogin(t testing.TB, s *server, name, user string) *node {
+	t.Helper()
+	n := newNode(t, s, name, "")
+	if err := n.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.approve(n.authURL(), user)
+	n.inState("Running", 20*time.Second)
+	n.ready(n.status())
+	return n
 }
 
 // ask reads what addr says; it retries for d, since the first packet to a new peer may have to wait for a handshake.
@@ -265,6 +289,14 @@ func (n *node) ping(to netip.Addr, kind tailcfg.PingType, d time.Duration) (*ipn
 		return nil, errors.New(r.Err)
 	}
 	return r, nil
+}
+
+func (n *node) whoIs(ip netip.Addr) (*apitype.WhoIsResponse, error) {
+	lc, err := n.LocalClient()
+	if err != nil {
+		return nil, err
+	}
+	return lc.WhoIs(within(n.t, 5*time.Second), ip.String())
 }
 
 // pingsVia waits until a disco ping goes directly (or, when relayed, through a relay).
