@@ -161,14 +161,17 @@ static err start_tls(struct server *s)
 	if (c->derp_server.enabled) {
 		struct tls_ctx *t = s->tls_files ? s->tls_files : s->tls_self;
 
-		if (!t) {
+		/* Without a certificate of ours an https:// server_url says that a proxy in front ends TLS, for the relay too. */
+		if (!t && strncmp(c->server_url, "https://", 8) != 0) {
 			snprintf(s->why, sizeof s->why, "%s: the relay needs TLS: set tls_cert_path and tls_key_path, or "
 							"derp.server.listen_addr for a self-made certificate",
 				c->file);
 			return ERR_INVALID;
 		}
-		TRY(explain(s, metacert_make(s->keys.derp.pub.b, clock_wall_ms(), &meta), "cannot make the DERP metacert"));
-		TRY(explain(s, tls_server_set_metacert(t, buf_view(&meta)), "cannot use the DERP metacert"));
+		if (t) {
+			TRY(explain(s, metacert_make(s->keys.derp.pub.b, clock_wall_ms(), &meta), "cannot make the DERP metacert"));
+			TRY(explain(s, tls_server_set_metacert(t, buf_view(&meta)), "cannot use the DERP metacert"));
+		}
 	}
 	TRY(add_listeners(s, &c->listen_addr, "listen_addr", s->tls_files));
 	return add_listeners(s, &c->derp_server.listen_addr, "derp.server.listen_addr", s->tls_files ? s->tls_files : s->tls_self);
