@@ -291,6 +291,14 @@ static enum step to_http(struct conn *c, const struct http1_request *r, struct a
 	return STEP_AGAIN;
 }
 
+/* Whether front_answer has an answer. */
+static bool is_ours(const struct front_opts *o, const struct http1_request *r)
+{
+	CLEANUP(buf_done) struct buf scratch = buf_make(CONN_OUT_MAX);
+
+	return r->framing == HTTP1_BODY_NONE && front_answer(o, r, &scratch);
+}
+
 static enum step head_step(struct conn *c)
 {
 	const struct front_opts *o = c->wire->opts;
@@ -329,7 +337,7 @@ static enum step head_step(struct conn *c)
 		u.status = 404;
 		u.text = "derp server disabled";
 	}
-	if (u.kind != UPGRADE_NONE && http_pair_is_open(&c->pair)) { /* a later request: earlier answers come first */
+	if (http_pair_is_open(&c->pair) && (u.kind != UPGRADE_NONE || is_ours(o, &r))) { /* earlier answers come first */
 		http_pair_shut(&c->pair);
 		c->stage = STAGE_PAIR;
 		return STEP_AGAIN;

@@ -329,12 +329,13 @@ func (s *server) controlKey(ctx context.Context) (key.MachinePublic, error) {
 		return key.MachinePublic{}, err
 	}
 	defer resp.Body.Close()
-	var a tailcfg.OverTLSPublicKeyResponse
-	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil {
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
 		return key.MachinePublic{}, err
 	}
-	if a.PublicKey.IsZero() {
-		return key.MachinePublic{}, errors.New("/key has no publicKey")
+	var a tailcfg.OverTLSPublicKeyResponse
+	if err := json.Unmarshal(b, &a); err != nil || a.PublicKey.IsZero() {
+		return key.MachinePublic{}, fmt.Errorf("/key: %s: %v in %q", resp.Status, err, b)
 	}
 	controlKeys.Store(s.url, a.PublicKey)
 	return a.PublicKey, nil

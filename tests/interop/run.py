@@ -71,7 +71,8 @@ def namespaces():
 def build(version):
     """The test program for one version of tailscale.com; None and the compiler's words if it does not build."""
     exe = os.path.join(OUT, version + ".test")
-    p = subprocess.run(["go", "test", "-c", "-mod=readonly", "-modfile=" + MODULES[version], "-o", exe, "."], cwd=HERE,
+    p = subprocess.run(["go", "test", "-c", "-mod=readonly", "-modfile=" + MODULES[version],
+                        "-tags=ts_debug_websockets,interop_" + version, "-o", exe, "."], cwd=HERE,
                        capture_output=True, text=True, env=dict(os.environ, GOTOOLCHAIN="local"))
     if p.returncode:
         print(p.stdout + p.stderr)
@@ -117,15 +118,16 @@ def run(version, exe, unshare, pattern, budget):
                 shown = output.get(name, [])
                 if action != "fail":  # what the test noted: figures, or why it was skipped
                     shown = [l for l in shown if "_test.go:" in l and "derphttp" not in l][:12]
-                print(plain("".join("    " + l for l in shown[-400:])), end="")
+                cut = [l for l in shown[:-400] if "_test.go:" in l]  # what the test said is never lost
+                print(plain("".join("    " + l for l in cut + shown[-400:])), end="")
                 sys.stdout.flush()
         rc = p.wait()
     leaf = [t for t in state if not any(u.startswith(t + "/") for u in state)]
     count = [sum(state[t] == s for t in leaf) for s in ("pass", "fail", "skip")]
-    cut = [t for t in leaf if state[t] == "run"]
-    if cut:
-        print(f"FAIL {version}: did not end: {', '.join(cut)}")
-        count[1] += len(cut)
+    endless = [t for t in leaf if state[t] == "run"]
+    if endless:
+        print(f"FAIL {version}: did not end: {', '.join(endless)}")
+        count[1] += len(endless)
     if rc and not count[1]:
         print(f"FAIL {version}: exit status {rc}")
         count[1] = 1
