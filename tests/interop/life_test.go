@@ -104,3 +104,55 @@ func TestDeletedWhileAway(t *testing.T) {
 	a.sees("beta", "online", 10*time.Second, online)
 	b.reaches(a)
 }
+
+// TestForceReauth: `tailscale up --force-reauth` gives a running client a new node key; its addresses, its name and its
+// place in the list of nodes stay, with a page and with a key.
+func TestForceReauth(t *testing.T) {
+	s := newServer(t, overTLS)
+	k := s.addKey(s.addUser("alice"), keyOpts{reusable: true})
+	a, b := join(t, s, "alpha", k), joinByLogin(t, s, "beta", "alice")
+	for _, by := range []string{"page", "key"} {
+		old := b.status().Self.PublicKey
+		if by == "page" {
+			b.login(s, "alice")
+		} else {
+			b.loginByKey(k)
+		}
+		eventually(t, 20*time.Second, "beta has a new key", func() error {
+			if st := b.status(); st.Self.PublicKey == old || st.BackendState != "Running" {
+				return fmt.Errorf("%s, %s", st.Self.PublicKey.ShortString(), st.BackendState)
+			}
+			return nil
+		})
+		b.sameAddrs()
+		a.sees("beta", "with its new key", 10*time.Second, func(p *ipnstate.PeerStatus) bool {
+			return p.Online && p.PublicKey == b.status().Self.PublicKey
+		})
+		a.reaches(b)
+		b.reaches(a)
+		if got := len(s.nodes()); got != 2 {
+			t.Errorf("%d nodes after a login by %s, want 2", got, by)
+		}
+	}
+}
+
+// TestDeletedOnline: a client that is deleted while it is connected is told to log in at once (T42), and comes back as a
+// new node.
+func TestDeletedOnline(t *testing.T) {
+	forEachFlavour(t, func(t *testing.T, s *server) {
+		k := s.addKey(s.addUser("alice"), keyOpts{reusable: true})
+		a, b := join(t, s, "alpha", k), joinByLogin(t, s, "beta", "alice")
+		a.sees("beta", "online", 5*time.Second, online)
+		was := s.nodeNamed("beta").ID
+		s.rest("DELETE", "/node/"+was, nil, nil)
+		t.Logf("told to log in after %v", b.inState("NeedsLogin", 5*time.Second).Round(time.Millisecond))
+		a.forgets("beta", 5*time.Second)
+		b.login(s, "alice")
+		b.noteAddrs(b.status())
+		if now := s.nodeNamed("beta").ID; now == was {
+			t.Errorf("node %s is there again", now)
+		}
+		a.reaches(b)
+		b.reaches(a)
+	})
+}

@@ -82,13 +82,19 @@ func (n *node) up() {
 	n.ready(st)
 }
 
-// ready notes the addresses of a client that runs and serves on them.
-func (n *node) ready(st *ipnstate.Status) {
+// noteAddrs notes the addresses of a client that runs.
+func (n *node) noteAddrs(st *ipnstate.Status) {
 	n.t.Helper()
 	if err := checkAddrs(st.TailscaleIPs); err != nil {
 		n.t.Fatalf("%s: %v", n.Hostname, err)
 	}
 	n.ip4, n.ip6 = st.TailscaleIPs[0], st.TailscaleIPs[1]
+}
+
+// ready notes the addresses of a client that runs and serves on them.
+func (n *node) ready(st *ipnstate.Status) {
+	n.t.Helper()
+	n.noteAddrs(st)
 	n.serve(7000, func(c net.Conn) {
 		host, _, _ := net.SplitHostPort(c.RemoteAddr().String())
 		fmt.Fprintf(c, "%s %s", n.Hostname, host)
@@ -216,6 +222,26 @@ func (n *node) login(s *server, user string) {
 	}
 	s.approve(n.authURL(), user)
 	n.inState("Running", 20*time.Second)
+}
+
+// loginByKey does what `tailscale up --force-reauth --auth-key KEY` does.
+func (n *node) loginByKey(authKey string) {
+	n.t.Helper()
+	ctx := within(n.t, 20*time.Second)
+	lc, err := n.LocalClient()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	prefs, err := lc.GetPrefs(ctx)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if err := lc.Start(ctx, ipn.Options{AuthKey: authKey, UpdatePrefs: prefs}); err != nil {
+		n.t.Fatalf("%s: start: %v", n.Hostname, err)
+	}
+	if err := lc.StartLoginInteractive(ctx); err != nil {
+		n.t.Fatalf("%s: login: %v", n.Hostname, err)
+	}
 }
 
 // joinByLogin makes a client that has no key and is let in by an admin.
