@@ -10,6 +10,7 @@ top=$(pwd)
 conf=$top/run/config.toml
 
 sh deploy/deps.sh build
+[ -x build/release/fairlead ] || echo "make run: building, which takes about a minute the first time"
 env -u MAKEFLAGS -u MAKELEVEL make --no-print-directory -s -j"$(nproc)" all
 
 is_private() {
