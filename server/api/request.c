@@ -149,7 +149,7 @@ const char *command_str(struct command *c, const char *s)
 /* ---- answering ---- */
 
 /* Pages bring their own style and nothing else; answers of the API are no pages at all. */
-#define PAGE_POLICY "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+#define PAGE_POLICY "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 static enum MHD_Result queue(struct request *r, unsigned status, const char *type, struct MHD_Response *response)
 {

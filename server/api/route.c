@@ -7,6 +7,7 @@ static const struct route routes[] = {
 	{ "GET", "/", ACCESS_OPEN, api_page_root },
 	{ "GET", "/admin", ACCESS_OPEN, api_page_admin },
 	{ "GET", "/robots.txt", ACCESS_OPEN, api_page_robots },
+	{ "GET", "/style.css", ACCESS_OPEN, api_page_style },
 	{ "GET", "/register/{}", ACCESS_OPEN, api_page_register },
 	{ "GET", "/health", ACCESS_OPEN, api_health },
 	{ "GET", "/version", ACCESS_OPEN, api_version },
