@@ -74,6 +74,27 @@ static void connects_and_accepts(void **state)
 	}
 }
 
+static void connects_from_an_address(void **state)
+{
+	int ls, c, s;
+	struct addrport peer;
+	struct addr from = addr_v4(127, 3, 2, 1);
+
+	(void)state;
+	assert_ok(sock_listen_tcp(loopback, 0, 8, &ls));
+	assert_ok(sock_connect_tcp_from(from, sock_local(ls), &c));
+	wait_for(ls, POLLIN);
+	assert_ok(sock_accept(ls, &s, &peer));
+	assert_true(addr_eq(peer.addr, from));
+	assert_int_not_equal(peer.port, 0);
+	close(s);
+	close(c);
+	assert_int_equal(sock_connect_tcp_from(addr_v4(192, 0, 2, 1), sock_local(ls), &c), ERR_SYS); /* not ours */
+	from = (struct addr){ .family = 6, .b = { [15] = 1 } };
+	assert_int_equal(sock_connect_tcp_from(from, sock_local(ls), &c), ERR_INVALID);
+	close(ls);
+}
+
 static void one_socket_for_both_families(void **state)
 {
 	int ls, c, s;
@@ -164,6 +185,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(listen_texts),
 		cmocka_unit_test(connects_and_accepts),
+		cmocka_unit_test(connects_from_an_address),
 		cmocka_unit_test(one_socket_for_both_families),
 		cmocka_unit_test(sheds_when_out_of_descriptors),
 		cmocka_unit_test(unix_sockets_replace_dead_ones_only),
