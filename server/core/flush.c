@@ -274,13 +274,8 @@ static err note_sent(struct round *r, struct group *g, struct session *s, const 
 			s->told.w[i] &= ~r->removed[i];
 	}
 	if (x->checked) {
-		s->n_filters = x->n_now;
-		for (size_t i = 0; i < x->n_now; i++) {
-			size_t len = strnlen(x->now[i].name, sizeof s->filters[i].name - 1);
-			memcpy(s->filters[i].name, x->now[i].name, len);
-			s->filters[i].name[len] = 0;
-			s->filters[i].hash = x->now[i].hash;
-		}
+		TRY(session_filters_room(s, x->n_now));
+		session_note_filters(s, x->now, x->n_now);
 	}
 	return OK;
 }

@@ -143,19 +143,37 @@ void on_map_lite(struct core *c, struct event *e)
 
 /* ---- sessions ---- */
 
+err session_filters_room(struct session *s, size_t n)
+{
+	if (n <= s->cap_filters)
+		return OK;
+	struct told_filter *more = realloc(s->filters, n * sizeof *more);
+	if (!more)
+		return ERR_NOMEM;
+	s->filters = more;
+	s->cap_filters = n;
+	return OK;
+}
+
+void session_note_filters(struct session *s, const struct policy_filter *filters, size_t n)
+{
+	s->n_filters = n;
+	for (size_t i = 0; i < n; i++) {
+		struct told_filter *f = &s->filters[i];
+		size_t len = strnlen(filters[i].name, sizeof f->name - 1);
+
+		memcpy(f->name, filters[i].name, len);
+		f->name[len] = 0;
+		f->hash = filters[i].hash;
+	}
+}
+
 static void note_told(struct core *c, struct session *s, const struct policy_filter *filters, size_t n)
 {
 	struct bytes ssh = policy_view_ssh(s->node->t->map.policy, s->node->row.id);
 	struct bytes caps = policy_view_self_caps(s->node->t->map.policy, s->node->row.id);
 
-	s->n_filters = n;
-	for (size_t i = 0; i < n; i++) {
-		if (bytes_copy(s->filters[i].name, sizeof s->filters[i].name - 1, bytes_str(filters[i].name)) != OK)
-			s->filters[i].name[0] = 0;
-		else
-			s->filters[i].name[strlen(filters[i].name)] = 0;
-		s->filters[i].hash = filters[i].hash;
-	}
+	session_note_filters(s, filters, n);
 	s->ssh_hash = ssh.n ? map_hash(ssh.p, ssh.n) : 0;
 	s->caps_hash = caps.n ? map_hash(caps.p, caps.n) : 0;
 	s->last_seq = c->seq + (c->n_image > 0);
@@ -198,7 +216,7 @@ err session_send_full(struct core *c, struct session *s)
 	size_t n = 0;
 
 	err e = map_full(t->cache, &t->map, &s->node->m, c->now.wall_ms, &told, filters, &n, &msg);
-	if (e == OK && (e = take_back(c, s, &told)) != OK)
+	if (e == OK && ((e = session_filters_room(s, n)) != OK || (e = take_back(c, s, &told)) != OK))
 		map_msg_unref(msg);
 	if (e != OK) {
 		slots_done(&told);
@@ -231,6 +249,7 @@ void session_drop(struct core *c, struct session *s, bool end)
 		fx_map_end(c, s->sink, 0, NULL);
 	fx_sink_unref(c, s->sink);
 	slots_done(&s->told);
+	free(s->filters);
 	free(s);
 }
 

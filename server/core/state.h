@@ -115,8 +115,8 @@ struct session {
 	struct slots told;
 	uint64_t last_seq; /* of the newest message: an undo beyond it ends the session */
 	/* Rounds read what stands above for every session: it shares cache lines. */
-	struct told_filter filters[POLICY_FILTERS_MAX];
-	size_t n_filters;
+	struct told_filter *filters; /* owned */
+	size_t n_filters, cap_filters;
 	uint64_t ssh_hash, caps_hash;
 };
 
@@ -393,6 +393,9 @@ void session_once(struct core *c, struct event *e);
 void session_closed(struct core *c, struct map_sink *s);
 void session_drop(struct core *c, struct session *s, bool end); /* forgets it; end: ends the stream, too */
 void on_map_lite(struct core *c, struct event *e);
+/* Room for n filters that were told; ERR_NOMEM: nothing changed. Then session_note_filters remembers them. */
+MUST_USE err session_filters_room(struct session *s, size_t n);
+void session_note_filters(struct session *s, const struct policy_filter *filters, size_t n);
 /* Fills the session from a full map and sends it. */
 MUST_USE err session_send_full(struct core *c, struct session *s);
 void sessions_undo(struct core *c, uint64_t durable);
