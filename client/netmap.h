@@ -71,9 +71,7 @@ struct nm_node {
 	bool has_online, online;
 	bool expired, machine_authorized, wireguard_only, jailed, unsigned_peerapi_only, sharee, ssh;
 
-	/* netmap.c's */
-	struct addrport *endpoints_owned;
-	size_t bytes; /* of memory */
+	size_t bytes; /* of memory: a node is one block */
 };
 
 struct nm_user {
@@ -125,8 +123,9 @@ struct netmap {
 
 	/* netmap.c's */
 	struct arena derp_arena, dns_arena, health_arena;
-	struct nm_chunk *chunks;
+	struct nm_chunk *chunks; /* newest first */
 	size_t n_chunks;
+	const struct nm_rule **rules_owned;
 	char *domain_owned;
 };
 
@@ -198,3 +197,5 @@ size_t netmap_peer_routes(const struct netmap *nm, const struct nm_node *n, bool
 
 /* The netmap as one map message (JSON), readable by map_parse: what is cached on disk. The buf goes bad when it is full. */
 void netmap_write(const struct netmap *nm, struct buf *out);
+struct jsonw;
+void netmap_write_rules(const struct netmap *nm, struct jsonw *w); /* the packet filter, all chunks as one */

@@ -1,4 +1,5 @@
 /* state: what the daemon keeps between runs, in one file: keys, preferences, login server, who we are there.
+ * The disco key is not among them: it is one a process.
  *
  * The file is JSON, mode 0600, replaced atomically (new file, fsync, rename, fsync of the folder), so a crash at any byte
  * leaves the old or the new one. The netmap's cache lies beside it as its own file and may be lost without harm.
@@ -31,7 +32,6 @@ struct client_state {
 	struct machine_key machine;
 	struct node_key node;	   /* all zero: none, log in first */
 	struct node_pub old_node;  /* the key before it; sticky (control.md 5.1) */
-	struct disco_key disco;
 	struct secret32 nl_seed;   /* Ed25519; only its public half is ever told */
 	struct prefs prefs;
 	bool registered;	   /* the server accepted node; cleared by logout */
@@ -42,7 +42,7 @@ struct client_state {
 	int last_home;	    /* relay region */
 };
 
-/* Fresh machine, disco and lock keys, default preferences. */
+/* Fresh machine and lock keys, default preferences. */
 void state_init(struct client_state *s);
 void state_wipe(struct client_state *s);
 
