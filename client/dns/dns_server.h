@@ -12,7 +12,6 @@ struct dns_server_config {
 	struct loop *loop;
 	struct dns *dns;	/* borrowed */
 	struct addrport listen; /* 100.100.100.100:53, or what is free */
-	bool mark;		/* upstream sockets bypass the tunnel, but for upstreams in the tailnet */
 };
 /* ERR_SYS: the address cannot be bound (not on any interface yet, or taken). */
 MUST_USE err dns_server_new(const struct dns_server_config *c, struct dns_server **out);

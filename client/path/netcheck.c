@@ -81,7 +81,7 @@ static void schedule_next(struct path *p)
 
 	/* Nothing came back: all lost perhaps, so it is tried again soon, and then less and less. */
 	if (c->silent)
-		in_ms = MIN_OF(in_ms, STUN_AGAIN_MS << MIN_OF(c->silent - 1, 8u));
+		in_ms = MIN_OF(in_ms, (int64_t)(c->silent > 5 ? STUN_EVERY_MS : STUN_AGAIN_MS << (c->silent - 1)));
 	c->next_ms = list_is_empty(&p->active) ? INT64_MAX : p->now_ms + in_ms;
 }
 

@@ -14,7 +14,7 @@
 
 enum {
 	ROUTE_TABLE = 5353,
-	ROUTE_MARK = 0x02000000,
+	ROUTE_MARK = 0x02000000, /* for sock_mark_all */
 	ROUTE_MARK_MASK = 0x0f000000,
 	ROUTE_RULE_FIRST = 5110,
 	ROUTE_PREFIXES_MAX = 65536,
@@ -45,9 +45,6 @@ MUST_USE err route_cleanup(struct route *r);
  * iptables for a few milliseconds; off the loop by loop_work. *changed: it was missing. OK where there is no tailscaled. */
 MUST_USE err route_coexist(const char *ifname, bool *changed);
 void route_coexist_remove(const char *ifname);
-
-/* Marks a socket's packets so that they pass the tunnel by. ERR_DENIED without CAP_NET_ADMIN. */
-MUST_USE err route_mark_socket(int fd);
 
 /* Addresses of all interfaces that are up, but those of ifname: for path_set_local. */
 MUST_USE err route_local_addrs(const char *but_ifname, struct addr *out, size_t cap, size_t *n);

@@ -63,6 +63,20 @@ static err set_int(int fd, int level, int name, int value)
 	return setsockopt(fd, level, name, &value, sizeof value) == 0 ? OK : ERR_SYS;
 }
 
+static uint32_t mark_all;
+
+void sock_mark_all(uint32_t value)
+{
+	mark_all = value;
+}
+
+/* Without CAP_NET_ADMIN there is no tunnel to be passed by. */
+static void mark(int fd)
+{
+	if (mark_all)
+		setsockopt(fd, SOL_SOCKET, SO_MARK, &mark_all, sizeof mark_all);
+}
+
 static err bind_ip(struct addrport at, int type, unsigned flags, int *out)
 {
 	struct sockaddr_storage sa;
@@ -115,7 +129,9 @@ err sock_listen_tcp(struct addrport at, unsigned flags, int backlog, int *out)
 
 err sock_listen_udp(struct addrport at, unsigned flags, int *fd)
 {
-	return bind_wildcard(at, SOCK_DGRAM, flags, fd);
+	TRY(bind_wildcard(at, SOCK_DGRAM, flags, fd));
+	mark(*fd);
+	return OK;
 }
 
 static err unix_address(const char *path, struct sockaddr_un *sa)
@@ -230,6 +246,7 @@ err sock_connect_tcp_from(struct addr from, struct addrport to, int *out)
 	fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return ERR_SYS;
+	mark(fd);
 	if (from.family) {
 		socklen_t source_len = addrport_to_sockaddr((struct addrport){ .addr = from }, &source);
 

@@ -19,6 +19,10 @@ MUST_USE err sock_accept(int listen_fd, int *fd, struct addrport *peer);
 /* With the process out of descriptors: gives up a spare one, accepts and closes, takes the spare back. */
 void sock_shed(int listen_fd);
 
+/* From now on every TCP and UDP socket opened here carries this firewall mark (SO_MARK), as far as we may: policy routing
+ * sends a tunnel's own packets past the tunnel by it. 0: none. Called once, before threads are. */
+void sock_mark_all(uint32_t value);
+
 /* Starts a connect; in progress is OK (wait for LOOP_WRITE, then sock_error). */
 MUST_USE err sock_connect_tcp(struct addrport to, int *fd);
 /* The same from a source address of ours; the port is chosen at connect, so that each peer may see all 28,000 of them. */
