@@ -8,7 +8,16 @@
  * what they must hear, and share one message. All sets are bit sets over slots, and only words in which something changed
  * are looked at, so that a round costs (changed words x sessions), not (nodes x sessions). */
 
-enum { SHARED_PATCHES = 64 };
+enum {
+	SHARED_PATCHES = 64,
+	/* A delta of more nodes than this for each session that shares it costs more than full maps, which are put together
+	 * from blocks that exist (a policy that opens a tailnet would make 10,000 messages of 10 MB). */
+	BIG_DELTA = 128,
+	/* Full maps a round cost about this many blocks; who gets none now is served in the next rounds, before which other
+	 * events have their turn. At least FULL_MIN. */
+	FULL_BLOCKS = 2048,
+	FULL_MIN = 16,
+};
 
 struct round {
 	struct core *c;
@@ -26,14 +35,21 @@ struct round {
 	uint64_t **visible_all; /* by class: of all slots */
 	size_t n_classes;
 	uint64_t *changed, *patched, *removed; /* of one session, by word */
+	size_t full_left; /* full maps that this round may still make */
 };
 
 struct group { /* sessions that hear the same */
 	uint64_t sig;
 	struct group *next; /* in the order they were found */
 	struct session *leader;
-	struct session **members;
+	struct member *members;
 	size_t n, cap;
+	size_t weight; /* nodes in the delta, but for patches */
+};
+
+struct member {
+	struct session *s;
+	struct extras *x; /* in the round's arena; NULL: none */
 };
 
 struct extras { /* beside peers */
@@ -41,9 +57,9 @@ struct extras { /* beside peers */
 	size_t n_filters;
 	struct policy_filter now[POLICY_FILTERS_MAX];
 	size_t n_now;
-	bool checked;
 	struct bytes ssh;
-	uint64_t ssh_hash;
+	uint64_t ssh_hash, caps_hash;
+	bool self;
 };
 
 static void bit_set(uint64_t *w, uint32_t slot)
@@ -115,16 +131,18 @@ static struct told_filter *told_filter(struct session *s, const char *name)
 }
 
 /* Runs for every session in every round: nothing big is cleared for the many that have no extras. */
-static void check_extras(struct round *r, struct session *s, struct extras *x)
+/* *out NULL: nothing of this kind can have changed for it. */
+static err check_extras(struct round *r, struct session *s, struct extras **out)
 {
 	struct node *n = s->node;
+	bool look = s->compare || (n->m.cls < r->t->n_filter_classes && r->t->filter_classes[n->m.cls]);
+	struct extras *x = look ? arena_alloc(&r->a, sizeof *x) : NULL;
 
-	x->n_filters = x->n_now = 0;
-	x->ssh = (struct bytes){ 0 };
-	x->ssh_hash = 0;
-	x->checked = s->compare || (n->m.cls < r->t->n_filter_classes && r->t->filter_classes[n->m.cls]);
-	if (!x->checked)
-		return;
+	*out = x;
+	if (!x)
+		return look ? ERR_NOMEM : OK;
+	x->ssh_hash = s->ssh_hash;
+	x->caps_hash = s->caps_hash;
 	x->n_now = policy_view_filters(r->t->map.policy, n->row.id, x->now);
 	for (size_t i = 0; i < x->n_now; i++) {
 		struct told_filter *f = told_filter(s, x->now[i].name);
@@ -139,17 +157,15 @@ static void check_extras(struct round *r, struct session *s, struct extras *x)
 			x->filters[x->n_filters++] = (struct policy_filter){ .name = s->filters[i].name };
 	}
 	if (!s->compare)
-		return;
+		return OK;
 	struct bytes ssh = policy_view_ssh(r->t->map.policy, n->row.id);
 	struct bytes caps = policy_view_self_caps(r->t->map.policy, n->row.id);
 	x->ssh_hash = ssh.n ? map_hash(ssh.p, ssh.n) : 0;
 	if (x->ssh_hash != s->ssh_hash)
 		x->ssh = ssh.n ? ssh : BYTES_LIT("{\"rules\":[]}"); /* clearing needs an empty list */
-	s->ssh_hash = x->ssh_hash;
-	uint64_t caps_hash = caps.n ? map_hash(caps.p, caps.n) : 0;
-	if (caps_hash != s->caps_hash)
-		s->self = true;
-	s->caps_hash = caps_hash;
+	x->caps_hash = caps.n ? map_hash(caps.p, caps.n) : 0;
+	x->self = x->caps_hash != s->caps_hash;
+	return OK;
 }
 
 /* The hash of all that goes into the message. */
@@ -164,12 +180,12 @@ static uint64_t signature(struct round *r, struct session *s, const struct extra
 		if (part[2] | part[3] | part[4])
 			sig = map_hash(part, sizeof part);
 	}
-	for (size_t i = 0; i < x->n_filters; i++) {
+	for (size_t i = 0; x && i < x->n_filters; i++) {
 		uint64_t part[4] = { sig, map_hash(x->filters[i].name, strlen(x->filters[i].name)), x->filters[i].hash,
 			x->filters[i].rules != NULL };
 		sig = map_hash(part, sizeof part);
 	}
-	if (x->ssh.n) {
+	if (x && x->ssh.n) {
 		uint64_t part[3] = { sig, 1, x->ssh_hash };
 		sig = map_hash(part, sizeof part);
 	}
@@ -178,32 +194,6 @@ static uint64_t signature(struct round *r, struct session *s, const struct extra
 		sig = map_hash(part, sizeof part);
 	}
 	return sig;
-}
-
-static err group_add(struct round *r, struct map *groups, uint64_t sig, struct session *s)
-{
-	struct group *g = map_get(groups, &sig);
-
-	if (!g) {
-		g = arena_alloc(&r->a, sizeof *g);
-		if (!g)
-			return ERR_NOMEM;
-		g->sig = sig;
-		g->leader = s;
-		TRY(map_put(groups, g));
-		*r->last = g;
-		r->last = &g->next;
-	}
-	if (g->n == g->cap) {
-		size_t cap = g->cap ? g->cap * 2 : 4;
-		struct session **members = realloc(g->members, cap * sizeof(*members));
-		if (!members)
-			return ERR_NOMEM;
-		g->members = members;
-		g->cap = cap;
-	}
-	g->members[g->n++] = s;
-	return OK;
 }
 
 static size_t count_bits(const struct round *r, const struct session *s, const uint64_t *w)
@@ -215,15 +205,41 @@ static size_t count_bits(const struct round *r, const struct session *s, const u
 	return n;
 }
 
+static err group_add(struct round *r, struct map *groups, uint64_t sig, struct session *s, struct extras *x)
+{
+	struct group *g = map_get(groups, &sig);
+
+	if (!g) {
+		g = arena_alloc(&r->a, sizeof *g);
+		if (!g)
+			return ERR_NOMEM;
+		g->sig = sig;
+		g->leader = s;
+		g->weight = count_bits(r, s, r->changed) + count_bits(r, s, r->removed);
+		TRY(map_put(groups, g));
+		*r->last = g;
+		r->last = &g->next;
+	}
+	if (g->n == g->cap) {
+		size_t cap = g->cap ? g->cap * 2 : 4;
+		struct member *members = realloc(g->members, cap * sizeof *members);
+		if (!members)
+			return ERR_NOMEM;
+		g->members = members;
+		g->cap = cap;
+	}
+	g->members[g->n++] = (struct member){ s, x };
+	return OK;
+}
+
 static err build(struct round *r, struct group *g, struct map_msg **out)
 {
 	struct session *s = g->leader;
 	struct tailnet *t = r->t;
 	struct map_delta d = { .dns = t->dns_dirty, .derp = t->derp_dirty };
-	struct extras x;
+	const struct extras *x = g->members[0].x;
 	bool any;
 
-	check_extras(r, s, &x);
 	TRY(session_sets(r, s, &any));
 	size_t n_changed = count_bits(r, s, r->changed), n_patched = count_bits(r, s, r->patched);
 	size_t n_removed = count_bits(r, s, r->removed), count = s->compare ? r->words : r->n_at;
@@ -252,9 +268,11 @@ static err build(struct round *r, struct group *g, struct map_msg **out)
 	d.changed = changed;
 	d.patches = patches;
 	d.removed = removed;
-	d.filters = x.filters;
-	d.n_filters = x.n_filters;
-	d.ssh = x.ssh;
+	if (x) {
+		d.filters = x->filters;
+		d.n_filters = x->n_filters;
+		d.ssh = x->ssh;
+	}
 	if (s->self)
 		d.self = &s->node->m;
 	return map_delta_msg(t->cache, &t->map, &d, r->c->now.wall_ms, out);
@@ -273,7 +291,9 @@ static err note_sent(struct round *r, struct group *g, struct session *s, const 
 		if (i < s->told.n)
 			s->told.w[i] &= ~r->removed[i];
 	}
-	if (x->checked) {
+	if (x) {
+		s->ssh_hash = x->ssh_hash;
+		s->caps_hash = x->caps_hash;
 		TRY(session_filters_room(s, x->n_now));
 		session_note_filters(s, x->now, x->n_now);
 	}
@@ -294,11 +314,9 @@ static void send_group(struct round *r, struct group *g)
 	if (!msg)
 		return;
 	for (size_t i = 0; i < g->n; i++) {
-		struct extras x;
-		struct session *s = g->members[i];
-		/* The sets are the leader's, and so everybody's; filters are compared by each with its own list. */
-		check_extras(r, s, &x);
-		if (note_sent(r, g, s, &x) != OK)
+		struct session *s = g->members[i].s;
+		/* The sets are the leader's, and so everybody's; filters were compared by each with its own list. */
+		if (note_sent(r, g, s, g->members[i].x) != OK)
 			s->need_full = true;
 		sinks[i] = map_sink_ref(s->sink);
 		s->last_seq = c->seq + (c->n_image > 0);
@@ -309,7 +327,18 @@ static void send_group(struct round *r, struct group *g)
 	return;
 drop:
 	for (size_t i = 0; i < g->n; i++) /* out of memory: they come back and get a fresh map */
-		g->members[i]->need_full = true;
+		g->members[i].s->need_full = true;
+}
+
+/* Or later, when this round has made enough of them. */
+static void send_full(struct round *r, struct session *s)
+{
+	s->need_full = true;
+	if (!r->full_left)
+		return;
+	r->full_left--;
+	if (session_send_full(r->c, s) != OK)
+		session_drop(r->c, s, true);
 }
 
 static err prepare(struct round *r)
@@ -355,22 +384,22 @@ static void group_sessions(struct round *r, struct map *groups)
 
 	list_each_safe(it, &t->sessions) {
 		struct session *s = container_of(it, struct session, all);
-		struct extras x;
+		struct extras *x;
 		bool any = false;
 
 		if (t->compare_all)
 			s->compare = true;
 		if (s->need_full || t->full_all) {
-			if (session_send_full(r->c, s) != OK)
-				session_drop(r->c, s, true);
+			send_full(r, s);
 			continue;
 		}
-		uint64_t ssh_before = s->ssh_hash;
-		check_extras(r, s, &x);
-		s->ssh_hash = ssh_before; /* build compares once more */
-		err e = session_sets(r, s, &any);
-		if (e == OK && (any || x.n_filters || x.ssh.n || s->self || t->dns_dirty || t->derp_dirty))
-			e = group_add(r, groups, signature(r, s, &x), s);
+		err e = check_extras(r, s, &x);
+		if (e == OK)
+			e = session_sets(r, s, &any);
+		if (x && x->self)
+			s->self = true;
+		if (e == OK && (any || (x && (x->n_filters || x->ssh.n)) || s->self || t->dns_dirty || t->derp_dirty))
+			e = group_add(r, groups, signature(r, s, x), s, x);
 		else if (e == OK)
 			s->compare = false;
 		if (e != OK)
@@ -388,11 +417,17 @@ void tailnet_flush(struct core *c, struct tailnet *t)
 		arena_done(&r.a);
 		return;
 	}
+	r.full_left = MAX_OF((size_t)FULL_MIN, FULL_BLOCKS / (1 + t->map.n_slots / MAP_BLOCK));
 	group_sessions(&r, &groups);
 	for (struct group *g = r.first; g; g = g->next) {
-		send_group(&r, g);
-		for (size_t i = 0; i < g->n; i++)
-			g->members[i]->self = g->members[i]->compare = false;
+		if (g->weight > BIG_DELTA * g->n) {
+			for (size_t i = 0; i < g->n; i++)
+				send_full(&r, g->members[i].s);
+		} else {
+			send_group(&r, g);
+			for (size_t i = 0; i < g->n; i++)
+				g->members[i].s->self = g->members[i].s->compare = false;
+		}
 		free(g->members);
 	}
 	map_done(&groups);
@@ -404,13 +439,15 @@ void tailnet_flush(struct core *c, struct tailnet *t)
 		n->dirty = 0;
 		list_del(it);
 	}
-	for (size_t i = 0; i < t->n_gone; i++)
-		t->free_slots[t->n_free_slots++] = t->gone[i].slot;
-	t->n_gone = 0;
 	if (t->n_filter_classes)
 		memset(t->filter_classes, 0, t->n_filter_classes);
 	list_each(it, &t->sessions)
 		again |= container_of(it, struct session, all)->need_full;
+	/* Who still waits for a full map was told of them, and may have to take them back one by one. */
+	for (size_t i = 0; !again && i < t->n_gone; i++)
+		t->free_slots[t->n_free_slots++] = t->gone[i].slot;
+	if (!again)
+		t->n_gone = 0;
 	t->reveal = t->compare_all = t->full_all = t->dns_dirty = t->derp_dirty = false;
 	t->flush = again;
 }
