@@ -265,3 +265,5 @@ missed = table(m)
 load.append(open("/proc/loadavg").read().split()[0])
 print(f"{os.cpu_count()} cores, load {load[0]} before and {load[1]} after, {time.monotonic() - t0:.0f} s; "
       f"{len(missed)} targets missed")
+if float(load[0]) > os.cpu_count() / 2:
+    print("others kept this machine busy: rates and times are worse than its own; memory and CPU figures hold")
