@@ -67,6 +67,9 @@ with concurrent.futures.ThreadPoolExecutor(a.jobs) as ex:
             print("\n".join("    " + l for l in out.splitlines()[-120:]))
         elif skip:
             print("\n".join("    " + l for l in out.splitlines() if re.search(r"skip", l, re.I)))
+        for l in out.splitlines():
+            if re.match(r"# \S+: \d+ passed, ", l):  # a program's own parts
+                print("    " + l[2:])
         sys.stdout.flush()
 dt = time.monotonic() - t0
 print(f"{a.suite}: {tot[0]} passed, {tot[1]} failed, {tot[2]} skipped ({dt:.0f} s of {a.budget} s)")

@@ -202,7 +202,7 @@ err node_classify(struct core *c, struct node *n)
 
 	if (u) {
 		pu = (struct policy_user){ u->row.id, u->row.name, or_empty(u->row.email),
-			u->row.email && *u->row.email ? u->row.email : u->row.name };
+			u->row.email && *u->row.email ? u->row.email : u->row.name, POLICY_ROLE_MEMBER };
 		pn.user = &pu;
 	}
 	err e = policy_view_put(n->t->map.policy, &pn, &cls, &changes);

@@ -127,7 +127,7 @@ static bool may_tag(struct tailnet *t, struct user *u, const char *tag)
 	if (!u)
 		return false;
 	struct policy_user pu = { u->row.id, u->row.name, or_empty(u->row.email),
-		u->row.email && *u->row.email ? u->row.email : u->row.name };
+		u->row.email && *u->row.email ? u->row.email : u->row.name, POLICY_ROLE_MEMBER };
 	return policy_may_tag(t->policy, &pu, tag);
 }
 

@@ -128,7 +128,7 @@ static err approve_by_policy(struct core *c, struct node *n, struct prefix p)
 	};
 
 	if (u) {
-		pu = (struct policy_user){ u->row.id, u->row.name, or_empty(u->row.email), u->row.name };
+		pu = (struct policy_user){ u->row.id, u->row.name, or_empty(u->row.email), u->row.name, POLICY_ROLE_MEMBER };
 		pn.user = &pu;
 	}
 	if (!n->t->policy || is_approved(n, p) || n->row.n_approved >= NODE_ROUTES_MAX || !policy_approves_route(n->t->policy, &pn, p))

@@ -1,22 +1,15 @@
+#include "server/policy/check.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "common/base/cleanup.h"
-#include "server/policy/rules.h"
-#include "server/policy/syntax.h"
 
 enum { ARENA_MAX = 512 << 20 };
 
-struct check {
-	struct policy *p;
-	struct arena *arena; /* the policy's */
-	struct policy_faults *faults;
-	const struct syntax *hosts, *owners;
-	bool no_memory;
-};
-
-static void __attribute__((format(printf, 4, 5))) fault_at(struct check *c, unsigned line, unsigned column, const char *fmt, ...)
+void fault_at(struct check *c, unsigned line, unsigned column, const char *fmt, ...)
 {
 	struct policy_fault *f = &c->faults->fault[c->faults->n];
 	va_list ap;
@@ -31,11 +24,7 @@ static void __attribute__((format(printf, 4, 5))) fault_at(struct check *c, unsi
 	va_end(ap);
 }
 
-#define FAULT(c, v, ...)     fault_at((c), (v)->line, (v)->column, __VA_ARGS__)
-#define KEY_FAULT(c, v, ...) fault_at((c), (v)->key_line, (v)->key_column, __VA_ARGS__)
-#define NOT_YET		     "is not supported yet by this server: refused, so that nothing is silently ignored"
-
-static void *array(struct check *c, size_t n, size_t each)
+void *check_array(struct check *c, size_t n, size_t each)
 {
 	void *p = arena_array(c->arena, n + 1, each);
 
@@ -43,7 +32,15 @@ static void *array(struct check *c, size_t n, size_t each)
 	return p;
 }
 
-static bool is_kind(struct check *c, const struct syntax *v, enum syntax_kind kind, const char *what)
+const char *check_text(struct check *c, struct bytes b)
+{
+	const char *t = arena_str(c->arena, b);
+
+	c->no_memory |= !t;
+	return t;
+}
+
+bool is_kind(struct check *c, const struct syntax *v, enum syntax_kind kind, const char *what)
 {
 	if (v->kind == kind)
 		return true;
@@ -51,499 +48,457 @@ static bool is_kind(struct check *c, const struct syntax *v, enum syntax_kind ki
 	return false;
 }
 
-static bool starts_with(const char *s, const char *prefix)
+bool starts_with(const char *s, const char *prefix)
 {
 	return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
-/* ---- selectors ---- */
+/* ---- names of fields ---- */
 
-static const struct group *find_group(const struct check *c, const char *name)
+const struct syntax *check_get(const struct syntax *object, const char *key)
 {
-	for (size_t i = 0; i < c->p->n_groups; i++)
-		if (strcmp(c->p->group[i].name, name) == 0)
-			return &c->p->group[i];
+	for (const struct syntax *v = object->first; v; v = v->next)
+		if (v->key && strcasecmp(v->key, key) == 0)
+			return v->kind == SYNTAX_NULL ? NULL : v;
 	return NULL;
 }
 
-static bool parse_autogroup(struct check *c, const struct syntax *at, const char *text, struct sel *out)
+/* Changes of one letter that lead from a to b (insert, delete, replace, swap of neighbours); over max: max + 1. */
+static unsigned distance(const char *a, const char *b, unsigned max)
 {
-	if (strcmp(text, "autogroup:member") == 0 || strcmp(text, "autogroup:members") == 0)
-		out->kind = SEL_MEMBER;
-	else if (strcmp(text, "autogroup:tagged") == 0)
-		out->kind = SEL_TAGGED;
-	else if (strcmp(text, "autogroup:self") == 0)
-		out->kind = SEL_SELF;
-	else {
-		FAULT(c, at, "\"%s\" " NOT_YET, text);
-		return false;
-	}
-	return true;
-}
+	enum { LONGEST = 64 };
+	unsigned row[3][LONGEST + 1];
+	size_t n = strlen(a), m = strlen(b);
 
-static bool parse_prefix(const char *text, struct prefix *out)
-{
-	struct prefix p;
+	if (n > LONGEST || m > LONGEST || (n > m ? n - m : m - n) > max)
+		return max + 1;
+	for (unsigned j = 0; j <= m; j++)
+		row[0][j] = j;
+	for (unsigned i = 1; i <= n; i++) {
+		unsigned *now = row[i % 3], *up = row[(i + 2) % 3], *upper = row[(i + 1) % 3];
 
-	if (prefix_parse(bytes_str(text), &p) != OK)
-		return false;
-	*out = prefix_mask(p);
-	return true;
-}
+		now[0] = i;
+		for (unsigned j = 1; j <= m; j++) {
+			unsigned best = up[j - 1] + (a[i - 1] != b[j - 1]);
 
-static bool parse_named(struct check *c, const struct syntax *at, const char *text, struct sel *out)
-{
-	const struct syntax *host = c->hosts ? syntax_get(c->hosts, text) : NULL;
-
-	if (host) { /* a wrong one has its fault where it is defined */
-		out->kind = SEL_PREFIX;
-		return host->kind == SYNTAX_STRING && parse_prefix(host->text, &out->prefix);
-	}
-	if (parse_prefix(text, &out->prefix)) {
-		out->kind = SEL_PREFIX;
-		return true;
-	}
-	if (strchr(text, '@')) {
-		out->kind = SEL_USER;
-		out->name = text;
-		return true;
-	}
-	FAULT(c, at, "\"%s\" is no address and no name in hosts; a user is written as \"%s@\"", text, text);
-	return false;
-}
-
-/* text lives as long as the policy. False: a fault was noted. */
-static bool parse_sel(struct check *c, const struct syntax *at, const char *text, struct sel *out)
-{
-	*out = (struct sel){ .kind = SEL_ANY };
-	if (strcmp(text, "*") == 0)
-		return true;
-	if (starts_with(text, "autogroup:"))
-		return parse_autogroup(c, at, text, out);
-	if (starts_with(text, "group:")) {
-		out->kind = SEL_GROUP;
-		out->group = find_group(c, text);
-		if (!out->group)
-			FAULT(c, at, "group not found: \"%s\": define it in groups", text);
-		return out->group != NULL;
-	}
-	if (starts_with(text, "tag:")) {
-		out->kind = SEL_TAG;
-		out->name = text;
-		if (c->owners && syntax_get(c->owners, text))
-			return true;
-		FAULT(c, at, "tag not found: \"%s\": define it in tagOwners", text);
-		return false;
-	}
-	if (starts_with(text, "ipset:") || starts_with(text, "svc:") || starts_with(text, "user:")) {
-		FAULT(c, at, "\"%s\" " NOT_YET, text);
-		return false;
-	}
-	return parse_named(c, at, text, out);
-}
-
-/* A list of selectors for people and tags: owners, approvers. */
-static void check_who(struct check *c, const struct syntax *list, const char *what, struct sel **out, size_t *n)
-{
-	if (!is_kind(c, list, SYNTAX_LIST, "expected a list of users, groups and tags"))
-		return;
-	struct sel *s = array(c, list->n, sizeof *s);
-
-	for (const struct syntax *v = list->first; s && v; v = v->next) {
-		if (!is_kind(c, v, SYNTAX_STRING, "expected a text in double quotes") ||
-		    !parse_sel(c, v, v->text, &s[*n]))
-			continue;
-		if (s[*n].kind == SEL_SELF || s[*n].kind == SEL_PREFIX || s[*n].kind == SEL_TAGGED)
-			FAULT(c, v, "\"%s\" cannot be %s", v->text, what);
-		else
-			++*n;
-	}
-	*out = s;
-}
-
-/* ---- groups, hosts, tagOwners, autoApprovers ---- */
-
-static void check_group(struct check *c, const struct syntax *v, struct group *g)
-{
-	g->name = v->key;
-	if (!starts_with(v->key, "group:") || !v->key[6])
-		KEY_FAULT(c, v, "a group's name begins with group:, as in \"group:admins\"");
-	if (!is_kind(c, v, SYNTAX_LIST, "expected a list of users"))
-		return;
-	if (v->n > GROUP_MEMBERS_MAX) {
-		FAULT(c, v, "a group has at most %d members", GROUP_MEMBERS_MAX);
-		return;
-	}
-	g->members = array(c, v->n, sizeof *g->members);
-	for (const struct syntax *m = v->first; g->members && m; m = m->next) {
-		if (!is_kind(c, m, SYNTAX_STRING, "expected a user in double quotes"))
-			continue;
-		if (starts_with(m->text, "group:"))
-			FAULT(c, m, "groups cannot contain groups");
-		else if (!strchr(m->text, '@'))
-			FAULT(c, m, "\"%s\" is no user: write \"%s@\" or an e-mail address", m->text, m->text);
-		else
-			g->members[g->n++] = m->text;
-	}
-}
-
-static void check_groups(struct check *c, const struct syntax *v)
-{
-	if (!is_kind(c, v, SYNTAX_OBJECT, "groups is an object: {\"group:name\": [\"user@\", …]}"))
-		return;
-	c->p->group = array(c, v->n, sizeof *c->p->group);
-	for (const struct syntax *g = v->first; c->p->group && g; g = g->next)
-		check_group(c, g, &c->p->group[c->p->n_groups++]);
-}
-
-static void check_hosts(struct check *c, const struct syntax *v)
-{
-	struct prefix p;
-
-	if (!is_kind(c, v, SYNTAX_OBJECT, "hosts is an object: {\"name\": \"100.64.0.1\"}"))
-		return;
-	c->hosts = v;
-	for (const struct syntax *h = v->first; h; h = h->next) {
-		if (!is_kind(c, h, SYNTAX_STRING, "expected an address or a range such as \"10.0.0.0/8\""))
-			continue;
-		if (!parse_prefix(h->text, &p))
-			FAULT(c, h, "\"%s\" is no address and no range such as 10.0.0.0/8", h->text);
-		if (strchr(h->key, '@') || strchr(h->key, ':') || strcmp(h->key, "*") == 0)
-			KEY_FAULT(c, h, "a host's name has no @ and no colon, and is not *");
-	}
-}
-
-static void check_owners(struct check *c, const struct syntax *v)
-{
-	if (!c->owners)
-		return;
-	c->p->owner = array(c, v->n, sizeof *c->p->owner);
-	for (const struct syntax *t = v->first; c->p->owner && t; t = t->next) {
-		struct tag_owner *o = &c->p->owner[c->p->n_owners++];
-
-		o->tag = t->key;
-		if (!starts_with(t->key, "tag:") || !t->key[4])
-			KEY_FAULT(c, t, "a tag begins with tag:, as in \"tag:web\"");
-		check_who(c, t, "an owner of a tag", &o->owner, &o->n);
-	}
-}
-
-static void check_route_approvers(struct check *c, const struct syntax *v)
-{
-	if (!is_kind(c, v, SYNTAX_OBJECT, "routes is an object: {\"10.0.0.0/8\": [\"tag:router\"]}"))
-		return;
-	for (const struct syntax *r = v->first; r; r = r->next) {
-		struct approver *a = &c->p->approver[c->p->n_approvers];
-
-		if (!parse_prefix(r->key, &a->route)) {
-			KEY_FAULT(c, r, "\"%s\" is no range such as 10.0.0.0/8", r->key);
-			continue;
+			unsigned one_off = MIN_OF(up[j], now[j - 1]) + 1;
+			best = MIN_OF(best, one_off);
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				best = MIN_OF(best, upper[j - 2] + 1);
+			now[j] = best;
 		}
-		c->p->n_approvers++;
-		check_who(c, r, "an approver", &a->who, &a->n);
 	}
+	return row[n % 3][m];
 }
 
-static void check_approvers(struct check *c, const struct syntax *v)
+struct nearest {
+	const char *wrong, *best;
+	unsigned distance;
+};
+
+static void offer(struct nearest *n, const char *name)
 {
-	if (!is_kind(c, v, SYNTAX_OBJECT, "autoApprovers is an object with routes and exitNode"))
-		return;
-	const struct syntax *routes = syntax_get(v, "routes"), *exits = syntax_get(v, "exitNode");
+	unsigned d = strcasecmp(name, n->wrong) == 0 ? 0 : distance(name, n->wrong, n->distance);
 
-	c->p->approver = array(c, (routes ? routes->n : 0) + 1, sizeof *c->p->approver);
-	if (!c->p->approver)
-		return;
-	for (const struct syntax *k = v->first; k; k = k->next)
-		if (k != routes && k != exits)
-			KEY_FAULT(c, k, "unknown field \"%s\" in autoApprovers", k->key);
-	if (routes)
-		check_route_approvers(c, routes);
-	if (exits) {
-		struct approver *a = &c->p->approver[c->p->n_approvers++];
-
-		a->exit = true;
-		check_who(c, exits, "an approver", &a->who, &a->n);
+	if (d < n->distance) {
+		n->distance = d;
+		n->best = name;
 	}
 }
 
-/* ---- acls ---- */
+static const char *hint(const struct nearest *n, char out[HINT_MAX])
+{
+	out[0] = 0;
+	if (n->best)
+		snprintf(out, HINT_MAX, ", did you mean \"%s\"?", n->best);
+	return out;
+}
 
-struct proto {
+static struct nearest near(const char *wrong)
+{
+	return (struct nearest){ wrong, NULL, strlen(wrong) < 6 ? 3 : 4 }; /* closer than that */
+}
+
+const char *hint_key(const struct syntax *object, const char *wrong, char out[HINT_MAX])
+{
+	struct nearest n = near(wrong);
+
+	for (const struct syntax *v = object && object->kind == SYNTAX_OBJECT ? object->first : NULL; v; v = v->next)
+		offer(&n, v->key);
+	return hint(&n, out);
+}
+
+const char *hint_list(const char *const *known, const char *wrong, char out[HINT_MAX])
+{
+	struct nearest n = near(wrong);
+
+	for (; *known; known++)
+		offer(&n, *known);
+	return hint(&n, out);
+}
+
+void check_fields(struct check *c, const struct syntax *object, const char *const *known, const char *where)
+{
+	char text[HINT_MAX];
+
+	for (const struct syntax *k = object->first; k; k = k->next) {
+		bool is_known = k->key[0] == '#'; /* a comment in the clothes of a field */
+
+		for (size_t i = 0; known[i] && !is_known; i++)
+			is_known = strcasecmp(known[i], k->key) == 0;
+		if (!is_known)
+			KEY_FAULT(c, k, "unknown field \"%s\"%s%s", k->key, where, hint_list(known, k->key, text));
+	}
+}
+
+/* ---- selectors ---- */
+
+struct autogroup {
 	const char *name;
-	uint8_t number[2];
-	uint8_t n;
-	bool ports;
+	enum sel_kind kind;
+	enum policy_role role;
 };
 
-static const struct proto protos[] = {
-	{ "tcp", { 6 }, 1, true },	 { "udp", { 17 }, 1, true },	   { "sctp", { 132 }, 1, true },
-	{ "icmp", { 1 }, 1, false },	 { "ipv6-icmp", { 58 }, 1, false }, { "igmp", { 2 }, 1, false },
-	{ "ipv4", { 4 }, 1, false },	 { "ip-in-ip", { 4 }, 1, false },  { "egp", { 8 }, 1, false },
-	{ "igp", { 9 }, 1, false },	 { "gre", { 47 }, 1, false },	   { "esp", { 50 }, 1, false },
-	{ "ah", { 51 }, 1, false },
+static const struct autogroup autogroups[] = {
+	{ "autogroup:member", SEL_MEMBER, 0 },
+	{ "autogroup:members", SEL_MEMBER, 0 },
+	{ "autogroup:tagged", SEL_TAGGED, 0 },
+	{ "autogroup:self", SEL_SELF, 0 },
+	{ "autogroup:internet", SEL_INTERNET, 0 },
+	{ "autogroup:danger-all", SEL_DANGER, 0 },
+	{ "autogroup:shared", SEL_SHARED, 0 },
+	{ "autogroup:owner", SEL_ROLE, POLICY_ROLE_OWNER },
+	{ "autogroup:admin", SEL_ROLE, POLICY_ROLE_ADMIN },
+	{ "autogroup:network-admin", SEL_ROLE, POLICY_ROLE_NETWORK_ADMIN },
+	{ "autogroup:it-admin", SEL_ROLE, POLICY_ROLE_IT_ADMIN },
+	{ "autogroup:auditor", SEL_ROLE, POLICY_ROLE_AUDITOR },
+	{ "autogroup:billing-admin", SEL_ROLE, POLICY_ROLE_BILLING_ADMIN },
 };
 
-/* ports: may the rule name ports? */
-static bool check_proto(struct check *c, const struct syntax *v, struct rule *r, bool *ports)
+static bool parse_autogroup(struct check *c, const struct syntax *at, struct sel *out, const char *where)
 {
-	uint64_t number;
+	const char *names[ARRAY_LEN(autogroups) + 1] = { 0 };
+	char text[HINT_MAX];
 
-	if (!is_kind(c, v, SYNTAX_STRING, "proto is a text such as \"tcp\", \"udp\", \"icmp\" or \"47\""))
-		return false;
-	r->proto = array(c, 2, 1);
-	if (!r->proto)
-		return false;
-	if (bytes_parse_u64(bytes_str(v->text), 255, &number) == OK) {
-		r->proto[r->n_proto++] = (uint8_t)number;
-		*ports = number == 6 || number == 17 || number == 132;
-		return true;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(protos); i++)
-		if (strcmp(protos[i].name, v->text) == 0) {
-			memcpy(r->proto, protos[i].number, protos[i].n);
-			r->n_proto = protos[i].n;
-			*ports = protos[i].ports;
+	for (size_t i = 0; i < ARRAY_LEN(autogroups); i++) {
+		names[i] = autogroups[i].name;
+		if (strcmp(out->name, names[i]) == 0) {
+			out->kind = autogroups[i].kind;
+			out->role = autogroups[i].role;
 			return true;
 		}
-	FAULT(c, v, "unknown protocol \"%s\": a name such as tcp, udp, icmp, or a number from 0 to 255", v->text);
+	}
+	FAULT(c, at, "%s=unknown autogroup \"%s\"%s", where, out->name, hint_list(names, out->name, text));
 	return false;
 }
 
-static bool check_port(struct check *c, const struct syntax *at, struct bytes text, struct port_range *out)
+static bool one_range(struct check *c, struct sel *out, struct range r)
 {
-	struct bytes last, first = bytes_cut(text, '-', &last);
-	uint64_t a, b;
+	struct range *list = check_array(c, 1, sizeof *list);
 
-	if (bytes_eq_str(text, "*")) {
-		*out = (struct port_range){ 0, 65535 };
-		return true;
-	}
-	if (bytes_parse_u64(first, 65535, &a) == OK && (!last.p || bytes_parse_u64(last, 65535, &b) == OK)) {
-		if (!last.p)
-			b = a;
-		*out = (struct port_range){ (uint16_t)a, (uint16_t)b };
-		if (a <= b)
-			return true;
-	}
-	FAULT(c, at, "\"%.*s\" is no port: write *, 22, 80-443 or a list such as 22,80", (int)MIN_OF(text.n, (size_t)80),
-	      (const char *)text.p);
-	return false;
-}
-
-static bool check_ports(struct check *c, const struct syntax *at, struct bytes text, bool ports, struct rule_dst *d)
-{
-	size_t n = 1;
-
-	for (struct bytes rest = text; rest.n; rest = bytes_skip(rest, 1))
-		n += rest.p[0] == ',';
-	if (n > RULE_PORTS_MAX) {
-		FAULT(c, at, "at most %d ports and ranges in one destination", RULE_PORTS_MAX);
+	if (!list)
 		return false;
-	}
-	if (!ports && !bytes_eq_str(text, "*")) {
-		FAULT(c, at, "this protocol has no ports: write :* at the end");
-		return false;
-	}
-	d->ports = array(c, n, sizeof *d->ports);
-	for (struct bytes rest = text; d->ports && rest.p;) {
-		struct bytes one = bytes_trim(bytes_cut(rest, ',', &rest));
-
-		if (!check_port(c, at, one, &d->ports[d->n_ports]))
-			return false;
-		d->n_ports++;
-	}
-	return d->ports != NULL;
-}
-
-/* "[fd7a::1]" is how an IPv6 address stands before a port. */
-static struct bytes without_brackets(struct bytes b)
-{
-	if (b.n >= 2 && b.p[0] == '[' && b.p[b.n - 1] == ']')
-		return bytes_first(bytes_skip(b, 1), b.n - 2);
-	return b;
-}
-
-static bool check_dst(struct check *c, const struct syntax *v, bool ports, struct rule_dst *d)
-{
-	*d = (struct rule_dst){ 0 }; /* a destination with a fault may have begun to fill it */
-	if (!is_kind(c, v, SYNTAX_STRING, "expected a destination such as \"tag:web:443\""))
-		return false;
-	const char *colon = strrchr(v->text, ':');
-
-	if (!colon) {
-		FAULT(c, v, "\"%s\" has no ports: write \"%s:*\" or \"%s:443\"", v->text, v->text, v->text);
-		return false;
-	}
-	struct bytes name = without_brackets(bytes_of(v->text, (size_t)(colon - v->text)));
-	char *text = arena_str(c->arena, name);
-
-	c->no_memory |= !text;
-	return text && check_ports(c, v, bytes_str(colon + 1), ports, d) && parse_sel(c, v, text, &d->sel);
-}
-
-static void check_src(struct check *c, const struct syntax *list, struct rule *r)
-{
-	r->src = array(c, list->n, sizeof *r->src);
-	for (const struct syntax *v = list->first; r->src && v; v = v->next) {
-		if (!is_kind(c, v, SYNTAX_STRING, "expected a source such as \"group:admins\"") ||
-		    !parse_sel(c, v, v->text, &r->src[r->n_src]))
-			continue;
-		if (r->src[r->n_src].kind == SEL_SELF)
-			FAULT(c, v, "\"autogroup:self\" is not valid on the src side of a rule");
-		else
-			r->n_src++;
-	}
-}
-
-static bool may_mean_self(const struct rule *r)
-{
-	for (size_t i = 0; i < r->n_src; i++)
-		switch (r->src[i].kind) {
-		case SEL_ANY:
-		case SEL_USER:
-		case SEL_GROUP:
-		case SEL_MEMBER:
-			break;
-		case SEL_TAG:
-		case SEL_PREFIX:
-		case SEL_TAGGED:
-		case SEL_SELF:
-			return false;
-		}
+	list[0] = r;
+	out->kind = SEL_RANGES;
+	out->ranges = list;
+	out->n_ranges = 1;
 	return true;
 }
 
-static void check_dsts(struct check *c, const struct syntax *list, bool ports, size_t index, struct rule *r)
+static bool parse_named(struct check *c, const struct syntax *at, struct sel *out, const char *where)
 {
-	r->first_dst = c->p->n_dsts;
-	for (const struct syntax *v = list->first; v; v = v->next) {
-		struct rule_dst *d = &c->p->dst[c->p->n_dsts];
+	const struct syntax *host = c->hosts ? syntax_get(c->hosts, out->name) : NULL;
+	char text[HINT_MAX];
+	struct range r;
 
-		if (!check_dst(c, v, ports, d))
+	if (host) /* a wrong one has its fault where it is defined */
+		return host->kind == SYNTAX_STRING && range_parse(bytes_str(host->text), &r) == OK && one_range(c, out, r);
+	if (range_parse(bytes_str(out->name), &r) == OK)
+		return one_range(c, out, r);
+	if (strchr(out->name, '@')) {
+		out->kind = SEL_USER;
+		return true;
+	}
+	hint_key(c->hosts, out->name, text);
+	if (!*out->name)
+		FAULT(c, at, "%s=\"\": a name is missing", where);
+	else if (strpbrk(out->name, " \t%\"'"))
+		FAULT(c, at, "%s=\"%s\": invalid address, and no name that could stand in hosts", where, out->name);
+	else
+		FAULT(c, at, "%s=\"%s\": no address, range or name in hosts%s; a user is written as \"%s@\"", where, out->name,
+		      text, out->name);
+	return false;
+}
+
+static bool parse_group(struct check *c, const struct syntax *at, struct sel *out, const char *where)
+{
+	char text[HINT_MAX];
+
+	for (size_t i = 0; i < c->p->n_groups; i++)
+		if (strcmp(c->p->group[i].name, out->name) == 0) {
+			out->kind = SEL_GROUP;
+			out->group = &c->p->group[i];
+			return true;
+		}
+	FAULT(c, at, "%s=group not found: \"%s\": define it in groups%s", where, out->name, hint_key(c->groups, out->name, text));
+	return false;
+}
+
+static bool parse_tag(struct check *c, const struct syntax *at, struct sel *out, const char *where)
+{
+	char text[HINT_MAX];
+
+	out->kind = SEL_TAG;
+	if (c->owners && syntax_get(c->owners, out->name))
+		return true;
+	FAULT(c, at, "%s=tag not found: \"%s\": define it in tagOwners%s", where, out->name, hint_key(c->owners, out->name, text));
+	return false;
+}
+
+static bool parse_ipset(struct check *c, const struct syntax *at, struct sel *out, const char *where)
+{
+	const struct syntax *set = c->ipsets ? syntax_get(c->ipsets, out->name) : NULL;
+	struct range *list = NULL;
+	char text[HINT_MAX];
+
+	out->kind = SEL_RANGES;
+	if (!set) {
+		FAULT(c, at, "%s=ipset not found: \"%s\": define it in ipsets%s", where, out->name,
+		      hint_key(c->ipsets, out->name, text));
+		return false;
+	}
+	if (!ipset_ranges(c, set, &list, &out->n_ranges))
+		return false; /* its fault is where it is defined */
+	out->ranges = list;
+	return true;
+}
+
+static bool parse_sel(struct check *c, const struct syntax *at, struct sel *out, const char *where)
+{
+	if (strcmp(out->name, "*") == 0) {
+		out->kind = SEL_ANY;
+		return true;
+	}
+	if (starts_with(out->name, "autogroup:"))
+		return parse_autogroup(c, at, out, where);
+	if (starts_with(out->name, "group:"))
+		return parse_group(c, at, out, where);
+	if (starts_with(out->name, "tag:"))
+		return parse_tag(c, at, out, where);
+	if (starts_with(out->name, "ipset:"))
+		return parse_ipset(c, at, out, where);
+	if (starts_with(out->name, "host:")) { /* in ipsets hosts are written so; here too it can mean nothing else */
+		out->name += 5;
+		return parse_named(c, at, out, where);
+	}
+	if (starts_with(out->name, "user:*@") && out->name[7]) {
+		out->kind = SEL_DOMAIN;
+		return true;
+	}
+	if (starts_with(out->name, "user:")) {
+		FAULT(c, at, "%s=\"%s\": write users by name, as \"ann@example.com\", those of a domain as \"user:*@example.com\"", where,
+		      out->name);
+		return false;
+	}
+	if (starts_with(out->name, "svc:")) {
+		FAULT(c, at, "%s=\"%s\": services are not supported yet by this server: refused, so that nothing is silently ignored",
+		      where, out->name);
+		return false;
+	}
+	return parse_named(c, at, out, where);
+}
+
+const struct sel *check_sel(struct check *c, const struct syntax *at, const char *text, unsigned takes, const char *where)
+{
+	struct sel s = { 0 };
+	const struct sel *known = NULL;
+
+	s.name = check_text(c, bytes_trim(bytes_str(text)));
+	if (!s.name || !parse_sel(c, at, &s, where))
+		return NULL;
+	if (!(takes & 1u << s.kind)) {
+		if (s.kind == SEL_DANGER && strcmp(where, "dst") == 0)
+			FAULT(c, at, "cannot use autogroup:danger-all as a dst: it means every address there is; write \"*\"");
+		else if (s.kind == SEL_SELF && strcmp(where, "src") == 0)
+			FAULT(c, at, "\"autogroup:self\" not valid on the src side of a rule: it means the nodes of the source's own user");
+		else
+			FAULT(c, at, "invalid %s \"%s\": it cannot stand here", where, s.name);
+		return NULL;
+	}
+	err e = policy_intern(c->p, &c->known, &s, &known);
+	if (e == ERR_TOO_BIG && !c->full) {
+		FAULT(c, at, "at most %d different sources and destinations", SELS_MAX);
+		c->full = true;
+	}
+	c->no_memory |= e == ERR_NOMEM;
+	return known;
+}
+
+bool check_sels(struct check *c, const struct syntax *list, unsigned takes, const char *where, uint32_t **out, size_t *n)
+{
+	*n = 0;
+	if (list->kind != SYNTAX_LIST) {
+		FAULT(c, list, "%s must be a list, as in [\"tag:web\"]", where);
+		return false;
+	}
+	uint32_t *ids = check_array(c, list->n, sizeof *ids);
+	for (const struct syntax *v = list->first; ids && v; v = v->next) {
+		if (!is_kind(c, v, SYNTAX_STRING, "expected a text in double quotes"))
 			continue;
-		if (d->sel.kind == SEL_SELF && !may_mean_self(r))
-			FAULT(c, v, "autogroup:self can only be used with users, groups, or supported autogroups as sources");
-		d->rule = index;
-		c->p->n_dsts++;
-		r->n_dst++;
+		const struct sel *s = check_sel(c, v, v->text, takes, where);
+		if (s)
+			ids[(*n)++] = s->id;
 	}
+	*out = ids;
+	return ids != NULL;
 }
 
-static void check_acl_fields(struct check *c, const struct syntax *v)
+/* ---- sets ---- */
+
+struct known_set {
+	struct class_key key;
+	uint32_t number;
+};
+
+static int by_number(const void *a, const void *b)
 {
-	static const char *const known[] = { "action", "src", "dst", "proto" };
-	static const char *const later[] = { "srcPosture", "users", "ports" };
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 
-	for (const struct syntax *k = v->first; k; k = k->next) {
-		bool is_known = false, is_later = false;
-
-		for (size_t i = 0; i < ARRAY_LEN(known); i++)
-			is_known |= strcmp(known[i], k->key) == 0;
-		for (size_t i = 0; i < ARRAY_LEN(later); i++)
-			is_later |= strcmp(later[i], k->key) == 0;
-		if (is_later)
-			KEY_FAULT(c, k, "\"%s\" in a rule " NOT_YET, k->key);
-		else if (!is_known)
-			KEY_FAULT(c, k, "unknown field \"%s\" in a rule", k->key);
-	}
+	return (x > y) - (x < y);
 }
 
-static void check_acl(struct check *c, const struct syntax *v, size_t index)
+static bool grow_sets(struct check *c)
 {
-	struct rule *r = &c->p->rule[index];
-	bool ports = true;
+	struct policy *p = c->p;
 
-	if (!is_kind(c, v, SYNTAX_OBJECT, "a rule is an object with action, src and dst"))
-		return;
-	check_acl_fields(c, v);
-	const struct syntax *action = syntax_get(v, "action"), *src = syntax_get(v, "src"), *dst = syntax_get(v, "dst"),
-			    *proto = syntax_get(v, "proto");
-
-	if (!action || action->kind != SYNTAX_STRING || strcmp(action->text, "accept") != 0)
-		FAULT(c, action ? action : v, "action is \"accept\": everything else is denied anyway");
-	if (!src || src->kind != SYNTAX_LIST)
-		FAULT(c, src ? src : v, "src is missing or no list");
-	if (!dst || dst->kind != SYNTAX_LIST)
-		FAULT(c, dst ? dst : v, "dst is missing or no list");
-	if (!src || src->kind != SYNTAX_LIST || !dst || dst->kind != SYNTAX_LIST)
-		return;
-	if (proto && !check_proto(c, proto, r, &ports))
-		return;
-	check_src(c, src, r);
-	check_dsts(c, dst, ports, index, r);
+	if (p->n_sets & (p->n_sets - 1))
+		return true; /* full at each power of two */
+	struct sel_set *grown = check_array(c, p->n_sets ? 2 * p->n_sets : 1, sizeof *grown);
+	if (!grown)
+		return false;
+	for (size_t i = 0; i < p->n_sets; i++)
+		grown[i] = p->set[i];
+	p->set = grown;
+	return true;
 }
 
-static size_t count_dsts(const struct syntax *acls)
+uint32_t check_set(struct check *c, const uint32_t *sel, size_t n, uint64_t postures)
 {
-	size_t n = 0;
+	struct policy *p = c->p;
+	uint32_t *list = check_array(c, n, sizeof *list);
+	size_t k = 0;
 
-	for (const struct syntax *v = acls->first; v; v = v->next) {
-		const struct syntax *dst = v->kind == SYNTAX_OBJECT ? syntax_get(v, "dst") : NULL;
+	if (!list)
+		return UINT32_MAX;
+	for (size_t i = 0; i < n; i++)
+		list[i] = sel[i];
+	if (n)
+		qsort(list, n, sizeof *list, by_number);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || list[i] != list[i - 1])
+			list[k++] = list[i];
+	struct class_key key = { map_hash(list, k * sizeof *list), 0 };
+	const uint64_t again[] = { key.a, postures, k, k ? list[k - 1] : 0 };
+	key.b = map_hash(again, sizeof again);
 
-		n += dst ? dst->n : 0;
+	const struct known_set *was = map_get(&c->sets, &key);
+	if (was)
+		return was->number;
+	struct known_set *made = arena_alloc(c->arena, sizeof *made);
+	if (!made || !grow_sets(c)) {
+		c->no_memory = true;
+		return UINT32_MAX;
 	}
-	return n;
-}
-
-static void check_acls(struct check *c, const struct syntax *v)
-{
-	if (!is_kind(c, v, SYNTAX_LIST, "acls is a list of rules"))
-		return;
-	if (v->n > RULES_MAX || count_dsts(v) > RULE_DSTS_MAX) {
-		FAULT(c, v, "at most %d rules with %d destinations in all", RULES_MAX, RULE_DSTS_MAX);
-		return;
+	*made = (struct known_set){ key, (uint32_t)p->n_sets };
+	struct sel_set *s = &p->set[p->n_sets++];
+	*s = (struct sel_set){ .sel = list, .n = k, .postures = postures };
+	for (size_t i = 0; i < k; i++) {
+		s->any |= p->sel[list[i]]->kind == SEL_ANY;
+		s->danger |= p->sel[list[i]]->kind == SEL_DANGER;
 	}
-	c->p->rule = array(c, v->n, sizeof *c->p->rule);
-	c->p->dst = array(c, count_dsts(v), sizeof *c->p->dst);
-	if (!c->p->rule || !c->p->dst)
-		return;
-	for (const struct syntax *r = v->first; r; r = r->next)
-		check_acl(c, r, c->p->n_rules++);
+	c->no_memory |= map_put(&c->sets, made) != OK;
+	return made->number;
 }
 
 /* ---- the whole ---- */
 
-static void check_sections(struct check *c, const struct syntax *root)
+static const char *const sections[] = {
+	"acls", "grants", "groups", "hosts", "ipsets", "tagOwners", "autoApprovers", "ssh", "nodeAttrs", "postures",
+	"defaultSrcPosture", "tests", "sshTests", "randomizeClientPort", "OneCGNATRoute", "disableIPv4", "derpMap",
+	"extraDNSRecords", NULL,
+};
+
+static void check_switch(struct check *c, const struct syntax *root, const char *name, bool *out)
 {
-	static const char *const known[] = { "acls", "groups", "hosts", "tagOwners", "autoApprovers" };
-	static const char *const later[] = { "grants", "ssh", "nodeAttrs", "postures", "defaultSrcPosture", "ipsets", "tests",
-					     "sshTests", "derpMap", "disableIPv4", "randomizeClientPort", "OneCGNATRoute",
-					     "extraDNSRecords", "attrConfig", "exitDNS", "networkTopology" };
+	const struct syntax *v = check_get(root, name);
 
-	for (const struct syntax *k = root->first; k; k = k->next) {
-		bool is_known = false, is_later = false;
+	if (v && v->kind != SYNTAX_BOOL)
+		FAULT(c, v, "%s is true or false", name);
+	else if (v)
+		*out = v->truth;
+}
 
-		for (size_t i = 0; i < ARRAY_LEN(known); i++)
-			is_known |= strcmp(known[i], k->key) == 0;
-		for (size_t i = 0; i < ARRAY_LEN(later); i++)
-			is_later |= strcmp(later[i], k->key) == 0;
-		if (is_later)
-			KEY_FAULT(c, k, "\"%s\" " NOT_YET, k->key);
-		else if (!is_known)
-			KEY_FAULT(c, k, "unknown field \"%s\"", k->key);
+static void check_cgnat(struct check *c, const struct syntax *root)
+{
+	const struct syntax *v = check_get(root, "OneCGNATRoute");
+
+	if (!v || (v->kind == SYNTAX_STRING && !*v->text))
+		return;
+	if (v->kind == SYNTAX_STRING && strcmp(v->text, "mac-always") == 0)
+		c->p->one_cgnat = 1;
+	else if (v->kind == SYNTAX_STRING && strcmp(v->text, "mac-never") == 0)
+		c->p->one_cgnat = -1;
+	else
+		FAULT(c, v, "OneCGNATRoute is \"\", \"mac-always\" or \"mac-never\"");
+}
+
+static void check_later(struct check *c, const struct syntax *root)
+{
+	static const char *const later[] = { "derpMap", "extraDNSRecords" };
+
+	for (size_t i = 0; i < ARRAY_LEN(later); i++) {
+		const struct syntax *v = check_get(root, later[i]);
+
+		if (v)
+			KEY_FAULT(c, v, "\"%s\" is not read from the policy by this server: set it in the configuration", later[i]);
 	}
 }
 
 static void check_all(struct check *c, const struct syntax *root)
 {
-	const struct syntax *acls = syntax_get(root, "acls"), *groups = syntax_get(root, "groups"),
-			    *hosts = syntax_get(root, "hosts"), *owners = syntax_get(root, "tagOwners"),
-			    *approvers = syntax_get(root, "autoApprovers");
+	const struct syntax *v;
 
-	check_sections(c, root);
-	if (groups)
-		check_groups(c, groups);
-	if (hosts)
-		check_hosts(c, hosts);
-	if (owners && is_kind(c, owners, SYNTAX_OBJECT, "tagOwners is an object: {\"tag:name\": [\"user@\", …]}"))
-		c->owners = owners;
-	if (owners)
-		check_owners(c, owners);
-	if (approvers)
-		check_approvers(c, approvers);
-	c->p->allow_all = !acls;
-	if (acls)
-		check_acls(c, acls);
+	check_fields(c, root, sections, "");
+	check_later(c, root);
+	c->owners = check_get(root, "tagOwners");
+	if (c->owners && !is_kind(c, c->owners, SYNTAX_OBJECT, "tagOwners is an object: {\"tag:name\": [\"user@\", …]}"))
+		c->owners = NULL;
+	if ((v = check_get(root, "groups")))
+		check_groups(c, v);
+	if ((v = check_get(root, "hosts")))
+		check_hosts(c, v);
+	if ((v = check_get(root, "ipsets")))
+		check_ipsets(c, v);
+	if (c->owners)
+		check_owners(c, c->owners);
+	if ((v = check_get(root, "autoApprovers")))
+		check_approvers(c, v);
+	if ((v = check_get(root, "postures")))
+		check_postures(c, v);
+	if ((v = check_get(root, "defaultSrcPosture")))
+		c->default_postures = check_posture_names(c, v);
+	check_rules(c, check_get(root, "grants"), check_get(root, "acls"));
+	if ((v = check_get(root, "ssh")))
+		check_ssh(c, v);
+	if ((v = check_get(root, "nodeAttrs")))
+		check_attrs(c, v);
+	if ((v = check_get(root, "tests")))
+		check_tests(c, v);
+	if ((v = check_get(root, "sshTests")))
+		check_ssh_tests(c, v);
+	check_switch(c, root, "randomizeClientPort", &c->p->randomize_port);
+	check_switch(c, root, "disableIPv4", &c->p->disable_ipv4);
+	check_cgnat(c, root);
 }
 
 static void unrefp(struct policy **p)
@@ -561,7 +516,8 @@ err policy_parse(struct bytes text, struct policy **out, struct policy_faults *f
 		return ERR_NOMEM;
 	atomic_init(&p->refs, 1);
 	p->arena = arena_make(ARENA_MAX);
-	struct check c = { .p = p, .arena = &p->arena, .faults = faults };
+	struct check c = { .p = p, .arena = &p->arena, .faults = faults, .known = MAP_OF(struct known_set, key),
+			   .sets = MAP_OF(struct known_set, key) };
 
 	if (text.n > POLICY_TEXT_MAX) {
 		fault_at(&c, 0, 0, "the policy has more than %d bytes", POLICY_TEXT_MAX);
@@ -574,10 +530,12 @@ err policy_parse(struct bytes text, struct policy **out, struct policy_faults *f
 	if (!is_kind(&c, root, SYNTAX_OBJECT, "a policy is an object: { … }"))
 		return ERR_INVALID;
 	check_all(&c, root);
-	if (c.no_memory)
-		return ERR_NOMEM;
+	map_done(&c.known);
+	map_done(&c.sets);
 	if (faults->n)
 		return ERR_INVALID;
+	if (c.no_memory)
+		return ERR_NOMEM;
 	TRY(policy_finish(p));
 	*out = MOVE(p);
 	return OK;

@@ -1,13 +1,275 @@
 #include "server/policy/rules.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 
 #include "common/base/cleanup.h"
 
-/* ---- which nodes and users a selector means ---- */
+/* ---- small things ---- */
 
-/* "ann", "ann@", and "ann@example.com" by e-mail or login name; case plays no part. */
-static bool is_user(const char *name, const struct policy_user *u)
+bool ranges_have(const struct sel *s, struct addr a)
+{
+	for (size_t i = 0; i < s->n_ranges; i++)
+		if (range_has(s->ranges[i], a))
+			return true;
+	return false;
+}
+
+bool ranges_meet(const struct sel *s, struct range r)
+{
+	for (size_t i = 0; i < s->n_ranges; i++)
+		if (range_overlaps(s->ranges[i], r))
+			return true;
+	return false;
+}
+
+static struct class_key text_key(unsigned kind, struct bytes text)
+{
+	struct class_key k = { map_hash(text.p, text.n) ^ kind, 0 };
+	const uint64_t again[] = { k.a, kind, text.n, text.n ? map_hash(text.p, text.n - 1) : 0 };
+
+	k.b = map_hash(again, sizeof again);
+	return k;
+}
+
+/* "Ann@" -> "ann": what a user is looked up by. */
+static struct bytes user_form(const char *name, char *out, size_t cap)
+{
+	size_t n = strlen(name);
+
+	if (n && name[n - 1] == '@')
+		n--;
+	if (n > cap)
+		n = cap; /* no user's name is as long */
+	for (size_t i = 0; i < n; i++)
+		out[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + 32 : name[i]);
+	return bytes_of(out, n);
+}
+
+enum { USER_FORM_MAX = 320 };
+
+/* ---- interning ---- */
+
+struct known_sel {
+	struct class_key key;
+	const struct sel *sel;
+};
+
+err policy_intern(struct policy *p, struct map *known, const struct sel *s, const struct sel **out)
+{
+	struct class_key key = text_key((unsigned)s->kind, bytes_str(s->name));
+	struct known_sel *k = map_get(known, &key);
+
+	if (k) {
+		*out = k->sel;
+		return OK;
+	}
+	if (p->n_sels >= SELS_MAX)
+		return ERR_TOO_BIG;
+	if ((p->n_sels & (p->n_sels - 1)) == 0) { /* full at each power of two */
+		struct sel **grown = arena_array(&p->arena, p->n_sels ? 2 * p->n_sels : 1, sizeof *grown);
+
+		if (!grown)
+			return ERR_NOMEM;
+		for (size_t i = 0; i < p->n_sels; i++)
+			grown[i] = p->sel[i];
+		p->sel = grown;
+	}
+	struct sel *made = arena_alloc(&p->arena, sizeof *made);
+	k = arena_alloc(&p->arena, sizeof *k);
+	if (!made || !k)
+		return ERR_NOMEM;
+	*made = *s;
+	made->id = (uint32_t)p->n_sels;
+	*k = (struct known_sel){ key, made };
+	TRY(map_put(known, k));
+	p->sel[p->n_sels++] = made;
+	*out = made;
+	return OK;
+}
+
+/* ---- the index: from a node's facts to selectors ---- */
+
+struct entry {
+	struct class_key key;
+	uint32_t *sel;
+	uint32_t n, cap;
+};
+
+struct sel_index {
+	struct map tags, users, addrs; /* struct entry */
+	uint32_t *wide;		       /* ranges of more than one address */
+	size_t n_wide;
+	uint32_t *fixed; /* few: any, danger-all, member, tagged, roles, internet */
+	size_t n_fixed;
+};
+
+static err index_add(struct policy *p, struct map *m, struct class_key key, uint32_t sel)
+{
+	struct entry *e = map_get(m, &key);
+
+	if (!e) {
+		e = arena_alloc(&p->arena, sizeof *e);
+		if (!e)
+			return ERR_NOMEM;
+		e->key = key;
+		TRY(map_put(m, e));
+	}
+	if (e->n && e->sel[e->n - 1] == sel)
+		return OK;
+	if (e->n == e->cap) {
+		uint32_t cap = e->cap ? 2 * e->cap : 2, *grown = arena_array(&p->arena, cap, sizeof *grown);
+
+		if (!grown)
+			return ERR_NOMEM;
+		for (uint32_t i = 0; i < e->n; i++)
+			grown[i] = e->sel[i];
+		e->sel = grown;
+		e->cap = cap;
+	}
+	e->sel[e->n++] = sel;
+	return OK;
+}
+
+static err index_user(struct policy *p, const char *name, uint32_t sel)
+{
+	char form[USER_FORM_MAX];
+	struct bytes b = user_form(name, form, sizeof form);
+
+	return b.n ? index_add(p, &p->index->users, text_key(0, b), sel) : OK;
+}
+
+static struct class_key addr_key(struct addr a)
+{
+	return text_key(a.family, bytes_of(a.b, sizeof a.b));
+}
+
+static bool is_one_address(const struct sel *s)
+{
+	return s->n_ranges == 1 && addr_eq(s->ranges[0].first, s->ranges[0].last);
+}
+
+static err index_sel(struct policy *p, const struct sel *s)
+{
+	struct sel_index *x = p->index;
+
+	switch (s->kind) {
+	case SEL_USER:
+		return index_user(p, s->name, s->id);
+	case SEL_GROUP:
+		for (size_t i = 0; i < s->group->n; i++)
+			TRY(index_user(p, s->group->members[i], s->id));
+		return OK;
+	case SEL_TAG:
+		return index_add(p, &x->tags, text_key(0, bytes_str(s->name)), s->id);
+	case SEL_RANGES:
+		if (is_one_address(s))
+			return index_add(p, &x->addrs, addr_key(s->ranges[0].first), s->id);
+		x->wide[x->n_wide++] = s->id;
+		return OK;
+	case SEL_ANY:
+	case SEL_DANGER:
+	case SEL_MEMBER:
+	case SEL_TAGGED:
+	case SEL_ROLE:
+	case SEL_DOMAIN:
+		x->fixed[x->n_fixed++] = s->id;
+		return OK;
+	case SEL_SELF: /* a matter of two nodes */
+		p->self = s;
+		return OK;
+	case SEL_INTERNET: /* of routes */
+		p->internet = s;
+		return OK;
+	case SEL_SHARED: /* of nobody */
+		return OK;
+	}
+	return OK;
+}
+
+/* ---- rules by selector ---- */
+
+/* Calls add for each (selector, rule) of one side. */
+static void each_pair(struct policy *p, bool src, void (*add)(struct sel *s, uint32_t rule, bool src))
+{
+	for (size_t r = 0; r < p->n_rules; r++) {
+		const struct rule *k = &p->rule[r];
+		const struct sel_set *set = &p->set[k->src];
+
+		for (size_t i = 0; src && i < set->n; i++)
+			add(p->sel[set->sel[i]], (uint32_t)r, src);
+		for (size_t d = k->first_dst; !src && d < k->first_dst + k->n_dst; d++)
+			add(p->sel[p->dst[d].sel], (uint32_t)r, src);
+	}
+}
+
+static void count_pair(struct sel *s, uint32_t rule, bool src)
+{
+	(void)rule;
+	if (src)
+		s->n_src_rules++;
+	else
+		s->n_dst_rules++;
+}
+
+static void put_pair(struct sel *s, uint32_t rule, bool src)
+{
+	uint32_t *list = (uint32_t *)(uintptr_t)(src ? s->src_rules : s->dst_rules);
+	uint32_t *n = src ? &s->n_src_rules : &s->n_dst_rules;
+
+	if (*n && list[*n - 1] == rule) /* ports apart, the same destination */
+		return;
+	list[(*n)++] = rule;
+}
+
+static err index_rules(struct policy *p)
+{
+	each_pair(p, true, count_pair);
+	each_pair(p, false, count_pair);
+	for (size_t i = 0; i < p->n_sels; i++) {
+		struct sel *s = p->sel[i];
+
+		s->src_rules = arena_array(&p->arena, s->n_src_rules + 1, sizeof *s->src_rules);
+		s->dst_rules = arena_array(&p->arena, s->n_dst_rules + 1, sizeof *s->dst_rules);
+		if (!s->src_rules || !s->dst_rules)
+			return ERR_NOMEM;
+		s->n_src_rules = s->n_dst_rules = 0;
+	}
+	each_pair(p, true, put_pair);
+	each_pair(p, false, put_pair);
+	return OK;
+}
+
+err policy_finish(struct policy *p)
+{
+	size_t words = policy_words(p) + 1;
+
+	p->index = arena_alloc(&p->arena, sizeof *p->index);
+	p->back_rules = arena_array(&p->arena, words, sizeof *p->back_rules);
+	if (!p->index || !p->back_rules)
+		return ERR_NOMEM;
+	struct sel_index *x = p->index;
+	x->tags = x->users = x->addrs = MAP_OF(struct entry, key);
+	x->wide = arena_array(&p->arena, p->n_sels + 1, sizeof *x->wide);
+	x->fixed = arena_array(&p->arena, p->n_sels + 1, sizeof *x->fixed);
+	if (!x->wide || !x->fixed)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < p->n_sels; i++)
+		TRY(index_sel(p, p->sel[i]));
+	TRY(index_rules(p));
+	for (size_t r = 0; r < p->n_rules; r++) {
+		if (p->rule[r].back_caps)
+			bit_set(p->back_rules, r);
+		p->needs_user |= p->rule[r].self;
+	}
+	for (size_t i = 0; i < p->n_ssh; i++)
+		p->needs_user |= p->ssh[i].self || p->ssh[i].n_localparts;
+	return OK;
+}
+
+/* ---- matching ---- */
+
+bool policy_names_user(const char *name, const struct policy_user *u)
 {
 	struct bytes want = bytes_str(name);
 
@@ -21,6 +283,47 @@ static bool is_user(const char *name, const struct policy_user *u)
 	       bytes_eq_nocase(want, bytes_str(u->login));
 }
 
+static bool has_role(const struct policy_user *u, enum policy_role role)
+{
+	return u && (u->role == role || (role == POLICY_ROLE_ADMIN && u->role == POLICY_ROLE_OWNER));
+}
+
+static bool has_domain(const char *email, const char *domain)
+{
+	const char *at = strrchr(email, '@');
+
+	return at && bytes_eq_nocase(bytes_str(at + 1), bytes_str(domain));
+}
+
+bool sel_is_user(const struct sel *s, const struct policy_user *u)
+{
+	switch (s->kind) {
+	case SEL_ANY:
+	case SEL_DANGER:
+	case SEL_MEMBER:
+		return u != NULL;
+	case SEL_USER:
+		return policy_names_user(s->name, u);
+	case SEL_GROUP:
+		for (size_t i = 0; i < s->group->n; i++)
+			if (policy_names_user(s->group->members[i], u))
+				return true;
+		return false;
+	case SEL_ROLE:
+		return has_role(u, s->role);
+	case SEL_DOMAIN:
+		return u && has_domain(u->email, s->name + strlen("user:*@"));
+	case SEL_TAG:
+	case SEL_RANGES:
+	case SEL_TAGGED:
+	case SEL_SELF:
+	case SEL_INTERNET:
+	case SEL_SHARED:
+		return false;
+	}
+	return false;
+}
+
 static bool has_tag(const struct policy_node *n, const char *tag)
 {
 	for (size_t i = 0; i < n->n_tags; i++)
@@ -29,52 +332,17 @@ static bool has_tag(const struct policy_node *n, const char *tag)
 	return false;
 }
 
-/* An exit node's default routes overlap everything; only a rule for all addresses means them. */
-static bool covers_node(struct prefix p, const struct policy_node *n)
-{
-	if ((n->v4.family && prefix_contains(p, n->v4)) || (n->v6.family && prefix_contains(p, n->v6)))
-		return true;
-	for (size_t i = 0; i < n->n_routes; i++)
-		if ((n->routes[i].bits > 0 || p.bits == 0) && prefix_overlaps(p, n->routes[i]))
-			return true;
-	return false;
-}
-
-static bool is_in_group(const struct group *g, const struct policy_user *u)
-{
-	for (size_t i = 0; i < g->n; i++)
-		if (is_user(g->members[i], u))
-			return true;
-	return false;
-}
-
-bool sel_is_user(const struct sel *s, const struct policy_user *u)
-{
-	switch (s->kind) {
-	case SEL_ANY:
-	case SEL_MEMBER:
-		return u != NULL;
-	case SEL_USER:
-		return is_user(s->name, u);
-	case SEL_GROUP:
-		return is_in_group(s->group, u);
-	case SEL_TAG:
-	case SEL_PREFIX:
-	case SEL_TAGGED:
-	case SEL_SELF:
-		return false;
-	}
-	return false;
-}
-
 bool sel_matches(const struct sel *s, const struct policy_node *n)
 {
 	switch (s->kind) {
 	case SEL_ANY:
+	case SEL_DANGER:
 		return true;
 	case SEL_USER:
 	case SEL_GROUP:
 	case SEL_MEMBER:
+	case SEL_ROLE:
+	case SEL_DOMAIN:
 		return n->n_tags == 0 && sel_is_user(s, n->user);
 	case SEL_SELF:
 		return n->n_tags == 0 && n->user != NULL;
@@ -82,107 +350,125 @@ bool sel_matches(const struct sel *s, const struct policy_node *n)
 		return has_tag(n, s->name);
 	case SEL_TAGGED:
 		return n->n_tags > 0;
-	case SEL_PREFIX:
-		return covers_node(s->prefix, n);
-	}
-	return false;
-}
-
-static bool any_matches(const struct sel *s, size_t n_sels, const struct policy_node *n)
-{
-	for (size_t i = 0; i < n_sels; i++)
-		if (sel_matches(&s[i], n))
-			return true;
-	return false;
-}
-
-void policy_node_bits(const struct policy *p, const struct policy_node *n, uint64_t *src, uint64_t *dst)
-{
-	for (size_t i = 0; i < p->n_rules; i++) {
-		const struct rule *r = &p->rule[i];
-		bool is_src = any_matches(r->src, r->n_src, n);
-
-		for (size_t d = r->first_dst; d < r->first_dst + r->n_dst; d++) {
-			if (is_src)
-				bit_set(src, d);
-			if (sel_matches(&p->dst[d].sel, n))
-				bit_set(dst, d);
-		}
-	}
-}
-
-/* ---- rules with equal sources ---- */
-
-static bool sel_eq(const struct sel *a, const struct sel *b)
-{
-	return a->kind == b->kind && a->group == b->group && prefix_cmp(a->prefix, b->prefix) == 0 &&
-	       (a->name == b->name || (a->name && b->name && strcmp(a->name, b->name) == 0));
-}
-
-static bool same_sources(const struct rule *a, const struct rule *b)
-{
-	if (a->n_src != b->n_src || !bytes_eq(bytes_of(a->proto, a->n_proto), bytes_of(b->proto, b->n_proto)))
+	case SEL_RANGES:
+		return (n->v4.family && ranges_have(s, n->v4)) || (n->v6.family && ranges_have(s, n->v6));
+	case SEL_INTERNET:
+	case SEL_SHARED:
 		return false;
-	for (size_t i = 0; i < a->n_src; i++)
-		if (!sel_eq(&a->src[i], &b->src[i]))
-			return false;
-	return true;
-}
-
-static uint64_t hash_sources(const struct rule *r)
-{
-	uint64_t h = map_hash(r->proto, r->n_proto);
-
-	for (size_t i = 0; i < r->n_src; i++) {
-		const struct sel *s = &r->src[i];
-		const uint64_t parts[] = { h, (uint64_t)s->kind, (uintptr_t)s->group, s->prefix.bits,
-					   map_hash(s->name, s->name ? strlen(s->name) : 0),
-					   map_hash(s->prefix.addr.b, sizeof s->prefix.addr.b) };
-
-		h = map_hash(parts, sizeof parts);
 	}
-	return h;
+	return false;
 }
 
-struct set_head {
-	uint64_t hash;
-	size_t rule; /* the first of this hash */
-};
-
-/* Two lists with the same hash but different content get sets of their own. */
-static err number_sets(struct policy *p, struct set_head *head, struct map *by_hash)
+static void take(const struct map *m, struct class_key key, uint32_t *list, size_t *n, size_t cap)
 {
-	for (size_t i = 0; i < p->n_rules; i++) {
-		uint64_t h = hash_sources(&p->rule[i]);
-		struct set_head *first = map_get(by_hash, &h);
+	const struct entry *e = map_get(m, &key);
 
-		if (first && same_sources(&p->rule[first->rule], &p->rule[i])) {
-			p->rule[i].set = p->rule[first->rule].set;
-			continue;
+	for (uint32_t i = 0; e && i < e->n && *n < cap; i++)
+		list[(*n)++] = e->sel[i];
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void tidy(uint32_t *list, size_t *n)
+{
+	size_t k = 0;
+
+	if (*n < 2)
+		return;
+	qsort(list, *n, sizeof *list, by_number);
+	for (size_t i = 1; i < *n; i++)
+		if (list[i] != list[k])
+			list[++k] = list[i];
+	*n = k + 1;
+}
+
+static bool lies_in_internet(const struct sel *s)
+{
+	size_t n;
+	const struct range *net = range_internet(&n);
+
+	for (size_t i = 0; i < s->n_ranges; i++)
+		for (size_t k = 0; k < n; k++)
+			if (range_covers(net[k], s->ranges[i]))
+				return true;
+	return false;
+}
+
+static bool is_behind(const struct sel *s, const struct policy_node *n, bool is_exit)
+{
+	for (size_t i = 0; i < n->n_routes; i++)
+		if (n->routes[i].bits > 0 && ranges_meet(s, range_of(n->routes[i])))
+			return true;
+	return is_exit && lies_in_internet(s);
+}
+
+static void match_routes(const struct policy *p, const struct policy_node *n, struct facts *f)
+{
+	if (!n->n_routes)
+		return;
+	for (size_t i = 0; i < p->n_sels; i++)
+		if (p->sel[i]->kind == SEL_RANGES && is_behind(p->sel[i], n, f->exit))
+			f->by_route[f->n_route++] = (uint32_t)i; /* ascending */
+}
+
+static void match_user(const struct policy *p, const struct policy_user *u, uint32_t *list, size_t *n, size_t cap)
+{
+	const char *const names[] = { u->name, u->email, u->login };
+	char form[USER_FORM_MAX];
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct bytes b = bytes_str(names[i]);
+
+		if (b.n && b.n <= sizeof form) {
+			for (size_t k = 0; k < b.n; k++)
+				form[k] = (char)(b.p[k] >= 'A' && b.p[k] <= 'Z' ? b.p[k] + 32 : b.p[k]);
+			take(&p->index->users, text_key(0, bytes_of(form, b.n)), list, n, cap);
 		}
-		p->rule[i].set = p->n_sets++;
-		head[i] = (struct set_head){ h, i };
-		if (!first)
-			TRY(map_put(by_hash, &head[i]));
 	}
-	return OK;
 }
 
-err policy_finish(struct policy *p)
+err policy_match(const struct policy *p, const struct policy_node *n, struct arena *scratch, struct facts *out)
 {
-	struct map by_hash = MAP_OF(struct set_head, hash);
-	struct set_head *head = calloc(p->n_rules + 1, sizeof *head);
-	err e = head ? number_sets(p, head, &by_hash) : ERR_NOMEM;
+	const struct sel_index *x = p->index;
+	size_t cap = 4 * p->n_sels + 1; /* a user can be found by three names */
+	struct facts f = { .by_who = arena_array(scratch, cap, sizeof *f.by_who) };
 
-	map_done(&by_hash);
-	free(head);
-	TRY(e);
-	p->self = arena_array(&p->arena, policy_words(p) + 1, sizeof *p->self);
-	if (!p->self)
+	if (!f.by_who)
 		return ERR_NOMEM;
-	for (size_t d = 0; d < p->n_dsts; d++)
-		if (p->dst[d].sel.kind == SEL_SELF)
-			bit_set(p->self, d);
+	for (size_t i = 0; i < n->n_routes; i++)
+		f.exit |= n->routes[i].bits == 0;
+	if (n->n_routes) {
+		f.by_route = arena_array(scratch, p->n_sels + 1, sizeof *f.by_route);
+		if (!f.by_route)
+			return ERR_NOMEM;
+	}
+	for (size_t i = 0; i < x->n_fixed; i++)
+		if (sel_matches(p->sel[x->fixed[i]], n))
+			f.by_who[f.n_who++] = x->fixed[i];
+	for (size_t i = 0; i < n->n_tags; i++)
+		take(&x->tags, text_key(0, bytes_str(n->tags[i])), f.by_who, &f.n_who, cap);
+	if (n->n_tags == 0 && n->user)
+		match_user(p, n->user, f.by_who, &f.n_who, cap);
+	tidy(f.by_who, &f.n_who);
+	for (int pass = 0; pass < 2; pass++) {
+		struct addr a = pass ? n->v6 : n->v4;
+
+		if (a.family)
+			take(&x->addrs, addr_key(a), f.by_who, &f.n_who, cap);
+	}
+	for (size_t i = 0; i < x->n_wide && f.n_who < cap; i++)
+		if (sel_matches(p->sel[x->wide[i]], n))
+			f.by_who[f.n_who++] = x->wide[i];
+	tidy(f.by_who, &f.n_who);
+	match_routes(p, n, &f);
+	f.postures = p->n_postures ? policy_postures(p, n) : 0;
+	f.no_ipv4 = attrs_disable_ipv4(p, &f);
+	*out = f;
 	return OK;
 }
 
@@ -201,6 +487,11 @@ void policy_unref(struct policy *p)
 		return;
 	struct arena a = p->arena;
 
+	if (p->index) {
+		map_done(&p->index->tags);
+		map_done(&p->index->users);
+		map_done(&p->index->addrs);
+	}
 	free(p);
 	arena_done(&a);
 }
@@ -218,24 +509,65 @@ bool policy_has_tag(const struct policy *p, const char *tag)
 	return owner_of(p, tag) != NULL;
 }
 
-bool policy_may_tag(const struct policy *p, const struct policy_user *user, const char *tag)
+struct asker { /* who wants to give a tag */
+	const struct policy_user *user;
+	const char *const *tags;
+	size_t n_tags;
+};
+
+/* An owner of an owner owns, too; seen keeps a ring of owners from going round. */
+static bool is_owned(const struct policy *p, const char *tag, const struct asker *by, bool *seen)
 {
 	const struct tag_owner *o = owner_of(p, tag);
 
-	for (size_t i = 0; o && i < o->n; i++)
-		if (sel_is_user(&o->owner[i], user))
+	if (!o || seen[o - p->owner])
+		return false;
+	seen[o - p->owner] = true;
+	for (size_t i = 0; i < o->n; i++) {
+		const struct sel *s = p->sel[o->owner[i]];
+
+		if (by->user && sel_is_user(s, by->user))
 			return true;
+		for (size_t k = 0; s->kind == SEL_TAG && k < by->n_tags; k++)
+			if (strcmp(s->name, by->tags[k]) == 0)
+				return true;
+		if (s->kind == SEL_TAG && is_owned(p, s->name, by, seen))
+			return true;
+	}
 	return false;
+}
+
+static bool may_tag(const struct policy *p, const char *tag, const struct asker *by)
+{
+	CLEANUP(freep) bool *seen = calloc(p->n_owners + 1, sizeof *seen);
+
+	return seen && is_owned(p, tag, by, seen);
+}
+
+bool policy_may_tag(const struct policy *p, const struct policy_user *user, const char *tag)
+{
+	return may_tag(p, tag, &(struct asker){ .user = user });
+}
+
+bool policy_tags_may_tag(const struct policy *p, const char *const *tags, size_t n_tags, const char *tag)
+{
+	for (size_t i = 0; i < n_tags; i++)
+		if (strcmp(tags[i], tag) == 0)
+			return true; /* it has it already */
+	return may_tag(p, tag, &(struct asker){ .tags = tags, .n_tags = n_tags });
 }
 
 bool policy_approves_route(const struct policy *p, const struct policy_node *n, struct prefix route)
 {
 	for (size_t i = 0; i < p->n_approvers; i++) {
 		const struct approver *a = &p->approver[i];
-		bool about = a->exit ? route.bits == 0 : prefix_covers(a->route, route);
+		/* "0.0.0.0/0" among routes approves every subnet, but no exit node: that is what exitNode is for (the service
+		 * does so: conformance/policy routes-ea6, routes-ea10). */
+		bool about = a->exit ? route.bits == 0 : route.bits > 0 && prefix_covers(a->route, route);
 
-		if (about && any_matches(a->who, a->n, n))
-			return true;
+		for (size_t k = 0; about && k < a->n; k++)
+			if (sel_matches(p->sel[a->who[k]], n))
+				return true;
 	}
 	return false;
 }

@@ -54,21 +54,19 @@ static struct shared_part *share(struct policy_view *v, struct buf *text)
 
 /* ---- sources ---- */
 
-static void write_prefix(struct jsonw *w, struct prefix p)
-{
-	char text[PREFIX_TEXT_MAX];
-
-	jsonw_str(w, p.bits == addr_bits(p.addr) ? addr_text(p.addr, text) : prefix_text(p, text));
-}
-
-static void write_addresses(struct jsonw *w, const struct view_node *n)
+static void write_addr(struct jsonw *w, struct addr a)
 {
 	char text[ADDR_TEXT_MAX];
 
-	if (n->v4.family)
-		jsonw_str(w, addr_text(n->v4, text));
-	if (n->v6.family)
-		jsonw_str(w, addr_text(n->v6, text));
+	if (a.family)
+		jsonw_str(w, addr_text(a, text));
+}
+
+static void write_range(struct jsonw *w, struct range r)
+{
+	char text[RANGE_TEXT_MAX];
+
+	jsonw_str(w, range_text(r, text));
 }
 
 static int by_prefix(const void *a, const void *b)
@@ -76,146 +74,182 @@ static int by_prefix(const void *a, const void *b)
 	return prefix_cmp(*(const struct prefix *)a, *(const struct prefix *)b);
 }
 
-/* Everything there is in the tailnet: its two ranges (without the part of 100.64/10 that clients do not take), and the
- * subnets behind its routers. Exit routes are no sources. */
+/* The subnets behind the tailnet's routers. Exit routes are no sources. */
+static void write_subnets(struct policy_view *v, struct jsonw *w)
+{
+	size_t n = 0, k = 0;
+
+	list_each(it, &v->routers)
+		n += container_of(it, struct view_node, routing)->n_routes;
+	CLEANUP(freep) struct prefix *list = calloc(n + 1, sizeof *list);
+	if (!list) {
+		w->out->bad = true;
+		return;
+	}
+	list_each(it, &v->routers) {
+		const struct view_node *x = container_of(it, struct view_node, routing);
+
+		for (size_t i = 0; i < x->n_routes; i++)
+			if (x->routes[i].bits > 0)
+				list[k++] = prefix_mask(x->routes[i]);
+	}
+	if (k)
+		qsort(list, k, sizeof *list, by_prefix);
+	for (size_t i = 0; i < k; i++)
+		if (i == 0 || prefix_cmp(list[i - 1], list[i]) != 0)
+			write_range(w, range_of(list[i]));
+}
+
+/* Everything there is in the tailnet: its two ranges (without the part of 100.64/10 that clients do not take), the subnets
+ * behind its routers, and nodes whose addresses lie elsewhere. */
 static void write_everything(struct policy_view *v, struct jsonw *w)
 {
-	struct prefix *list = NULL;
-	size_t n = 0, cap = 0, at = 0;
+	size_t at = 0;
 
 	jsonw_str(w, "100.64.0.0-100.115.91.255");
 	jsonw_str(w, "100.115.94.0-100.127.255.255");
 	jsonw_str(w, "fd7a:115c:a1e0::/48");
-	for (struct view_node *x; (x = map_next(&v->by_id, &at));)
-		for (size_t i = 0; i < x->n_routes; i++) {
-			if (x->routes[i].bits == 0)
-				continue;
-			if (n == cap) {
-				struct prefix *grown = reallocarray(list, cap ? cap * 2 : 16, sizeof *list);
-
-				if (!grown) {
-					w->out->bad = true;
-					goto done;
-				}
-				list = grown;
-				cap = cap ? cap * 2 : 16;
-			}
-			list[n++] = prefix_mask(x->routes[i]);
+	write_subnets(v, w);
+	for (struct view_node *n; v->n_outside && (n = map_next(&v->by_id, &at));)
+		if (n->outside) {
+			write_addr(w, n->v4);
+			write_addr(w, n->v6);
 		}
-	if (n)
-		qsort(list, n, sizeof *list, by_prefix);
-	for (size_t i = 0; i < n; i++)
-		if (i == 0 || prefix_cmp(list[i - 1], list[i]) != 0)
-			write_prefix(w, list[i]);
-done:
-	free(list);
-}
-
-static int by_id(const void *a, const void *b)
-{
-	const struct view_node *const *x = a, *const *y = b;
-
-	return ((*x)->id > (*y)->id) - ((*x)->id < (*y)->id);
 }
 
 /* In the order of ids, so that one set of nodes has one text. */
-static void write_identities(struct policy_view *v, size_t set, struct jsonw *w)
+static void write_members(struct policy_view *v, const struct sel_set *s, int64_t only_user, struct jsonw *w)
 {
-	CLEANUP(freep) struct view_node **list = calloc(v->by_id.n + 1, sizeof(struct view_node *));
-	size_t n = 0, at = 0;
+	size_t n;
+	CLEANUP(freep) struct view_node **list = view_members(v, s, only_user, &n);
 
-	if (!list) {
+	if (!list)
+		w->out->bad = true;
+	for (size_t i = 0; list && i < n; i++) {
+		write_addr(w, list[i]->v4);
+		write_addr(w, list[i]->v6);
+	}
+}
+
+static void write_set(struct policy_view *v, const struct sel_set *s, struct jsonw *w)
+{
+	CLEANUP(freep) uint32_t *who = calloc(s->n + 1, sizeof *who);
+	struct sel_set identities = { .sel = who };
+
+	if (!who) {
 		w->out->bad = true;
 		return;
 	}
-	for (struct view_node *x; (x = map_next(&v->by_id, &at));)
-		if (bit_has(x->by_identity, set))
-			list[n++] = x;
-	if (n)
-		qsort(list, n, sizeof(struct view_node *), by_id);
-	for (size_t i = 0; i < n; i++)
-		write_addresses(w, list[i]);
+	for (size_t i = 0; i < s->n; i++)
+		if (sel_is_identity(v->p->sel[s->sel[i]]))
+			who[identities.n++] = s->sel[i];
+	if (s->postures) { /* asked of nodes: an address without one has none */
+		write_members(v, s, 0, w);
+		return;
+	}
+	if (s->danger) {
+		jsonw_str(w, "*");
+		return;
+	}
+	if (s->any)
+		write_everything(v, w);
+	else if (identities.n)
+		write_members(v, &identities, 0, w);
+	for (size_t i = 0; i < s->n; i++) {
+		const struct sel *x = v->p->sel[s->sel[i]];
+
+		for (size_t k = 0; k < x->n_ranges; k++)
+			write_range(w, x->ranges[k]);
+	}
 }
 
 /* The SrcIPs list of a set as JSON; kept until it changes. n 0: out of memory. */
-static struct bytes sources_of(struct policy_view *v, const struct rule *r)
+static struct bytes sources_of(struct policy_view *v, uint32_t set)
 {
-	if (v->sources[r->set].p)
-		return v->sources[r->set];
 	struct buf out = buf_make(FILTER_TEXT_MAX);
 	struct jsonw w = jsonw_init(&out);
-	bool everything = false;
 
+	if (v->sources[set].p)
+		return v->sources[set];
 	jsonw_arr(&w);
-	for (size_t i = 0; i < r->n_src; i++)
-		everything |= r->src[i].kind == SEL_ANY;
-	if (everything)
-		write_everything(v, &w);
-	else
-		write_identities(v, r->set, &w);
-	for (size_t i = 0; i < r->n_src; i++)
-		if (r->src[i].kind == SEL_PREFIX)
-			write_prefix(&w, r->src[i].prefix);
+	write_set(v, &v->p->set[set], &w);
 	jsonw_arr_end(&w);
 	if (jsonw_ok(&w))
-		v->sources[r->set] = bytes_of(bytes_dup(buf_view(&out)), buf_len(&out));
+		v->sources[set] = bytes_of(bytes_dup(buf_view(&out)), buf_len(&out));
 	buf_done(&out);
-	return v->sources[r->set].p ? v->sources[r->set] : (struct bytes){ 0 };
+	return v->sources[set].p ? v->sources[set] : (struct bytes){ 0 };
 }
 
-/* The user's own nodes that are sources here, in the order of ids. */
-static void write_own_sources(struct policy_view *v, size_t dst, uint64_t user, struct jsonw *w)
+/* ---- destinations ---- */
+
+static void write_port(struct jsonw *w, const char *ip, struct port_range p)
 {
-	CLEANUP(freep) struct view_node **list = calloc(v->by_id.n + 1, sizeof(struct view_node *));
-	size_t words = policy_words(v->p), n = 0;
-
-	if (!list) {
-		w->out->bad = true;
-		return;
-	}
-	for (size_t i = 0; i < v->n_cls; i++) {
-		const struct policy_class *c = v->cls[i];
-
-		if (c->key[2 * words] != user || !bit_has(class_src(c), dst))
-			continue;
-		list_each(it, &c->nodes)
-			list[n++] = container_of(it, struct view_node, link);
-	}
-	if (n)
-		qsort(list, n, sizeof(struct view_node *), by_id);
-	for (size_t i = 0; i < n; i++)
-		write_addresses(w, list[i]);
+	jsonw_obj(w);
+	jsonw_key(w, "IP"), jsonw_str(w, ip);
+	jsonw_key(w, "Ports"), jsonw_obj(w);
+	jsonw_key(w, "First"), jsonw_uint(w, p.first);
+	jsonw_key(w, "Last"), jsonw_uint(w, p.last);
+	jsonw_obj_end(w);
+	jsonw_obj_end(w);
 }
-
-/* ---- one rule ---- */
 
 static void write_ports(struct jsonw *w, const char *ip, const struct rule_dst *d)
 {
-	for (size_t i = 0; i < d->n_ports; i++) {
-		jsonw_obj(w);
-		jsonw_key(w, "IP"), jsonw_str(w, ip);
-		jsonw_key(w, "Ports"), jsonw_obj(w);
-		jsonw_key(w, "First"), jsonw_uint(w, d->ports[i].first);
-		jsonw_key(w, "Last"), jsonw_uint(w, d->ports[i].last);
-		jsonw_obj_end(w);
-		jsonw_obj_end(w);
-	}
+	for (size_t i = 0; i < d->n_ports; i++)
+		write_port(w, ip, d->ports[i]);
+}
+
+static void write_range_ports(struct jsonw *w, struct range r, const struct rule_dst *d)
+{
+	char text[RANGE_TEXT_MAX];
+
+	write_ports(w, range_text(r, text), d);
+}
+
+static void write_own_ports(struct jsonw *w, const struct view_node *n, const struct rule_dst *d)
+{
+	if (n->v4.family)
+		write_range_ports(w, range_of(addr_prefix(n->v4)), d);
+	if (n->v6.family)
+		write_range_ports(w, range_of(addr_prefix(n->v6)), d);
+}
+
+static void write_internet(struct jsonw *w, const struct rule_dst *d)
+{
+	size_t n;
+	const struct range *net = range_internet(&n);
+
+	for (size_t i = 0; i < n; i++)
+		write_range_ports(w, net[i], d);
+}
+
+static void write_routes(struct jsonw *w, const struct view_node *n, const struct rule_dst *d)
+{
+	for (size_t i = 0; i < n->n_routes; i++)
+		if (n->routes[i].bits > 0)
+			write_range_ports(w, range_of(n->routes[i]), d);
 }
 
 /* "*" stays "*" (it means what is behind a router, too), ranges stay as written, names become the node's addresses. */
-static void write_dst(struct jsonw *w, const struct view_node *n, const struct rule_dst *d)
+static void write_dst(const struct policy *p, struct jsonw *w, const struct view_node *n, const struct rule_dst *d)
 {
-	char text[PREFIX_TEXT_MAX];
+	const struct sel *s = p->sel[d->sel];
 
-	switch (d->sel.kind) {
+	switch (s->kind) {
 	case SEL_ANY:
-		write_ports(w, "*", d);
-		return;
-	case SEL_PREFIX:
-		if (d->sel.prefix.bits == addr_bits(d->sel.prefix.addr))
-			write_ports(w, addr_text(d->sel.prefix.addr, text), d);
+		if (p->rule[d->rule].n_via)
+			write_routes(w, n, d);
 		else
-			write_ports(w, prefix_text(d->sel.prefix, text), d);
+			write_ports(w, "*", d);
+		return;
+	case SEL_RANGES:
+		for (size_t i = 0; i < s->n_ranges; i++)
+			write_range_ports(w, s->ranges[i], d);
+		return;
+	case SEL_INTERNET:
+		write_internet(w, d);
+		return;
+	case SEL_DANGER: /* is no destination */
 		return;
 	case SEL_USER:
 	case SEL_GROUP:
@@ -223,178 +257,344 @@ static void write_dst(struct jsonw *w, const struct view_node *n, const struct r
 	case SEL_MEMBER:
 	case SEL_TAGGED:
 	case SEL_SELF:
-		if (n->v4.family)
-			write_ports(w, addr_text(n->v4, text), d);
-		if (n->v6.family)
-			write_ports(w, addr_text(n->v6, text), d);
+	case SEL_ROLE:
+	case SEL_SHARED:
+	case SEL_DOMAIN:
+		write_own_ports(w, n, d);
 		return;
 	}
 }
 
-static void write_proto(struct jsonw *w, const struct rule *r)
+/* ---- capabilities ---- */
+
+struct cap_dsts {
+	bool v4, v6; /* own addresses that were written */
+};
+
+static void write_own_cap_dsts(struct jsonw *w, const struct view_node *n, const struct sel *s, struct cap_dsts *done)
 {
-	if (!r->n_proto)
-		return;
-	jsonw_key(w, "IPProto"), jsonw_arr(w);
-	for (size_t i = 0; i < r->n_proto; i++)
-		jsonw_uint(w, r->proto[i]);
-	jsonw_arr_end(w);
+	char text[PREFIX_TEXT_MAX];
+
+	for (int pass = 0; pass < 2; pass++) {
+		struct addr a = pass ? n->v6 : n->v4;
+		bool *was = pass ? &done->v6 : &done->v4;
+
+		if (!a.family || *was || (s && s->kind == SEL_RANGES && !ranges_have(s, a)))
+			continue;
+		jsonw_str(w, prefix_text(addr_prefix(a), text));
+		*was = true;
+	}
 }
 
-/* The destinations d[0..n) belong to one set. */
-static void write_rule(struct policy_view *v, const struct view_node *node, const size_t *d, size_t n, struct jsonw *w)
+/* A capability is for the node; where the rule names what is behind it, for that. */
+static void write_cap_dsts(const struct policy *p, const struct policy_class *c, const struct view_node *n, const struct rule *r,
+			   struct jsonw *w)
 {
-	const struct rule *r = &v->p->rule[v->p->dst[d[0]].rule];
-	struct bytes sources = sources_of(v, r);
+	struct cap_dsts done = { 0 };
+	char text[PREFIX_TEXT_MAX];
+	struct prefix x;
+
+	for (size_t i = r->first_dst; i < r->first_dst + r->n_dst; i++) {
+		const struct rule_dst *d = &p->dst[i];
+		const struct sel *s = p->sel[d->sel];
+
+		if (dst_is_node(p, c, d))
+			write_own_cap_dsts(w, n, s, &done);
+		if (s->kind != SEL_RANGES || !dst_is_behind(p, c, d))
+			continue;
+		for (size_t k = 0; k < s->n_ranges; k++)
+			for (size_t m = 0; m < n->n_routes; m++)
+				if (range_is_prefix(s->ranges[k], &x) && n->routes[m].bits > 0 && prefix_overlaps(x, n->routes[m])) {
+					jsonw_str(w, prefix_text(x, text));
+					break;
+				}
+	}
+}
+
+static void begin_rule(struct jsonw *w, struct bytes sources)
+{
+	jsonw_obj(w);
+	jsonw_key(w, "SrcIPs"), jsonw_raw(w, sources);
+}
+
+/* dsts: JSON list. */
+static void write_cap_rule(struct jsonw *w, struct bytes sources, struct bytes dsts, const char *caps)
+{
+	if (sources.n <= 2 || dsts.n <= 2) /* [] */
+		return;
+	begin_rule(w, sources);
+	jsonw_key(w, "CapGrant"), jsonw_arr(w), jsonw_obj(w);
+	jsonw_key(w, "Dsts"), jsonw_raw(w, dsts);
+	jsonw_key(w, "CapMap"), jsonw_obj(w), jsonw_raw_members(w, bytes_str(caps)), jsonw_obj_end(w);
+	jsonw_obj_end(w), jsonw_arr_end(w), jsonw_obj_end(w);
+}
+
+/* ---- a node's chunks ---- */
+
+struct item { /* what one rule gives one node */
+	uint32_t set;
+	int16_t proto;
+	uint8_t kind; /* ITEM_*: ports before capabilities, so that those of one set and protocol stand together */
+	uint32_t dst, rule;
+};
+
+enum { ITEM_PORTS, ITEM_CAPS, ITEM_BACK };
+
+struct work {
+	struct policy_view *v;
+	const struct view_node *node;
+	const struct policy_class *cls;
+	struct item *item;
+	size_t n;
+	struct policy_filter *out;
+	size_t n_out;
+};
+
+static int by_set(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+
+	if (x->set != y->set)
+		return (x->set > y->set) - (x->set < y->set);
+	if (x->kind != y->kind)
+		return x->kind - y->kind;
+	if (x->proto != y->proto)
+		return x->proto - y->proto;
+	if (x->rule != y->rule)
+		return (x->rule > y->rule) - (x->rule < y->rule);
+	return (x->dst > y->dst) - (x->dst < y->dst);
+}
+
+static void collect_rule(struct work *k, uint32_t rule)
+{
+	const struct policy *p = k->v->p;
+	const struct rule *r = &p->rule[rule];
+	bool caps = false;
+
+	for (size_t d = r->first_dst; d < r->first_dst + r->n_dst; d++) {
+		if (!dst_is_node(p, k->cls, &p->dst[d]) && !dst_is_behind(p, k->cls, &p->dst[d]))
+			continue;
+		if (p->dst[d].n_ports)
+			k->item[k->n++] = (struct item){ r->src, p->dst[d].proto, ITEM_PORTS, (uint32_t)d, rule };
+		caps |= !r->n_via; /* what goes through a router is none of its capabilities */
+	}
+	if (caps && r->caps)
+		k->item[k->n++] = (struct item){ r->src, PROTO_ANY, ITEM_CAPS, 0, rule };
+}
+
+static err collect(struct work *k)
+{
+	const struct policy *p = k->v->p;
+	size_t words = policy_words(p), room = 1;
+
+	BITS_EACH(i, k->cls->dst, words)
+		room += p->rule[i].n_dst + 1;
+	BITS_EACH(i, k->cls->src, words)
+		room += p->rule[i].back_caps != NULL;
+	k->item = calloc(room, sizeof *k->item);
+	if (!k->item)
+		return ERR_NOMEM;
+	BITS_EACH(i, k->cls->dst, words)
+		collect_rule(k, (uint32_t)i);
+	BITS_EACH(i, k->cls->src, words) {
+		const struct rule *r = &p->rule[i];
+
+		if (r->back_caps && !r->n_via && class_in_set(k->v, k->cls, &p->set[r->src]))
+			k->item[k->n++] = (struct item){ r->dst, PROTO_ANY, ITEM_BACK, 0, (uint32_t)i };
+	}
+	qsort(k->item, k->n, sizeof *k->item, by_set);
+	return OK;
+}
+
+static void write_ports_rule(struct work *k, const struct item *x, size_t n, struct jsonw *w)
+{
+	struct bytes sources = sources_of(k->v, x->set);
 
 	if (sources.n == 0)
 		w->out->bad = true;
 	if (sources.n <= 2) /* [] : nobody is there now */
 		return;
-	jsonw_obj(w);
-	jsonw_key(w, "SrcIPs"), jsonw_raw(w, sources);
-	write_proto(w, r);
+	begin_rule(w, sources);
+	if (x->proto != PROTO_ANY) {
+		jsonw_key(w, "IPProto"), jsonw_arr(w);
+		jsonw_int(w, x->proto);
+		jsonw_arr_end(w);
+	}
 	jsonw_key(w, "DstPorts"), jsonw_arr(w);
 	for (size_t i = 0; i < n; i++)
-		write_dst(w, node, &v->p->dst[d[i]]);
+		write_dst(k->v->p, w, k->node, &k->v->p->dst[x[i].dst]);
 	jsonw_arr_end(w);
 	jsonw_obj_end(w);
 }
 
-static void write_self_rule(struct policy_view *v, const struct view_node *node, size_t d, struct jsonw *w)
+static void write_caps_item(struct work *k, const struct item *x, struct jsonw *w)
 {
-	jsonw_obj(w);
-	jsonw_key(w, "SrcIPs"), jsonw_arr(w);
-	write_own_sources(v, d, (uint64_t)node->user_id, w);
-	jsonw_arr_end(w);
-	write_proto(w, &v->p->rule[v->p->dst[d].rule]);
-	jsonw_key(w, "DstPorts"), jsonw_arr(w);
-	write_dst(w, node, &v->p->dst[d]);
-	jsonw_arr_end(w);
-	jsonw_obj_end(w);
+	const struct rule *r = &k->v->p->rule[x->rule];
+	struct buf dsts = buf_make(FILTER_TEXT_MAX);
+	struct jsonw d = jsonw_init(&dsts);
+	struct cap_dsts done = { 0 };
+	struct bytes sources = sources_of(k->v, x->set);
+
+	jsonw_arr(&d);
+	if (x->kind == ITEM_CAPS)
+		write_cap_dsts(k->v->p, k->cls, k->node, r, &d);
+	else
+		write_own_cap_dsts(&d, k->node, NULL, &done);
+	jsonw_arr_end(&d);
+	w->out->bad |= dsts.bad || sources.n == 0;
+	write_cap_rule(w, sources, buf_view(&dsts), x->kind == ITEM_CAPS ? r->caps : r->back_caps);
+	buf_done(&dsts);
 }
 
-/* Does any of the user's nodes count as a source here? */
-static bool has_own_sources(const struct policy_view *v, size_t dst, uint64_t user)
+static void give(struct work *k, const char *name, struct buf *text)
 {
-	size_t words = policy_words(v->p);
-
-	for (size_t i = 0; i < v->n_cls; i++)
-		if (v->cls[i]->members && v->cls[i]->key[2 * words] == user && bit_has(class_src(v->cls[i]), dst))
-			return true;
-	return false;
-}
-
-/* ---- a node's chunks ---- */
-
-struct answer {
-	struct policy_filter *out;
-	size_t n;
-};
-
-static void give(struct policy_view *v, struct answer *a, const char *name, struct buf *text)
-{
-	struct shared_part *s = share(v, text);
+	struct shared_part *s = share(k->v, text);
 
 	if (s)
-		a->out[a->n++] = (struct policy_filter){ name, s->part, s->hash };
+		k->out[k->n_out++] = (struct policy_filter){ name, s->part, s->hash };
 }
 
-static int by_set(const void *a, const void *b, void *view)
-{
-	const struct policy *p = ((struct policy_view *)view)->p;
-	size_t x = *(const size_t *)a, y = *(const size_t *)b;
-	size_t sx = p->rule[p->dst[x].rule].set, sy = p->rule[p->dst[y].rule].set;
-
-	return sx != sy ? (sx > sy) - (sx < sy) : (x > y) - (x < y);
-}
-
-static size_t set_of(const struct policy_view *v, size_t d)
-{
-	return v->p->rule[v->p->dst[d].rule].set;
-}
-
-static void give_chunk(struct policy_view *v, const struct view_node *node, unsigned chunk, const size_t *d, size_t n,
-		       struct answer *a)
+static void give_chunk(struct work *k, unsigned chunk)
 {
 	struct buf text = buf_make(FILTER_TEXT_MAX);
 	struct jsonw w = jsonw_init(&text);
 
 	jsonw_arr(&w);
-	for (size_t i = 0, end; i < n; i = end) {
-		for (end = i + 1; end < n && set_of(v, d[end]) == set_of(v, d[i]);)
+	for (size_t i = 0, end; i < k->n; i = end) {
+		const struct item *x = &k->item[i];
+
+		end = i + 1;
+		while (x->kind == ITEM_PORTS && end < k->n && k->item[end].kind == ITEM_PORTS && k->item[end].set == x->set &&
+		       k->item[end].proto == x->proto)
 			end++;
-		if (set_of(v, d[i]) % SET_CHUNKS == chunk)
-			write_rule(v, node, d + i, end - i, &w);
+		if (x->set % SET_CHUNKS != chunk)
+			continue;
+		if (x->kind == ITEM_PORTS)
+			write_ports_rule(k, x, end - i, &w);
+		else
+			write_caps_item(k, x, &w);
 	}
 	jsonw_arr_end(&w);
 	if (text.bad || buf_len(&text) > 2)
-		give(v, a, chunk_name[chunk], &text);
+		give(k, chunk_name[chunk], &text);
 	buf_done(&text);
 }
 
-static void give_self(struct policy_view *v, const struct view_node *node, const uint64_t *dst, struct answer *a)
+/* ---- autogroup:self ---- */
+
+/* The user's own nodes among the set, as a JSON list; set NULL: all of them. */
+static void own_sources(struct work *k, const struct sel_set *s, struct buf *out)
+{
+	struct jsonw w = jsonw_init(out);
+
+	jsonw_arr(&w);
+	if (s) {
+		write_members(k->v, s, k->cls->user_id, &w);
+	} else {
+		for (size_t i = 0; i < k->v->n_cls; i++) {
+			if (k->v->cls[i]->user_id != k->cls->user_id)
+				continue;
+			list_each(it, &k->v->cls[i]->nodes) {
+				write_addr(&w, container_of(it, struct view_node, link)->v4);
+				write_addr(&w, container_of(it, struct view_node, link)->v6);
+			}
+		}
+	}
+	jsonw_arr_end(&w);
+}
+
+static void write_self_ports(struct work *k, const struct rule *r, struct bytes sources, struct jsonw *w)
+{
+	const struct policy *p = k->v->p;
+
+	for (size_t d = r->first_dst; d < r->first_dst + r->n_dst; d++) {
+		const struct rule_dst *x = &p->dst[d];
+
+		if (p->sel[x->sel]->kind != SEL_SELF || !x->n_ports)
+			continue;
+		begin_rule(w, sources);
+		if (x->proto != PROTO_ANY) {
+			jsonw_key(w, "IPProto"), jsonw_arr(w);
+			jsonw_int(w, x->proto);
+			jsonw_arr_end(w);
+		}
+		jsonw_key(w, "DstPorts"), jsonw_arr(w);
+		write_own_ports(w, k->node, x);
+		jsonw_arr_end(w);
+		jsonw_obj_end(w);
+	}
+}
+
+static void write_self_rule(struct work *k, const struct rule *r, struct jsonw *w)
+{
+	const struct sel_set *set = &k->v->p->set[r->src];
+	struct buf sources = buf_make(FILTER_TEXT_MAX), all = buf_make(FILTER_TEXT_MAX), own = buf_make(512);
+	struct jsonw o = jsonw_init(&own);
+	struct cap_dsts done = { 0 };
+
+	own_sources(k, set, &sources);
+	jsonw_arr(&o);
+	write_own_cap_dsts(&o, k->node, NULL, &done);
+	jsonw_arr_end(&o);
+	if (buf_len(&sources) > 2)
+		write_self_ports(k, r, buf_view(&sources), w);
+	if (r->caps)
+		write_cap_rule(w, buf_view(&sources), buf_view(&own), r->caps);
+	if (r->back_caps && class_in_set(k->v, k->cls, set)) {
+		own_sources(k, NULL, &all);
+		write_cap_rule(w, buf_view(&all), buf_view(&own), r->back_caps);
+	}
+	w->out->bad |= sources.bad || all.bad || own.bad;
+	buf_done(&sources);
+	buf_done(&all);
+	buf_done(&own);
+}
+
+static void give_self(struct work *k)
 {
 	struct buf text = buf_make(FILTER_TEXT_MAX);
 	struct jsonw w = jsonw_init(&text);
 
 	jsonw_arr(&w);
-	for (size_t d = 0; d < v->p->n_dsts; d++)
-		if (bit_has(dst, d) && bit_has(v->p->self, d) && has_own_sources(v, d, (uint64_t)node->user_id))
-			write_self_rule(v, node, d, &w);
+	BITS_EACH(i, k->cls->self, policy_words(k->v->p))
+		write_self_rule(k, &k->v->p->rule[i], &w);
 	jsonw_arr_end(&w);
 	if (buf_len(&text) > 2)
-		give(v, a, "self", &text);
+		give(k, "self", &text);
 	buf_done(&text);
 }
 
 size_t policy_view_filters(struct policy_view *v, int64_t node_id, struct policy_filter out[POLICY_FILTERS_MAX])
 {
-	static const char allow_all[] =
-		"[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\",\"Ports\":{\"First\":0,\"Last\":65535}}]}]";
 	const struct view_node *node = map_get(&v->by_id, &node_id);
-	struct answer a = { .out = out };
-	struct buf base = buf_make(sizeof allow_all);
+	struct work k = { .v = v, .node = node, .cls = node ? v->cls[node->cls] : NULL, .out = out };
+	struct buf base = buf_make(16);
+	bool used[SET_CHUNKS] = { 0 };
 
-	buf_append_str(&base, node && v->p->allow_all ? allow_all : "[]");
-	give(v, &a, "base", &base);
-	if (!node || !v->p->n_dsts)
-		return a.n;
-
-	const uint64_t *dst = class_dst(v, v->cls[node->cls]);
-	CLEANUP(freep) size_t *list = calloc(v->p->n_dsts, sizeof *list);
-	bool used[SET_CHUNKS] = { 0 }, self = false;
-	size_t n = 0;
-
-	for (size_t w = 0; list && w < policy_words(v->p); w++)
-		for (uint64_t left = dst[w]; left; left &= left - 1) {
-			size_t d = w * 64 + (size_t)__builtin_ctzll(left);
-
-			if (bit_has(v->p->self, d)) {
-				self = true;
-				continue;
-			}
-			list[n++] = d;
-			used[set_of(v, d) % SET_CHUNKS] = true;
-		}
-	if (n)
-		qsort_r(list, n, sizeof *list, by_set, v);
+	buf_append_str(&base, "[]");
+	give(&k, "base", &base);
+	if (!node || collect(&k) != OK)
+		return k.n_out;
+	for (size_t i = 0; i < k.n; i++)
+		used[k.item[i].set % SET_CHUNKS] = true;
 	for (unsigned chunk = 0; chunk < SET_CHUNKS; chunk++)
 		if (used[chunk])
-			give_chunk(v, node, chunk, list, n, &a);
-	if (self)
-		give_self(v, node, dst, &a);
-	return a.n;
+			give_chunk(&k, chunk);
+	give_self(&k);
+	free(k.item);
+	return k.n_out;
 }
 
 struct bytes policy_view_self_caps(struct policy_view *v, int64_t node_id)
 {
-	(void)v, (void)node_id; /* nodeAttrs are refused by check.c */
-	return (struct bytes){ 0 };
+	const struct view_node *node = map_get(&v->by_id, &node_id);
+
+	return node ? v->cls[node->cls]->caps : (struct bytes){ 0 };
 }
 
-struct bytes policy_view_ssh(struct policy_view *v, int64_t node_id)
+struct bytes policy_view_peer_caps(struct policy_view *v, int64_t node_id)
 {
-	(void)v, (void)node_id; /* ssh rules are refused by check.c */
-	return (struct bytes){ 0 };
+	const struct view_node *node = map_get(&v->by_id, &node_id);
+
+	return node && v->cls[node->cls]->exit ? BYTES_LIT("\"suggest-exit-node\":null") : (struct bytes){ 0 };
 }

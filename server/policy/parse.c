@@ -4,6 +4,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/reader.h"
 #include "common/base/writer.h"
+#include "common/text/jsonw.h"
 #include "server/policy/syntax.h"
 
 struct scan {
@@ -283,6 +284,38 @@ static err take_children(struct scan *s, struct syntax *v, int closing)
 	return OK;
 }
 
+static struct bytes skip_digits(struct bytes b)
+{
+	while (b.n && b.p[0] >= '0' && b.p[0] <= '9')
+		b = bytes_skip(b, 1);
+	return b;
+}
+
+/* As JSON spells numbers: they are written again as they stand. */
+static bool is_number(struct bytes b)
+{
+	if (b.n && b.p[0] == '-')
+		b = bytes_skip(b, 1);
+	struct bytes rest = skip_digits(b);
+	if (rest.n == b.n || (b.p[0] == '0' && b.n - rest.n > 1))
+		return false;
+	if (rest.n && rest.p[0] == '.') {
+		b = bytes_skip(rest, 1);
+		rest = skip_digits(b);
+		if (rest.n == b.n)
+			return false;
+	}
+	if (rest.n && (rest.p[0] == 'e' || rest.p[0] == 'E')) {
+		b = bytes_skip(rest, 1);
+		if (b.n && (b.p[0] == '+' || b.p[0] == '-'))
+			b = bytes_skip(b, 1);
+		rest = skip_digits(b);
+		if (rest.n == b.n)
+			return false;
+	}
+	return rest.n == 0;
+}
+
 static err take_word(struct scan *s, struct syntax *v)
 {
 	struct scan start = *s;
@@ -305,7 +338,7 @@ static err take_word(struct scan *s, struct syntax *v)
 		v->kind = SYNTAX_BOOL;
 	else if (bytes_eq_str(word, "null"))
 		v->kind = SYNTAX_NULL;
-	else if (n && (from[0] == '-' || (from[0] >= '0' && from[0] <= '9')))
+	else if (is_number(word))
 		v->kind = SYNTAX_NUMBER;
 	else
 		return complain(&start, "expected a value: a text in double quotes, a number, true, false, null, [ or {");
@@ -360,4 +393,36 @@ const struct syntax *syntax_get(const struct syntax *object, const char *key)
 		if (v->key && strcmp(v->key, key) == 0)
 			return v;
 	return NULL;
+}
+
+void syntax_write(const struct syntax *v, struct jsonw *w)
+{
+	switch (v->kind) {
+	case SYNTAX_NULL:
+		jsonw_null(w);
+		return;
+	case SYNTAX_BOOL:
+		jsonw_bool(w, v->truth);
+		return;
+	case SYNTAX_NUMBER:
+		jsonw_raw(w, bytes_str(v->text));
+		return;
+	case SYNTAX_STRING:
+		jsonw_str(w, v->text);
+		return;
+	case SYNTAX_LIST:
+		jsonw_arr(w);
+		for (const struct syntax *k = v->first; k; k = k->next)
+			syntax_write(k, w);
+		jsonw_arr_end(w);
+		return;
+	case SYNTAX_OBJECT:
+		jsonw_obj(w);
+		for (const struct syntax *k = v->first; k; k = k->next) {
+			jsonw_key_bytes(w, bytes_str(k->key));
+			syntax_write(k, w);
+		}
+		jsonw_obj_end(w);
+		return;
+	}
 }

@@ -25,15 +25,32 @@ struct policy_faults {
 	size_t n;
 };
 
-/* text "" or without acls and grants: everyone reaches everyone. ERR_INVALID: faults says why. */
+/* text "" or without acls and grants: everyone reaches everyone. ERR_INVALID: faults says why. What can only be said with
+ * the tailnet at hand (tests, sshTests, domains of users) is in policy_verify, to be asked before a policy is accepted. */
 MUST_USE err policy_parse(struct bytes text, struct policy **out, struct policy_faults *faults);
 struct policy *policy_ref(struct policy *p);
 void policy_unref(struct policy *p);
+
+/* MEMBER stands for every user without a role of its own. */
+enum policy_role {
+	POLICY_ROLE_MEMBER,
+	POLICY_ROLE_OWNER,
+	POLICY_ROLE_ADMIN,
+	POLICY_ROLE_NETWORK_ADMIN,
+	POLICY_ROLE_IT_ADMIN,
+	POLICY_ROLE_AUDITOR,
+	POLICY_ROLE_BILLING_ADMIN,
+};
 
 /* What a policy can ask about a user; borrowed for the call. */
 struct policy_user {
 	int64_t id;
 	const char *name, *email, *login; /* login: as shown, what "user@domain" in a policy is compared with, too */
+	enum policy_role role;
+};
+
+struct policy_attr { /* for postures: "node:os", "node:tsVersion", "custom:tier" */
+	const char *name, *value; /* value: text, a number's text, "true" or "false" */
 };
 
 /* What it can ask about a node; borrowed for the call. */
@@ -46,10 +63,14 @@ struct policy_node {
 	struct addr v4, v6;
 	const struct prefix *routes; /* approved and announced, sorted */
 	size_t n_routes;
+	const struct policy_attr *attrs;
+	size_t n_attrs;
 };
 
-/* May this user put this tag on a node (tagOwners; tags own tags)? by_tags: the node's own tags, when a tag asks. */
+/* May this user put this tag on a node (tagOwners)? */
 bool policy_may_tag(const struct policy *p, const struct policy_user *user, const char *tag);
+/* May a node that carries these tags give this one (to itself, or by a key that gives them)? Tags own tags, also over others. */
+bool policy_tags_may_tag(const struct policy *p, const char *const *tags, size_t n_tags, const char *tag);
 bool policy_has_tag(const struct policy *p, const char *tag); /* declared in tagOwners */
 /* autoApprovers */
 bool policy_approves_route(const struct policy *p, const struct policy_node *n, struct prefix route);
@@ -84,7 +105,25 @@ struct policy_filter {
 enum { POLICY_FILTERS_MAX = 16 };
 size_t policy_view_filters(struct policy_view *v, int64_t node_id, struct policy_filter out[POLICY_FILTERS_MAX]);
 
+/* Does the viewer use this node for this route (in its AllowedIPs)? primary: whom the tailnet elected for the route, 0 for
+ * none; a via rule can choose another router. Both nodes are in the view and the viewer sees the node. */
+bool policy_view_shows_route(struct policy_view *v, int64_t viewer, int64_t node, struct prefix route, int64_t primary);
+
+/* Nodes of this class have no IPv4 address of their own (nodeAttrs disable-ipv4, disableIPv4). Their IPv4 routes stay. */
+bool policy_view_no_ipv4(const struct policy_view *v, uint32_t cls);
+
+/* Runs tests and sshTests against the nodes in the view. domains: the e-mail domains of the tailnet, for localpart:*@domain;
+ * NULL: those of the users in the view. ERR_INVALID: faults says what failed. */
+MUST_USE err policy_verify(struct policy_view *v, const char *const *domains, size_t n_domains, struct policy_faults *faults);
+
+/* An SSH session's rule: does the source reach this local user at the destination, and must the user confirm (check)?
+ * *period_ms: how long a confirmation holds, 0 for not at all. */
+enum policy_ssh { POLICY_SSH_NO, POLICY_SSH_ACCEPT, POLICY_SSH_CHECK };
+enum policy_ssh policy_view_ssh_action(struct policy_view *v, int64_t src, int64_t dst, const char *user, int64_t *period_ms);
+
 /* JSON object members (without braces) to add to the node's own CapMap (nodeAttrs); "" none. Borrowed likewise. */
 struct bytes policy_view_self_caps(struct policy_view *v, int64_t node_id);
+/* The same for the CapMap that others see of the node (an approved exit node can be suggested as one). */
+struct bytes policy_view_peer_caps(struct policy_view *v, int64_t node_id);
 /* The node's SSHPolicy as JSON text, or n 0 for none. Borrowed likewise. */
 struct bytes policy_view_ssh(struct policy_view *v, int64_t node_id);

@@ -1,14 +1,16 @@
 /* rules: what a policy text becomes: names resolved, lists typed. Inside server/policy/ only.
  *
- *	parse.c    HuJSON text -> struct policy_text: the known sections with each value's place, unknown ones refused
- *	check.c    struct policy_text -> struct policy: every name resolved, every fault with line and column
- *	compile.c  which selectors match a node; sets of rules with equal sources
- *	view.c     the nodes of a tailnet: classes, who sees whom, what a change changes
- *	filter.c   a node's packet filters as named chunks
+ *	parse.c	       HuJSON text -> tree with each value's place
+ *	check.c	       tree -> struct policy; check_*.c: its sections
+ *	compile.c      interned selectors and sets; which selectors match a node
+ *	view.c	       the nodes of a tailnet: classes, who sees whom and which routes, what a change changes
+ *	filter.c       a node's packet filters as named chunks
+ *	ssh.c attrs.c  its SSH rules and node capabilities
+ *	verify.c       tests and sshTests
  *
- * A destination of a rule has a number, counted over the whole policy: a node is described by two bit sets over these
- * numbers, those it may reach (it is a source of the rule) and those it is. a reaches b when a's first and b's second set
- * meet. Nodes with equal sets are one class. */
+ * A selector ("tag:web", "ann@", a range) is there once, with a number. What tells one node from another is the sorted
+ * list of selectors that match it: nodes with equal lists are one class. A class has bit sets over the rules: those that
+ * it is a source of, and those that it is a destination of. a reaches b when the first of a and the second of b meet. */
 #pragma once
 
 #include <stdatomic.h>
@@ -17,27 +19,64 @@
 #include "common/base/list.h"
 #include "common/base/map.h"
 #include "server/policy/policy.h"
+#include "server/policy/range.h"
 
 enum {
-	RULES_MAX = 20000,
+	RULES_MAX = 20000,	/* acls and grants together */
 	RULE_DSTS_MAX = 100000, /* destinations of all rules together */
 	RULE_PORTS_MAX = 256,	/* ranges of one destination */
 	GROUP_MEMBERS_MAX = 100000,
+	SELS_MAX = 200000,
+	RANGES_MAX = 4096, /* in one ipset */
+	POSTURES_MAX = 64,
+	POSTURE_CONDS_MAX = 64, /* in one posture */
+	SSH_RULES_MAX = 4096,
+	TESTS_MAX = 2000,
+	PROTO_ANY = -1, /* none given: TCP, UDP and ICMP */
 };
 
-enum sel_kind { SEL_ANY, SEL_USER, SEL_GROUP, SEL_TAG, SEL_PREFIX, SEL_MEMBER, SEL_TAGGED, SEL_SELF };
+enum sel_kind {
+	SEL_ANY,      /* "*" */
+	SEL_DANGER,   /* autogroup:danger-all: every address there is */
+	SEL_USER,
+	SEL_GROUP,
+	SEL_TAG,
+	SEL_RANGES,   /* an address, a prefix, a range, a host, an ipset */
+	SEL_MEMBER,
+	SEL_TAGGED,
+	SEL_SELF,
+	SEL_INTERNET,
+	SEL_ROLE,
+	SEL_SHARED,   /* users of other tailnets: there are none here */
+	SEL_DOMAIN,   /* user:*@example.com */
+};
 
 struct group {
 	const char *name; /* "group:x" */
 	const char **members;
 	size_t n;
+	uint32_t sel; /* its selector + 1, once one is made */
 };
 
 struct sel {
 	enum sel_kind kind;
-	const char *name;	   /* user as written, or "tag:x" */
-	const struct group *group;
-	struct prefix prefix;	   /* masked */
+	const char *name; /* as written; what it is interned by, with kind */
+	struct group *group;
+	const struct range *ranges;
+	size_t n_ranges;
+	enum policy_role role;
+	uint32_t id;
+	/* by compile.c */
+	const uint32_t *src_rules, *dst_rules; /* rules that name it, ascending */
+	uint32_t n_src_rules, n_dst_rules;
+};
+
+/* A sorted list of selectors and the postures that narrow it (any of them); there once, with a number. */
+struct sel_set {
+	const uint32_t *sel;
+	size_t n;
+	uint64_t postures; /* bit set; 0: none asked */
+	bool any, danger;
 };
 
 struct port_range {
@@ -45,56 +84,147 @@ struct port_range {
 };
 
 struct rule_dst {
-	struct sel sel;
-	struct port_range *ports;
-	size_t n_ports;
-	size_t rule; /* index of its rule */
+	uint32_t sel, rule;
+	const struct port_range *ports;
+	size_t n_ports; /* 0: of a grant that gives capabilities only */
+	int16_t proto;
 };
 
 struct rule {
-	struct sel *src;
-	size_t n_src;
-	size_t first_dst, n_dst; /* in policy.dst */
-	uint8_t *proto;		 /* empty: TCP, UDP and ICMP */
-	size_t n_proto;
-	size_t set; /* rules with the same sources and protocols share a set and become one FilterRule */
+	unsigned line;
+	uint32_t src, dst;	  /* sets; dst for what goes the other way */
+	size_t first_dst, n_dst;  /* in policy.dst, ordered by proto */
+	const uint32_t *via;	  /* selectors of tags */
+	size_t n_via;
+	const char *caps;	  /* members of a CapMap; NULL: none */
+	const char *back_caps;	  /* what the sources give the destinations in return (drive-sharer, relay-target) */
+	bool self;		  /* autogroup:self is among dst */
 };
 
 struct tag_owner {
 	const char *tag;
-	struct sel *owner; /* users, groups, tags, autogroup:member */
+	uint32_t *owner; /* selectors: users, groups, tags, roles, member */
 	size_t n;
 };
 
 struct approver {
 	struct prefix route;
 	bool exit; /* exitNode; route is not set */
-	struct sel *who;
+	uint32_t *who;
 	size_t n;
+};
+
+struct node_attr {
+	uint32_t *target;
+	size_t n_targets;
+	const char **name;   /* capability names */
+	const char **values; /* JSON text of each, "null" for a bare name */
+	size_t n;
+	bool disable_ipv4;
+};
+
+enum cond_op { COND_EQ, COND_NE, COND_LT, COND_LE, COND_GT, COND_GE, COND_IN, COND_NOT_IN, COND_SET, COND_NOT_SET };
+
+struct cond {
+	const char *attr;
+	enum cond_op op;
+	const char **value;
+	size_t n;
+};
+
+struct posture {
+	const char *name; /* "posture:x" */
+	struct cond *cond;
+	size_t n;
+};
+
+struct ssh_rule {
+	bool check, self;
+	int64_t period_ms;	 /* of check; 0: always */
+	uint32_t src;		 /* set */
+	const uint32_t *dst;
+	size_t n_dst;
+	const char **user;	 /* plain names */
+	size_t n_users;
+	bool nonroot, root;
+	const char **localpart;	 /* domains */
+	size_t n_localparts;
+	unsigned localpart_line, localpart_column;
+	const char **env;
+	size_t n_env;
+	const uint32_t *recorder; /* selectors of tags */
+	size_t n_recorders;
+	bool enforce_recorder;
+};
+
+struct test_target {
+	const char *text;
+	const struct sel *sel;	/* NULL: means nothing here; why says so */
+	const char *why;
+	uint16_t port;
+	unsigned line, column;
+};
+
+struct reach_test {
+	const char *src_text, *src_why;
+	const struct sel *src;
+	int16_t proto;
+	struct test_target *accept, *deny;
+	size_t n_accept, n_deny;
+	unsigned line, column;
+};
+
+struct ssh_test {
+	const char *src_text, *src_why;
+	const struct sel *src;
+	struct test_target *dst;
+	size_t n_dst;
+	const char **user[3]; /* accept, deny, check */
+	size_t n_users[3];
+	unsigned line, column;
 };
 
 struct policy {
 	_Atomic unsigned refs;
 	struct arena arena; /* owns everything below */
-	bool allow_all;	    /* no acls section: everyone reaches everyone */
 	struct group *group;
 	size_t n_groups;
 	struct tag_owner *owner;
 	size_t n_owners;
 	struct approver *approver;
 	size_t n_approvers;
+	struct sel **sel; /* by id */
+	size_t n_sels;
+	struct sel_set *set;
+	size_t n_sets;
 	struct rule *rule;
 	size_t n_rules;
 	struct rule_dst *dst;
 	size_t n_dsts;
-	size_t n_sets;
-	uint64_t *self; /* bit set of the autogroup:self destinations */
+	struct node_attr *attr;
+	size_t n_attrs;
+	struct posture *posture;
+	size_t n_postures;
+	struct ssh_rule *ssh;
+	size_t n_ssh;
+	bool has_ssh;
+	struct reach_test *test;
+	size_t n_tests;
+	struct ssh_test *ssh_test;
+	size_t n_ssh_tests;
+	bool randomize_port, disable_ipv4;
+	int one_cgnat; /* 0: not said; 1: mac-always; -1: mac-never */
+	/* by compile.c */
+	bool needs_user; /* autogroup:self or localpart is used: users are told apart */
+	uint64_t *back_rules; /* bit set over rules */
+	const struct sel *internet, *self; /* NULL: not used */
+	struct sel_index *index;
 };
 
-/* 64-bit words of a set over destinations. */
+/* 64-bit words of a set over rules. */
 static inline size_t policy_words(const struct policy *p)
 {
-	return (p->n_dsts + 63) / 64;
+	return (p->n_rules + 63) / 64;
 }
 
 static inline bool bit_has(const uint64_t *w, size_t i)
@@ -107,33 +237,111 @@ static inline void bit_set(uint64_t *w, size_t i)
 	w[i / 64] |= (uint64_t)1 << (i % 64);
 }
 
+/* for (size_t i ...) over the bits of two sets' meeting */
+#define BITS_EACH(i, w, words)                                              \
+	for (size_t i##_w = 0; i##_w < (words); i##_w++)                    \
+		for (uint64_t i##_left = (w)[i##_w]; i##_left; i##_left &= i##_left - 1) \
+			for (size_t i = i##_w * 64 + (size_t)__builtin_ctzll(i##_left), i##_once = 1; i##_once; i##_once = 0)
+
+static inline bool set_has(const struct sel_set *s, uint32_t sel)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->sel[i] == sel)
+			return true;
+	return false;
+}
+
+/* Selectors that match by what a node is; those of addresses stand for themselves in a filter. */
+static inline bool sel_is_identity(const struct sel *s)
+{
+	switch (s->kind) {
+	case SEL_USER:
+	case SEL_GROUP:
+	case SEL_TAG:
+	case SEL_MEMBER:
+	case SEL_TAGGED:
+	case SEL_ROLE:
+	case SEL_SHARED:
+	case SEL_DOMAIN:
+		return true;
+	case SEL_ANY:
+	case SEL_DANGER:
+	case SEL_RANGES:
+	case SEL_SELF:
+	case SEL_INTERNET:
+		return false;
+	}
+	return false;
+}
+
 /* ---- compile.c ---- */
 
-/* Numbers the sets and marks autogroup:self, once rules and destinations are there. ERR_NOMEM. */
-MUST_USE err policy_finish(struct policy *p);
-bool sel_is_user(const struct sel *s, const struct policy_user *u);
-bool sel_matches(const struct sel *s, const struct policy_node *n);
-/* Both sets of a node; policy_words each, zeroed by the caller. */
-void policy_node_bits(const struct policy *p, const struct policy_node *n, uint64_t *src, uint64_t *dst);
+/* What the selectors and postures of a policy say about one node; arrays in scratch memory. */
+struct facts {
+	uint32_t *by_who; /* sorted: identity, and ranges that have its address */
+	size_t n_who;
+	uint32_t *by_route; /* sorted: ranges that overlap what is behind it */
+	size_t n_route;
+	uint64_t postures; /* that it satisfies */
+	bool exit;	   /* approved as an exit node */
+	bool no_ipv4;	   /* attribute disable-ipv4 */
+};
 
-/* ---- view.c, seen by filter.c ---- */
+/* Interns; *out is the number. */
+MUST_USE err policy_intern(struct policy *p, struct map *known, const struct sel *s, const struct sel **out);
+/* After all sections: indexes for matching. ERR_NOMEM. */
+MUST_USE err policy_finish(struct policy *p);
+MUST_USE err policy_match(const struct policy *p, const struct policy_node *n, struct arena *scratch, struct facts *out);
+bool sel_is_user(const struct sel *s, const struct policy_user *u);
+bool sel_matches(const struct sel *s, const struct policy_node *n); /* by identity or own address */
+bool ranges_meet(const struct sel *s, struct range r);
+bool ranges_have(const struct sel *s, struct addr a);
+/* "ann" and "ann@" by name, "ann@example.com" by e-mail or login; case plays no part. */
+bool policy_names_user(const char *name, const struct policy_user *u);
+
+/* ---- posture.c ---- */
+
+uint64_t policy_postures(const struct policy *p, const struct policy_node *n);
+
+/* ---- attrs.c ---- */
+
+bool attrs_disable_ipv4(const struct policy *p, const struct facts *f);
+/* Members of a CapMap, appended. */
+void attrs_write(const struct policy *p, const struct facts *f, struct buf *out);
+
+/* ---- view.c, seen by filter.c, ssh.c and verify.c ---- */
+
+struct class_key {
+	uint64_t a, b;
+};
 
 struct policy_class {
+	struct class_key key;
 	uint32_t id;
 	size_t members;
 	struct list nodes; /* view_node.link */
-	uint64_t key[]; /* src set, dst set, user id where autogroup:self plays a part */
+	int64_t user_id;   /* where autogroup:self plays a part; else 0 */
+	uint32_t *by_who, *by_route;
+	size_t n_who, n_route;
+	uint64_t postures;
+	bool exit, router, no_ipv4;
+	uint64_t *src, *dst, *self; /* bit sets over rules; self: rules with autogroup:self that it is in the user's part of */
+	struct bytes caps;	    /* owned */
+	struct bytes ssh;	    /* owned; valid for ssh_gen */
+	uint64_t ssh_gen;
 };
 
 struct view_node {
 	int64_t id;
 	uint32_t cls;
-	struct list link; /* in its class */
-	int64_t user_id;
+	struct list link;    /* in its class */
+	struct list routing; /* in view.routers, when it has routes */
+	int64_t user_id;     /* 0: tagged */
+	char *email; /* owned; what localpart looks at */
 	struct addr v4, v6;
 	struct prefix *routes; /* owned */
 	size_t n_routes;
-	uint64_t *by_identity; /* owned; bit set over sets: is a source by who it is, so that its addresses are listed */
+	bool outside; /* has an address outside the tailnet's ranges */
 };
 
 struct shared_part {
@@ -144,24 +352,28 @@ struct shared_part {
 
 struct policy_view {
 	struct policy *p;
-	struct map by_id;	       /* struct view_node */
-	struct map by_key;	       /* struct policy_class */
-	struct policy_class **cls;     /* owned, by id */
+	struct map by_id;	   /* struct view_node */
+	struct map by_key;	   /* struct policy_class */
+	struct policy_class **cls; /* owned, by id */
 	size_t n_cls, cap_cls;
-	struct bytes *sources;	       /* owned texts, by set: the SrcIPs list; p NULL: to be made */
-	struct map parts;	       /* struct shared_part, by hash: filters made since the last change */
+	struct list routers;
+	size_t n_outside; /* nodes with an address outside the tailnet's ranges */
+	struct bytes *sources;	   /* owned texts, by set: the SrcIPs list; p NULL: to be made */
+	struct map parts;	   /* struct shared_part, by hash: filters made since the last change */
 	struct shared_part *all_parts;
+	uint64_t ssh_gen;	   /* grows with every change of nodes */
+	uint64_t *changed, *back_changed; /* scratch: bit sets over rules */
 };
 
-static inline const uint64_t *class_src(const struct policy_class *c)
-{
-	return c->key;
-}
-
-static inline const uint64_t *class_dst(const struct policy_view *v, const struct policy_class *c)
-{
-	return c->key + policy_words(v->p);
-}
-
-/* Drops texts that a change of this node may have changed: every filter, and the sources of the sets it is in. */
+/* Does the class count as a source of this set? */
+bool class_in_set(const struct policy_view *v, const struct policy_class *c, const struct sel_set *s);
+bool class_has(const uint32_t *list, size_t n, uint32_t sel);
+/* Is a node a destination by this entry of a rule: by itself, or by what is behind it. */
+bool dst_is_node(const struct policy *p, const struct policy_class *c, const struct rule_dst *d);
+bool dst_is_behind(const struct policy *p, const struct policy_class *c, const struct rule_dst *d);
+bool class_carries(const struct rule *r, const struct policy_class *c); /* it has a tag of via */
+struct view_node *view_node_at(const struct policy_view *v, struct addr a);
+/* Drops what may have changed: every filter. */
 void view_forget_filters(struct policy_view *v);
+/* The nodes of a set by identity, in the order of ids; owned by the caller. NULL: no memory. */
+struct view_node **view_members(const struct policy_view *v, const struct sel_set *s, int64_t only_user, size_t *n);

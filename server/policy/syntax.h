@@ -23,3 +23,6 @@ struct syntax {
 /* An empty text is an empty object. Nodes and strings live in a. ERR_INVALID: *fault says why. */
 MUST_USE err syntax_parse(struct bytes text, struct arena *a, struct syntax **out, struct policy_fault *fault);
 const struct syntax *syntax_get(const struct syntax *object, const char *key);
+
+struct jsonw;
+void syntax_write(const struct syntax *v, struct jsonw *w); /* the value as JSON, without comments */

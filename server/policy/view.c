@@ -6,11 +6,6 @@
 
 /* ---- life ---- */
 
-static size_t key_words(const struct policy *p)
-{
-	return 2 * policy_words(p) + 1;
-}
-
 err policy_view_new(struct policy *p, struct policy_view **out)
 {
 	struct policy_view *v = calloc(1, sizeof *v);
@@ -19,10 +14,13 @@ err policy_view_new(struct policy *p, struct policy_view **out)
 		return ERR_NOMEM;
 	v->p = policy_ref(p);
 	v->by_id = MAP_OF(struct view_node, id);
-	v->by_key = map_make(offsetof(struct policy_class, key), key_words(p) * sizeof(uint64_t));
+	v->by_key = MAP_OF(struct policy_class, key);
 	v->parts = MAP_OF(struct shared_part, hash);
+	list_init(&v->routers);
 	v->sources = calloc(p->n_sets + 1, sizeof *v->sources);
-	if (!v->sources) {
+	v->changed = calloc(policy_words(p) + 1, sizeof *v->changed);
+	v->back_changed = calloc(policy_words(p) + 1, sizeof *v->back_changed);
+	if (!v->sources || !v->changed || !v->back_changed) {
 		policy_view_free(v);
 		return ERR_NOMEM;
 	}
@@ -35,8 +33,31 @@ static void node_free(struct view_node *n)
 	if (!n)
 		return;
 	free(n->routes);
-	free(n->by_identity);
+	free(n->email);
 	free(n);
+}
+
+static void text_free(struct bytes *b)
+{
+	free((void *)(uintptr_t)b->p);
+	*b = (struct bytes){ 0 };
+}
+
+static void class_free(struct policy_class *c)
+{
+	if (!c)
+		return;
+	text_free(&c->caps);
+	text_free(&c->ssh);
+	free(c->by_who);
+	free(c->by_route);
+	free(c->src);
+	free(c);
+}
+
+static void class_freep(struct policy_class **c)
+{
+	class_free(*c);
 }
 
 void policy_view_free(struct policy_view *v)
@@ -47,11 +68,13 @@ void policy_view_free(struct policy_view *v)
 	for (struct view_node *n; (n = map_next(&v->by_id, &at));)
 		node_free(n);
 	for (size_t i = 0; i < v->n_cls; i++)
-		free(v->cls[i]);
+		class_free(v->cls[i]);
 	for (size_t i = 0; v->sources && i < v->p->n_sets; i++)
-		free((void *)(uintptr_t)v->sources[i].p);
+		text_free(&v->sources[i]);
 	view_forget_filters(v);
 	free(v->sources);
+	free(v->changed);
+	free(v->back_changed);
 	free(v->cls);
 	map_done(&v->by_id);
 	map_done(&v->by_key);
@@ -68,30 +91,183 @@ void policy_changes_done(struct policy_changes *c)
 
 /* ---- classes ---- */
 
-/* Does autogroup:self tell this node's user apart from others? */
-static bool needs_user(const struct policy *p, const uint64_t *src, const uint64_t *dst)
+bool class_has(const uint32_t *list, size_t n, uint32_t sel)
 {
-	for (size_t w = 0; w < policy_words(p); w++)
-		if (p->self[w] & (src[w] | dst[w]))
+	size_t low = 0;
+
+	while (low < n) {
+		size_t mid = low + (n - low) / 2;
+
+		if (list[mid] == sel)
+			return true;
+		if (list[mid] < sel)
+			low = mid + 1;
+		else
+			n = mid;
+	}
+	return false;
+}
+
+static bool posture_ok(const struct sel_set *s, uint64_t postures)
+{
+	return !s->postures || s->postures & postures;
+}
+
+bool class_in_set(const struct policy_view *v, const struct policy_class *c, const struct sel_set *s)
+{
+	(void)v;
+	if (!posture_ok(s, c->postures))
+		return false;
+	for (size_t i = 0; i < s->n; i++)
+		if (class_has(c->by_who, c->n_who, s->sel[i]))
 			return true;
 	return false;
 }
 
-static err class_for(struct policy_view *v, const struct policy_node *n, struct policy_class **out)
+bool class_carries(const struct rule *r, const struct policy_class *c)
 {
-	size_t words = policy_words(v->p), bytes = key_words(v->p) * sizeof(uint64_t);
-	CLEANUP(freep) struct policy_class *c = calloc(1, sizeof *c + bytes);
+	for (size_t i = 0; i < r->n_via; i++)
+		if (class_has(c->by_who, c->n_who, r->via[i]))
+			return true;
+	return false;
+}
 
-	if (!c)
+/* By its own address or by who it is. With via the traffic goes through a router, never to one. */
+bool dst_is_node(const struct policy *p, const struct policy_class *c, const struct rule_dst *d)
+{
+	return !p->rule[d->rule].n_via && class_has(c->by_who, c->n_who, d->sel);
+}
+
+/* By what is behind it. */
+bool dst_is_behind(const struct policy *p, const struct policy_class *c, const struct rule_dst *d)
+{
+	const struct rule *r = &p->rule[d->rule];
+	const struct sel *s = p->sel[d->sel];
+
+	if (r->n_via && !class_carries(r, c))
+		return false;
+	if (s->kind == SEL_INTERNET)
+		return c->exit;
+	if (s->kind == SEL_ANY)
+		return r->n_via && (c->router || c->exit);
+	return class_has(c->by_route, c->n_route, d->sel);
+}
+
+static void mark_src(const struct policy *p, struct policy_class *c, const uint32_t *sel, size_t n, bool behind)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct sel *s = p->sel[sel[i]];
+
+		for (uint32_t k = 0; k < s->n_src_rules; k++) {
+			const struct sel_set *set = &p->set[p->rule[s->src_rules[k]].src];
+
+			if (posture_ok(set, c->postures) && !(behind && set->postures))
+				bit_set(c->src, s->src_rules[k]);
+		}
+	}
+}
+
+static bool is_dst(const struct policy *p, const struct policy_class *c, uint32_t rule, const struct sel *s)
+{
+	const struct rule_dst d = { .sel = s->id, .rule = rule };
+
+	return dst_is_node(p, c, &d) || dst_is_behind(p, c, &d);
+}
+
+static void mark_dst(const struct policy *p, struct policy_class *c, const struct sel *s)
+{
+	for (uint32_t k = 0; k < s->n_dst_rules; k++)
+		if (is_dst(p, c, s->dst_rules[k], s))
+			bit_set(c->dst, s->dst_rules[k]);
+}
+
+static void mark_rules(const struct policy *p, struct policy_class *c, bool person)
+{
+	mark_src(p, c, c->by_who, c->n_who, false);
+	mark_src(p, c, c->by_route, c->n_route, true);
+	for (size_t i = 0; i < c->n_who; i++)
+		mark_dst(p, c, p->sel[c->by_who[i]]);
+	for (size_t i = 0; i < c->n_route; i++)
+		mark_dst(p, c, p->sel[c->by_route[i]]);
+	if (p->internet)
+		mark_dst(p, c, p->internet);
+	for (uint32_t k = 0; p->self && person && k < p->self->n_dst_rules; k++)
+		bit_set(c->self, p->self->dst_rules[k]);
+}
+
+struct key_facts {
+	uint64_t who, route, postures;
+	int64_t user_id;
+	uint64_t flags;
+};
+
+static uint32_t *copy_list(const uint32_t *list, size_t n)
+{
+	uint32_t *copy = calloc(n + 1, sizeof *copy);
+
+	for (size_t i = 0; copy && i < n; i++)
+		copy[i] = list[i];
+	return copy;
+}
+
+static err class_make(const struct policy *p, const struct facts *f, struct policy_class *c, bool person)
+{
+	size_t words = policy_words(p) + 1;
+	struct buf caps = buf_make(POLICY_TEXT_MAX);
+
+	list_init(&c->nodes);
+	c->by_who = copy_list(f->by_who, f->n_who);
+	c->by_route = copy_list(f->by_route, f->n_route);
+	c->src = calloc(3 * words, sizeof *c->src); /* the three sets in one piece */
+	if (!c->by_who || !c->by_route || !c->src)
 		return ERR_NOMEM;
-	policy_node_bits(v->p, n, c->key, c->key + words);
-	if (n->user && needs_user(v->p, c->key, c->key + words))
-		c->key[2 * words] = (uint64_t)n->user_id;
-	struct policy_class *known = map_get(&v->by_key, c->key);
+	c->dst = c->src + words;
+	c->self = c->dst + words;
+	c->n_who = f->n_who;
+	c->n_route = f->n_route;
+	c->postures = f->postures;
+	c->exit = f->exit;
+	c->no_ipv4 = f->no_ipv4;
+	mark_rules(p, c, person);
+	attrs_write(p, f, &caps);
+	bool bad = caps.bad;
+	if (!bad && buf_len(&caps)) {
+		c->caps = bytes_of(bytes_dup(buf_view(&caps)), buf_len(&caps));
+		bad = !c->caps.p;
+	}
+	buf_done(&caps);
+	return bad ? ERR_NOMEM : OK;
+}
+
+static err class_for(struct policy_view *v, const struct policy_node *n, const struct facts *f, struct policy_class **out)
+{
+	bool person = n->n_tags == 0 && n->user, router = false;
+
+	for (size_t i = 0; i < n->n_routes; i++)
+		router |= n->routes[i].bits > 0;
+	const struct key_facts k = {
+		.who = map_hash(f->by_who, f->n_who * sizeof *f->by_who),
+		.route = map_hash(f->by_route, f->n_route * sizeof *f->by_route),
+		.postures = f->postures,
+		.user_id = person && v->p->needs_user ? n->user_id : 0,
+		.flags = (uint64_t)f->exit | (uint64_t)router << 1 | (uint64_t)f->no_ipv4 << 2 | f->n_who << 8 | (uint64_t)f->n_route << 36,
+	};
+	struct class_key key = { map_hash(&k, sizeof k), 0 };
+	const uint64_t again[] = { key.a, k.who ^ k.route, f->n_who ? f->by_who[f->n_who / 2] : 0, k.flags };
+
+	key.b = map_hash(again, sizeof again);
+	struct policy_class *known = map_get(&v->by_key, &key);
 	if (known) {
 		*out = known;
 		return OK;
 	}
+	CLEANUP(class_freep) struct policy_class *c = calloc(1, sizeof *c);
+	if (!c)
+		return ERR_NOMEM;
+	c->key = key;
+	c->user_id = k.user_id;
+	c->router = router;
+	TRY(class_make(v->p, f, c, person && v->p->needs_user));
 	if (v->n_cls == v->cap_cls) {
 		size_t cap = v->cap_cls ? 2 * v->cap_cls : 16;
 		struct policy_class **grown = reallocarray(v->cls, cap, sizeof(struct policy_class *));
@@ -103,7 +279,6 @@ static err class_for(struct policy_view *v, const struct policy_node *n, struct 
 	}
 	/* Numbers are not used again while the view lives: a node that moves must not find its old number with a new sense. */
 	c->id = (uint32_t)v->n_cls;
-	list_init(&c->nodes);
 	TRY(map_put(&v->by_key, c));
 	v->cls[v->n_cls++] = c;
 	*out = MOVE(c);
@@ -115,15 +290,17 @@ uint32_t policy_view_classes(const struct policy_view *v)
 	return (uint32_t)v->n_cls;
 }
 
+bool policy_view_no_ipv4(const struct policy_view *v, uint32_t cls)
+{
+	return cls < v->n_cls && v->cls[cls]->no_ipv4;
+}
+
 static bool reaches(const struct policy_view *v, const struct policy_class *a, const struct policy_class *b)
 {
-	const struct policy *p = v->p;
-	size_t words = policy_words(p);
-	const uint64_t *src = class_src(a), *dst = class_dst(v, b);
-	bool same_user = a->key[2 * words] && a->key[2 * words] == b->key[2 * words];
+	uint64_t own = a->user_id && a->user_id == b->user_id ? ~(uint64_t)0 : 0;
 
-	for (size_t w = 0; w < words; w++)
-		if (src[w] & dst[w] & (same_user ? ~(uint64_t)0 : ~p->self[w]))
+	for (size_t w = 0; w < policy_words(v->p); w++)
+		if (a->src[w] & (b->dst[w] | (b->self[w] & own)))
 			return true;
 	return false;
 }
@@ -132,16 +309,13 @@ bool policy_view_sees(const struct policy_view *v, uint32_t a, uint32_t b)
 {
 	if (a >= v->n_cls || b >= v->n_cls)
 		return false;
-	return v->p->allow_all || reaches(v, v->cls[a], v->cls[b]) || reaches(v, v->cls[b], v->cls[a]);
+	return reaches(v, v->cls[a], v->cls[b]) || reaches(v, v->cls[b], v->cls[a]);
 }
 
 /* ---- what a change changes ---- */
 
 static err note_class(struct policy_changes *c, uint32_t cls)
 {
-	for (size_t i = c->n_filters; i-- > 0;)
-		if (c->filters[i] == cls)
-			return OK;
 	if (c->n_filters == c->cap_filters) {
 		size_t cap = c->cap_filters ? 2 * c->cap_filters : 16;
 		uint32_t *grown = reallocarray(c->filters, cap, sizeof *grown);
@@ -155,19 +329,11 @@ static err note_class(struct policy_changes *c, uint32_t cls)
 	return OK;
 }
 
-static void forget_sources(struct policy_view *v, size_t set)
-{
-	free((void *)(uintptr_t)v->sources[set].p);
-	v->sources[set] = (struct bytes){ 0 };
-}
-
-static bool has_any(const struct rule *r)
-{
-	for (size_t i = 0; i < r->n_src; i++)
-		if (r->src[i].kind == SEL_ANY)
-			return true;
-	return false;
-}
+/* What a change of one node touches: before and after, either may be NULL. */
+struct change {
+	const struct view_node *was, *is;
+	bool routes, outside;
+};
 
 static bool same_routes(const struct view_node *a, const struct view_node *b)
 {
@@ -179,127 +345,186 @@ static bool same_routes(const struct view_node *a, const struct view_node *b)
 	return true;
 }
 
-static bool same_addresses(const struct view_node *a, const struct view_node *b)
+static bool same_facts(const struct view_node *a, const struct view_node *b)
 {
-	return a && b && addr_eq(a->v4, b->v4) && addr_eq(a->v6, b->v6);
+	return a && b && a->cls == b->cls && a->user_id == b->user_id && addr_eq(a->v4, b->v4) && addr_eq(a->v6, b->v6) &&
+	       same_routes(a, b) && strcmp(a->email, b->email) == 0;
 }
 
-static bool in_set(const struct view_node *n, size_t set)
+static void mark_sel(struct policy_view *v, const struct sel *s, const struct change *ch)
 {
-	return n && bit_has(n->by_identity, set);
-}
+	const struct policy *p = v->p;
+	bool who = sel_is_identity(s), any = s->kind == SEL_ANY && (ch->routes || ch->outside);
 
-/* Old and new are one node before and after; either may be NULL. Which rules list other sources now? */
-static void mark_changed_sets(struct policy_view *v, const struct view_node *was, const struct view_node *is, bool *changed)
-{
-	bool routes = !same_routes(was, is), addresses = !same_addresses(was, is);
+	for (uint32_t k = 0; k < s->n_src_rules; k++) {
+		const struct rule *r = &p->rule[s->src_rules[k]];
 
-	for (size_t i = 0; i < v->p->n_rules; i++) {
-		const struct rule *r = &v->p->rule[i];
-		bool listed = in_set(was, r->set) != in_set(is, r->set) || (addresses && in_set(is, r->set));
-
-		if (listed || (routes && has_any(r))) {
-			changed[r->set] = true;
-			forget_sources(v, r->set);
+		if (who || any || p->set[r->src].postures) {
+			bit_set(v->changed, s->src_rules[k]);
+			text_free(&v->sources[r->src]);
 		}
 	}
+	for (uint32_t k = 0; (who || any) && k < s->n_dst_rules; k++)
+		if (bit_has(p->back_rules, s->dst_rules[k])) {
+			bit_set(v->back_changed, s->dst_rules[k]);
+			text_free(&v->sources[p->rule[s->dst_rules[k]].dst]);
+		}
 }
 
-/* Is a class a destination of a changed rule, or of a rule for the changed node's own user? */
-static bool is_touched(const struct policy_view *v, const struct policy_class *c, const bool *changed, int64_t user_id)
+static void mark_node(struct policy_view *v, const struct view_node *n, const struct change *ch)
 {
-	size_t words = policy_words(v->p);
-	const uint64_t *dst = class_dst(v, c);
+	const struct policy_class *c = n ? v->cls[n->cls] : NULL;
 
+	for (size_t i = 0; c && i < c->n_who; i++)
+		mark_sel(v, v->p->sel[c->by_who[i]], ch);
+}
+
+static bool meets(const uint64_t *a, const uint64_t *b, size_t words)
+{
 	for (size_t w = 0; w < words; w++)
-		for (uint64_t left = dst[w]; left; left &= left - 1) {
-			size_t d = w * 64 + (size_t)__builtin_ctzll(left);
-
-			if (bit_has(v->p->self, d)) {
-				if (user_id && c->key[2 * words] == (uint64_t)user_id)
-					return true;
-			} else if (changed[v->p->rule[v->p->dst[d].rule].set]) {
-				return true;
-			}
-		}
+		if (a[w] & b[w])
+			return true;
 	return false;
 }
 
-static err note_changes(struct policy_view *v, const struct view_node *was, const struct view_node *is,
-			struct policy_changes *c)
+static bool has_bits(const uint64_t *a, size_t words)
 {
-	CLEANUP(freep) bool *changed = calloc(v->p->n_sets + 1, sizeof *changed);
+	for (size_t w = 0; w < words; w++)
+		if (a[w])
+			return true;
+	return false;
+}
 
-	if (!changed)
-		return ERR_NOMEM;
-	mark_changed_sets(v, was, is, changed);
-	bool facts = !same_addresses(was, is) || !same_routes(was, is) || was->user_id != is->user_id;
+/* Does the class's SSH policy name the changed node among those who may come? */
+static bool ssh_touched(const struct policy_view *v, const struct policy_class *c, const struct view_node *n)
+{
+	const struct policy *p = v->p;
+
+	for (size_t i = 0; n && i < p->n_ssh; i++) {
+		const struct ssh_rule *r = &p->ssh[i];
+
+		if (!class_in_set(v, v->cls[n->cls], &p->set[r->src]))
+			continue;
+		if ((r->self || r->n_localparts) && c->user_id && c->user_id == n->user_id)
+			return true;
+		for (size_t d = 0; d < r->n_dst; d++)
+			if (class_has(c->by_who, c->n_who, r->dst[d]))
+				return true;
+	}
+	return false;
+}
+
+static bool is_touched(const struct policy_view *v, const struct policy_class *c, const struct change *ch)
+{
+	size_t words = policy_words(v->p);
+	int64_t was = ch->was ? ch->was->user_id : 0, is = ch->is ? ch->is->user_id : 0;
+	bool own = c->user_id && (c->user_id == was || c->user_id == is);
+
+	return (own && has_bits(c->self, words)) || meets(c->dst, v->changed, words) || meets(c->src, v->back_changed, words) ||
+	       (v->p->n_ssh && (ssh_touched(v, c, ch->was) || ssh_touched(v, c, ch->is)));
+}
+
+static err note_changes(struct policy_view *v, const struct view_node *was, const struct view_node *is, struct policy_changes *c)
+{
+	struct change ch = { was, is, !same_routes(was, is), (was && was->outside) || (is && is->outside) };
+
+	if (same_facts(was, is))
+		return OK;
+	v->ssh_gen++;
+	for (size_t w = 0; w < policy_words(v->p); w++)
+		v->changed[w] = v->back_changed[w] = 0;
+	mark_node(v, was, &ch);
+	mark_node(v, is, &ch);
 	for (size_t i = 0; i < v->n_cls; i++) {
 		const struct policy_class *k = v->cls[i];
 
-		if (!k->members)
-			continue;
-		if (is_touched(v, k, changed, was && facts ? was->user_id : 0) ||
-		    is_touched(v, k, changed, is && facts ? is->user_id : 0) ||
-		    (was && is && k->id == is->cls && (facts || was->cls != is->cls)))
+		if (k->members && ((was && is && k->id == is->cls) || is_touched(v, k, &ch)))
 			TRY(note_class(c, k->id));
 	}
 	return OK;
 }
 
-static err node_copy(const struct policy_view *v, const struct policy_node *n, struct view_node **out)
+/* ---- nodes ---- */
+
+static bool is_outside(struct addr a)
 {
-	const struct policy *p = v->p;
+	return a.family && !addr_is_tailscale(a);
+}
+
+static err node_copy(const struct policy_node *n, struct view_node **out)
+{
 	struct view_node *x = calloc(1, sizeof *x);
 
 	if (!x)
 		return ERR_NOMEM;
+	list_init(&x->link);
+	list_init(&x->routing);
 	x->routes = calloc(n->n_routes + 1, sizeof *x->routes);
-	x->by_identity = calloc(p->n_sets / 64 + 1, sizeof *x->by_identity);
-	if (!x->routes || !x->by_identity) {
+	x->email = strdup(n->user && !n->n_tags ? n->user->email : "");
+	if (!x->routes || !x->email) {
 		node_free(x);
 		return ERR_NOMEM;
 	}
-	list_init(&x->link);
 	x->id = n->id;
-	x->user_id = n->n_tags ? 0 : n->user_id;
+	x->user_id = n->n_tags || !n->user ? 0 : n->user_id;
 	x->v4 = n->v4;
 	x->v6 = n->v6;
+	x->outside = is_outside(n->v4) || is_outside(n->v6);
 	x->n_routes = n->n_routes;
 	for (size_t i = 0; i < n->n_routes; i++)
 		x->routes[i] = n->routes[i];
-	for (size_t i = 0; i < p->n_rules; i++)
-		for (size_t k = 0; k < p->rule[i].n_src; k++) {
-			const struct sel *s = &p->rule[i].src[k];
-
-			if (s->kind != SEL_ANY && s->kind != SEL_PREFIX && sel_matches(s, n))
-				bit_set(x->by_identity, p->rule[i].set);
-		}
 	*out = x;
 	return OK;
 }
 
-err policy_view_put(struct policy_view *v, const struct policy_node *n, uint32_t *cls, struct policy_changes *c)
+static void leave(struct policy_view *v, struct view_node *n)
 {
-	struct policy_class *k;
-	struct view_node *is, *was = map_get(&v->by_id, &n->id);
+	v->cls[n->cls]->members--;
+	v->n_outside -= n->outside;
+	list_del(&n->link);
+	list_del(&n->routing);
+}
 
-	TRY(class_for(v, n, &k));
-	TRY(node_copy(v, n, &is));
+static err classify(struct policy_view *v, struct policy_node *n, struct policy_class **out)
+{
+	struct arena scratch = arena_make(64 << 20);
+	struct facts f;
+	err e = policy_match(v->p, n, &scratch, &f);
+
+	if (e == OK && f.no_ipv4 && n->v4.family) { /* it has no such address: nothing that names it means the node */
+		n->v4 = (struct addr){ 0 };
+		e = policy_match(v->p, n, &scratch, &f);
+		f.no_ipv4 = true;
+	}
+	if (e == OK)
+		e = class_for(v, n, &f, out);
+	arena_done(&scratch);
+	return e;
+}
+
+err policy_view_put(struct policy_view *v, const struct policy_node *node, uint32_t *cls, struct policy_changes *c)
+{
+	struct policy_node n = *node;
+	struct policy_class *k;
+	struct view_node *is, *was = map_get(&v->by_id, &n.id);
+
+	TRY(classify(v, &n, &k));
+	TRY(node_copy(&n, &is));
 	is->cls = k->id;
 	if (was)
-		map_del(&v->by_id, &n->id); /* and its place is free for the new one */
+		map_del(&v->by_id, &n.id); /* and its place is free for the new one */
 	err e = map_put(&v->by_id, is);
 	if (e != OK) {
 		node_free(is);
 		return e;
 	}
-	if (was) {
-		v->cls[was->cls]->members--;
-		list_del(&was->link);
-	}
+	if (was)
+		leave(v, was);
 	k->members++;
+	v->n_outside += is->outside;
 	list_add_tail(&k->nodes, &is->link);
+	if (is->n_routes)
+		list_add_tail(&v->routers, &is->routing);
 	view_forget_filters(v);
 	e = note_changes(v, was, is, c);
 	node_free(was);
@@ -313,10 +538,155 @@ err policy_view_del(struct policy_view *v, int64_t node_id, struct policy_change
 
 	if (!was)
 		return ERR_NOT_FOUND;
-	v->cls[was->cls]->members--;
-	list_del(&was->link);
+	leave(v, was);
 	view_forget_filters(v);
 	err e = note_changes(v, was, NULL, c);
 	node_free(was);
 	return e;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct view_node *const *x = a, *const *y = b;
+
+	return ((*x)->id > (*y)->id) - ((*x)->id < (*y)->id);
+}
+
+struct view_node **view_members(const struct policy_view *v, const struct sel_set *s, int64_t only_user, size_t *n)
+{
+	struct view_node **list = calloc(v->by_id.n + 1, sizeof(struct view_node *));
+	size_t k = 0;
+
+	for (size_t i = 0; list && i < v->n_cls; i++) {
+		const struct policy_class *c = v->cls[i];
+
+		if (!c->members || (only_user && c->user_id != only_user) || !class_in_set(v, c, s))
+			continue;
+		list_each(it, &c->nodes)
+			list[k++] = container_of(it, struct view_node, link);
+	}
+	if (list && k)
+		qsort(list, k, sizeof(struct view_node *), by_id);
+	*n = k;
+	return list;
+}
+
+struct view_node *view_node_at(const struct policy_view *v, struct addr a)
+{
+	size_t at = 0;
+
+	for (struct view_node *n; (n = map_next(&v->by_id, &at));)
+		if (addr_eq(n->v4, a) || addr_eq(n->v6, a))
+			return n;
+	return NULL;
+}
+
+/* ---- routes ---- */
+
+static bool covers_route(const struct sel *s, struct prefix route)
+{
+	size_t n;
+	const struct range *net = range_internet(&n);
+
+	if (s->kind == SEL_ANY || s->kind == SEL_DANGER)
+		return true;
+	if (s->kind == SEL_INTERNET)
+		return route.bits == 0;
+	if (s->kind != SEL_RANGES)
+		return false;
+	if (route.bits > 0)
+		return ranges_meet(s, range_of(route));
+	for (size_t i = 0; i < s->n_ranges; i++)
+		for (size_t k = 0; k < n; k++)
+			if (s->ranges[i].first.family == route.addr.family && range_covers(net[k], s->ranges[i]))
+				return true;
+	return false;
+}
+
+static bool rule_covers(const struct policy *p, const struct rule *r, struct prefix route)
+{
+	for (size_t d = r->first_dst; d < r->first_dst + r->n_dst; d++)
+		if (covers_route(p->sel[p->dst[d].sel], route))
+			return true;
+	return false;
+}
+
+/* Does the subnet come to the viewer as a source? An exit node's route is none. */
+static bool is_source(const struct policy *p, const struct rule *r, struct prefix route)
+{
+	const struct sel_set *s = &p->set[r->src];
+
+	for (size_t i = 0; route.bits > 0 && !s->postures && i < s->n; i++)
+		if (covers_route(p->sel[s->sel[i]], route))
+			return true;
+	return false;
+}
+
+static bool has_route(const struct view_node *n, struct prefix route)
+{
+	for (size_t i = 0; i < n->n_routes; i++)
+		if (prefix_cmp(n->routes[i], route) == 0)
+			return true;
+	return false;
+}
+
+/* The router among those that via rules let the viewer use: the elected one where it is among them, else the lowest id. */
+static int64_t steered(const struct policy_view *v, const struct policy_class *viewer, struct prefix route, int64_t primary)
+{
+	int64_t best = 0;
+
+	list_each(it, &v->routers) {
+		const struct view_node *n = container_of(it, struct view_node, routing);
+		const struct policy_class *c = v->cls[n->cls];
+		bool carries = false;
+
+		if (!has_route(n, route))
+			continue;
+		BITS_EACH(i, viewer->src, policy_words(v->p)) {
+			const struct rule *r = &v->p->rule[i];
+
+			carries |= r->n_via && class_carries(r, c) && rule_covers(v->p, r, route);
+		}
+		if (carries && (n->id == primary || !best || (best != primary && n->id < best)))
+			best = n->id;
+	}
+	return best;
+}
+
+bool policy_view_shows_route(struct policy_view *v, int64_t viewer_id, int64_t node_id, struct prefix route, int64_t primary)
+{
+	const struct policy *p = v->p;
+	const struct view_node *viewer = map_get(&v->by_id, &viewer_id), *node = map_get(&v->by_id, &node_id);
+	bool plain = false, via = false;
+
+	if (!viewer || !node || viewer == node || !has_route(node, route))
+		return false;
+	const struct policy_class *a = v->cls[viewer->cls], *b = v->cls[node->cls];
+	BITS_EACH(i, a->src, policy_words(p)) {
+		const struct rule *r = &p->rule[i];
+
+		if (!rule_covers(p, r, route))
+			continue;
+		if (r->n_via)
+			via |= route.bits > 0 || class_carries(r, b);
+		else
+			plain = true;
+	}
+	if (route.bits == 0) /* each exit node carries it; the client chooses */
+		return plain || via;
+	if (!plain && via) {
+		int64_t chosen = steered(v, a, route, primary);
+
+		if (chosen)
+			return chosen == node_id;
+	}
+	if (node_id != primary)
+		return false;
+	if (plain || has_route(viewer, route))
+		return true;
+	BITS_EACH(i, a->dst, policy_words(p)) {
+		if (is_source(p, &p->rule[i], route))
+			return true;
+	}
+	return false;
 }

@@ -31,9 +31,9 @@ static void net_done(struct net *n)
 }
 
 static const struct policy_user people[] = {
-	{ 0, "", "", "" },
-	{ 1, "ann", "ann@example.com", "ann@example.com" },
-	{ 2, "bob", "bob@example.com", "bob@example.com" },
+	{ 0, "", "", "", POLICY_ROLE_MEMBER },
+	{ 1, "ann", "ann@example.com", "ann@example.com", POLICY_ROLE_MEMBER },
+	{ 2, "bob", "bob@example.com", "bob@example.com", POLICY_ROLE_MEMBER },
 };
 
 /* Node id with 100.64.0.id and fd7a:115c:a1e0::id; user 0: tagged. */
@@ -110,9 +110,9 @@ static void without_rules_all_reach_all(void **state)
 	put(&n, 1, 1, NULL);
 	put(&n, 2, 2, NULL);
 	put(&n, 3, 0, "tag:a");
-	assert_int_equal(policy_view_classes(n.v), 1);
-	assert_true(sees(&n, 1, 2) && sees(&n, 1, 3) && sees(&n, 1, 1));
-	expect_rules(&n, 2, "[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\"," ALL_PORTS "}]}]");
+		assert_true(sees(&n, 1, 2) && sees(&n, 1, 3) && sees(&n, 1, 1));
+	expect_rules(&n, 2, "[{\"SrcIPs\":[\"100.64.0.0-100.115.91.255\",\"100.115.94.0-100.127.255.255\",\"fd7a:115c:a1e0::/48\"],"
+			    "\"DstPorts\":[{\"IP\":\"*\"," ALL_PORTS "}]}]");
 	assert_int_equal(n.c.n_filters, 0);
 	assert_false(n.c.visibility);
 	net_done(&n);

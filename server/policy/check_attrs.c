@@ -1,0 +1,114 @@
+#include <stdio.h>
+
+#include "common/text/jsonw.h"
+#include "server/policy/check.h"
+
+enum {
+	TAKES_TARGET = TAKES_ANY | TAKES_USER | TAKES_GROUP | TAKES_TAG | TAKES_RANGES | TAKES_MEMBER | TAKES_TAGGED | TAKES_ROLE |
+		       TAKES_DOMAIN | TAKES_SHARED,
+	ATTRS_MAX = 4096,
+	FUNNEL_CAPS = 3,
+};
+
+static void add(struct node_attr *a, const char *name, const char *values)
+{
+	if (!name || !values)
+		return; /* out of memory, which is noted */
+	a->name[a->n] = name;
+	a->values[a->n++] = values;
+}
+
+static void check_names(struct check *c, const struct syntax *v, struct node_attr *a)
+{
+	for (const struct syntax *e = v->first; e; e = e->next) {
+		if (!is_kind(c, e, SYNTAX_STRING, "expected an attribute in double quotes, such as \"randomize-client-port\""))
+			continue;
+		const char *name = check_text(c, bytes_trim(bytes_str(e->text)));
+		if (!name)
+			return;
+		if (!*name) {
+			FAULT(c, e, "an attribute's name is missing");
+			continue;
+		}
+		add(a, name, "null");
+		a->disable_ipv4 |= strcmp(name, "disable-ipv4") == 0;
+		if (strcmp(name, "funnel") == 0) { /* what the client asks for before it offers Funnel */
+			add(a, "https://tailscale.com/cap/funnel-ports?ports=443,8443,10000", "null");
+			add(a, "https://tailscale.com/cap/warn-funnel-no-https", "null");
+		}
+	}
+}
+
+/* app: {"tailscale.com/app-connectors": [{…}]} */
+static void check_values(struct check *c, const struct syntax *v, struct node_attr *a)
+{
+	for (const struct syntax *k = v->first; k; k = k->next) {
+		struct buf text = buf_make(POLICY_TEXT_MAX);
+		struct jsonw w = jsonw_init(&text);
+
+		if (!is_kind(c, k, SYNTAX_LIST, "a capability has a list of values: [{…}]"))
+			continue;
+		syntax_write(k, &w);
+		c->no_memory |= text.bad;
+		if (!text.bad)
+			add(a, k->key, check_text(c, buf_view(&text)));
+		buf_done(&text);
+	}
+}
+
+static void check_pool(struct check *c, const struct syntax *v)
+{
+	struct range r;
+
+	if (!is_kind(c, v, SYNTAX_LIST, "ipPool is a list of ranges inside 100.64.0.0/10"))
+		return;
+	for (const struct syntax *e = v->first; e; e = e->next)
+		if (is_kind(c, e, SYNTAX_STRING, "expected a range such as \"100.81.0.0/16\"") &&
+		    (range_parse(bytes_str(e->text), &r) != OK || !addr_is_tailscale(r.first) || r.first.family != 4))
+			FAULT(c, e, "ipPool: \"%s\" is no range inside 100.64.0.0/10", e->text);
+}
+
+static void check_attr(struct check *c, const struct syntax *v, struct node_attr *a)
+{
+	static const char *const known[] = { "target", "attr", "app", "ipPool", NULL };
+
+	if (!is_kind(c, v, SYNTAX_OBJECT, "an entry of nodeAttrs is an object with target, and attr or app"))
+		return;
+	check_fields(c, v, known, " in nodeAttrs");
+	const struct syntax *target = check_get(v, "target"), *attr = check_get(v, "attr"), *app = check_get(v, "app"),
+			    *pool = check_get(v, "ipPool");
+
+	if (!target) {
+		FAULT(c, v, "target is missing: which nodes, as in [\"tag:web\"] or [\"*\"]");
+		return;
+	}
+	check_sels(c, target, TAKES_TARGET, "target", &a->target, &a->n_targets);
+	if (attr && !is_kind(c, attr, SYNTAX_LIST, "attr is a list of attributes"))
+		return;
+	if (app && !is_kind(c, app, SYNTAX_OBJECT, "app is an object: {\"tailscale.com/app-connectors\": [{…}]}"))
+		return;
+	if (pool)
+		check_pool(c, pool);
+	size_t n = FUNNEL_CAPS * (attr ? attr->n : 0) + (app ? app->n : 0);
+	a->name = check_array(c, n, sizeof *a->name);
+	a->values = check_array(c, n, sizeof *a->values);
+	if (!a->name || !a->values)
+		return;
+	if (attr)
+		check_names(c, attr, a);
+	if (app)
+		check_values(c, app, a);
+}
+
+void check_attrs(struct check *c, const struct syntax *v)
+{
+	if (!is_kind(c, v, SYNTAX_LIST, "nodeAttrs is a list: [{\"target\": [\"*\"], \"attr\": [\"…\"]}]"))
+		return;
+	if (v->n > ATTRS_MAX) {
+		FAULT(c, v, "at most %d entries in nodeAttrs", ATTRS_MAX);
+		return;
+	}
+	c->p->attr = check_array(c, v->n, sizeof *c->p->attr);
+	for (const struct syntax *e = v->first; c->p->attr && e; e = e->next)
+		check_attr(c, e, &c->p->attr[c->p->n_attrs++]);
+}

@@ -1,0 +1,317 @@
+#include "server/policy/rules.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/cleanup.h"
+
+/* What can only be said of a policy with the tailnet at hand: do its tests hold, are its domains the tailnet's? */
+
+static void __attribute__((format(printf, 4, 5)))
+fault(struct policy_faults *f, unsigned line, unsigned column, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (f->n == POLICY_FAULTS_MAX)
+		return;
+	f->fault[f->n].line = line;
+	f->fault[f->n].column = column;
+	va_start(ap, fmt);
+	vsnprintf(f->fault[f->n++].text, sizeof f->fault[0].text, fmt, ap); /* cut when longer */
+	va_end(ap);
+}
+
+/* ---- domains ---- */
+
+static bool is_domain(const struct policy_view *v, const char *domain, const char *const *domains, size_t n)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(domains[i], domain) == 0)
+			return true;
+	for (struct view_node *x; !domains && (x = map_next(&v->by_id, &at));) {
+		const char *mail = strrchr(x->email, '@');
+
+		if (mail && strcmp(mail + 1, domain) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void verify_domains(const struct policy_view *v, const char *const *domains, size_t n, struct policy_faults *f)
+{
+	for (size_t i = 0; i < v->p->n_ssh; i++) {
+		const struct ssh_rule *r = &v->p->ssh[i];
+
+		for (size_t k = 0; k < r->n_localparts; k++)
+			if (!is_domain(v, r->localpart[k], domains, n))
+				fault(f, r->localpart_line, r->localpart_column,
+				      "%s is not associated with this Tailnet and cannot be used in localpart:*@<domain>: no user has "
+				      "such an address", r->localpart[k]);
+	}
+}
+
+/* ---- what a name in a test stands for ---- */
+
+struct probe { /* a node, or an address that is nobody's */
+	struct view_node *node;
+	struct addr addr;
+};
+
+struct probes {
+	struct probe *list; /* owned */
+	size_t n;
+};
+
+static bool probes_add(struct probes *p, struct probe one)
+{
+	struct probe *grown = reallocarray(p->list, p->n + 1, sizeof *grown);
+
+	if (!grown)
+		return false;
+	p->list = grown;
+	p->list[p->n++] = one;
+	return true;
+}
+
+/* beside: whose own nodes autogroup:self means. */
+static err resolve(struct policy_view *v, const struct sel *s, const struct view_node *beside, struct probes *out)
+{
+	if (s->kind == SEL_RANGES) {
+		struct addr a = s->n_ranges ? s->ranges[0].first : (struct addr){ 0 };
+
+		return probes_add(out, (struct probe){ view_node_at(v, a), a }) ? OK : ERR_NOMEM;
+	}
+	uint32_t id = s->id;
+	struct sel_set set = { .sel = &id, .n = 1 };
+	size_t n;
+	CLEANUP(freep) struct view_node **list = view_members(v, &set, 0, &n);
+	if (!list)
+		return ERR_NOMEM;
+	for (size_t i = 0; s->kind != SEL_SELF && i < n; i++)
+		if (!probes_add(out, (struct probe){ list[i], { 0 } }))
+			return ERR_NOMEM;
+	size_t at = 0;
+	for (struct view_node *x; s->kind == SEL_SELF && beside && beside->user_id && (x = map_next(&v->by_id, &at));)
+		if (x->user_id == beside->user_id && !probes_add(out, (struct probe){ x, { 0 } }))
+			return ERR_NOMEM;
+	return OK;
+}
+
+/* ---- tests ---- */
+
+static bool is_tailnet_source(const struct policy_view *v, struct addr a)
+{
+	if (addr_is_tailscale(a))
+		return true;
+	list_each(it, &v->routers) {
+		const struct view_node *n = container_of(it, struct view_node, routing);
+
+		for (size_t i = 0; i < n->n_routes; i++)
+			if (n->routes[i].bits > 0 && prefix_contains(n->routes[i], a))
+				return true;
+	}
+	return false;
+}
+
+static bool is_source(const struct policy_view *v, const struct rule *r, const struct probe *src)
+{
+	const struct policy *p = v->p;
+	const struct sel_set *set = &p->set[r->src];
+
+	if (src->node)
+		return class_in_set(v, v->cls[src->node->cls], set);
+	for (size_t i = 0; !set->postures && i < set->n; i++) {
+		const struct sel *s = p->sel[set->sel[i]];
+
+		if (s->kind == SEL_DANGER || (s->kind == SEL_ANY && is_tailnet_source(v, src->addr)) ||
+		    (s->kind == SEL_RANGES && ranges_have(s, src->addr)))
+			return true;
+	}
+	return false;
+}
+
+static bool is_destination(const struct policy_view *v, const struct rule_dst *d, const struct probe *src, const struct probe *dst)
+{
+	const struct policy *p = v->p;
+	const struct sel *s = p->sel[d->sel];
+
+	if (s->kind == SEL_ANY)
+		return true;
+	if (s->kind == SEL_SELF)
+		return src->node && dst->node && src->node->user_id && src->node->user_id == dst->node->user_id;
+	if (dst->node)
+		return class_has(v->cls[dst->node->cls]->by_who, v->cls[dst->node->cls]->n_who, d->sel);
+	if (s->kind == SEL_INTERNET) {
+		size_t n;
+		const struct range *net = range_internet(&n);
+
+		for (size_t i = 0; i < n; i++)
+			if (range_has(net[i], dst->addr))
+				return true;
+	}
+	return s->kind == SEL_RANGES && ranges_have(s, dst->addr);
+}
+
+/* A rule without a protocol lets TCP, UDP and ICMP through; a test without one tries TCP. */
+static bool carries(const struct rule_dst *d, int16_t proto, uint16_t port)
+{
+	int16_t asked = proto == PROTO_ANY ? 6 : proto;
+
+	if (d->proto == PROTO_ANY ? asked != 6 && asked != 17 && asked != 1 && asked != 58 : d->proto != asked)
+		return false;
+	for (size_t i = 0; i < d->n_ports; i++)
+		if (d->ports[i].first <= port && port <= d->ports[i].last)
+			return true;
+	return false;
+}
+
+static bool is_let_through(const struct policy_view *v, const struct probe *src, const struct probe *dst, int16_t proto, uint16_t port)
+{
+	const struct policy *p = v->p;
+
+	for (size_t i = 0; i < p->n_rules; i++) {
+		const struct rule *r = &p->rule[i];
+
+		if (!is_source(v, r, src))
+			continue;
+		for (size_t d = r->first_dst; d < r->first_dst + r->n_dst; d++)
+			if (carries(&p->dst[d], proto, port) && is_destination(v, &p->dst[d], src, dst))
+				return true;
+	}
+	return false;
+}
+
+#define TEST_FAILED "test(s) failed: "
+
+static err verify_target(struct policy_view *v, const struct reach_test *t, const struct probes *from, const struct test_target *x,
+			 bool wanted, struct policy_faults *f)
+{
+	bool through = false, stopped = false;
+
+	if (!x->sel) {
+		fault(f, x->line, x->column, TEST_FAILED "\"%s\": %s", x->text, x->why ? x->why : "it means nothing here");
+		return OK;
+	}
+	for (size_t i = 0; i < from->n; i++) {
+		struct probes to = { 0 };
+		err e = resolve(v, x->sel, from->list[i].node, &to);
+
+		for (size_t k = 0; e == OK && k < to.n; k++) {
+			bool yes = is_let_through(v, &from->list[i], &to.list[k], t->proto, x->port);
+
+			through |= yes;
+			stopped |= !yes;
+		}
+		stopped |= e == OK && to.n == 0;
+		free(to.list);
+		TRY(e);
+	}
+	if (wanted && stopped)
+		fault(f, x->line, x->column, TEST_FAILED "%s should reach \"%s\", but %s", t->src_text, x->text,
+		      through ? "does not from or to every node" : "no rule lets it through");
+	if (!wanted && (through || x->sel->kind == SEL_INTERNET))
+		fault(f, x->line, x->column, TEST_FAILED "%s should not reach \"%s\", but %s", t->src_text, x->text,
+		      through ? "a rule lets it through" : "nobody can tell for every address of the internet");
+	return OK;
+}
+
+static err verify_test(struct policy_view *v, const struct reach_test *t, struct policy_faults *f)
+{
+	struct probes from = { 0 };
+
+	if (!t->src) {
+		fault(f, t->line, t->column, TEST_FAILED "%s", t->src_why ? t->src_why : "src means nothing here");
+		return OK;
+	}
+	err e = resolve(v, t->src, NULL, &from);
+	if (e == OK && !from.n)
+		fault(f, t->line, t->column, TEST_FAILED "src=\"%s\": no node is that now", t->src_text);
+	for (size_t i = 0; e == OK && from.n && i < t->n_accept; i++)
+		e = verify_target(v, t, &from, &t->accept[i], true, f);
+	for (size_t i = 0; e == OK && from.n && i < t->n_deny; i++)
+		e = verify_target(v, t, &from, &t->deny[i], false, f);
+	free(from.list);
+	return e;
+}
+
+/* ---- sshTests ---- */
+
+static const char *const list_name[] = { "accept", "deny", "check" };
+
+static bool is_as_wanted(enum policy_ssh got, int list)
+{
+	return list == 0 ? got != POLICY_SSH_NO : list == 1 ? got == POLICY_SSH_NO : got == POLICY_SSH_CHECK;
+}
+
+static void verify_pair(struct policy_view *v, const struct ssh_test *t, const struct view_node *src, const struct test_target *x,
+			const struct view_node *dst, struct policy_faults *f)
+{
+	static const char *const got_name[] = { "no rule lets it in", "it is let in", "it is let in after a check" };
+	int64_t period;
+
+	for (int list = 0; list < 3; list++)
+		for (size_t i = 0; i < t->n_users[list]; i++) {
+			enum policy_ssh got = policy_view_ssh_action(v, src->id, dst->id, t->user[list][i], &period);
+
+			if (!is_as_wanted(got, list))
+				fault(f, x->line, x->column, TEST_FAILED "ssh from %s to %s as \"%s\": %s was expected, but %s", t->src_text,
+				      x->text, t->user[list][i], list_name[list], got_name[got]);
+		}
+}
+
+static err verify_ssh_dst(struct policy_view *v, const struct ssh_test *t, const struct probes *from, const struct test_target *x,
+			  struct policy_faults *f)
+{
+	size_t pairs = 0;
+
+	for (size_t i = 0; x->sel && i < from->n; i++) {
+		struct probes to = { 0 };
+		err e = from->list[i].node ? resolve(v, x->sel, from->list[i].node, &to) : OK;
+
+		for (size_t k = 0; e == OK && k < to.n; k++)
+			if (to.list[k].node) {
+				pairs++;
+				verify_pair(v, t, from->list[i].node, x, to.list[k].node, f);
+			}
+		free(to.list);
+		TRY(e);
+	}
+	if (!pairs)
+		fault(f, x->line, x->column, TEST_FAILED "ssh from %s to \"%s\": %s", t->src_text, x->text,
+		      x->why ? x->why : "no node is that now");
+	return OK;
+}
+
+static err verify_ssh(struct policy_view *v, const struct ssh_test *t, struct policy_faults *f)
+{
+	struct probes from = { 0 };
+	err e = t->src ? resolve(v, t->src, NULL, &from) : OK;
+
+	if (!t->src)
+		fault(f, t->line, t->column, TEST_FAILED "%s", t->src_why ? t->src_why : "src means nothing here");
+	else if (e == OK && !from.n)
+		fault(f, t->line, t->column, TEST_FAILED "src=\"%s\": no node is that now", t->src_text);
+	else if (e == OK && !t->n_dst)
+		fault(f, t->line, t->column, TEST_FAILED "dst is missing");
+	else if (e == OK && !(t->n_users[0] + t->n_users[1] + t->n_users[2]))
+		fault(f, t->line, t->column, TEST_FAILED "the test names no user under accept, deny or check");
+	else
+		for (size_t i = 0; e == OK && i < t->n_dst; i++)
+			e = verify_ssh_dst(v, t, &from, &t->dst[i], f);
+	free(from.list);
+	return e;
+}
+
+err policy_verify(struct policy_view *v, const char *const *domains, size_t n_domains, struct policy_faults *faults)
+{
+	faults->n = 0;
+	verify_domains(v, domains, n_domains, faults);
+	for (size_t i = 0; i < v->p->n_tests; i++)
+		TRY(verify_test(v, &v->p->test[i], faults));
+	for (size_t i = 0; i < v->p->n_ssh_tests; i++)
+		TRY(verify_ssh(v, &v->p->ssh_test[i], faults));
+	return faults->n ? ERR_INVALID : OK;
+}
