@@ -126,21 +126,23 @@ static bool wait_for_room(int fd)
 	return poll(&p, 1, SEND_WAIT_MS) > 0;
 }
 
-/* How many of the first packets may leave as segments of one send: equal lengths, the last may be shorter. */
+/* How many of the first packets may leave as segments of one send: equal lengths, the last may be shorter. A run that
+ * is too long for one send is cut into equal ones, not into a large one and a crumb. */
 static size_t run_of(const struct wg_packet *pkts, size_t n)
 {
-	size_t total = pkts[0].n, i = 1;
+	size_t size = pkts[0].n, run = 1;
 
-	for (; i < n && i < UDP_GSO_SEGMENTS; i++) {
-		if (pkts[i].n > pkts[0].n || pkts[i].n == 0 || total + pkts[i].n > UDP_GSO_BYTES)
-			break;
-		total += pkts[i].n;
-		if (pkts[i].n < pkts[0].n) {
-			i++;
-			break;
-		}
-	}
-	return i;
+	while (run < n && pkts[run].n == size)
+		run++;
+	if (run < n && pkts[run].n < size && pkts[run].n > 0)
+		run++;
+	size_t most = size ? UDP_GSO_BYTES / size : 1;
+	if (most > UDP_GSO_SEGMENTS)
+		most = UDP_GSO_SEGMENTS;
+	if (most == 0)
+		most = 1; /* the kernel will say what it thinks of it */
+	size_t sends = (run + most - 1) / most;
+	return (run + sends - 1) / sends;
 }
 
 static err send_message(struct udp *u, struct msghdr *m)

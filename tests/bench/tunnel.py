@@ -199,7 +199,7 @@ def interop(args):
             case(f"{name}: TCP, {gbit:.2f} Gbit/s", gbit > 0.05)
             r = ns(1, "iperf3", "-s", "-1", "-D", "-B", OVER[1])
             time.sleep(0.3)
-            r = ns(0, "iperf3", "-u", "-b", "50M", "-l", "1200", "-t", "2", "-c", OVER[1], "-J", check=False)
+            r = ns(0, "iperf3", "-u", "-b", "50M", "-l", "1200", "-w", "2M", "-t", "2", "-c", OVER[1], "-J", check=False)
             lost = json.loads(r.stdout)["end"]["sum"]["lost_percent"]
             case(f"{name}: UDP, {lost:.1f} % lost", lost < 5)
             if args.rekey:
