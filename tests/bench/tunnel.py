@@ -69,7 +69,7 @@ class End:
     """One side of the tunnel: kind is ours or go."""
 
     def __init__(self, i, kind, args, keys):
-        self.i, self.kind, self.dev = i, kind, f"wgt{i}"
+        self.i, self.kind, self.dev = i, kind, f"wgt{PID % 100000}{'ab'[i]}"
         other = 1 - i
         allowed = f"{OVER[other]}/32,{OVER6[other]}/128"
         if kind == "ours":
