@@ -1,0 +1,161 @@
+#include "client/route/netlink.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { REPLY_MAX = 64 << 10 };
+
+err netlink_open(struct netlink *nl, unsigned groups)
+{
+	struct sockaddr_nl sa = { .nl_family = AF_NETLINK, .nl_groups = groups };
+
+	*nl = (struct netlink){ .fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | (groups ? SOCK_NONBLOCK : 0), NETLINK_ROUTE) };
+	if (nl->fd < 0)
+		return ERR_SYS;
+	if (bind(nl->fd, (struct sockaddr *)&sa, sizeof sa) == 0)
+		return OK;
+	netlink_close(nl);
+	return ERR_SYS;
+}
+
+void netlink_close(struct netlink *nl)
+{
+	if (nl->fd >= 0)
+		close(nl->fd);
+	nl->fd = -1;
+}
+
+/* ---- requests ------------------------------------------------------------------------------------------------- */
+
+static uint8_t *room(struct netlink_request *r, size_t n)
+{
+	size_t used = r->h.nlmsg_len - sizeof r->h, all = NLMSG_ALIGN(n);
+
+	if (r->bad || all > sizeof r->body - used) {
+		r->bad = true;
+		return NULL;
+	}
+	r->h.nlmsg_len += (uint32_t)all;
+	memset(r->body + used, 0, all);
+	return r->body + used;
+}
+
+void netlink_begin(struct netlink_request *r, uint16_t type, uint16_t flags, const void *fixed, size_t n)
+{
+	*r = (struct netlink_request){ .h = { .nlmsg_len = sizeof r->h, .nlmsg_type = type, .nlmsg_flags = NLM_F_REQUEST | flags } };
+	uint8_t *at = room(r, n);
+
+	if (at)
+		memcpy(at, fixed, n);
+}
+
+void netlink_put(struct netlink_request *r, uint16_t attribute, const void *p, size_t n)
+{
+	struct rtattr a = { .rta_len = (uint16_t)(sizeof a + n), .rta_type = attribute };
+	uint8_t *at = room(r, sizeof a + n);
+
+	if (!at)
+		return;
+	memcpy(at, &a, sizeof a);
+	memcpy(at + sizeof a, p, n);
+}
+
+void netlink_put_u32(struct netlink_request *r, uint16_t attribute, uint32_t v)
+{
+	netlink_put(r, attribute, &v, sizeof v);
+}
+
+/* ---- answers -------------------------------------------------------------------------------------------------- */
+
+/* Calls fn for each object; *verdict is set when the kernel is through. False: more is to be read. */
+static bool walk(const struct nlmsghdr *h, size_t n, uint32_t seq, void (*fn)(const struct nlmsghdr *, void *), void *ctx,
+	int *verdict)
+{
+	for (; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
+		struct nlmsgerr e;
+
+		if (h->nlmsg_seq != seq)
+			continue;
+		if (h->nlmsg_type == NLMSG_DONE) {
+			*verdict = 0;
+			return true;
+		}
+		if (h->nlmsg_type == NLMSG_ERROR && h->nlmsg_len >= NLMSG_LENGTH(sizeof e)) {
+			memcpy(&e, NLMSG_DATA(h), sizeof e);
+			*verdict = -e.error;
+			return true;
+		}
+		if (fn)
+			fn(h, ctx);
+	}
+	return false;
+}
+
+static int ask(struct netlink *nl, struct netlink_request *r, void (*fn)(const struct nlmsghdr *, void *), void *ctx)
+{
+	static _Thread_local union {
+		struct nlmsghdr align;
+		uint8_t b[REPLY_MAX];
+	} reply;
+	int verdict = 0;
+
+	if (r->bad)
+		return EMSGSIZE;
+	r->h.nlmsg_seq = ++nl->seq;
+	if (send(nl->fd, r, r->h.nlmsg_len, 0) < 0)
+		return errno;
+	for (;;) {
+		ssize_t n = recv(nl->fd, &reply, sizeof reply, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno;
+		if (walk(&reply.align, (size_t)n, nl->seq, fn, ctx, &verdict))
+			return verdict;
+	}
+}
+
+int netlink_talk(struct netlink *nl, struct netlink_request *r)
+{
+	r->h.nlmsg_flags |= NLM_F_ACK;
+	return ask(nl, r, NULL, NULL);
+}
+
+int netlink_dump(struct netlink *nl, struct netlink_request *r, void (*fn)(const struct nlmsghdr *, void *), void *ctx)
+{
+	r->h.nlmsg_flags |= NLM_F_DUMP;
+	return ask(nl, r, fn, ctx);
+}
+
+void netlink_attributes(const struct nlmsghdr *h, size_t fixed, const struct rtattr **at, size_t n)
+{
+	size_t skip = NLMSG_LENGTH(NLMSG_ALIGN(fixed));
+
+	memset(at, 0, n * sizeof *at);
+	if (h->nlmsg_len < skip)
+		return;
+	size_t rest = h->nlmsg_len - skip;
+	const struct rtattr *a = (const void *)((const uint8_t *)h + skip);
+	while (rest >= sizeof *a && a->rta_len >= sizeof *a && a->rta_len <= rest) {
+		size_t all = RTA_ALIGN(a->rta_len);
+
+		if (a->rta_type < n)
+			at[a->rta_type] = a;
+		if (all >= rest)
+			return;
+		rest -= all;
+		a = (const void *)((const uint8_t *)a + all);
+	}
+}
+
+uint32_t netlink_u32(const struct rtattr *a, uint32_t otherwise)
+{
+	uint32_t v;
+
+	if (!a || a->rta_len < sizeof *a + sizeof v)
+		return otherwise;
+	memcpy(&v, (const uint8_t *)a + sizeof *a, sizeof v);
+	return v;
+}
