@@ -115,11 +115,11 @@ static void on_announce(struct core *c, struct timer *t)
 void presence_may_announce(struct core *c, struct node *n)
 {
 	/* A handshake sent to a home relay that the node has not reached yet is lost, and costs its sender 5 s (trap T43): of
-	 * our own relay we know when it got there. */
+	 * our own relay we know when it got there. Endpoints alone do not do: a client sends only pings to those that have not
+	 * answered one yet. */
 	bool at_home = n->row.home_derp && (n->row.home_derp != c->set.own_region || n->at_relay);
-	bool no_home_here = n->row.n_endpoints && !c->set.own_region;
 
-	if (!n->m.announced && !disco_pub_is_zero(&n->row.disco) && (at_home || no_home_here))
+	if (!n->m.announced && !disco_pub_is_zero(&n->row.disco) && at_home)
 		announce(c, n);
 }
 

@@ -118,7 +118,7 @@ func TestFirstContact(t *testing.T) {
 	s := newServer(t, overTLS)
 	k := s.addKey(s.addUser("alice"), keyOpts{reusable: true})
 	a := join(t, s, "alpha", k)
-	for i := range 6 {
+	for i := range 10 {
 		n := newNode(t, s, fmt.Sprintf("new%d", i), k)
 		n.up()
 		from, to := n, a
