@@ -69,7 +69,7 @@ func TestManyPeers(t *testing.T) {
 				t.Errorf("%s sees %d twice", viewer.name, p.ID)
 			}
 			seen[p.ID] = true
-			if len(p.Addresses) != 2 || p.Key.IsZero() || p.DiscoKey.IsZero() || p.HomeDERP != 900 && p.LegacyDERPString == "" {
+			if len(p.Addresses) != 2 || p.Key.IsZero() || p.DiscoKey.IsZero() || p.HomeDERP != rawHome && p.LegacyDERPString == "" {
 				t.Errorf("%s sees a peer that it cannot reach: %+v", viewer.name, p)
 			}
 		}
@@ -102,6 +102,9 @@ func TestManyPeers(t *testing.T) {
 // (T41). So after a keepalive, however small or differently sized the changes are, none has that length; and keepalives
 // are the same bytes each time.
 func TestKeepaliveLength(t *testing.T) {
+	if !pinnedDERP() {
+		t.Skip("an old client compares no lengths; the test is about bytes, and runs with the new module")
+	}
 	t.Parallel() // waits for keepalives most of the time
 	s := newServer(t, plainHTTP)
 	k := s.addKey(s.addUser("alice"), keyOpts{reusable: true})

@@ -61,6 +61,22 @@ func startProxy(t testing.TB, fl flavour, dir string, front, back int) {
 		conf = example(t, "haproxy.cfg", "bind :443 ssl crt /etc/haproxy/vpn.example.com.pem",
 			fmt.Sprintf("bind %s:%d ssl crt %s", hostIP, front, pem), "server fairlead 127.0.0.1:8080", "server fairlead "+upstream)
 		cmd = exec.Command("haproxy", "-db", "-f", file)
+	case passV1, passV2:
+		// The commented half of the example instead of the other.
+		text := example(t, "haproxy.cfg")
+		first, second := strings.Index(text, "\nfrontend https"), strings.Index(text, "\n#frontend passthrough")
+		if first < 0 || second < first {
+			t.Fatal("deploy/haproxy.cfg does not have its two halves")
+		}
+		conf = text[:first] + strings.ReplaceAll(text[second:], "\n#", "\n")
+		for _, r := range [][2]string{{"bind :443", fmt.Sprintf("bind %s:%d", hostIP, front)},
+			{"server fairlead 127.0.0.1:8443 send-proxy-v2", "server fairlead " + upstream + " " + string(fl)}} {
+			if !strings.Contains(conf, r[0]) {
+				t.Fatalf("deploy/haproxy.cfg has no %q", r[0])
+			}
+			conf = strings.Replace(conf, r[0], r[1], 1)
+		}
+		cmd = exec.Command("haproxy", "-db", "-f", file)
 	case plainHTTP, overTLS:
 		t.Fatalf("%s is no proxy", fl)
 	}

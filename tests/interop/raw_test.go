@@ -25,6 +25,10 @@ import (
 	"tailscale.com/types/key"
 )
 
+// rawHome is a relay of others: of its own the server waits until a new node reached it before it tells the peers (T43), and
+// raw nodes do not go there by themselves.
+const rawHome = 901
+
 // raw is a bare ts2021 client: the official Noise handshake and HTTP/2, but our own requests.
 type raw struct {
 	s       *server
@@ -199,7 +203,7 @@ func (r *raw) update(ctx context.Context) error {
 	resp, err := r.post(ctx, "/machine/map", &tailcfg.MapRequest{
 		Version: r.version, NodeKey: r.node.Public(), DiscoKey: r.disco.Public(), OmitPeers: true,
 		Endpoints: []netip.AddrPort{r.endpoint()}, EndpointTypes: []tailcfg.EndpointType{tailcfg.EndpointLocal},
-		Hostinfo: &tailcfg.Hostinfo{Hostname: r.name, OS: "linux", NetInfo: &tailcfg.NetInfo{PreferredDERP: 900}},
+		Hostinfo: &tailcfg.Hostinfo{Hostname: r.name, OS: "linux", NetInfo: &tailcfg.NetInfo{PreferredDERP: rawHome}},
 	})
 	if err != nil {
 		return err
@@ -230,7 +234,7 @@ type message struct {
 func (r *raw) poll(ctx context.Context, compress bool) (*stream, error) {
 	q := &tailcfg.MapRequest{
 		Version: r.version, NodeKey: r.node.Public(), DiscoKey: r.disco.Public(), Stream: true, KeepAlive: true,
-		Hostinfo: &tailcfg.Hostinfo{Hostname: r.name, OS: "linux", NetInfo: &tailcfg.NetInfo{PreferredDERP: 900}},
+		Hostinfo: &tailcfg.Hostinfo{Hostname: r.name, OS: "linux", NetInfo: &tailcfg.NetInfo{PreferredDERP: rawHome}},
 	}
 	st := &stream{}
 	if compress {

@@ -24,8 +24,10 @@ type flavour string
 const (
 	plainHTTP flavour = "http"
 	overTLS   flavour = "tls"
-	caddy     flavour = "caddy"   // TLS ends in Caddy, with deploy/Caddyfile
-	haproxy   flavour = "haproxy" // TLS ends in HAProxy, with deploy/haproxy.cfg
+	caddy     flavour = "caddy"         // TLS ends in Caddy, with deploy/Caddyfile
+	haproxy   flavour = "haproxy"       // TLS ends in HAProxy, with deploy/haproxy.cfg
+	passV1    flavour = "send-proxy"    // TLS passes through HAProxy, which puts a PROXY header of version 1 before it
+	passV2    flavour = "send-proxy-v2" // the same with version 2
 )
 
 // server is one fairlead process and its folder. kill and start make it crash and come back with the same data.
@@ -35,6 +37,7 @@ type server struct {
 	url    string
 	apiKey string
 	stun   int
+	behind int // port on which the server listens itself, behind a proxy
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
@@ -66,7 +69,14 @@ func newServer(t testing.TB, fl flavour) *server {
 		tls = fmt.Sprintf("trusted_proxies = [\"%s/32\"]\n", hostIP)
 		relay = fmt.Sprintf("port = %d\n", front)
 		startProxy(t, fl, s.dir, front, port)
+	case passV1, passV2:
+		front := freePort(t)
+		s.url = fmt.Sprintf("https://%s:%d", hostName, front)
+		tls = fmt.Sprintf("tls_cert_path = %q\ntls_key_path = %q\nproxy_protocol = [\"%s/32\"]\n", tlsCert, tlsKey, hostIP)
+		relay = fmt.Sprintf("port = %d\n", front)
+		startProxy(t, fl, s.dir, front, port)
 	}
+	s.behind = port
 	conf := fmt.Sprintf(`server_url = %q
 listen_addr = "%s:%d"
 %smetrics_listen_addr = ""
@@ -107,7 +117,7 @@ format = "text"
 	}
 	s.start()
 	t.Cleanup(func() {
-		s.kill(syscall.SIGTERM)
+		s.kill(killed) // a clean stop lingers for its clients; TestCleanStop has it
 		if t.Failed() {
 			b, _ := os.ReadFile(s.file("server.log"))
 			if len(b) > 20000 {
