@@ -27,6 +27,10 @@ struct prefs {
 	uint16_t port; /* UDP, 0: any */
 };
 extern const struct prefs prefs_default;
+struct jsonw;
+struct json_at;
+void prefs_write(struct jsonw *w, const struct prefs *p);
+void prefs_read(const struct json_at *o, struct prefs *p); /* problems are noted in o's why */
 
 struct client_state {
 	struct machine_key machine;

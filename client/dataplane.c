@@ -1,0 +1,825 @@
+#include "client/dataplane.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "client/filter/filter.h"
+#include "client/local.h"
+#include "client/path/magic.h"
+#include "client/route/route.h"
+#include "client/tun/pump.h"
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/text/jsonw.h"
+
+enum {
+	BATCH = 128,
+	LOCAL_MAX = 64,
+	KEEP_MAX = 128,		/* addresses that no route may cover */
+	ACTIVE_MS = 120 * 1000,
+	COEXIST_MS = 30 * 1000, /* tailscaled may flush its chain */
+	RETRY_MS = 1000,	/* routes that could not be set */
+};
+
+struct peer {
+	struct wg_peer *wg;
+	struct path_peer *path;
+	int64_t handshake_wall_ms, active_ms; /* active_ms: monotonic, last data either way */
+	bool jailed;
+};
+
+struct dataplane {
+	struct daemon *d;
+	bool running;
+	struct route *route;
+	struct filter *filter;
+	struct tun *tun;
+	struct wg *wg;
+	struct magic *magic;
+	struct pump pump;
+	struct loop_io *tun_io, *watch_io;
+	int watch_fd;
+	struct loop_timer timer, coexist_timer, route_timer;
+	struct loop_post turn;
+	bool turn_queued, routes_dirty, had_session, coexist_busy, netcheck_asked;
+};
+
+static void queue_turn(struct dataplane *p);
+
+/* ---- from where, to where ------------------------------------------------------------------------------------------ */
+
+/* The token of a relayed message is its region. */
+static struct wg_from to_wg(const struct path_from *f)
+{
+	return (struct wg_from){ .addr = f->addr, .relayed = f->key, .token = f->region };
+}
+
+static struct path_from to_path(const struct wg_from *f)
+{
+	return (struct path_from){ .addr = f->addr, .key = f->relayed, .region = (uint16_t)f->token };
+}
+
+static void on_send(void *ctx, struct wg_peer *peer, const struct wg_from *to, const struct wg_packet *pkts, size_t n)
+{
+	struct dataplane *p = ctx;
+	struct peer *x = peer ? wg_peer_user(peer) : NULL;
+	struct bytes views[BATCH];
+
+	if (!x) {
+		struct path_from at = to_path(to);
+
+		for (size_t i = 0; i < n; i++)
+			magic_send_to(p->magic, &at, bytes_of(pkts[i].p, pkts[i].n));
+		return;
+	}
+	while (n) {
+		size_t some = MIN_OF(n, (size_t)BATCH);
+
+		for (size_t i = 0; i < some; i++)
+			views[i] = bytes_of(pkts[i].p, pkts[i].n);
+		magic_send(p->magic, x->path, views, some);
+		pkts += some;
+		n -= some;
+	}
+}
+
+/* What the machine sends into the tunnel. One destination, so one verdict on where; replies are remembered singly. */
+static struct wg_peer *on_outbound(void *ctx, struct wg_packet *pkts, size_t n)
+{
+	struct dataplane *p = ctx;
+	struct wg_peer *peer = wg_route(p->wg, bytes_of(pkts[0].p, pkts[0].n));
+	struct peer *x = peer ? wg_peer_user(peer) : NULL;
+
+	for (size_t i = 0; i < n; i++)
+		if (filter_out(p->filter, bytes_of(pkts[i].p, pkts[i].n)) != FILTER_ACCEPT)
+			return NULL;
+	if (x)
+		x->active_ms = clock_mono_ms();
+	return peer;
+}
+
+static void reject(struct dataplane *p, struct wg_peer *peer, struct bytes packet)
+{
+	uint8_t room[WG_HEADROOM + FILTER_REJECT_MAX + WG_TAILROOM];
+	struct wg_packet out = { .p = room + WG_HEADROOM };
+
+	out.n = filter_write_reject(p->filter, packet, out.p);
+	if (out.n)
+		pump_send(&p->pump, peer, &out, 1, clock_mono_ms());
+}
+
+static void on_inbound(void *ctx, struct wg_packet *pkts, size_t n)
+{
+	struct dataplane *p = ctx;
+
+	for (size_t i = 0; i < n; i++) {
+		struct bytes b = bytes_of(pkts[i].p, pkts[i].n);
+		struct peer *x = pkts[i].n ? wg_peer_user(pkts[i].peer) : NULL;
+
+		if (!x)
+			continue;
+		x->active_ms = clock_mono_ms();
+		switch (x->jailed ? FILTER_DROP : filter_in(p->filter, b)) {
+		case FILTER_ACCEPT:
+			break;
+		case FILTER_REJECT:
+			reject(p, pkts[i].peer, b);
+			pkts[i].n = 0;
+			break;
+		case FILTER_DROP:
+			pkts[i].n = 0;
+			break;
+		}
+	}
+}
+
+static void on_wg_event(void *ctx, const struct wg_event *ev)
+{
+	struct dataplane *p = ctx;
+	struct peer *x = wg_peer_user(ev->peer);
+
+	if (!(ev->kinds & WG_SESSION_UP))
+		return;
+	x->handshake_wall_ms = clock_wall_ms();
+	if (!p->had_session) {
+		p->had_session = true;
+		local_notify(p->d->local);
+	}
+}
+
+static void on_wireguard(void *ctx, const struct path_from *from, struct magic_packet *pkts, size_t n)
+{
+	struct dataplane *p = ctx;
+	struct wg_from at = to_wg(from);
+	struct wg_packet list[BATCH];
+
+	for (size_t done = 0; done < n;) {
+		size_t some = MIN_OF(n - done, (size_t)BATCH);
+
+		for (size_t i = 0; i < some; i++)
+			list[i] = (struct wg_packet){ .p = pkts[done + i].p, .n = pkts[done + i].n };
+		pump_deliver(&p->pump, &at, list, some, clock_mono_ms());
+		done += some;
+	}
+	queue_turn(p); /* handshakes wait in the engine */
+}
+
+/* ---- what paths find out ------------------------------------------------------------------------------------------- */
+
+static void take_endpoints(struct dataplane *p)
+{
+	struct control_self *s = &p->d->self;
+	size_t n;
+	const struct path_endpoint *e = path_endpoints(magic_path(p->magic), &n);
+
+	s->n_endpoints = MIN_OF(n, (size_t)CONTROL_ENDPOINTS_MAX);
+	for (size_t i = 0; i < s->n_endpoints; i++)
+		s->endpoints[i] = (struct control_endpoint){ e[i].at, (int)e[i].type };
+}
+
+static void take_report(struct dataplane *p)
+{
+	struct control_self *s = &p->d->self;
+	const struct path_report *r = path_report(magic_path(p->magic));
+
+	s->preferred_derp = path_home(magic_path(p->magic));
+	s->has_netinfo = s->preferred_derp != 0 || r->done_us != 0;
+	if (r->done_us) {
+		s->varies = (int)r->varies;
+		s->udp = r->udp;
+		s->v6 = r->v6;
+	}
+}
+
+static void on_path_event(void *ctx, const struct path_event *ev)
+{
+	struct dataplane *p = ctx;
+	struct peer *x = ev->peer ? path_peer_user(ev->peer) : NULL;
+
+	switch (ev->kind) {
+	case PATH_EV_ENDPOINTS:
+		take_endpoints(p);
+		daemon_endpoints_changed(p->d);
+		break;
+	case PATH_EV_HOME:
+	case PATH_EV_REPORT:
+		take_report(p);
+		daemon_endpoints_changed(p->d);
+		local_notify(p->d->local);
+		if (ev->kind == PATH_EV_REPORT && p->netcheck_asked) {
+			p->netcheck_asked = false;
+			local_netcheck_done(p->d->local);
+		}
+		break;
+	case PATH_EV_NUDGE:
+		if (x && x->wg)
+			wg_peer_kick(x->wg, clock_mono_ms());
+		queue_turn(p);
+		break;
+	case PATH_EV_PING:
+		local_ping_result(p->d->local, ev->ping.id, ev->ping.lost, ev->ping.latency_us, ev->ping.via, ev->ping.region);
+		break;
+	case PATH_EV_PROBE:
+	case PATH_EV_CHANGED:
+		break;
+	}
+}
+
+/* ---- turns --------------------------------------------------------------------------------------------------------- */
+
+static void on_turn(struct loop_post *post)
+{
+	struct dataplane *p = container_of(post, struct dataplane, turn);
+	int64_t now = clock_mono_ms();
+	bool more = false;
+
+	p->turn_queued = false;
+	if (!p->running)
+		return;
+	if (pump_turn(&p->pump, now, &more) != OK) {
+		log_error("the tunnel device is gone", "tun=%s", p->d->opts.tun);
+		dataplane_stop(p);
+		return;
+	}
+	int64_t due = pump_due_ms(&p->pump);
+	if (more)
+		loop_timer_in(&p->timer, 0);
+	else if (due == INT64_MAX)
+		loop_timer_stop(&p->timer);
+	else
+		loop_timer_in(&p->timer, MAX_OF(due - now, (int64_t)1));
+}
+
+static void queue_turn(struct dataplane *p)
+{
+	if (p->turn_queued)
+		return;
+	p->turn_queued = true;
+	loop_defer_node(p->d->loop, &p->turn);
+}
+
+static void on_timer(struct loop_timer *t)
+{
+	queue_turn(container_of(t, struct dataplane, timer));
+}
+
+static void on_tun(struct loop_io *io, unsigned ready, void *ctx)
+{
+	(void)io;
+	(void)ready;
+	queue_turn(ctx);
+}
+
+/* ---- the machine's network ----------------------------------------------------------------------------------------- */
+
+static void read_local(struct dataplane *p, bool moved)
+{
+	struct addr a[LOCAL_MAX];
+	size_t n;
+
+	if (route_local_addrs(p->d->opts.tun, a, LOCAL_MAX, &n) == OK)
+		magic_set_local(p->magic, a, n, moved);
+}
+
+static void on_watch(struct loop_io *io, unsigned ready, void *ctx)
+{
+	struct dataplane *p = ctx;
+
+	(void)io;
+	(void)ready;
+	if (!route_watch_drain(p->watch_fd, p->d->opts.tun))
+		return;
+	read_local(p, true);
+	control_network_changed(p->d->control, loop_now_ms(p->d->loop));
+	control_link_kick(p->d->link);
+}
+
+static void keep_addr(struct addr *list, size_t *n, const char *text)
+{
+	struct addr a;
+
+	if (*n < KEEP_MAX && addr_parse(bytes_str(text), &a) == OK)
+		list[(*n)++] = a;
+}
+
+/* The control server and the relays must stay reachable outside of the tunnel. */
+static size_t keep_list(const struct dataplane *p, struct addr list[KEEP_MAX])
+{
+	const struct tailcfg_derp_map *m = p->d->netmap.derp;
+	size_t n = control_link_addresses(p->d->link, list, KEEP_MAX);
+
+	for (size_t i = 0; m && i < m->n_regions; i++)
+		for (size_t k = 0; k < m->regions[i].n_nodes; k++) {
+			keep_addr(list, &n, m->regions[i].nodes[k].ipv4);
+			keep_addr(list, &n, m->regions[i].nodes[k].ipv6);
+			keep_addr(list, &n, m->regions[i].nodes[k].host_name);
+		}
+	return n;
+}
+
+static size_t routes_of(const struct dataplane *p, const struct nm_node *n, struct prefix *out, size_t cap)
+{
+	struct addr keep[KEEP_MAX];
+	size_t n_keep = keep_list(p, keep);
+
+	return netmap_peer_routes(&p->d->netmap, n, p->d->state.prefs.accept_routes, keep, n_keep, out, cap);
+}
+
+static void set_routes(struct dataplane *p)
+{
+	const struct netmap *nm = &p->d->netmap;
+	CLEANUP(freep) struct prefix *all = malloc(ROUTE_PREFIXES_MAX * sizeof *all);
+	struct prefix none = { 0 };
+	const struct nm_node *n;
+	size_t count = 0;
+
+	if (!all || !nm->self)
+		return;
+	for (size_t at = 0; (n = netmap_next(nm, &at)) && count < ROUTE_PREFIXES_MAX;)
+		count += routes_of(p, n, all + count, ROUTE_PREFIXES_MAX - count);
+	struct route_config c = {
+		.ifname = p->d->opts.tun,
+		.mtu = p->d->opts.mtu,
+		.addrs = nm->self->n_addresses ? nm->self->addresses : &none,
+		.n_addrs = nm->self->n_addresses,
+		.routes = all,
+		.n_routes = count,
+	};
+	err e = route_apply(p->route, &c);
+	p->routes_dirty = e != OK;
+	if (e != OK) {
+		log_warn("addresses and routes cannot be set", "error=%s", log_qs(err_text(e)).s);
+		loop_timer_in(&p->route_timer, RETRY_MS);
+	}
+}
+
+static void on_route_timer(struct loop_timer *t)
+{
+	struct dataplane *p = container_of(t, struct dataplane, route_timer);
+
+	if (p->running && p->routes_dirty)
+		set_routes(p);
+}
+
+/* The rule beside tailscaled's is looked after off the loop: it runs nft. */
+static void coexist(void *arg)
+{
+	struct dataplane *p = arg;
+	bool changed;
+
+	(void)!route_coexist(p->d->opts.tun, &changed);
+}
+
+static void coexisted(void *arg)
+{
+	struct dataplane *p = arg;
+
+	p->coexist_busy = false;
+	if (p->running)
+		loop_timer_in(&p->coexist_timer, COEXIST_MS);
+}
+
+static void on_coexist_timer(struct loop_timer *t)
+{
+	struct dataplane *p = container_of(t, struct dataplane, coexist_timer);
+
+	if (!p->coexist_busy)
+		p->coexist_busy = loop_work(p->d->loop, coexist, coexisted, p) == OK;
+}
+
+/* ---- peers --------------------------------------------------------------------------------------------------------- */
+
+static struct peer *peer_by_key(const struct dataplane *p, const struct node_pub *key)
+{
+	struct wg_peer *w = wg_peer_by_key(p->wg, key);
+
+	return w ? wg_peer_user(w) : NULL;
+}
+
+static void remove_peer(struct dataplane *p, const struct node_pub *key)
+{
+	struct peer *x = peer_by_key(p, key);
+
+	if (!x)
+		return;
+	p->routes_dirty = true;
+	if (x->path)
+		path_del_peer(x->path);
+	wg_peer_del(x->wg);
+	free(x);
+}
+
+static err set_path(struct dataplane *p, struct peer *x, const struct nm_node *n)
+{
+	struct path_peer_config c = {
+		.key = n->key,
+		.disco = n->disco,
+		.home = (uint16_t)n->home_derp,
+		.endpoints = n->endpoints,
+		.n_endpoints = n->n_endpoints,
+		.user = x,
+	};
+
+	magic_flush(p->magic);
+	return path_set_peer(magic_path(p->magic), &c, clock_mono_us(), &x->path);
+}
+
+static err add_peer(struct dataplane *p, const struct nm_node *n)
+{
+	struct prefix allowed[NM_ALLOWED_MAX];
+	struct peer *x = calloc(1, sizeof *x);
+	struct wg_peer_config c = {
+		.key = n->key,
+		.allowed = allowed,
+		.n_allowed = routes_of(p, n, allowed, NM_ALLOWED_MAX),
+		.user = x,
+	};
+
+	if (!x)
+		return ERR_NOMEM;
+	err e = wg_peer_add(p->wg, &c, &x->wg);
+	if (e != OK) {
+		free(x);
+		return e;
+	}
+	x->jailed = n->jailed;
+	p->routes_dirty = true;
+	e = set_path(p, x, n);
+	if (e != OK)
+		remove_peer(p, &n->key);
+	return e;
+}
+
+static err change_peer(struct dataplane *p, struct peer *x, const struct nm_node *n, unsigned what)
+{
+	struct prefix allowed[NM_ALLOWED_MAX];
+
+	x->jailed = n->jailed;
+	if (what & NM_DISCO) /* it restarted */
+		wg_peer_reset(x->wg);
+	if (what & NM_ALLOWED) {
+		p->routes_dirty = true;
+		TRY(wg_peer_set_allowed(x->wg, allowed, routes_of(p, n, allowed, NM_ALLOWED_MAX)));
+	}
+	return what & (NM_DISCO | NM_HOME | NM_ENDPOINTS) ? set_path(p, x, n) : OK;
+}
+
+void dataplane_peer(struct dataplane *p, const struct nm_node *now, unsigned what, const struct node_pub *was_key)
+{
+	if (!p->running)
+		return;
+	if (what & NM_KEY && !node_pub_eq(was_key, &now->key))
+		remove_peer(p, was_key);
+	struct peer *x = peer_by_key(p, &now->key);
+	if (!nm_is_usable(&p->d->netmap, now, clock_wall_ms())) {
+		remove_peer(p, &now->key);
+		return;
+	}
+	err e = x ? change_peer(p, x, now, what) : add_peer(p, now);
+	if (e != OK) {
+		static struct log_limit limit = LOG_LIMIT(5, 60000);
+		char key[KEY_SHORT_MAX];
+
+		if (log_allow(&limit))
+			log_warn("a peer cannot be used", "peer=%s error=%s", node_pub_short(&now->key, key), log_qs(err_text(e)).s);
+	}
+	queue_turn(p);
+}
+
+void dataplane_peer_gone(struct dataplane *p, const struct nm_node *was)
+{
+	if (p->running)
+		remove_peer(p, &was->key);
+}
+
+static void add_all(struct dataplane *p)
+{
+	const struct nm_node *n;
+
+	for (size_t at = 0; (n = netmap_next(&p->d->netmap, &at));)
+		dataplane_peer(p, n, NM_ALL, &n->key);
+}
+
+static void remove_all(struct dataplane *p)
+{
+	struct wg_peer *w;
+	size_t at = 0;
+
+	while ((w = wg_next_peer(p->wg, &at))) {
+		struct node_pub key = *wg_peer_key(w);
+
+		remove_peer(p, &key);
+		at = 0;
+	}
+}
+
+/* ---- the netmap ---------------------------------------------------------------------------------------------------- */
+
+static bool has_cap(void *ctx, struct addr src, const char *cap)
+{
+	struct dataplane *p = ctx;
+	const struct nm_node *n = netmap_by_address(&p->d->netmap, src);
+
+	for (size_t i = 0; n && i < n->n_caps; i++)
+		if (strcmp(n->caps[i], cap) == 0)
+			return true;
+	return false;
+}
+
+static void set_filter(struct dataplane *p)
+{
+	const struct netmap *nm = &p->d->netmap;
+
+	filter_set_shields_up(p->filter, p->d->state.prefs.shields_up);
+	if (filter_set_rules(p->filter, nm->rules, nm->n_rules) != OK ||
+		(nm->self && filter_set_self(p->filter, nm->self->addresses, nm->self->n_addresses) != OK)) {
+		log_error("the packet filter cannot be set: nothing new comes in", "rules=%zu", nm->n_rules);
+		filter_set_shields_up(p->filter, true);
+	}
+}
+
+void dataplane_netmap(struct dataplane *p, unsigned what)
+{
+	const struct netmap *nm = &p->d->netmap;
+
+	if (!p->running)
+		return;
+	if (what & NM_DERP && nm->derp && magic_set_derp_map(p->magic, nm->derp) != OK)
+		log_warn("the relays cannot be used", "regions=%zu", nm->derp->n_regions);
+	if (what & (NM_FILTER | NM_SELF))
+		set_filter(p);
+	if (what == NM_ALL) { /* preferences may have changed which routes count */
+		const struct nm_node *n;
+
+		for (size_t at = 0; (n = netmap_next(nm, &at));)
+			dataplane_peer(p, n, NM_ALLOWED, &n->key);
+	}
+	if (what & NM_SELF || p->routes_dirty)
+		set_routes(p);
+	queue_turn(p);
+}
+
+void dataplane_key(struct dataplane *p)
+{
+	if (!p->running)
+		return;
+	wg_set_key(p->wg, &p->d->state.node);
+	magic_set_key(p->magic, &p->d->state.node);
+	queue_turn(p);
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------------------- */
+
+err dataplane_new(struct daemon *d, struct dataplane **out)
+{
+	struct dataplane *p = calloc(1, sizeof *p);
+
+	if (!p)
+		return ERR_NOMEM;
+	*p = (struct dataplane){ .d = d, .watch_fd = -1, .turn = { .fn = on_turn } };
+	loop_timer_init(&p->timer, d->loop, on_timer);
+	loop_timer_init(&p->coexist_timer, d->loop, on_coexist_timer);
+	loop_timer_init(&p->route_timer, d->loop, on_route_timer);
+	err e = route_new(&p->route);
+	if (e == OK)
+		e = route_cleanup(p->route); /* what a killed one left */
+	if (e == OK)
+		e = filter_new(&p->filter);
+	if (e != OK) {
+		dataplane_free(p);
+		return e;
+	}
+	filter_set_caps(p->filter, has_cap, p);
+	*out = p;
+	return OK;
+}
+
+void dataplane_free(struct dataplane *p)
+{
+	if (!p)
+		return;
+	dataplane_stop(p);
+	loop_timer_done(&p->timer);
+	loop_timer_done(&p->coexist_timer);
+	loop_timer_done(&p->route_timer);
+	filter_free(p->filter);
+	route_free(p->route);
+	free(p);
+}
+
+static err open_all(struct dataplane *p)
+{
+	struct daemon *d = p->d;
+	uint16_t port = d->opts.port ? d->opts.port : d->state.last_port ? d->state.last_port : MAGIC_PORT;
+	struct wg_config w = { .key = &d->state.node, .mtu = d->opts.mtu, .now_ms = clock_mono_ms(), .wall_ms = clock_wall_ms() };
+	struct magic_config m = {
+		.loop = d->loop,
+		.key = &d->state.node,
+		.disco = &d->disco,
+		.port = port,
+		.on_wireguard = on_wireguard,
+		.on_event = on_path_event,
+		.ctx = p,
+	};
+
+	TRY(tun_open(d->opts.tun, TUN_ALL, d->opts.mtu, &p->tun));
+	TRY(wg_new(&w, &p->wg));
+	TRY(magic_new(&m, &p->magic));
+	p->pump = (struct pump){
+		.wg = p->wg,
+		.tun = p->tun,
+		.hooks = { .ctx = p, .send = on_send, .outbound = on_outbound, .inbound = on_inbound, .event = on_wg_event },
+	};
+	TRY(loop_io_new(d->loop, tun_fd(p->tun), on_tun, p, &p->tun_io));
+	loop_io_want(p->tun_io, LOOP_READ);
+	if (route_watch_open(&p->watch_fd) == OK)
+		TRY(loop_io_new(d->loop, p->watch_fd, on_watch, p, &p->watch_io));
+	if (p->watch_io)
+		loop_io_want(p->watch_io, LOOP_READ);
+	return OK;
+}
+
+static void close_all(struct dataplane *p)
+{
+	if (p->wg && p->magic)
+		remove_all(p);
+	loop_timer_stop(&p->timer);
+	loop_timer_stop(&p->coexist_timer);
+	loop_timer_stop(&p->route_timer);
+	loop_io_close(MOVE(p->tun_io));
+	loop_io_close(MOVE(p->watch_io));
+	if (p->watch_fd >= 0)
+		close(p->watch_fd);
+	p->watch_fd = -1;
+	magic_free(MOVE(p->magic));
+	wg_free(MOVE(p->wg));
+	tun_close(MOVE(p->tun));
+}
+
+err dataplane_start(struct dataplane *p)
+{
+	struct daemon *d = p->d;
+
+	if (p->running)
+		return OK;
+	err e = open_all(p);
+	if (e != OK) {
+		close_all(p);
+		log_error("the tunnel cannot be set up", "tun=%s error=%s errno=%m", d->opts.tun, log_qs(err_text(e)).s);
+		return e;
+	}
+	p->running = true;
+	p->had_session = false;
+	d->state.last_port = magic_port(p->magic, 4);
+	if (d->state.last_home)
+		path_hint_home(magic_path(p->magic), (uint16_t)d->state.last_home);
+	read_local(p, false);
+	add_all(p);
+	dataplane_netmap(p, NM_ALL);
+	on_coexist_timer(&p->coexist_timer);
+	queue_turn(p);
+	return OK;
+}
+
+void dataplane_stop(struct dataplane *p)
+{
+	if (!p->running)
+		return;
+	p->running = false;
+	close_all(p);
+	route_coexist_remove(p->d->opts.tun);
+	if (route_cleanup(p->route) != OK)
+		log_warn("routes may be left behind", "table=%d", ROUTE_TABLE);
+	p->d->self.n_endpoints = 0;
+}
+
+bool dataplane_is_ready(const struct dataplane *p)
+{
+	return p->running && (p->had_session || path_home(magic_path(p->magic)));
+}
+
+/* ---- questions ----------------------------------------------------------------------------------------------------- */
+
+bool dataplane_peer_status(struct dataplane *p, const struct node_pub *key, struct dataplane_peer *out)
+{
+	struct peer *x = p->running ? peer_by_key(p, key) : NULL;
+	struct path_peer_status s;
+
+	if (!x)
+		return false;
+	struct wg_peer_status w = wg_peer_status(x->wg, clock_mono_ms());
+	path_peer_status(x->path, clock_mono_us(), &s);
+	*out = (struct dataplane_peer){
+		.active = x->active_ms && clock_mono_ms() - x->active_ms < ACTIVE_MS,
+		.relay = s.home,
+		.rx_bytes = w.rx_bytes,
+		.tx_bytes = w.tx_bytes,
+		.handshake_ms = x->handshake_wall_ms,
+	};
+	if (s.trusted)
+		out->direct = s.best;
+	return true;
+}
+
+err dataplane_ping(struct dataplane *p, const struct node_pub *key, uint64_t *id)
+{
+	struct peer *x = p->running ? peer_by_key(p, key) : NULL;
+
+	if (!x)
+		return ERR_NOT_FOUND;
+	magic_flush(p->magic);
+	return path_ping(x->path, clock_mono_us(), id);
+}
+
+err dataplane_netcheck(struct dataplane *p)
+{
+	if (!p->running || !p->d->netmap.derp)
+		return ERR_STATE;
+	p->netcheck_asked = true;
+	path_netcheck(magic_path(p->magic), clock_mono_us());
+	magic_flush(p->magic);
+	return OK;
+}
+
+static void put_region(struct dataplane *p, struct jsonw *w, const struct path_latency *l)
+{
+	const struct tailcfg_derp_region *r =
+		p->d->netmap.derp ? tailcfg_derp_region_by_id(p->d->netmap.derp, l->region) : NULL;
+	int64_t us = l->v4_us && l->v6_us ? MIN_OF(l->v4_us, l->v6_us) : l->v4_us ? l->v4_us : l->v6_us ? l->v6_us : l->derp_us;
+
+	jsonw_obj(w);
+	jsonw_key(w, "ID"), jsonw_int(w, l->region);
+	jsonw_key(w, "Code"), jsonw_str(w, r ? r->region_code : "");
+	jsonw_key(w, "Name"), jsonw_str(w, r ? r->region_name : "");
+	jsonw_key(w, "Latency"), jsonw_double(w, (double)us / 1e6);
+	jsonw_obj_end(w);
+}
+
+void dataplane_write_netcheck(struct dataplane *p, struct jsonw *w)
+{
+	const struct path_report *r = path_report(magic_path(p->magic));
+	const struct tailcfg_derp_region *home =
+		p->d->netmap.derp ? tailcfg_derp_region_by_id(p->d->netmap.derp, r->home) : NULL;
+	char text[ADDRPORT_TEXT_MAX];
+
+	jsonw_obj(w);
+	jsonw_key(w, "UDP"), jsonw_bool(w, r->udp);
+	jsonw_key(w, "IPv4"), jsonw_bool(w, r->v4);
+	jsonw_key(w, "IPv6"), jsonw_bool(w, r->v6);
+	jsonw_key(w, "MappingVariesByDestIP");
+	if (r->varies == PATH_UNKNOWN)
+		jsonw_null(w);
+	else
+		jsonw_bool(w, r->varies == PATH_YES);
+	jsonw_key(w, "GlobalV4"), jsonw_str(w, r->global_v4.addr.family ? addrport_text(r->global_v4, text) : "");
+	jsonw_key(w, "GlobalV6"), jsonw_str(w, r->global_v6.addr.family ? addrport_text(r->global_v6, text) : "");
+	jsonw_key(w, "PreferredDERP"), jsonw_int(w, r->home);
+	jsonw_key(w, "PreferredDERPName"), jsonw_str(w, home ? home->region_name : "");
+	jsonw_key(w, "Regions"), jsonw_arr(w);
+	for (size_t i = 0; i < r->n; i++)
+		put_region(p, w, &r->latency[i]);
+	jsonw_arr_end(w);
+	jsonw_obj_end(w);
+}
+
+static void put_peer_paths(struct jsonw *w, const struct path_peer_status *s)
+{
+	char text[ADDRPORT_TEXT_MAX];
+
+	jsonw_obj(w);
+	jsonw_key(w, "Active"), jsonw_bool(w, s->active);
+	jsonw_key(w, "Home"), jsonw_int(w, s->home);
+	jsonw_key(w, "Best"), jsonw_str(w, s->best.addr.family ? addrport_text(s->best, text) : "");
+	jsonw_key(w, "Trusted"), jsonw_bool(w, s->trusted);
+	jsonw_key(w, "LatencyMs"), jsonw_double(w, (double)s->latency_us / 1000);
+	jsonw_key(w, "Candidates"), jsonw_arr(w);
+	for (size_t i = 0; i < s->n_candidates; i++) {
+		jsonw_obj(w);
+		jsonw_key(w, "At"), jsonw_str(w, addrport_text(s->candidate[i].at, text));
+		jsonw_key(w, "LatencyMs"), jsonw_double(w, (double)s->candidate[i].latency_us / 1000);
+		jsonw_obj_end(w);
+	}
+	jsonw_arr_end(w);
+	jsonw_obj_end(w);
+}
+
+void dataplane_write_paths(struct dataplane *p, struct jsonw *w)
+{
+	const struct nm_node *n;
+	char name[NM_TEXT_MAX + 1];
+
+	jsonw_obj(w);
+	for (size_t at = 0; p->running && (n = netmap_next(&p->d->netmap, &at));) {
+		struct peer *x = peer_by_key(p, &n->key);
+		struct path_peer_status s;
+
+		if (!x)
+			continue;
+		path_peer_status(x->path, clock_mono_us(), &s);
+		jsonw_key_bytes(w, bytes_str(nm_short_name(&p->d->netmap, n, name, sizeof name)));
+		put_peer_paths(w, &s);
+	}
+	jsonw_obj_end(w);
+}
