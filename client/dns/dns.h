@@ -6,69 +6,52 @@
  *	dns_tick(…) when dns_due_ms is past
  *	while (dns_pull(…))	what is to be sent, to clients or upstreams
  *
- * Bounds: DNS_PENDING_MAX forwarded questions at once; each is tried at its upstreams for DNS_TIMEOUT_MS.
+ * A name is looked for among the tailnet's, then in the routes (the longest suffix wins; one without resolvers is answered
+ * here), then it goes to the global resolvers, else to the fallback ones, else to those that the system had.
+ * Bounds: DNS_PENDING_MAX forwarded questions at once, each for DNS_TIMEOUT_MS; then SERVFAIL.
  * Facts: protocol/control.md 6.9, wireguard.md 11.4; RFC 1035, 6891. */
 #pragma once
 
 #include "common/net/addr.h"
+#include "common/wire/tailcfg_response.h"
 
 struct dns;
 
 enum {
 	DNS_PENDING_MAX = 512,
 	DNS_TIMEOUT_MS = 5000,
-	DNS_PACKET_MAX = 4096,	/* UDP, with EDNS; without it 512 */
-	DNS_UPSTREAMS_MAX = 8,	/* of one route */
-	DNS_ROUTES_MAX = 256,
-	DNS_NAMES_MAX = 40000,
+	DNS_TRY_MS = 1200,	 /* then the next upstream is asked as well */
+	DNS_PACKET_MAX = 4096,
+	DNS_UPSTREAMS_MAX = 8,	 /* of one route */
+	DNS_ROUTES_MAX = 1024,
+	DNS_NAMES_MAX = 64000,
 	DNS_TTL_S = 600,
+	DNS_OUT_MAX = 256 << 10, /* bytes that wait for dns_pull */
 };
 
-/* A name of the tailnet. Host names end in the MagicDNS suffix; a final dot is optional. */
+/* A name of the tailnet; one entry an address. A final dot is optional. */
 struct dns_name {
-	struct bytes name;
-	struct addr addr; /* one entry an address */
-	bool reverse;	  /* PTR of addr answers this name */
-};
-struct dns_route {
-	struct bytes suffix; /* "corp.example.com", without leading dot; "" is the root: all other names */
-	const struct bytes *resolvers; /* "1.1.1.1", "1.1.1.1:53", "[::1]:53"; https:// ones are left out; n 0: answered here */
-	size_t n_resolvers;
-};
-/* What DNSConfig says; borrowed for the call. */
-struct dns_config {
-	bool proxied;			/* MagicDNS */
-	const struct bytes *resolvers;	/* override the system's */
-	size_t n_resolvers;
-	const struct bytes *fallback;
-	size_t n_fallback;
-	const struct bytes *domains;	/* search domains; the first is the MagicDNS suffix */
-	size_t n_domains;
-	const struct dns_route *routes;
-	size_t n_routes;
-	const struct dns_name *extra;	/* ExtraRecords */
-	size_t n_extra;
-	const struct addrport *system;	/* what the system used before us: for names that no route takes */
-	size_t n_system;
+	const char *name;
+	struct addr addr;
+	bool reverse; /* PTR of addr answers this name */
 };
 
 MUST_USE err dns_new(struct dns **out);
 void dns_free(struct dns *d);
-/* ERR_TOO_BIG, ERR_NOMEM: what was before stays. */
-MUST_USE err dns_set_config(struct dns *d, const struct dns_config *c);
+/* system: what the machine resolved with before us. Resolvers that are not addresses (DNS over HTTPS) are left out, and so
+ * are our own addresses. All is copied. ERR_TOO_BIG, ERR_NOMEM: what was before stays. */
+MUST_USE err dns_set_config(struct dns *d, const struct tailcfg_dns_config *c, const struct addrport *system, size_t n_system);
 MUST_USE err dns_set_names(struct dns *d, const struct dns_name *names, size_t n);
 
-/* client is handed back with the answer (any 64 bits); tcp: no limit of 512 bytes. */
 struct dns_client {
 	struct addrport addr;
-	uint64_t token;
-	bool tcp;
+	uint64_t token; /* the caller's */
 };
-/* Malformed questions are dropped or answered FORMERR. */
+/* Malformed questions are answered FORMERR or dropped. */
 void dns_query(struct dns *d, const struct dns_client *client, struct bytes packet, int64_t now_ms);
 /* From an upstream's address; strays are dropped. */
 void dns_upstream(struct dns *d, struct addrport from, struct bytes packet, int64_t now_ms);
-int64_t dns_due_ms(const struct dns *d);
+int64_t dns_due_ms(const struct dns *d); /* INT64_MAX: nothing waits */
 void dns_tick(struct dns *d, int64_t now_ms);
 
 struct dns_out {

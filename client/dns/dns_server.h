@@ -1,4 +1,5 @@
-/* dns_server: the engine of dns.h on sockets of a loop: UDP and TCP on the resolver's address, UDP towards upstreams. */
+/* dns_server: the engine of dns.h on sockets of a loop: UDP on the resolver's address and towards upstreams. Upstreams are
+ * asked from one of several ports, so that an answer is hard to forge. There is no TCP: what is truncated stays so. */
 #pragma once
 
 #include "client/dns/dns.h"
@@ -6,7 +7,7 @@
 
 struct dns_server;
 
-enum { DNS_TCP_MAX = 64 /* connections at once */, DNS_TCP_IDLE_MS = 10000 };
+enum { DNS_SERVER_PORTS = 4 /* of each family */ };
 
 struct dns_server_config {
 	struct loop *loop;
@@ -16,3 +17,4 @@ struct dns_server_config {
 /* ERR_SYS: the address cannot be bound (not on any interface yet, or taken). */
 MUST_USE err dns_server_new(const struct dns_server_config *c, struct dns_server **out);
 void dns_server_free(struct dns_server *s);
+struct addrport dns_server_local(const struct dns_server *s);

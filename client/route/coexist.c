@@ -1,19 +1,13 @@
 /* Beside tailscaled: its chain ts-input drops 100.64.0.0/10 from other devices. A rule put first there leaves the chain
  * (but not the firewall) for packets from our device. */
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <net/if.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "client/route/route.h"
+#include "client/route/run.h"
 #include "common/base/cleanup.h"
-
-extern char **environ;
 
 enum { OUTPUT_MAX = 64 << 10 };
 static const char our_comment[] = "comment \"fairlead\"";
@@ -30,51 +24,11 @@ static bool name_ok(const char *name)
 	return n > 0 && n < IFNAMSIZ;
 }
 
-/* Runs a command without a shell. Its output (cut) goes to out; its exit status, or -1: it could not be run. */
-static int run(const char *const argv[], char *out, size_t cap)
-{
-	posix_spawn_file_actions_t fa;
-	int fd[2], status;
-	size_t n = 0;
-	pid_t pid;
-
-	out[0] = 0;
-	if (pipe2(fd, O_CLOEXEC) != 0)
-		return -1;
-	posix_spawn_file_actions_init(&fa);
-	posix_spawn_file_actions_adddup2(&fa, fd[1], 1);
-	posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_addopen(&fa, 2, "/dev/null", O_WRONLY, 0);
-	int e = posix_spawnp(&pid, argv[0], &fa, NULL, (char *const *)(uintptr_t)argv, environ);
-	posix_spawn_file_actions_destroy(&fa);
-	close(fd[1]);
-	while (!e) {
-		char rest[512];
-		bool full = n + 1 >= cap;
-		ssize_t got = read(fd[0], full ? rest : out + n, full ? sizeof rest : cap - 1 - n);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			break;
-		n += full ? 0 : (size_t)got;
-	}
-	out[n] = 0;
-	close(fd[0]);
-	if (e)
-		return -1;
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return -1;
-	}
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 static int list_chain(char *out, size_t cap)
 {
 	const char *const argv[] = { "nft", "-a", "list", "chain", "ip", "filter", "ts-input", NULL };
 
-	return run(argv, out, cap);
+	return run_command(argv, out, cap);
 }
 
 static bool has(struct bytes line, const char *text)
@@ -123,7 +77,7 @@ static void remove_ours(struct bytes listing)
 			continue;
 		snprintf(text, sizeof text, "%llu", (unsigned long long)handle);
 		const char *const argv[] = { "nft", "delete", "rule", "ip", "filter", "ts-input", "handle", text, NULL };
-		run(argv, out, sizeof out);
+		run_command(argv, out, sizeof out);
 	}
 }
 
@@ -135,10 +89,10 @@ static err coexist_iptables(const char *ifname, bool *changed)
 		NULL };
 	char out[1024];
 
-	if (run(first, out, sizeof out) != 0 || (strstr(out, ifname) && strstr(out, "RETURN")))
+	if (run_command(first, out, sizeof out) != 0 || (strstr(out, ifname) && strstr(out, "RETURN")))
 		return OK; /* no tailscaled, or all is well */
 	*changed = true;
-	return run(insert, out, sizeof out) == 0 ? OK : ERR_SYS;
+	return run_command(insert, out, sizeof out) == 0 ? OK : ERR_SYS;
 }
 
 err route_coexist(const char *ifname, bool *changed)
@@ -159,7 +113,7 @@ err route_coexist(const char *ifname, bool *changed)
 	*changed = true;
 	if (list_chain(out, OUTPUT_MAX) == 0)
 		remove_ours(bytes_str(out)); /* it lies behind another, or names a device of before */
-	return run(insert, out, OUTPUT_MAX) == 0 ? OK : ERR_SYS;
+	return run_command(insert, out, OUTPUT_MAX) == 0 ? OK : ERR_SYS;
 }
 
 void route_coexist_remove(const char *ifname)
@@ -172,5 +126,5 @@ void route_coexist_remove(const char *ifname)
 	if (list_chain(out, OUTPUT_MAX) == 0)
 		remove_ours(bytes_str(out));
 	else
-		run(old, out, OUTPUT_MAX);
+		run_command(old, out, OUTPUT_MAX);
 }

@@ -1,0 +1,151 @@
+#include "client/dns/dns_server.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/random.h"
+#include "common/net/sock.h"
+
+enum { FAMILIES = 2, READS_A_TURN = 64 };
+
+struct port {
+	struct dns_server *s;
+	int fd; /* -1: none */
+	struct loop_io *io;
+	bool is_upstream;
+};
+
+struct dns_server {
+	struct dns_server_config c;
+	struct port listen;
+	struct port up[FAMILIES][DNS_SERVER_PORTS];
+	struct loop_timer timer;
+};
+
+static void send_to(int fd, struct addrport to, struct bytes packet)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = addrport_to_sockaddr(to, &sa);
+
+	/* What cannot be sent is lost; clients and the engine ask again. */
+	if (fd >= 0 && len)
+		(void)!sendto(fd, packet.p, packet.n, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&sa, len);
+}
+
+static void send_all(struct dns_server *s)
+{
+	struct dns_out o;
+
+	while (dns_pull(s->c.dns, &o)) {
+		if (o.to_client)
+			send_to(s->listen.fd, o.client.addr, o.packet);
+		else
+			send_to(s->up[o.upstream.addr.family == 6][random_below(DNS_SERVER_PORTS)].fd, o.upstream, o.packet);
+	}
+	int64_t due = dns_due_ms(s->c.dns), now = loop_now_ms(s->c.loop);
+	if (due == INT64_MAX)
+		loop_timer_stop(&s->timer);
+	else
+		loop_timer_in(&s->timer, due > now ? due - now : 1);
+}
+
+static void on_timer(struct loop_timer *t)
+{
+	struct dns_server *s = container_of(t, struct dns_server, timer);
+
+	dns_tick(s->c.dns, loop_now_ms(s->c.loop));
+	send_all(s);
+}
+
+static void on_readable(struct loop_io *io, unsigned ready, void *ctx)
+{
+	static uint8_t packet[DNS_PACKET_MAX + 1];
+	struct port *p = ctx;
+	struct dns_server *s = p->s;
+
+	(void)io;
+	(void)ready;
+	for (unsigned i = 0; i < READS_A_TURN; i++) {
+		struct sockaddr_storage sa;
+		socklen_t len = sizeof sa;
+		ssize_t n = recvfrom(p->fd, packet, sizeof packet, MSG_DONTWAIT, (struct sockaddr *)&sa, &len);
+
+		if (n < 0)
+			break;
+		struct addrport from = addrport_from_sockaddr((struct sockaddr *)&sa);
+		if (p->is_upstream)
+			dns_upstream(s->c.dns, from, bytes_of(packet, (size_t)n), loop_now_ms(s->c.loop));
+		else
+			dns_query(s->c.dns, &(struct dns_client){ .addr = from }, bytes_of(packet, (size_t)n), loop_now_ms(s->c.loop));
+	}
+	send_all(s);
+}
+
+static err open_port(struct dns_server *s, struct port *p, struct addrport at, bool is_upstream)
+{
+	const uint32_t no_mark = 0;
+
+	*p = (struct port){ .s = s, .fd = -1, .is_upstream = is_upstream };
+	TRY(sock_listen_udp(at, 0, &p->fd));
+	/* Resolvers may be reached through the tunnel: nothing here passes it by. */
+	setsockopt(p->fd, SOL_SOCKET, SO_MARK, &no_mark, sizeof no_mark);
+	TRY(loop_io_new(s->c.loop, p->fd, on_readable, p, &p->io));
+	loop_io_want(p->io, LOOP_READ);
+	return OK;
+}
+
+static void close_port(struct port *p)
+{
+	loop_io_close(p->io);
+	if (p->fd >= 0)
+		close(p->fd);
+}
+
+err dns_server_new(const struct dns_server_config *c, struct dns_server **out)
+{
+	struct dns_server *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return ERR_NOMEM;
+	s->c = *c;
+	s->listen.fd = -1;
+	for (size_t f = 0; f < FAMILIES; f++) {
+		for (size_t i = 0; i < DNS_SERVER_PORTS; i++)
+			s->up[f][i].fd = -1;
+	}
+	loop_timer_init(&s->timer, c->loop, on_timer);
+	err e = open_port(s, &s->listen, c->listen, false);
+	for (size_t f = 0; f < FAMILIES && e == OK; f++) {
+		for (size_t i = 0; i < DNS_SERVER_PORTS && e == OK; i++) {
+			e = open_port(s, &s->up[f][i], (struct addrport){ .addr.family = f ? 6 : 4 }, true);
+			if (e == ERR_SYS && f) /* no IPv6 here */
+				e = OK;
+		}
+	}
+	if (e != OK) {
+		dns_server_free(s);
+		return e;
+	}
+	*out = s;
+	return OK;
+}
+
+void dns_server_free(struct dns_server *s)
+{
+	if (!s)
+		return;
+	close_port(&s->listen);
+	for (size_t f = 0; f < FAMILIES; f++) {
+		for (size_t i = 0; i < DNS_SERVER_PORTS; i++)
+			close_port(&s->up[f][i]);
+	}
+	loop_timer_done(&s->timer);
+	free(s);
+}
+
+struct addrport dns_server_local(const struct dns_server *s)
+{
+	return sock_local(s->listen.fd);
+}

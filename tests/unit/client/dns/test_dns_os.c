@@ -1,0 +1,115 @@
+/* resolv.conf taken over and given back, also after a crash; resolvectl is not touched by tests. */
+#include "client/dns/dns_os.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/lib/test.h"
+
+static char dir[] = "/tmp/test_dns_osXXXXXX", path[64], aside[96];
+
+static int make_dir(void **state)
+{
+	(void)state;
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(path, sizeof path, "%s/resolv.conf", dir);
+	snprintf(aside, sizeof aside, "%s.before-fairlead", path);
+	return 0;
+}
+static int remove_dir(void **state)
+{
+	(void)state;
+	return rmdir(dir);
+}
+
+static void write_text(const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+static bool reads(const char *text)
+{
+	size_t n;
+	char *got = test_read_file(path, &n);
+	bool same = got && strcmp(got, text) == 0;
+
+	free(got);
+	return same;
+}
+
+static void test_take_and_give_back(void **state)
+{
+	static const char before[] = "# mine\nnameserver\t 1.2.3.4\nnameserver 2001:db8::1 \noptions ndots:1\nnameserver x\nnameserver9 1.1.1.1\n";
+	const char *const search[] = { "tail.example.com", "example.com" };
+	struct dns_os_config c = { .ifname = "flt0", .resolver = addr_v4(100, 100, 100, 100), .search = search, .n_search = 2,
+		.all = true, .resolv_conf = path };
+	struct addrport up[4];
+	size_t n;
+
+	(void)state;
+	write_text(before);
+	assert_false(dns_os_repair(path));
+	for (int twice = 0; twice < 2; twice++) { /* the second time what was saved stays */
+		assert_ok(dns_os_apply(&c));
+		size_t len;
+		char *text = test_read_file(path, &len);
+		assert_non_null(strstr(text, "\nnameserver 100.100.100.100\nsearch tail.example.com example.com\n"));
+		free(text);
+		assert_ok(dns_os_system(path, up, 4, &n));
+		assert_int_equal(n, 2);
+		assert_true(addr_eq(up[0].addr, addr_v4(1, 2, 3, 4)) && up[0].port == 53 && up[1].addr.family == 6);
+	}
+	dns_os_restore(&c);
+	assert_true(reads(before));
+	assert_int_not_equal(access(aside, F_OK), 0);
+
+	/* After a SIGKILL. */
+	assert_ok(dns_os_apply(&c));
+	assert_true(dns_os_repair(path));
+	assert_true(reads(before));
+	/* Somebody else wrote the file meanwhile: theirs stays. */
+	assert_ok(dns_os_apply(&c));
+	write_text("nameserver 5.5.5.5\n");
+	dns_os_restore(&c);
+	assert_true(reads("nameserver 5.5.5.5\n"));
+	unlink(aside);
+	unlink(path);
+}
+
+static void test_symlink_and_names(void **state)
+{
+	const char *bad[] = { "a\nnameserver 6.6.6.6" };
+	struct dns_os_config c = { .ifname = "flt0", .resolver = addr_v4(100, 100, 100, 100), .resolv_conf = path };
+	char target[96];
+	struct stat st;
+
+	(void)state;
+	snprintf(target, sizeof target, "%s/target", dir);
+	assert_int_equal(symlink(target, path), 0);
+	assert_ok(dns_os_apply(&c));
+	assert_int_not_equal(access(target, F_OK), 0); /* not written through it */
+	dns_os_restore(&c);
+	assert_int_equal(lstat(path, &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	unlink(path);
+	c.search = bad;
+	c.n_search = 1;
+	assert_int_equal(dns_os_apply(&c), ERR_INVALID);
+	assert_int_not_equal(access(path, F_OK), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_take_and_give_back),
+		cmocka_unit_test(test_symlink_and_names),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
