@@ -189,7 +189,7 @@ void world_store_news(struct world *w)
 	w->failed = false;
 	release_failed(&w->release, w->durable, "disk full");
 	for (size_t i = 0; i < w->n_lives; i++)
-		w->lives[i].ephemeral_ms = w->now.mono_ms; /* one whose leaving is undone leaves anew */
+		w->lives[i].ephemeral_ms = w->lives[i].quiet_ms = w->now.mono_ms; /* who is put back leaves anew */
 	world_apply(w, e);
 }
 

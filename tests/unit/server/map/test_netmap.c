@@ -78,6 +78,7 @@ static void the_first_message_has_what_it_needs(void **state)
 	assert_string_equal(text_at(v, "Domain"), "example.com");
 	assert_true(json_is_true(json_object_get(json_object_get(v, "Debug"), "DisableLogTail")));
 	assert_true(json_is_array(json_object_get(json_object_get(v, "PacketFilters"), "base")));
+	assert_true(json_is_null(json_object_get(json_object_get(v, "PacketFilters"), "*"))); /* chunks of before are gone */
 	assert_string_equal(text_at(v, "ControlTime"), "2026-01-02T03:04:05Z");
 	assert_null(json_object_get(v, "SSHPolicy"));
 	assert_true(slots_has(&told, b->slot));
