@@ -133,12 +133,7 @@ static err rename_user(struct core *c, struct tailnet *t, const struct command *
 		return ERR_NOMEM;
 	free(u->row.name);
 	u->row.name = name;
-	list_each(it, &u->nodes) {
-		struct node *n = container_of(it, struct node, of_user);
-		node_dirty(n, DIRTY_WHOLE); /* the owner's profile travels with a node */
-		node_self_dirty(n);
-		TRY(node_classify(c, n));
-	}
+	TRY(user_changed(c, u));
 	return one_user(r, u);
 }
 

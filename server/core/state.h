@@ -315,6 +315,7 @@ struct user *user_by_id(struct core *c, int64_t id);
 struct user *user_find(struct tailnet *t, const char *text);
 MUST_USE err user_put_memory(struct core *c, struct user_row *taken); /* insert or replace */
 void user_drop_memory(struct core *c, int64_t id);
+MUST_USE err user_changed(struct core *c, struct user *u); /* another name or address: its nodes are seen anew */
 
 MUST_USE err authkey_put_memory(struct core *c, struct authkey_row *taken);
 void authkey_drop_memory(struct core *c, int64_t id);

@@ -366,8 +366,11 @@ static err restore(struct core *c, struct image *i)
 		return tailnet_apply_policy(c, t, p);
 	}
 	case ROW_USER:
-		if (i->existed)
-			return user_put_memory(c, &i->user);
+		if (i->existed) {
+			int64_t id = i->user.id;
+			TRY(user_put_memory(c, &i->user));
+			return user_changed(c, user_by_id(c, id));
+		}
 		user_drop_memory(c, i->user.id);
 		return OK;
 	case ROW_AUTHKEY:

@@ -76,3 +76,15 @@ void user_drop_memory(struct core *c, int64_t id)
 	user_row_done(&u->row);
 	free(u);
 }
+
+err user_changed(struct core *c, struct user *u)
+{
+	list_each(it, &u->nodes) {
+		struct node *n = container_of(it, struct node, of_user);
+
+		node_dirty(n, DIRTY_WHOLE); /* the owner's profile travels with a node */
+		node_self_dirty(n);
+		TRY(node_classify(c, n)); /* the policy names users */
+	}
+	return OK;
+}
