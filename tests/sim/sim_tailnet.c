@@ -12,7 +12,7 @@
 #include "common/base/cleanup.h"
 #include "tests/sim/client.h"
 
-enum { STEPS = 1500, FIXED_SEEDS = 12, FRESH_SEEDS = 12, BUDGET_S = 120, CLIENTS = 14 };
+enum { STEPS = 1500, FIXED_SEEDS = 20, FRESH_SEEDS = 40, BUDGET_S = 60, CLIENTS = 14 };
 
 static void settle_and_check(struct world *w)
 {
