@@ -21,10 +21,11 @@ static void fault_lines(struct reply *r, const struct policy_faults *faults)
 	r->lines = lines;
 }
 
-static struct policy *checked(const struct command *m, struct reply *r)
+/* Read, and its tests held. */
+static struct policy *checked(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
 {
 	struct policy_faults faults = { 0 };
-	struct policy *p;
+	struct policy *p = NULL;
 
 	if (strlen(m->text) > POLICY_TEXT_MAX) {
 		reply_fail(r, ERR_TOO_BIG, "a policy may have %d bytes", POLICY_TEXT_MAX);
@@ -32,7 +33,10 @@ static struct policy *checked(const struct command *m, struct reply *r)
 	}
 	err e = policy_parse(bytes_str(m->text), &p, &faults);
 	if (e == OK)
+		e = tailnet_verify_policy(c, t, p, &faults);
+	if (e == OK)
 		return p;
+	policy_unref(p);
 	reply_fail(r, e, "the policy is not accepted: %s", faults.n ? faults.fault[0].text : err_text(e));
 	fault_lines(r, &faults);
 	return NULL;
@@ -50,7 +54,7 @@ static err answer_policy(struct tailnet *t, struct reply *r)
 
 static err set(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
 {
-	struct policy *p = checked(m, r);
+	struct policy *p = checked(c, t, m, r);
 	struct policy_row row = { .tailnet_id = t->row.id, .created_ms = c->now.wall_ms };
 
 	if (!p)
@@ -129,7 +133,7 @@ void on_command_policy(struct core *c, const struct command *m, struct reply *r)
 	} else if (m->kind == CMD_POLICY_SET) {
 		r->e = set(c, t, m, r);
 	} else if (m->kind == CMD_POLICY_CHECK) {
-		policy_unref(checked(m, r));
+		policy_unref(checked(c, t, m, r));
 	} else {
 		r->e = dns_records(c, t, m, r);
 	}

@@ -156,8 +156,6 @@ static err check_extras(struct round *r, struct session *s, struct extras **out)
 		if (!still)
 			x->filters[x->n_filters++] = (struct policy_filter){ .name = s->filters[i].name };
 	}
-	if (!s->compare)
-		return OK;
 	struct bytes ssh = policy_view_ssh(r->t->map.policy, n->row.id);
 	struct bytes caps = policy_view_self_caps(r->t->map.policy, n->row.id);
 	x->ssh_hash = ssh.n ? map_hash(ssh.p, ssh.n) : 0;

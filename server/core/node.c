@@ -189,23 +189,49 @@ static err parse_hostinfo(struct node *n)
 	return OK;
 }
 
-err node_classify(struct core *c, struct node *n)
+static const char *lower(const char *s, char *out, size_t cap)
+{
+	size_t n = 0;
+
+	for (; s[n] && n + 1 < cap; n++)
+		out[n] = (char)(s[n] >= 'A' && s[n] <= 'Z' ? s[n] + 32 : s[n]);
+	out[n] = 0;
+	return out;
+}
+
+void node_facts(struct core *c, const struct node *n, struct node_facts *f)
 {
 	struct user *u = user_by_id(c, n->row.user_id);
-	struct policy_user pu = { 0 };
-	struct policy_changes changes = { 0 };
-	struct policy_node pn = {
+
+	*f = (struct node_facts){ .node = {
 		.id = n->row.id, .user_id = n->row.user_id, .tags = (const char *const *)n->row.tags, .n_tags = n->row.n_tags,
-		.v4 = n->row.v4, .v6 = n->row.v6, .routes = n->cand, .n_routes = n->n_cand,
+		.v4 = n->row.v4, .v6 = n->row.v6, .routes = n->cand, .n_routes = n->n_cand, .attrs = f->attr,
+	} };
+	if (u) {
+		f->user = (struct policy_user){ u->row.id, u->row.name, or_empty(u->row.email),
+			u->row.email && *u->row.email ? u->row.email : u->row.name, POLICY_ROLE_MEMBER };
+		f->node.user = &f->user;
+	}
+	if (!n->hi)
+		return;
+	const struct policy_attr known[] = {
+		{ "node:os", lower(n->hi->os, f->os, sizeof f->os) },
+		{ "node:osVersion", n->hi->os_version },
+		{ "node:tsVersion", n->hi->ipn_version },
 	};
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (known[i].value && *known[i].value)
+			f->attr[f->node.n_attrs++] = known[i];
+}
+
+err node_classify(struct core *c, struct node *n)
+{
+	struct policy_changes changes = { 0 };
+	struct node_facts f;
 	uint32_t cls;
 
-	if (u) {
-		pu = (struct policy_user){ u->row.id, u->row.name, or_empty(u->row.email),
-			u->row.email && *u->row.email ? u->row.email : u->row.name, POLICY_ROLE_MEMBER };
-		pn.user = &pu;
-	}
-	err e = policy_view_put(n->t->map.policy, &pn, &cls, &changes);
+	node_facts(c, n, &f);
+	err e = policy_view_put(n->t->map.policy, &f.node, &cls, &changes);
 	if (e != OK) {
 		policy_changes_done(&changes);
 		return e;
@@ -483,6 +509,9 @@ err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hosti
 	}
 	bool whole = peers_see_change(n->hi, kept);
 	bool routes = !same_routes(n->hi, kept);
+	bool facts = n->hi && (strcmp(or_empty(n->hi->os), or_empty(kept->os)) != 0 ||
+			       strcmp(or_empty(n->hi->os_version), or_empty(kept->os_version)) != 0 ||
+			       strcmp(or_empty(n->hi->ipn_version), or_empty(kept->ipn_version)) != 0);
 	free(n->row.hostinfo_json);
 	n->row.hostinfo_json = json;
 	arena_done(&n->hi_arena);
@@ -498,6 +527,8 @@ err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hosti
 		node_self_dirty(n);
 		TRY(routes_update(c, n));
 	}
+	if (facts && n->m.cls != UINT32_MAX)
+		TRY(node_classify(c, n)); /* postures may ask for them */
 	if (renamed && kept->hostname[0]) {
 		char base[GIVEN_NAME_MAX + 1], given[GIVEN_NAME_MAX + 1];
 		TRY(touch_node(c, n));

@@ -136,7 +136,8 @@ static bool may_all(struct tailnet *t, struct user *u, char *const *have, size_t
 		size_t n_want, char *why, size_t why_cap)
 {
 	for (size_t i = 0; i < n_want; i++) {
-		if (has_tag(have, n_have, want[i]) || may_tag(t, u, want[i]))
+		if (has_tag(have, n_have, want[i]) || may_tag(t, u, want[i]) ||
+		    (n_have && policy_tags_may_tag(t->policy, (const char *const *)have, n_have, want[i])))
 			continue;
 		snprintf(why, why_cap, "requested tags are invalid or not permitted: %s may not use %.64s", u ? u->row.name : "this key",
 				want[i]);

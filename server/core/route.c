@@ -120,18 +120,10 @@ static int by_prefix(const void *a, const void *b)
 
 static err approve_by_policy(struct core *c, struct node *n, struct prefix p)
 {
-	struct user *u = user_by_id(c, n->row.user_id);
-	struct policy_user pu = { 0 };
-	struct policy_node pn = {
-		.id = n->row.id, .user_id = n->row.user_id, .tags = (const char *const *)n->row.tags, .n_tags = n->row.n_tags,
-		.v4 = n->row.v4, .v6 = n->row.v6, .routes = n->cand, .n_routes = n->n_cand,
-	};
+	struct node_facts f;
 
-	if (u) {
-		pu = (struct policy_user){ u->row.id, u->row.name, or_empty(u->row.email), u->row.name, POLICY_ROLE_MEMBER };
-		pn.user = &pu;
-	}
-	if (!n->t->policy || is_approved(n, p) || n->row.n_approved >= NODE_ROUTES_MAX || !policy_approves_route(n->t->policy, &pn, p))
+	node_facts(c, n, &f);
+	if (!n->t->policy || is_approved(n, p) || n->row.n_approved >= NODE_ROUTES_MAX || !policy_approves_route(n->t->policy, &f.node, p))
 		return OK;
 	TRY(touch_node(c, n));
 	struct prefix *list = realloc(n->row.approved_routes, (n->row.n_approved + 1) * sizeof *list);

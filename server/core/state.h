@@ -343,6 +343,14 @@ MUST_USE err node_set_hostinfo(struct core *c, struct node *n, const struct tail
 MUST_USE err node_set_owner(struct core *c, struct node *n, int64_t user_id, char *const *tags, size_t n_tags);
 MUST_USE err node_set_addresses(struct core *c, struct node *n, struct addr v4, struct addr v6);
 void node_set_expires(struct core *c, struct node *n, int64_t expires_ms);
+/* What the policy asks about a node; points into n and into itself. */
+struct node_facts {
+	struct policy_node node;
+	struct policy_user user;
+	struct policy_attr attr[4];
+	char os[32];
+};
+void node_facts(struct core *c, const struct node *n, struct node_facts *f);
 MUST_USE err node_classify(struct core *c, struct node *n); /* after a change of owner, tags, addresses, routes */
 void node_dirty(struct node *n, unsigned what);	/* for peers */
 void node_self_dirty(struct node *n);		/* for itself */
@@ -412,6 +420,8 @@ MUST_USE err tailnet_take_slot(struct tailnet *t, struct node *n);
 void tailnet_leave_slot(struct tailnet *t, struct node *n);
 /* A new view of the policy with all nodes in it. text of policy_row. */
 MUST_USE err tailnet_apply_policy(struct core *c, struct tailnet *t, struct policy *taken);
+/* Do the policy's tests hold with the nodes of now? ERR_INVALID: faults. */
+MUST_USE err tailnet_verify_policy(struct core *c, struct tailnet *t, struct policy *p, struct policy_faults *faults);
 /* settings of the core and this tailnet's own extra records. */
 MUST_USE err tailnet_settings(struct core *c, struct tailnet *t);
 

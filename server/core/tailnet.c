@@ -175,6 +175,31 @@ err tailnet_apply_policy(struct core *c, struct tailnet *t, struct policy *taken
 	return OK;
 }
 
+err tailnet_verify_policy(struct core *c, struct tailnet *t, struct policy *p, struct policy_faults *faults)
+{
+	struct policy_changes changes = { 0 };
+	struct policy_view *view;
+	size_t at = 0;
+	uint32_t cls;
+
+	err e = policy_view_new(p, &view);
+	if (e != OK)
+		return e;
+	for (struct node *n; e == OK && (n = map_next(&c->nodes, &at));) {
+		struct node_facts f;
+
+		if (n->t != t)
+			continue;
+		node_facts(c, n, &f);
+		e = policy_view_put(view, &f.node, &cls, &changes);
+		policy_changes_done(&changes);
+	}
+	if (e == OK)
+		e = policy_verify(view, NULL, 0, faults);
+	policy_view_free(view);
+	return e;
+}
+
 void tailnet_note_changes(struct tailnet *t, struct policy_changes *changes)
 {
 	if (changes->visibility)

@@ -30,22 +30,24 @@ static void write_prefix(struct jsonw *w, struct prefix p)
 	jsonw_str(w, prefix_text(p, text));
 }
 
-static void write_own_prefixes(struct jsonw *w, const struct node_row *r)
+static void write_own_prefixes(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n)
 {
-	if (r->v4.family)
+	const struct node_row *r = n->row;
+
+	if (r->v4.family && !(t->policy && policy_view_no_ipv4(t->policy, n->cls)))
 		write_prefix(w, addr_prefix(r->v4));
 	if (r->v6.family)
 		write_prefix(w, addr_prefix(r->v6));
 }
 
-static void write_addresses(struct jsonw *w, const struct map_node *n)
+static void write_addresses(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n)
 {
 	jsonw_key(w, "Addresses"), jsonw_arr(w);
-	write_own_prefixes(w, n->row);
+	write_own_prefixes(w, t, n);
 	jsonw_arr_end(w);
 
 	jsonw_key(w, "AllowedIPs"), jsonw_arr(w);
-	write_own_prefixes(w, n->row);
+	write_own_prefixes(w, t, n);
 	for (size_t i = 0; i < n->n_serving; i++)
 		write_prefix(w, n->serving[i]);
 	jsonw_arr_end(w);
@@ -141,10 +143,13 @@ void peer_write(struct jsonw *w, const struct map_tailnet *t, const struct map_n
 	jsonw_obj(w);
 	write_identity(w, t, n);
 	write_disco(w, n->row);
-	write_addresses(w, n);
+	write_addresses(w, t, n);
 	write_endpoints(w, n->row);
 	jsonw_key(w, "Hostinfo"), tailcfg_hostinfo_write(w, n->hi, false);
 	write_state(w, n);
+	struct bytes caps = t->policy ? policy_view_peer_caps(t->policy, n->row->id) : (struct bytes){ 0 };
+	if (caps.n)
+		jsonw_key(w, "CapMap"), jsonw_obj(w), jsonw_raw_members(w, caps), jsonw_obj_end(w);
 	jsonw_obj_end(w);
 }
 
@@ -154,13 +159,13 @@ static void write_own_caps(struct jsonw *w, const struct map_tailnet *t, const s
 	jsonw_key(w, "https://tailscale.com/cap/ssh"), jsonw_null(w);
 	if (t->set->taildrop)
 		jsonw_key(w, "https://tailscale.com/cap/file-sharing"), jsonw_null(w);
-	if (t->set->randomize_client_port)
+	struct bytes more = t->policy ? policy_view_self_caps(t->policy, n->row->id) : (struct bytes){ 0 };
+	if (t->set->randomize_client_port && !(more.n && memmem(more.p, more.n, "\"randomize-client-port\"", sizeof "\"randomize-client-port\"" - 1)))
 		jsonw_key(w, "randomize-client-port"), jsonw_null(w);
 	jsonw_key(w, "default-auto-update"), jsonw_arr(w);
 	jsonw_bool(w, t->set->auto_update_default);
 	jsonw_arr_end(w);
-	if (t->policy)
-		jsonw_raw_members(w, policy_view_self_caps(t->policy, n->row->id));
+	jsonw_raw_members(w, more);
 	jsonw_obj_end(w);
 }
 
@@ -170,7 +175,7 @@ void self_write(struct jsonw *w, const struct map_tailnet *t, const struct map_n
 	write_identity(w, t, n);
 	jsonw_key(w, "Machine"), jsonw_hex(w, "mkey:", bytes_of(n->row->machine.b, 32));
 	write_disco(w, n->row);
-	write_addresses(w, n);
+	write_addresses(w, t, n);
 	write_endpoints(w, n->row);
 	jsonw_key(w, "Hostinfo"), tailcfg_hostinfo_write(w, n->hi, true);
 	write_state(w, n);

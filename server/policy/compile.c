@@ -432,44 +432,40 @@ static void match_user(const struct policy *p, const struct policy_user *u, uint
 	}
 }
 
-err policy_match(const struct policy *p, const struct policy_node *n, struct arena *scratch, struct facts *out)
+size_t policy_match_room(const struct policy *p)
+{
+	return 4 * p->n_sels + 1; /* a user can be found by three names */
+}
+
+void policy_match(const struct policy *p, const struct policy_node *n, struct facts *f)
 {
 	const struct sel_index *x = p->index;
-	size_t cap = 4 * p->n_sels + 1; /* a user can be found by three names */
-	struct facts f = { .by_who = arena_array(scratch, cap, sizeof *f.by_who) };
+	size_t cap = policy_match_room(p);
 
-	if (!f.by_who)
-		return ERR_NOMEM;
+	*f = (struct facts){ .by_who = f->by_who, .by_route = f->by_route };
 	for (size_t i = 0; i < n->n_routes; i++)
-		f.exit |= n->routes[i].bits == 0;
-	if (n->n_routes) {
-		f.by_route = arena_array(scratch, p->n_sels + 1, sizeof *f.by_route);
-		if (!f.by_route)
-			return ERR_NOMEM;
-	}
+		f->exit |= n->routes[i].bits == 0;
 	for (size_t i = 0; i < x->n_fixed; i++)
 		if (sel_matches(p->sel[x->fixed[i]], n))
-			f.by_who[f.n_who++] = x->fixed[i];
+			f->by_who[f->n_who++] = x->fixed[i];
 	for (size_t i = 0; i < n->n_tags; i++)
-		take(&x->tags, text_key(0, bytes_str(n->tags[i])), f.by_who, &f.n_who, cap);
+		take(&x->tags, text_key(0, bytes_str(n->tags[i])), f->by_who, &f->n_who, cap);
 	if (n->n_tags == 0 && n->user)
-		match_user(p, n->user, f.by_who, &f.n_who, cap);
-	tidy(f.by_who, &f.n_who);
+		match_user(p, n->user, f->by_who, &f->n_who, cap);
+	tidy(f->by_who, &f->n_who);
 	for (int pass = 0; pass < 2; pass++) {
 		struct addr a = pass ? n->v6 : n->v4;
 
 		if (a.family)
-			take(&x->addrs, addr_key(a), f.by_who, &f.n_who, cap);
+			take(&x->addrs, addr_key(a), f->by_who, &f->n_who, cap);
 	}
-	for (size_t i = 0; i < x->n_wide && f.n_who < cap; i++)
+	for (size_t i = 0; i < x->n_wide && f->n_who < cap; i++)
 		if (sel_matches(p->sel[x->wide[i]], n))
-			f.by_who[f.n_who++] = x->wide[i];
-	tidy(f.by_who, &f.n_who);
-	match_routes(p, n, &f);
-	f.postures = p->n_postures ? policy_postures(p, n) : 0;
-	f.no_ipv4 = attrs_disable_ipv4(p, &f);
-	*out = f;
-	return OK;
+			f->by_who[f->n_who++] = x->wide[i];
+	tidy(f->by_who, &f->n_who);
+	match_routes(p, n, f);
+	f->postures = p->n_postures ? policy_postures(p, n) : 0;
+	f->no_ipv4 = attrs_disable_ipv4(p, f);
 }
 
 /* ---- references, owners, approvers ---- */

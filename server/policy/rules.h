@@ -276,7 +276,7 @@ static inline bool sel_is_identity(const struct sel *s)
 
 /* ---- compile.c ---- */
 
-/* What the selectors and postures of a policy say about one node; arrays in scratch memory. */
+/* What the selectors and postures of a policy say about one node. */
 struct facts {
 	uint32_t *by_who; /* sorted: identity, and ranges that have its address */
 	size_t n_who;
@@ -291,7 +291,9 @@ struct facts {
 MUST_USE err policy_intern(struct policy *p, struct map *known, const struct sel *s, const struct sel **out);
 /* After all sections: indexes for matching. ERR_NOMEM. */
 MUST_USE err policy_finish(struct policy *p);
-MUST_USE err policy_match(const struct policy *p, const struct policy_node *n, struct arena *scratch, struct facts *out);
+/* by_who and by_route are the caller's, with room for policy_match_room numbers each. */
+size_t policy_match_room(const struct policy *p);
+void policy_match(const struct policy *p, const struct policy_node *n, struct facts *f);
 bool sel_is_user(const struct sel *s, const struct policy_user *u);
 bool sel_matches(const struct sel *s, const struct policy_node *n); /* by identity or own address */
 bool ranges_meet(const struct sel *s, struct range r);
@@ -326,6 +328,8 @@ struct policy_class {
 	uint64_t postures;
 	bool exit, router, no_ipv4;
 	uint64_t *src, *dst, *self; /* bit sets over rules; self: rules with autogroup:self that it is in the user's part of */
+	struct list own;	    /* with the other classes of user_id */
+	uint64_t noted;		    /* the change that it was last told of */
 	struct bytes caps;	    /* owned */
 	struct bytes ssh;	    /* owned; valid for ssh_gen */
 	uint64_t ssh_gen;
@@ -350,6 +354,16 @@ struct shared_part {
 	struct shared_part *next; /* all of a view */
 };
 
+struct class_list {
+	uint32_t *id; /* owned */
+	size_t n, cap;
+};
+
+struct user_classes {
+	int64_t user_id;
+	struct list classes; /* policy_class.own */
+};
+
 struct policy_view {
 	struct policy *p;
 	struct map by_id;	   /* struct view_node */
@@ -362,7 +376,11 @@ struct policy_view {
 	struct map parts;	   /* struct shared_part, by hash: filters made since the last change */
 	struct shared_part *all_parts;
 	uint64_t ssh_gen;	   /* grows with every change of nodes */
+	struct map by_user;	   /* struct user_classes */
+	struct class_list *dst_classes, *src_classes; /* owned, by rule: who is told of a change; src where something goes back */
 	uint64_t *changed, *back_changed; /* scratch: bit sets over rules */
+	uint32_t *who, *route;	   /* scratch: policy_match */
+	uint64_t n_changes;
 };
 
 /* Does the class count as a source of this set? */

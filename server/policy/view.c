@@ -20,7 +20,12 @@ err policy_view_new(struct policy *p, struct policy_view **out)
 	v->sources = calloc(p->n_sets + 1, sizeof *v->sources);
 	v->changed = calloc(policy_words(p) + 1, sizeof *v->changed);
 	v->back_changed = calloc(policy_words(p) + 1, sizeof *v->back_changed);
-	if (!v->sources || !v->changed || !v->back_changed) {
+	v->dst_classes = calloc(p->n_rules + 1, sizeof *v->dst_classes);
+	v->src_classes = calloc(p->n_rules + 1, sizeof *v->src_classes);
+	v->who = calloc(policy_match_room(p), sizeof *v->who);
+	v->route = calloc(policy_match_room(p), sizeof *v->route);
+	v->by_user = MAP_OF(struct user_classes, user_id);
+	if (!v->sources || !v->changed || !v->back_changed || !v->dst_classes || !v->src_classes || !v->who || !v->route) {
 		policy_view_free(v);
 		return ERR_NOMEM;
 	}
@@ -71,7 +76,19 @@ void policy_view_free(struct policy_view *v)
 		class_free(v->cls[i]);
 	for (size_t i = 0; v->sources && i < v->p->n_sets; i++)
 		text_free(&v->sources[i]);
+	for (size_t i = 0; v->dst_classes && v->src_classes && i < v->p->n_rules; i++) {
+		free(v->dst_classes[i].id);
+		free(v->src_classes[i].id);
+	}
+	at = 0;
+	for (struct user_classes *u; (u = map_next(&v->by_user, &at));)
+		free(u);
 	view_forget_filters(v);
+	free(v->dst_classes);
+	free(v->src_classes);
+	free(v->who);
+	free(v->route);
+	map_done(&v->by_user);
 	free(v->sources);
 	free(v->changed);
 	free(v->back_changed);
@@ -216,6 +233,7 @@ static err class_make(const struct policy *p, const struct facts *f, struct poli
 	struct buf caps = buf_make(POLICY_TEXT_MAX);
 
 	list_init(&c->nodes);
+	list_init(&c->own);
 	c->by_who = copy_list(f->by_who, f->n_who);
 	c->by_route = copy_list(f->by_route, f->n_route);
 	c->src = calloc(3 * words, sizeof *c->src); /* the three sets in one piece */
@@ -237,6 +255,49 @@ static err class_make(const struct policy *p, const struct facts *f, struct poli
 	}
 	buf_done(&caps);
 	return bad ? ERR_NOMEM : OK;
+}
+
+static err list_class(struct class_list *l, uint32_t cls)
+{
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? 2 * l->cap : 4;
+		uint32_t *grown = reallocarray(l->id, cap, sizeof *grown);
+
+		if (!grown)
+			return ERR_NOMEM;
+		l->id = grown;
+		l->cap = cap;
+	}
+	l->id[l->n++] = cls;
+	return OK;
+}
+
+/* So that a changed rule finds the classes it concerns. Numbers that stay behind after a failure name no class: harmless. */
+static err list_by_rule(struct policy_view *v, struct policy_class *c)
+{
+	size_t words = policy_words(v->p);
+
+	BITS_EACH(i, c->dst, words)
+		TRY(list_class(&v->dst_classes[i], c->id));
+	BITS_EACH(i, c->src, words)
+		if (bit_has(v->p->back_rules, i))
+			TRY(list_class(&v->src_classes[i], c->id));
+	if (!c->user_id)
+		return OK;
+	struct user_classes *u = map_get(&v->by_user, &c->user_id);
+	if (!u) {
+		u = calloc(1, sizeof *u);
+		if (!u)
+			return ERR_NOMEM;
+		u->user_id = c->user_id;
+		list_init(&u->classes);
+		if (map_put(&v->by_user, u) != OK) {
+			free(u);
+			return ERR_NOMEM;
+		}
+	}
+	list_add_tail(&u->classes, &c->own);
+	return OK;
 }
 
 static err class_for(struct policy_view *v, const struct policy_node *n, const struct facts *f, struct policy_class **out)
@@ -280,6 +341,11 @@ static err class_for(struct policy_view *v, const struct policy_node *n, const s
 	/* Numbers are not used again while the view lives: a node that moves must not find its old number with a new sense. */
 	c->id = (uint32_t)v->n_cls;
 	TRY(map_put(&v->by_key, c));
+	err e = list_by_rule(v, c);
+	if (e != OK) {
+		map_del(&v->by_key, &c->key);
+		return e;
+	}
 	v->cls[v->n_cls++] = c;
 	*out = MOVE(c);
 	return OK;
@@ -314,8 +380,13 @@ bool policy_view_sees(const struct policy_view *v, uint32_t a, uint32_t b)
 
 /* ---- what a change changes ---- */
 
-static err note_class(struct policy_changes *c, uint32_t cls)
+static err note_class(struct policy_view *v, struct policy_changes *c, uint32_t cls)
 {
+	struct policy_class *k = cls < v->n_cls ? v->cls[cls] : NULL;
+
+	if (!k || !k->members || k->noted == v->n_changes)
+		return OK;
+	k->noted = v->n_changes;
 	if (c->n_filters == c->cap_filters) {
 		size_t cap = c->cap_filters ? 2 * c->cap_filters : 16;
 		uint32_t *grown = reallocarray(c->filters, cap, sizeof *grown);
@@ -379,22 +450,6 @@ static void mark_node(struct policy_view *v, const struct view_node *n, const st
 		mark_sel(v, v->p->sel[c->by_who[i]], ch);
 }
 
-static bool meets(const uint64_t *a, const uint64_t *b, size_t words)
-{
-	for (size_t w = 0; w < words; w++)
-		if (a[w] & b[w])
-			return true;
-	return false;
-}
-
-static bool has_bits(const uint64_t *a, size_t words)
-{
-	for (size_t w = 0; w < words; w++)
-		if (a[w])
-			return true;
-	return false;
-}
-
 /* Does the class's SSH policy name the changed node among those who may come? */
 static bool ssh_touched(const struct policy_view *v, const struct policy_class *c, const struct view_node *n)
 {
@@ -414,14 +469,22 @@ static bool ssh_touched(const struct policy_view *v, const struct policy_class *
 	return false;
 }
 
-static bool is_touched(const struct policy_view *v, const struct policy_class *c, const struct change *ch)
+static err note_listed(struct policy_view *v, const uint64_t *rules, const struct class_list *by_rule, struct policy_changes *c)
 {
-	size_t words = policy_words(v->p);
-	int64_t was = ch->was ? ch->was->user_id : 0, is = ch->is ? ch->is->user_id : 0;
-	bool own = c->user_id && (c->user_id == was || c->user_id == is);
+	BITS_EACH(i, rules, policy_words(v->p))
+		for (size_t k = 0; k < by_rule[i].n; k++)
+			TRY(note_class(v, c, by_rule[i].id[k]));
+	return OK;
+}
 
-	return (own && has_bits(c->self, words)) || meets(c->dst, v->changed, words) || meets(c->src, v->back_changed, words) ||
-	       (v->p->n_ssh && (ssh_touched(v, c, ch->was) || ssh_touched(v, c, ch->is)));
+static err note_own(struct policy_view *v, const struct view_node *n, struct policy_changes *c)
+{
+	const struct user_classes *u = n && n->user_id ? map_get(&v->by_user, &n->user_id) : NULL;
+
+	if (u)
+		list_each(it, &u->classes)
+			TRY(note_class(v, c, container_of(it, struct policy_class, own)->id));
+	return OK;
 }
 
 static err note_changes(struct policy_view *v, const struct view_node *was, const struct view_node *is, struct policy_changes *c)
@@ -431,16 +494,20 @@ static err note_changes(struct policy_view *v, const struct view_node *was, cons
 	if (same_facts(was, is))
 		return OK;
 	v->ssh_gen++;
+	v->n_changes++;
 	for (size_t w = 0; w < policy_words(v->p); w++)
 		v->changed[w] = v->back_changed[w] = 0;
 	mark_node(v, was, &ch);
 	mark_node(v, is, &ch);
-	for (size_t i = 0; i < v->n_cls; i++) {
-		const struct policy_class *k = v->cls[i];
-
-		if (k->members && ((was && is && k->id == is->cls) || is_touched(v, k, &ch)))
-			TRY(note_class(c, k->id));
-	}
+	if (was && is)
+		TRY(note_class(v, c, is->cls));
+	TRY(note_own(v, was, c));
+	TRY(note_own(v, is, c));
+	TRY(note_listed(v, v->changed, v->dst_classes, c));
+	TRY(note_listed(v, v->back_changed, v->src_classes, c));
+	for (size_t i = 0; v->p->n_ssh && i < v->n_cls; i++)
+		if (ssh_touched(v, v->cls[i], was) || ssh_touched(v, v->cls[i], is))
+			TRY(note_class(v, c, (uint32_t)i));
 	return OK;
 }
 
@@ -487,19 +554,15 @@ static void leave(struct policy_view *v, struct view_node *n)
 
 static err classify(struct policy_view *v, struct policy_node *n, struct policy_class **out)
 {
-	struct arena scratch = arena_make(64 << 20);
-	struct facts f;
-	err e = policy_match(v->p, n, &scratch, &f);
+	struct facts f = { .by_who = v->who, .by_route = v->route };
 
-	if (e == OK && f.no_ipv4 && n->v4.family) { /* it has no such address: nothing that names it means the node */
+	policy_match(v->p, n, &f);
+	if (f.no_ipv4 && n->v4.family) { /* it has no such address: nothing that names it means the node */
 		n->v4 = (struct addr){ 0 };
-		e = policy_match(v->p, n, &scratch, &f);
+		policy_match(v->p, n, &f);
 		f.no_ipv4 = true;
 	}
-	if (e == OK)
-		e = class_for(v, n, &f, out);
-	arena_done(&scratch);
-	return e;
+	return class_for(v, n, &f, out);
 }
 
 err policy_view_put(struct policy_view *v, const struct policy_node *node, uint32_t *cls, struct policy_changes *c)

@@ -8,11 +8,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void apply(struct policy *p)
 {
 	static const char *const tags[] = { "tag:web" };
-	static const struct policy_user ann = { 1, "ann", "ann@example.com", "ann@example.com" };
+	static const struct policy_user ann = { 1, "ann", "ann@example.com", "ann@example.com", POLICY_ROLE_OWNER };
 	struct policy_changes c = { 0 };
 	struct policy_filter f[POLICY_FILTERS_MAX];
+	struct policy_faults faults;
 	struct policy_view *v;
 	uint32_t cls[3];
+	int64_t period;
+	struct prefix routes[2] = { { .addr = { .family = 4 } }, { addr_v4(10, 33, 0, 0), 16 } };
 
 	if (policy_view_new(p, &v) != OK)
 		return;
@@ -22,7 +25,7 @@ static void apply(struct policy *p)
 		if (i < 2)
 			n.user_id = 1, n.user = &ann;
 		else
-			n.tags = tags, n.n_tags = 1;
+			n.tags = tags, n.n_tags = 1, n.routes = routes, n.n_routes = 2;
 		if (policy_view_put(v, &n, &cls[i], &c) != OK)
 			abort();
 	}
@@ -32,6 +35,15 @@ static void apply(struct policy *p)
 		if (policy_view_sees(v, cls[0], cls[i - 1]) != policy_view_sees(v, cls[i - 1], cls[0]))
 			abort();
 	}
+	policy_view_shows_route(v, 1, 3, routes[0], 0);
+	policy_view_shows_route(v, 1, 3, routes[1], 3);
+	for (int64_t i = 1; i <= 3; i++) {
+		policy_view_ssh(v, i);
+		policy_view_self_caps(v, i);
+	}
+	policy_view_ssh_action(v, 1, 3, "ann", &period);
+	if (policy_verify(v, NULL, 0, &faults) == ERR_INVALID && faults.n == 0)
+		abort(); /* a refusal without a reason */
 	if (policy_view_del(v, 2, &c) != OK)
 		abort();
 	policy_changes_done(&c);

@@ -97,6 +97,12 @@ static void policy_tags_and_records(void **state)
 	m->text = "{\"tagOwners\":{\"tag:web\":[]}}";
 	assert_ok(harness_command(&h, m)->e);
 	assert_null(device_next(&d)); /* its view is unchanged: nothing is sent */
+	m = command_new(CMD_POLICY_SET);
+	m->text = "{\"tagOwners\":{\"tag:web\":[]},\"acls\":[],\"tests\":[{\"src\":\"ann@\",\"accept\":[\"100.64.0.1:22\"]}]}";
+	r = harness_command(&h, m);
+	assert_int_equal(r->e, ERR_INVALID); /* its test fails: the policy in force stays */
+	assert_non_null(strstr(r->lines[0], "100.64.0.1:22"));
+	assert_null(device_next(&d));
 	m = command_new(CMD_NODE_TAGS);
 	m->id = id;
 	m->tags = tags;
