@@ -96,9 +96,18 @@ struct entry {
 	uint32_t n, cap;
 };
 
+/* Ranges of more than one address, by their first; reach is the largest last of this one and all before it, so that a
+ * look-up walks down only as far as something can still hold the address. */
+struct wide {
+	struct range range;
+	struct addr reach;
+	uint32_t sel;
+};
+
 struct sel_index {
 	struct map tags, users, addrs; /* struct entry */
-	uint32_t *wide;		       /* ranges of more than one address */
+	struct map owners;	       /* struct entry: the tag's place in policy.owner */
+	struct wide *wide;
 	size_t n_wide;
 	uint32_t *fixed; /* few: any, danger-all, member, tagged, roles, internet */
 	size_t n_fixed;
@@ -165,7 +174,8 @@ static err index_sel(struct policy *p, const struct sel *s)
 	case SEL_RANGES:
 		if (is_one_address(s))
 			return index_add(p, &x->addrs, addr_key(s->ranges[0].first), s->id);
-		x->wide[x->n_wide++] = s->id;
+		for (size_t i = 0; i < s->n_ranges; i++)
+			x->wide[x->n_wide++] = (struct wide){ .range = s->ranges[i], .sel = s->id };
 		return OK;
 	case SEL_ANY:
 	case SEL_DANGER:
@@ -185,6 +195,41 @@ static err index_sel(struct policy *p, const struct sel *s)
 		return OK;
 	}
 	return OK;
+}
+
+static int by_first(const void *a, const void *b)
+{
+	const struct wide *x = a, *y = b;
+
+	return addr_cmp(x->range.first, y->range.first);
+}
+
+static void sort_wide(struct sel_index *x)
+{
+	if (x->n_wide)
+		qsort(x->wide, x->n_wide, sizeof *x->wide, by_first);
+	for (size_t i = 0; i < x->n_wide; i++) {
+		struct addr last = x->wide[i].range.last;
+
+		x->wide[i].reach = i && addr_cmp(x->wide[i - 1].reach, last) > 0 ? x->wide[i - 1].reach : last;
+	}
+}
+
+static void take_wide(const struct sel_index *x, struct addr a, uint32_t *list, size_t *n, size_t cap)
+{
+	size_t low = 0, high = x->n_wide;
+
+	while (low < high) { /* low: the first that begins behind the address */
+		size_t mid = low + (high - low) / 2;
+
+		if (addr_cmp(x->wide[mid].range.first, a) <= 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	while (low-- > 0 && addr_cmp(x->wide[low].reach, a) >= 0)
+		if (range_has(x->wide[low].range, a) && *n < cap)
+			list[(*n)++] = x->wide[low].sel;
 }
 
 /* ---- rules by selector ---- */
@@ -249,13 +294,19 @@ err policy_finish(struct policy *p)
 	if (!p->index || !p->back_rules)
 		return ERR_NOMEM;
 	struct sel_index *x = p->index;
-	x->tags = x->users = x->addrs = MAP_OF(struct entry, key);
-	x->wide = arena_array(&p->arena, p->n_sels + 1, sizeof *x->wide);
+	x->tags = x->users = x->addrs = x->owners = MAP_OF(struct entry, key);
+	size_t n_ranges = 0;
+	for (size_t i = 0; i < p->n_sels; i++)
+		n_ranges += p->sel[i]->n_ranges;
+	x->wide = arena_array(&p->arena, n_ranges + 1, sizeof *x->wide);
 	x->fixed = arena_array(&p->arena, p->n_sels + 1, sizeof *x->fixed);
 	if (!x->wide || !x->fixed)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < p->n_sels; i++)
 		TRY(index_sel(p, p->sel[i]));
+	sort_wide(x);
+	for (size_t i = 0; i < p->n_owners; i++)
+		TRY(index_add(p, &x->owners, text_key(0, bytes_str(p->owner[i].tag)), (uint32_t)i));
 	TRY(index_rules(p));
 	for (size_t r = 0; r < p->n_rules; r++) {
 		if (p->rule[r].back_caps)
@@ -434,7 +485,7 @@ static void match_user(const struct policy *p, const struct policy_user *u, uint
 
 size_t policy_match_room(const struct policy *p)
 {
-	return 4 * p->n_sels + 1; /* a user can be found by three names */
+	return 6 * p->n_sels + 1; /* a user can be found by three names, an address by what holds it */
 }
 
 void policy_match(const struct policy *p, const struct policy_node *n, struct facts *f)
@@ -456,12 +507,11 @@ void policy_match(const struct policy *p, const struct policy_node *n, struct fa
 	for (int pass = 0; pass < 2; pass++) {
 		struct addr a = pass ? n->v6 : n->v4;
 
-		if (a.family)
-			take(&x->addrs, addr_key(a), f->by_who, &f->n_who, cap);
+		if (!a.family)
+			continue;
+		take(&x->addrs, addr_key(a), f->by_who, &f->n_who, cap);
+		take_wide(x, a, f->by_who, &f->n_who, cap);
 	}
-	for (size_t i = 0; i < x->n_wide && f->n_who < cap; i++)
-		if (sel_matches(p->sel[x->wide[i]], n))
-			f->by_who[f->n_who++] = x->wide[i];
 	tidy(f->by_who, &f->n_who);
 	match_routes(p, n, f);
 	f->postures = p->n_postures ? policy_postures(p, n) : 0;
@@ -487,6 +537,7 @@ void policy_unref(struct policy *p)
 		map_done(&p->index->tags);
 		map_done(&p->index->users);
 		map_done(&p->index->addrs);
+		map_done(&p->index->owners);
 	}
 	free(p);
 	arena_done(&a);
@@ -494,10 +545,10 @@ void policy_unref(struct policy *p)
 
 static const struct tag_owner *owner_of(const struct policy *p, const char *tag)
 {
-	for (size_t i = 0; i < p->n_owners; i++)
-		if (strcmp(p->owner[i].tag, tag) == 0)
-			return &p->owner[i];
-	return NULL;
+	struct class_key key = text_key(0, bytes_str(tag));
+	const struct entry *e = map_get(&p->index->owners, &key);
+
+	return e ? &p->owner[e->sel[0]] : NULL;
 }
 
 bool policy_has_tag(const struct policy *p, const char *tag)
@@ -511,33 +562,43 @@ struct asker { /* who wants to give a tag */
 	size_t n_tags;
 };
 
-/* An owner of an owner owns, too; seen keeps a ring of owners from going round. */
-static bool is_owned(const struct policy *p, const char *tag, const struct asker *by, bool *seen)
+static bool is_asker(const struct sel *s, const struct asker *by)
 {
-	const struct tag_owner *o = owner_of(p, tag);
-
-	if (!o || seen[o - p->owner])
-		return false;
-	seen[o - p->owner] = true;
-	for (size_t i = 0; i < o->n; i++) {
-		const struct sel *s = p->sel[o->owner[i]];
-
-		if (by->user && sel_is_user(s, by->user))
+	if (by->user && sel_is_user(s, by->user))
+		return true;
+	for (size_t k = 0; s->kind == SEL_TAG && k < by->n_tags; k++)
+		if (strcmp(s->name, by->tags[k]) == 0)
 			return true;
-		for (size_t k = 0; s->kind == SEL_TAG && k < by->n_tags; k++)
-			if (strcmp(s->name, by->tags[k]) == 0)
-				return true;
-		if (s->kind == SEL_TAG && is_owned(p, s->name, by, seen))
-			return true;
-	}
 	return false;
 }
 
+/* An owner of an owner owns, too. Each tag is asked once, so that a ring of owners comes to an end. */
 static bool may_tag(const struct policy *p, const char *tag, const struct asker *by)
 {
+	CLEANUP(freep) uint32_t *todo = calloc(p->n_owners + 1, sizeof *todo);
 	CLEANUP(freep) bool *seen = calloc(p->n_owners + 1, sizeof *seen);
+	const struct tag_owner *o = owner_of(p, tag);
+	size_t n = 0;
 
-	return seen && is_owned(p, tag, by, seen);
+	if (!todo || !seen || !o)
+		return false;
+	todo[n++] = (uint32_t)(o - p->owner);
+	seen[todo[0]] = true;
+	for (size_t at = 0; at < n; at++) {
+		o = &p->owner[todo[at]];
+		for (size_t i = 0; i < o->n; i++) {
+			const struct sel *s = p->sel[o->owner[i]];
+			const struct tag_owner *next = s->kind == SEL_TAG ? owner_of(p, s->name) : NULL;
+
+			if (is_asker(s, by))
+				return true;
+			if (next && !seen[next - p->owner]) {
+				seen[next - p->owner] = true;
+				todo[n++] = (uint32_t)(next - p->owner);
+			}
+		}
+	}
+	return false;
 }
 
 bool policy_may_tag(const struct policy *p, const struct policy_user *user, const char *tag)

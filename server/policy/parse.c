@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/map.h"
 #include "common/base/reader.h"
 #include "common/base/writer.h"
 #include "common/text/jsonw.h"
@@ -234,7 +235,43 @@ static struct syntax *new_child(struct scan *s, struct syntax *parent, struct sy
 	return v;
 }
 
-static err take_key(struct scan *s, const struct syntax *object, struct syntax *v)
+enum { FEW_KEYS = 16 };
+
+static size_t slot_of(const struct syntax *object, const char *key)
+{
+	return (size_t)map_hash(key, strlen(key)) & (object->n_slots - 1);
+}
+
+static void slot_put(struct syntax *object, struct syntax *v)
+{
+	size_t at = slot_of(object, v->key);
+
+	while (object->slot[at])
+		at = (at + 1) & (object->n_slots - 1);
+	object->slot[at] = v;
+}
+
+/* An object of many keys gets a table, which is at most half full: looking for duplicates must not cost the square. */
+static err index_key(struct scan *s, struct syntax *object, struct syntax *v)
+{
+	if (object->n < FEW_KEYS)
+		return OK;
+	if (2 * object->n <= object->n_slots) {
+		slot_put(object, v);
+		return OK;
+	}
+	size_t n = object->n_slots ? 2 * object->n_slots : 4 * FEW_KEYS;
+	struct syntax **slot = arena_array(s->arena, n, sizeof(struct syntax *));
+	if (!slot)
+		return ERR_NOMEM;
+	object->slot = slot;
+	object->n_slots = n;
+	for (struct syntax *k = object->first; k; k = k->next)
+		slot_put(object, k);
+	return OK;
+}
+
+static err take_key(struct scan *s, struct syntax *object, struct syntax *v)
 {
 	v->key_line = s->line;
 	v->key_column = s->column;
@@ -249,6 +286,7 @@ static err take_key(struct scan *s, const struct syntax *object, struct syntax *
 	if (syntax_get(object, key))
 		return complain(&start, "this name stands here twice");
 	v->key = key;
+	TRY(index_key(s, object, v));
 	TRY(skip_space(s));
 	if (peek(s) != ':')
 		return complain(s, "expected : after the name");
@@ -389,6 +427,12 @@ err syntax_parse(struct bytes text, struct arena *a, struct syntax **out, struct
 
 const struct syntax *syntax_get(const struct syntax *object, const char *key)
 {
+	if (object->n_slots) {
+		for (size_t at = slot_of(object, key); object->slot[at]; at = (at + 1) & (object->n_slots - 1))
+			if (strcmp(object->slot[at]->key, key) == 0)
+				return object->slot[at];
+		return NULL;
+	}
 	for (const struct syntax *v = object->first; v; v = v->next)
 		if (v->key && strcmp(v->key, key) == 0)
 			return v;

@@ -5,7 +5,7 @@
 #include "common/base/arena.h"
 #include "server/policy/policy.h"
 
-enum { SYNTAX_DEPTH_MAX = 32, SYNTAX_VALUES_MAX = 2000000, SYNTAX_KEYS_MAX = 20000 };
+enum { SYNTAX_DEPTH_MAX = 32, SYNTAX_VALUES_MAX = 2000000, SYNTAX_KEYS_MAX = 200000 };
 
 enum syntax_kind { SYNTAX_NULL, SYNTAX_BOOL, SYNTAX_NUMBER, SYNTAX_STRING, SYNTAX_LIST, SYNTAX_OBJECT };
 
@@ -18,6 +18,8 @@ struct syntax {
 	unsigned key_line, key_column;
 	struct syntax *first, *next; /* LIST, OBJECT: children in order */
 	size_t n;
+	struct syntax **slot; /* OBJECT of many: hash table of its children by key */
+	size_t n_slots;	      /* a power of two, or 0 */
 };
 
 /* An empty text is an empty object. Nodes and strings live in a. ERR_INVALID: *fault says why. */
