@@ -7,6 +7,7 @@
 #include "client/filter/filter.h"
 #include "client/local.h"
 #include "client/path/magic.h"
+#include "client/resolver.h"
 #include "client/route/route.h"
 #include "client/tun/pump.h"
 #include "common/base/cleanup.h"
@@ -35,6 +36,7 @@ struct dataplane {
 	bool running;
 	struct route *route;
 	struct filter *filter;
+	struct resolver *resolver;
 	struct tun *tun;
 	struct wg *wg;
 	struct magic *magic;
@@ -331,19 +333,24 @@ static void set_routes(struct dataplane *p)
 {
 	const struct netmap *nm = &p->d->netmap;
 	CLEANUP(freep) struct prefix *all = malloc(ROUTE_PREFIXES_MAX * sizeof *all);
-	struct prefix none = { 0 };
+	struct prefix addrs[NM_ADDRESSES_MAX + 1];
+	struct addr resolver = resolver_address(p->resolver);
 	const struct nm_node *n;
-	size_t count = 0;
+	size_t count = 0, n_addrs = 0;
 
 	if (!all || !nm->self)
 		return;
+	for (; n_addrs < nm->self->n_addresses; n_addrs++)
+		addrs[n_addrs] = nm->self->addresses[n_addrs];
+	if (resolver.family)
+		addrs[n_addrs++] = addr_prefix(resolver);
 	for (size_t at = 0; (n = netmap_next(nm, &at)) && count < ROUTE_PREFIXES_MAX;)
 		count += routes_of(p, n, all + count, ROUTE_PREFIXES_MAX - count);
 	struct route_config c = {
 		.ifname = p->d->opts.tun,
 		.mtu = p->d->opts.mtu,
-		.addrs = nm->self->n_addresses ? nm->self->addresses : &none,
-		.n_addrs = nm->self->n_addresses,
+		.addrs = addrs,
+		.n_addrs = n_addrs,
 		.routes = all,
 		.n_routes = count,
 	};
@@ -359,8 +366,11 @@ static void on_route_timer(struct loop_timer *t)
 {
 	struct dataplane *p = container_of(t, struct dataplane, route_timer);
 
-	if (p->running && p->routes_dirty)
-		set_routes(p);
+	if (!p->running || !p->routes_dirty)
+		return;
+	set_routes(p);
+	if (!p->routes_dirty)
+		resolver_update(p->resolver, NM_ALL);
 }
 
 /* The rule beside tailscaled's is looked after off the loop: it runs nft. */
@@ -556,8 +566,10 @@ void dataplane_netmap(struct dataplane *p, unsigned what)
 		for (size_t at = 0; (n = netmap_next(nm, &at));)
 			dataplane_peer(p, n, NM_ALLOWED, &n->key);
 	}
-	if (what & NM_SELF || p->routes_dirty)
+	if (what & (NM_SELF | NM_DNS) || p->routes_dirty)
 		set_routes(p);
+	if (what & (NM_SELF | NM_DNS | NM_PEERS) && !p->routes_dirty)
+		resolver_update(p->resolver, what);
 	queue_turn(p);
 }
 
@@ -587,6 +599,8 @@ err dataplane_new(struct daemon *d, struct dataplane **out)
 		e = route_cleanup(p->route); /* what a killed one left */
 	if (e == OK)
 		e = filter_new(&p->filter);
+	if (e == OK)
+		e = resolver_new(d, &p->resolver);
 	if (e != OK) {
 		dataplane_free(p);
 		return e;
@@ -604,6 +618,7 @@ void dataplane_free(struct dataplane *p)
 	loop_timer_done(&p->timer);
 	loop_timer_done(&p->coexist_timer);
 	loop_timer_done(&p->route_timer);
+	resolver_free(p->resolver);
 	filter_free(p->filter);
 	route_free(p->route);
 	free(p);
@@ -688,6 +703,7 @@ void dataplane_stop(struct dataplane *p)
 	if (!p->running)
 		return;
 	p->running = false;
+	resolver_stop(p->resolver); /* first: nobody may be left asking an address that is gone */
 	close_all(p);
 	route_coexist_remove(p->d->opts.tun);
 	if (route_cleanup(p->route) != OK)
