@@ -154,18 +154,20 @@ replay-binaries: $(REPLAY)
 bench-binaries: $(BENCH)
 .SECONDARY:
 
-ASAN := $(MAKE) --no-print-directory SAN=address,undefined
-TSAN := $(MAKE) --no-print-directory SAN=thread
+# Builds of another flavour: in parallel, unless we are part of a parallel make already.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+ASAN = $(MAKE) --no-print-directory $(JOBS) SAN=address,undefined
+TSAN = $(MAKE) --no-print-directory $(JOBS) SAN=thread
 
 .PHONY: test test-unit test-sim test-tsan test-integration fuzz-replay conformance interop accept bench soak fuzz lint
 test-unit:
-	$(ASAN) unit-binaries
+	+$(ASAN) unit-binaries
 	python3 tests/run.py unit --budget 120 $(patsubst %.c,build/asan/%,$(UNIT_C))
 test-sim:
-	$(ASAN) sim-binaries
+	+$(ASAN) sim-binaries
 	python3 tests/run.py sim --budget 180 $(patsubst %.c,build/asan/%,$(SIM_C))
 fuzz-replay:
-	$(ASAN) replay-binaries
+	+$(ASAN) replay-binaries
 	python3 tests/run.py fuzz-replay --budget 60 $(patsubst %.c,build/asan/%,$(FUZZ_C))
 
 -include Makefile.tests

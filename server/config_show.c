@@ -176,6 +176,7 @@ void config_core_settings(const struct config *c, const struct tailcfg_derp_map 
 		.v4 = pool(c->prefixes.v4),
 		.v6 = pool(c->prefixes.v6),
 		.own_region = c->derp_server.enabled ? (int)c->derp_server.region_id : 0,
+		.only_own_region = c->derp_server.enabled && derp_map && derp_map->n_regions == 1,
 		.random_allocation = strcmp(c->prefixes.allocation, "random") == 0,
 		.magic_dns = c->dns.magic_dns,
 		.override_local_dns = c->dns.override_local_dns,

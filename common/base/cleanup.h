@@ -23,17 +23,16 @@
 
 #define ARRAY_LEN(a)	       (sizeof(a) / sizeof((a)[0]))
 #define container_of(p, type, member) ((type *)(void *)((char *)(void *)(p) - offsetof(type, member)))
-#define MIN_OF(a, b)                                                                                                   \
+/* Each argument is looked at once; they nest (the counter keeps inner names apart from outer ones). */
+#define MIN_OF(a, b) LESSER_(a, b, __COUNTER__)
+#define MAX_OF(a, b) GREATER_(a, b, __COUNTER__)
+#define LESSER_(a, b, n)  PICK_(a, b, <, n)
+#define GREATER_(a, b, n) PICK_(a, b, >, n)
+#define PICK_(a, b, op, n)                                                                                             \
 	({                                                                                                             \
-		__typeof__(a) a_ = (a);                                                                                \
-		__typeof__(b) b_ = (b);                                                                                \
-		a_ < b_ ? a_ : b_;                                                                                     \
-	})
-#define MAX_OF(a, b)                                                                                                   \
-	({                                                                                                             \
-		__typeof__(a) a_ = (a);                                                                                \
-		__typeof__(b) b_ = (b);                                                                                \
-		a_ > b_ ? a_ : b_;                                                                                     \
+		__typeof__(a) a_##n = (a);                                                                             \
+		__typeof__(b) b_##n = (b);                                                                             \
+		a_##n op b_##n ? a_##n : b_##n;                                                                        \
 	})
 
 /* CLEANUP(freep) char *s = ...; */

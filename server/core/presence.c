@@ -114,10 +114,12 @@ static void on_announce(struct core *c, struct timer *t)
 
 void presence_may_announce(struct core *c, struct node *n)
 {
-	/* A handshake sent to a home relay that the node has not reached yet is lost, and costs its sender 5 s (trap T43): of
-	 * our own relay we know when it got there. Endpoints alone do not do: a client sends only pings to those that have not
-	 * answered one yet. */
-	bool at_home = n->row.home_derp && (n->row.home_derp != c->set.own_region || n->at_relay);
+	/* A handshake that arrives before its receiver knows the sender, or at a home relay that the receiver has not reached
+	 * yet, is lost and costs 5 s (trap T43). Where ours is the only region, a new node's home is known from the start:
+	 * everyone learns of it, and it of everyone, before it is up, which takes it 100 ms and more. Where there are more
+	 * regions it is held back until it is at home: of our own relay we know when it got there. Endpoints alone do not do: a
+	 * client sends only pings to those that have not answered one yet. */
+	bool at_home = n->row.home_derp && (n->row.home_derp != c->set.own_region || n->at_relay || c->set.only_own_region);
 
 	if (!n->m.announced && !disco_pub_is_zero(&n->row.disco) && at_home)
 		announce(c, n);

@@ -105,6 +105,8 @@ static err report_stream(struct core *c, struct node *n, const struct tailcfg_ma
 	if (m->has_hostinfo && m->hostinfo->raw.n > 2 && (first || !n->row.hostinfo_json || strlen(n->row.hostinfo_json) <= 2))
 		TRY(set_hostinfo(c, n, m->hostinfo));
 	n->reported = true;
+	if (!n->m.announced && c->set.only_own_region && !n->row.home_derp && !disco_pub_is_zero(&n->row.disco))
+		set_home(c, n, c->set.own_region); /* until it says so itself */
 	presence_may_announce(c, n);
 	return OK;
 }

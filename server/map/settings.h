@@ -36,6 +36,7 @@ struct core_settings {
 
 	const struct tailcfg_derp_map *derp_map;
 	int own_region; /* the region whose relay tells the core who is connected (EV_AT_RELAY); 0: none */
+	bool only_own_region; /* the DERP map has no other */
 
 	int64_t node_expiry_ms;		  /* default key expiry of untagged nodes; 0: never */
 	int64_t ephemeral_timeout_ms;	  /* ephemeral nodes go this long after they went offline */

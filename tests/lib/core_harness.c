@@ -742,7 +742,10 @@ void device_stream(struct device *d)
 	struct event *e = event_new(EV_MAP_STREAM);
 	struct fake_sink *f = calloc(1, sizeof *f);
 
-	map_request(d, e, false)->stream = true;
+	struct tailcfg_map_request *m = map_request(d, e, false);
+	m->stream = true;
+	if (d->stream_says_disco)
+		m->disco_key = d->disco;
 	f->sink = (struct map_sink){ .refs = 1, .send = sink_send, .end = sink_end, .refuse = sink_refuse, .destroy = sink_destroy };
 	drop_stream(d);
 	d->stream = f;

@@ -90,6 +90,7 @@ struct device {
 	const char *request_tag; /* NULL: none */
 	const char *route;	 /* NULL: none; a prefix */
 	bool ephemeral;
+	bool stream_says_disco; /* as tailscaled; others send zeros */
 	struct fake_sink *stream;
 	json_t *resp;	   /* of the last register: owned */
 	int status;	   /* HTTP status of the last call; 0: no answer yet */

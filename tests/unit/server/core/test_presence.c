@@ -157,6 +157,35 @@ static void a_node_at_home_here_waits_for_our_relay(void **state)
 	harness_stop(&h);
 }
 
+static void where_ours_is_the_only_relay_nobody_waits(void **state)
+{
+	struct core_settings set = harness_settings();
+	struct harness h;
+	struct device a, c;
+
+	(void)state;
+	set.own_region = 900;
+	set.only_own_region = true;
+	harness_start(&h, &set);
+	harness_user(&h, "ann");
+	const char *key = harness_authkey(&h, "ann", AK_REUSABLE);
+	device_init(&a, &h, "alpha");
+	int64_t id_a = device_join(&a, key);
+	device_skip(&a);
+	device_init(&c, &h, "gamma");
+	c.stream_says_disco = true;
+	device_register(&c, key);
+	device_stream(&c);
+	json_t *m = device_next(&c);
+	assert_non_null(item(m, "Peers", id_a, "ID")); /* it can send as soon as it is up … */
+	json_t *seen = item(device_next(&a), "PeersChanged", device_node_id(&c), "ID");
+	assert_non_null(seen); /* … and is known by then */
+	assert_int_equal(json_integer_value(json_object_get(seen, "HomeDERP")), 900);
+	device_done(&a);
+	device_done(&c);
+	harness_stop(&h);
+}
+
 static void new_nodes_are_announced_when_usable(void **state)
 {
 	struct pair p;
@@ -388,6 +417,7 @@ int main(void)
 		cmocka_unit_test(offline_after_a_grace),
 		cmocka_unit_test(restart_makes_nobody_flap),
 		cmocka_unit_test(new_nodes_are_announced_when_usable),
+		cmocka_unit_test(where_ours_is_the_only_relay_nobody_waits),
 		cmocka_unit_test(a_node_at_home_here_waits_for_our_relay),
 		cmocka_unit_test(deleted_nodes_log_out),
 		cmocka_unit_test(keys_expire),
