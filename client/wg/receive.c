@@ -149,7 +149,9 @@ void wg_open(struct wg *wg, const struct wg_from *from, struct wg_packet *pkts, 
 		struct bytes in = bytes_of(pkts[i].p, pkts[i].n);
 		enum wg_type type;
 
-		if (in.n && in.p[0] == WG_TRANSPORT) {
+		if (!in.n) {
+			/* Taken by the caller already. */
+		} else if (in.p[0] == WG_TRANSPORT) {
 			if (open_one(&r, &pkts[i]))
 				continue;
 		} else if (wg_message_type(in, &type) == OK) {

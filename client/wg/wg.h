@@ -117,9 +117,10 @@ struct wg_packet {
  * (or dropped where a bound says so), a handshake is wanted, and pkts is as it was. */
 bool wg_seal(struct wg_peer *p, struct wg_packet *pkts, size_t n, int64_t now_ms);
 
-/* Takes datagrams from one source, each opened in place: p, n become the IP packet and peer its sender. n is 0 where
- * nothing is to be delivered: handshakes (copied to the queue), keepalives, and all that is not from who it must be.
- * What is delivered is a whole IP packet with a source address that is the peer's; nothing else was checked. */
+/* Takes datagrams from one source (entries with n 0 are skipped), each opened in place: p, n become the IP packet and
+ * peer its sender. n is 0 where nothing is to be delivered: handshakes (copied to the queue), keepalives, and all that
+ * is not from who it must be. What is delivered is a whole IP packet with a source address that is the peer's; nothing
+ * else was checked. */
 void wg_open(struct wg *wg, const struct wg_from *from, struct wg_packet *pkts, size_t n, int64_t now_ms);
 
 /* ---- control -------------------------------------------------------------------------------------------------- */
