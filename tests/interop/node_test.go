@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -191,12 +192,30 @@ func (n *node) authURL() string {
 	n.t.Helper()
 	url := ""
 	eventually(n.t, 30*time.Second, n.Hostname+" shows a login URL", func() error {
-		if url = n.status().AuthURL; url == "" {
+		if url = n.status().AuthURL; url == "" { // 1.80 hides it while it was Running; its log has it
+			url = n.lastAuthURL()
+		}
+		if url == "" {
 			return errors.New("none")
 		}
 		return nil
 	})
 	return url
+}
+
+// lastAuthURL is the page that the client's log named last, unless it has logged in since.
+func (n *node) lastAuthURL() string {
+	n.logMu.Lock()
+	defer n.logMu.Unlock()
+	for _, line := range slices.Backward(n.log) {
+		if strings.Contains(line, "machineAuthorized=true") {
+			return ""
+		}
+		if _, url, ok := strings.Cut(line, "AuthURL is "); ok {
+			return url
+		}
+	}
+	return ""
 }
 
 // login does what `tailscale up --login-server URL` does, has user approve it, and waits until the client runs.

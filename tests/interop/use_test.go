@@ -153,6 +153,7 @@ func TestSecondNames(t *testing.T) {
 		t.Errorf("names %q and %q", na, nb)
 	}
 	label, _, _ := strings.Cut(nb, ".")
+	a.sees(label, "online", 5*time.Second, online)
 	a.reaches(b, label)
 }
 
