@@ -3,13 +3,14 @@
 
 Prints a line for each program and the full output of those that failed, then `SUITE: N passed, N failed, N skipped`,
 and leaves the counts in build/results/SUITE for tests/summary.py. A program that dies, times out or prints no test
-counts as one failure.
+counts as one failure. --each bounds a single program; what it started dies with it.
 """
-import argparse, concurrent.futures, os, re, subprocess, sys, time
+import argparse, concurrent.futures, os, re, signal, subprocess, sys, time
 
 p = argparse.ArgumentParser()
 p.add_argument("suite")
 p.add_argument("--budget", type=int, default=120, help="seconds for the whole suite")
+p.add_argument("--each", type=int, default=0, help="seconds for one program; 0: what is left of the budget")
 p.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
 p.add_argument("program", nargs="*")
 a = p.parse_intermixed_args()
@@ -26,14 +27,18 @@ def run(prog):
     left = end - t0
     if left <= 0:
         return prog, 0, 1, 0, 0.0, "the suite's budget was used up before this program could start\n"
+    if a.each:
+        left = min(left, a.each)
     try:
-        r = subprocess.run([prog], capture_output=True, text=True, errors="replace", timeout=left, env=env)
-        out, rc = r.stdout + r.stderr, r.returncode
-    except subprocess.TimeoutExpired as e:
-        out = "".join(x.decode(errors="replace") if isinstance(x, bytes) else (x or "") for x in (e.stdout, e.stderr))
-        out, rc = out + "\ntimed out\n", 124
+        p = subprocess.Popen([prog], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", env=env,
+                             start_new_session=True)
     except OSError as e:
         return prog, 0, 1, 0, 0.0, f"cannot run: {e}\n"
+    try:
+        out, rc = "".join(p.communicate(timeout=left)), p.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(p.pid, signal.SIGKILL)  # its group: also the servers that it started
+        out, rc = "".join(p.communicate()) + f"\ntimed out after {left:.0f} s\n", 124
     ok = bad = skip = 0
     for line in out.splitlines():
         if re.match(r"(not )?ok \d+ #\s*skip", line, re.I):  # cmocka says "not ok N # SKIP"
