@@ -390,6 +390,8 @@ static void on_local(struct server *s, int listen_fd, enum api_origin origin)
 	while (sock_accept(listen_fd, &fd, &from) == OK)
 		if (api_add_connection(s->api, fd, from, origin) != OK)
 			log_warn("a local connection was refused", "cause=\"too many\"");
+	if (errno == EMFILE || errno == ENFILE)
+		sock_shed(listen_fd); /* who is not taken from the queue would wake us for ever */
 }
 
 static void on_admin(struct loop_io *io, unsigned ready, void *ctx)
@@ -510,6 +512,7 @@ static void on_reload(int signo, void *ctx)
 	s->why[0] = 0;
 	if (s->tls_files && tls_server_reload(s->tls_files, s->why, sizeof s->why) != OK)
 		log_error("the certificate stays as it was", "cause=%s", log_qs(s->why).s);
+	s->why[0] = 0;
 	err e = generation_load(s, s->start.cfg->file, &g);
 	if (e == OK)
 		e = explain(s, core_runner_reconfigure(s->runner, &g.settings), "cannot change the settings");
@@ -593,8 +596,8 @@ static void server_stop(struct server *s)
 	for (int i = 0; i < 2; i++)
 		stun_server_free(s->stun[i]);
 	relay_free(s->relay);
+	store_stop(s->store); /* writes what is queued, and tells the runner */
 	core_runner_free(s->runner);
-	store_stop(s->store);
 	limits_free(s->limits);
 	tls_ctx_free(s->tls_files);
 	tls_ctx_free(s->tls_self);

@@ -332,10 +332,16 @@ static void flush(struct core_runner *r)
 	distribute(r, &fx);
 }
 
+/* Too much waits for the disk: nothing more is taken in until it has caught up. */
+static bool is_behind(const struct core_runner *r)
+{
+	return r->held.end - r->held.at >= CORE_UNDURABLE_MAX;
+}
+
 /* Holding the lock. Sleeps until there is something to do. */
 static void wait_for_work(struct core_runner *r)
 {
-	while (!r->first && !r->failed && r->durable == r->released && !r->stopping && !r->reconfigure) {
+	while ((is_behind(r) || (!r->first && !r->stopping)) && !r->failed && r->durable == r->released && !r->reconfigure) {
 		int64_t now = clock_mono_ms(), due = core_deadline_ms(r->core);
 		struct timespec ts;
 
@@ -362,8 +368,7 @@ static struct event *take_burst(struct core_runner *r)
 	struct event *list = r->first, **at = &r->first;
 	size_t n = 0;
 
-	/* Too much waits for the disk: take nothing more in until it has caught up. */
-	if (r->held.end - r->held.at >= CORE_UNDURABLE_MAX)
+	if (is_behind(r))
 		return NULL;
 	while (*at && n < CORE_BURST) {
 		at = &(*at)->next;

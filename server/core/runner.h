@@ -28,7 +28,7 @@ struct core_runner_opts {
 };
 
 /* Makes the core from image (taken), starts the store's thread and ours. The store stays the caller's: store_stop after
- * core_runner_stop. why: one sentence. */
+ * core_runner_stop and before core_runner_free, for it tells us until then. why: one sentence. */
 MUST_USE err core_runner_start(const struct core_settings *cfg, struct store *store, struct store_image *image,
 	const struct core_runner_opts *o, char *why, size_t why_cap, struct core_runner **out);
 /* Applies what is in the mailbox, waits until it is durable and has left (bounded), answers the rest with ERR_CLOSED,
