@@ -44,11 +44,26 @@ struct derp_conn {
 	struct list in;	    /* the thread's conns, or its ended */
 	struct buf pending; /* taken from the queues, not yet by TLS: must go out as it is */
 	int64_t stalled_ms; /* since when pending does not move; 0: it does */
+	struct derp_count count; /* settled is NULL once called */
 };
 
 static void read_some(struct derp_conn *c);
 
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
+
+static void settle(struct derp_count *n)
+{
+	if (n->settled)
+		n->settled(n->ctx, n->counted);
+	n->settled = NULL;
+}
+
+static void count_out(struct derp_count *n)
+{
+	settle(n);
+	if (n->over)
+		n->over(n->ctx, n->counted);
+}
 
 static void conn_free(struct derp_conn *c)
 {
@@ -61,6 +76,7 @@ static void conn_free(struct derp_conn *c)
 		close(c->fd);
 	buf_done(&c->pending);
 	list_del(&c->in);
+	count_out(&c->count);
 	free(c);
 }
 
@@ -118,6 +134,8 @@ static void set_want(struct derp_conn *c)
 	const struct session *s = relay_client_session(c->client);
 	unsigned want = 0;
 
+	if (s->state == SESSION_OPEN)
+		settle(&c->count);
 	if (session_wants_input(s))
 		want |= LOOP_READ;
 	if (buf_len(&c->pending) || c->read_wants_write)
@@ -413,8 +431,11 @@ void derp_thread_free(struct derp_thread *t)
 
 static void refuse(const struct derp_conn_start *s)
 {
+	struct derp_count count = s->count;
+
 	tls_free(s->tls);
 	close(s->fd);
+	count_out(&count);
 }
 
 static void tune(int fd)
@@ -445,6 +466,7 @@ void derp_conn_start(struct derp_thread *t, const struct derp_conn_start *s)
 	c->t = t;
 	c->fd = s->fd;
 	c->tls = s->tls;
+	c->count = s->count;
 	c->again.fn = on_again;
 	c->pending = buf_make(PLAIN_BYTES + 2 * HEAD_MAX + WEBSOCKET_OUT_MAX);
 	list_add_tail(&t->conns, &c->in);

@@ -26,11 +26,21 @@ void derp_thread_stop(struct derp_thread *t);
 /* After loop_free, which runs what the end of connections has left to do; before relay_free. NULL is fine. */
 void derp_thread_free(struct derp_thread *t);
 
+/* For who limits how many there are; called on the thread of the connection, each once: when the client is admitted, or
+ * will not be, and when the connection is over. */
+struct derp_count {
+	void (*settled)(void *ctx, struct addr counted);
+	void (*over)(void *ctx, struct addr counted);
+	void *ctx;
+	struct addr counted;
+};
+
 struct derp_conn_start {
 	int fd;		 /* taken */
 	struct tls *tls; /* taken; plain or with the handshake done */
 	struct addrport peer; /* the client's real address: admission and limits go by it */
 	const struct upgrade *upgrade; /* UPGRADE_DERP or UPGRADE_DERP_WS; its 101 is written here */
 	struct bytes early; /* what came after the request head */
+	struct derp_count count; /* all zero: nobody counts */
 };
 void derp_conn_start(struct derp_thread *t, const struct derp_conn_start *s);

@@ -50,7 +50,7 @@ static const json_t *member(struct request *r, const char *name)
 	return v && !json_is_null(v) ? v : NULL;
 }
 
-const char *body_text(struct request *r, const char *name)
+static const char *text_of(struct request *r, const char *name, bool or_number)
 {
 	const json_t *v = member(r, name);
 
@@ -58,10 +58,20 @@ const char *body_text(struct request *r, const char *name)
 		return NULL;
 	if (json_is_string(v))
 		return json_string_value(v);
-	if (json_is_integer(v))
+	if (or_number && json_is_integer(v))
 		return arena_printf(&r->arena, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
-	note_fault(r, arena_printf(&r->arena, "%s: text or a number is needed", name));
+	note_fault(r, arena_printf(&r->arena, "%s: text%s is needed", name, or_number ? " or a number" : ""));
 	return NULL;
+}
+
+const char *body_text(struct request *r, const char *name)
+{
+	return text_of(r, name, false);
+}
+
+const char *body_id(struct request *r, const char *name)
+{
+	return text_of(r, name, true);
 }
 
 bool body_bool(struct request *r, const char *name)

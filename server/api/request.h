@@ -57,8 +57,10 @@ struct request {
 const char *query(struct request *r, const char *name); /* "" when absent */
 /* The whole body; NULL and a fault when it is no JSON object. */
 const json_t *body_object(struct request *r);
-/* A member as text; numbers become their decimal text; absent and null are NULL. Other types are a fault. */
+/* A member that is text; absent and null are NULL. Other types are a fault. */
 const char *body_text(struct request *r, const char *name);
+/* The same for an id or what may be one: a number becomes its decimal text. */
+const char *body_id(struct request *r, const char *name);
 bool body_bool(struct request *r, const char *name);
 /* RFC 3339. Absent, null and "" give otherwise; Go's zero time gives 0 (never). */
 int64_t body_time(struct request *r, const char *name, int64_t otherwise);

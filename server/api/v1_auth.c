@@ -40,7 +40,7 @@ enum MHD_Result api_auth_register(struct request *r)
 	struct command *c = command_for_login(r, CMD_AUTH_REGISTER);
 
 	if (c)
-		c->user = command_str(c, body_text(r, "user"));
+		c->user = command_str(c, body_id(r, "user"));
 	return ask(r, c, on_node);
 }
 

@@ -56,7 +56,7 @@ enum MHD_Result api_authkey_create(struct request *r)
 		copy[i] = command_str(c, tags[i]);
 	c->tags = copy;
 	c->n_tags = copy ? n : 0;
-	c->user = command_str(c, user_or_none(body_text(r, "user")));
+	c->user = command_str(c, user_or_none(body_id(r, "user")));
 	c->reusable = body_bool(r, "reusable");
 	c->ephemeral = body_bool(r, "ephemeral");
 	c->expires_ms = body_time(r, "expiration", default_key_expiry());
@@ -77,7 +77,7 @@ enum MHD_Result api_authkey_list(struct request *r)
 enum MHD_Result api_authkey_expire(struct request *r)
 {
 	struct command *c = command_for(r, CMD_AUTHKEY_EXPIRE);
-	const char *id = body_text(r, "id"), *key = body_text(r, "key");
+	const char *id = body_id(r, "id"), *key = body_text(r, "key");
 
 	if (c && id && id[0])
 		c->id = parse_id(r, id, "id");
@@ -150,7 +150,7 @@ static enum MHD_Result name_apikey(struct request *r, enum command_kind kind, co
 
 enum MHD_Result api_apikey_expire(struct request *r)
 {
-	return name_apikey(r, CMD_APIKEY_EXPIRE, body_text(r, "id"), body_text(r, "prefix"));
+	return name_apikey(r, CMD_APIKEY_EXPIRE, body_id(r, "id"), body_text(r, "prefix"));
 }
 
 enum MHD_Result api_apikey_delete(struct request *r)

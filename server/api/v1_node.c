@@ -136,7 +136,7 @@ enum MHD_Result api_node_approve(struct request *r)
 enum MHD_Result api_node_move(struct request *r)
 {
 	struct command *c = command_for_node(r, CMD_NODE_MOVE);
-	const char *user = body_text(r, "user");
+	const char *user = body_id(r, "user");
 
 	if (!user)
 		user = query(r, "user");
@@ -154,7 +154,7 @@ enum MHD_Result api_node_register(struct request *r)
 	const char *user = query(r, "user"), *key = query(r, "key");
 
 	if (!user[0])
-		user = body_text(r, "user");
+		user = body_id(r, "user");
 	if (!key[0])
 		key = body_text(r, "key");
 	if (c) {

@@ -17,7 +17,13 @@
 #include "server/front/proxy_protocol.h"
 #include "server/ts2021/session.h"
 
-enum step { STEP_AGAIN, STEP_MORE, STEP_GONE /* the connection was handed over or freed */ };
+enum step {
+	STEP_AGAIN,
+	STEP_MORE,
+	STEP_BLOCKED, /* goes on when out is empty */
+	STEP_YIELD,   /* goes on when the others of this wire had their turn */
+	STEP_GONE,    /* the connection was handed over or freed */
+};
 
 enum stage {
 	STAGE_PROXY, /* PROXY protocol header */
@@ -47,10 +53,23 @@ struct conn {
 	struct http_pair pair;
 	size_t head_left; /* bytes of the head still to be forwarded */
 	struct http1_body body;
-	unsigned requests;
+	unsigned turn_requests; /* of this turn */
+	struct loop_post again;
+	bool again_queued, freed;
 };
 
 static void conn_turn(struct conn *c);
+
+static void on_again(struct loop_post *p)
+{
+	struct conn *c = container_of(p, struct conn, again);
+
+	c->again_queued = false;
+	if (c->freed)
+		free(c);
+	else
+		conn_turn(c);
+}
 
 static void give_handshake(struct conn *c)
 {
@@ -74,7 +93,10 @@ static void conn_free(struct conn *c)
 	buf_done(&c->in);
 	buf_done(&c->out);
 	wire_remove(c->wire, &c->member);
-	free(c);
+	if (c->again_queued)
+		c->freed = true; /* on_again frees */
+	else
+		free(c);
 }
 
 static void on_deadline(struct loop_timer *t)
@@ -231,10 +253,28 @@ static enum step tls_step(struct conn *c)
 	return STEP_MORE;
 }
 
+static void on_derp_settled(void *limits, struct addr counted)
+{
+	limits_give(limits, LIMIT_HANDSHAKES, counted);
+}
+
+static void on_derp_over(void *limits, struct addr counted)
+{
+	limits_give(limits, LIMIT_CONNECTIONS, counted);
+}
+
 /* Gives the descriptor away: what is left of us goes. client: the real address of this request. */
 static enum step hand_over(struct conn *c, struct upgrade *u, struct addrport client, size_t head_len)
 {
 	struct wire *w = c->wire;
+	bool derp = u->kind == UPGRADE_DERP || u->kind == UPGRADE_DERP_WS;
+
+	if (derp && !c->handshaking) /* a later request; until it is admitted it is a stranger again */
+		c->handshaking = limits_take(w->opts->limits, LIMIT_HANDSHAKES, c->peer.addr, loop_now_ms(w->loop));
+	if (derp && !c->handshaking) {
+		c->closing = true;
+		return STEP_MORE;
+	}
 	struct tls *tls = MOVE(c->tls);
 	int fd = c->fd;
 
@@ -243,12 +283,18 @@ static enum step hand_over(struct conn *c, struct upgrade *u, struct addrport cl
 	c->io = NULL;
 	loop_timer_stop(&c->deadline);
 	buf_consume(&c->in, head_len);
-	if (u->kind == UPGRADE_DERP || u->kind == UPGRADE_DERP_WS) {
+	if (derp) {
 		atomic_fetch_add_explicit(&w->counters->derp, 1, memory_order_relaxed);
-		give_handshake(c);
-		limits_give(w->opts->limits, LIMIT_CONNECTIONS, c->peer.addr); /* the relay counts its own */
-		derp_conn_start(w->derp, &(struct derp_conn_start){
-						 .fd = fd, .tls = tls, .peer = client, .upgrade = u, .early = buf_view(&c->in) });
+		c->handshaking = false; /* on_derp_settled gives it */
+		derp_conn_start(w->derp,
+			&(struct derp_conn_start){
+				.fd = fd,
+				.tls = tls,
+				.peer = client,
+				.upgrade = u,
+				.early = buf_view(&c->in),
+				.count = { on_derp_settled, on_derp_over, w->opts->limits, c->peer.addr },
+			});
 	} else {
 		struct ts2021_start start = {
 			.wire = w,
@@ -291,14 +337,6 @@ static enum step to_http(struct conn *c, const struct http1_request *r, struct a
 	return STEP_AGAIN;
 }
 
-/* Whether front_answer has an answer. */
-static bool is_ours(const struct front_opts *o, const struct http1_request *r)
-{
-	CLEANUP(buf_done) struct buf scratch = buf_make(CONN_OUT_MAX);
-
-	return r->framing == HTTP1_BODY_NONE && front_answer(o, r, &scratch);
-}
-
 static enum step head_step(struct conn *c)
 {
 	const struct front_opts *o = c->wire->opts;
@@ -337,12 +375,15 @@ static enum step head_step(struct conn *c)
 		u.status = 404;
 		u.text = "derp server disabled";
 	}
-	if (http_pair_is_open(&c->pair) && (u.kind != UPGRADE_NONE || is_ours(o, &r))) { /* earlier answers come first */
+	CLEANUP(buf_done) struct buf own = buf_make(CONN_OUT_MAX);
+	bool answered = u.kind == UPGRADE_NONE && r.framing == HTTP1_BODY_NONE && front_answer(o, &r, &own);
+	if ((answered || u.kind != UPGRADE_NONE) && http_pair_is_open(&c->pair)) { /* earlier answers come first */
 		http_pair_shut(&c->pair);
 		c->stage = STAGE_PAIR;
 		return STEP_AGAIN;
 	}
-	c->requests++;
+	if (++c->turn_requests > CONN_REQUESTS_A_TURN)
+		return STEP_YIELD;
 	if (u.kind == UPGRADE_REFUSED) {
 		CLEANUP(buf_done) struct buf answer = buf_make(CONN_OUT_MAX);
 
@@ -350,9 +391,12 @@ static enum step head_step(struct conn *c)
 		return refuse(c, buf_view(&answer));
 	}
 	if (u.kind != UPGRADE_NONE)
-		return buf_len(&c->out) ? STEP_MORE : hand_over(c, &u, client, r.head_len);
+		return buf_len(&c->out) ? STEP_BLOCKED : hand_over(c, &u, client, r.head_len);
 	give_handshake(c);
-	if (r.framing == HTTP1_BODY_NONE && !http_pair_is_open(&c->pair) && front_answer(o, &r, &c->out)) {
+	if (answered) {
+		if (buf_len(&c->out) >= CONN_OUT_HIGH)
+			return STEP_BLOCKED; /* the client asks faster than it reads */
+		buf_append(&c->out, buf_view(&own));
 		buf_consume(&c->in, r.head_len);
 		if (!r.keep_alive)
 			c->stage = STAGE_FLUSH;
@@ -448,6 +492,7 @@ static void conn_turn(struct conn *c)
 	enum step s = STEP_AGAIN;
 
 	c->tls_wants_write = false;
+	c->turn_requests = 0;
 	while (!c->closing && s == STEP_AGAIN) {
 		if (c->stage >= STAGE_HEAD) {
 			if (c->stage != STAGE_FLUSH)
@@ -465,9 +510,15 @@ static void conn_turn(struct conn *c)
 			s = stage_step[c->stage](c);
 		if (s == STEP_GONE)
 			return;
+		if (!c->closing && c->stage >= STAGE_HEAD && s != STEP_AGAIN)
+			push(c);
+		if (s == STEP_BLOCKED && buf_len(&c->out) == 0)
+			s = STEP_AGAIN;
 	}
-	if (!c->closing && c->stage >= STAGE_HEAD)
-		push(c);
+	if (s == STEP_YIELD && !c->closing && !c->again_queued) {
+		c->again_queued = true;
+		loop_post_node(c->wire->loop, &c->again);
+	}
 	if (c->stage == STAGE_FLUSH && buf_len(&c->out) == 0)
 		c->closing = true;
 	if (c->closing) {
@@ -483,12 +534,22 @@ static void conn_turn(struct conn *c)
 	}
 }
 
+static bool is_in(const struct prefix *p, size_t n, struct addr a)
+{
+	for (size_t i = 0; i < n; i++)
+		if (prefix_contains(p[i], a))
+			return true;
+	return false;
+}
+
 void conn_start(struct wire *w, int fd, struct tls_ctx *tls, struct addrport peer, bool proxied)
 {
 	struct limits *l = w->opts->limits;
 	int64_t now = loop_now_ms(w->loop);
 	struct conn *c = NULL;
 
+	if (proxied || is_in(w->opts->trusted_proxies, w->opts->n_trusted_proxies, peer.addr))
+		limits_exempt(l, peer.addr, now); /* one address for all that come through it; the totals hold */
 	if (!limits_take(l, LIMIT_CONNECTIONS, peer.addr, now)) {
 		close(fd);
 		return;
@@ -513,6 +574,7 @@ void conn_start(struct wire *w, int fd, struct tls_ctx *tls, struct addrport pee
 		.in = buf_make(CONN_IN_MAX),
 		.out = buf_make(CONN_OUT_MAX),
 		.pair = { .fd = -1 },
+		.again = { .fn = on_again },
 	};
 	wire_add(w, &c->member, on_stop);
 	loop_timer_init(&c->deadline, w->loop, on_deadline);

@@ -14,7 +14,8 @@ enum {
 	CONN_STALL_MS = 30000,	   /* a body, or an answer that is not read */
 	CONN_IN_MAX = 32 * 1024,
 	CONN_OUT_MAX = 128 * 1024,
-	CONN_OUT_HIGH = 64 * 1024, /* stop taking answers from libmicrohttpd above this */
+	CONN_OUT_HIGH = 64 * 1024, /* stop taking answers from libmicrohttpd above this, and answering */
+	CONN_REQUESTS_A_TURN = 16, /* of one connection, then others get their turn */
 };
 
 /* Takes fd. tls: borrowed, NULL for plain. proxied: a PROXY protocol header comes first. */

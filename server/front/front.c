@@ -83,6 +83,8 @@ void front_free(struct front *f)
 		loop_timer_done(&w->stop_timer);
 		loop_free(w->loop);
 		derp_thread_free(w->derp);
+		buf_done(&w->plain);
+		buf_done(&w->sealed);
 	}
 	free(f);
 }

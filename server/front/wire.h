@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "common/base/buf.h"
 #include "common/base/list.h"
 #include "common/net/loop.h"
 #include "server/front/front.h"
@@ -29,6 +30,7 @@ struct wire {
 	struct wire_listener *listeners;
 	size_t n_listeners;
 	struct loop_timer stop_timer;
+	struct buf plain, sealed; /* where each ts2021 session in turn makes its output */
 	struct derp_thread *derp; /* the relay's part of this thread; NULL: no relay */
 	struct front_counters *counters;
 };

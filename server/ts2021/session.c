@@ -255,16 +255,16 @@ static void pull(struct session *s)
  * can still be replaced until the peer takes it. */
 static void fill(struct session *s)
 {
-	static _Thread_local struct buf plain, sealed;
+	struct buf *plain = &s->wire->plain, *sealed = &s->wire->sealed;
 
-	if (plain.max == 0) {
-		plain = buf_make(PLAIN_MAX);
-		sealed = buf_make(OUT_MAX);
+	if (plain->max == 0) {
+		*plain = buf_make(PLAIN_MAX);
+		*sealed = buf_make(OUT_MAX);
 	}
-	buf_clear(&plain);
-	buf_clear(&sealed);
-	if (http2_write(s->h2, &plain, OUT_BATCH) != OK || noise_record_seal(&s->noise, buf_view(&plain), &sealed) != OK ||
-		!give(s, buf_view(&sealed)))
+	buf_clear(plain);
+	buf_clear(sealed);
+	if (http2_write(s->h2, plain, OUT_BATCH) != OK || noise_record_seal(&s->noise, buf_view(plain), sealed) != OK ||
+		!give(s, buf_view(sealed)))
 		s->closing = true;
 }
 
