@@ -361,6 +361,8 @@ static int tear_down(void **state)
 	buf_done(&lab.data);
 	limits_free(lab.limits);
 	loop_free(lab.loop);
+	buf_done(&lab.wire.plain);
+	buf_done(&lab.wire.sealed);
 	return 0;
 }
 
