@@ -138,6 +138,14 @@ static void write_state(struct jsonw *w, const struct map_node *n)
 
 /* ---- whole nodes ---- */
 
+static bool is_exit(const struct map_node *n)
+{
+	for (size_t i = 0; i < n->n_serving; i++)
+		if (n->serving[i].bits == 0)
+			return true;
+	return false;
+}
+
 void peer_write(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n)
 {
 	jsonw_obj(w);
@@ -147,9 +155,8 @@ void peer_write(struct jsonw *w, const struct map_tailnet *t, const struct map_n
 	write_endpoints(w, n->row);
 	jsonw_key(w, "Hostinfo"), tailcfg_hostinfo_write(w, n->hi, false);
 	write_state(w, n);
-	struct bytes caps = t->policy ? policy_view_peer_caps(t->policy, n->row->id) : (struct bytes){ 0 };
-	if (caps.n)
-		jsonw_key(w, "CapMap"), jsonw_obj(w), jsonw_raw_members(w, caps), jsonw_obj_end(w);
+	if (is_exit(n)) /* the service shows each exit node as one to suggest (conformance/policy routes-ea3) */
+		jsonw_key(w, "CapMap"), jsonw_obj(w), jsonw_key(w, "suggest-exit-node"), jsonw_null(w), jsonw_obj_end(w);
 	jsonw_obj_end(w);
 }
 

@@ -63,6 +63,7 @@ json_t *naive_peer(const struct map_tailnet *t, const struct map_node *n)
 {
 	const struct node_row *r = n->row;
 	json_t *o = json_object(), *own = json_array(), *allowed, *eps = json_array(), *tags = json_array(), *primary = json_array();
+	bool is_exit = false;
 	char text[600], key[KEY_TEXT_MAX], ep[ADDRPORT_TEXT_MAX];
 
 	put(o, "ID", json_integer(r->id));
@@ -85,6 +86,8 @@ json_t *naive_peer(const struct map_tailnet *t, const struct map_node *n)
 		json_array_append_new(allowed, prefix_json(n->serving[i]));
 		if (n->serving[i].bits)
 			json_array_append_new(primary, prefix_json(n->serving[i]));
+		else
+			is_exit = true;
 	}
 	put(o, "Addresses", own);
 	put(o, "AllowedIPs", allowed);
@@ -110,6 +113,8 @@ json_t *naive_peer(const struct map_tailnet *t, const struct map_node *n)
 	put(o, "MachineAuthorized", json_true());
 	if (n->expired)
 		put(o, "Expired", json_true());
+	if (is_exit)
+		put(o, "CapMap", json_pack("{s:n}", "suggest-exit-node"));
 	return o;
 }
 

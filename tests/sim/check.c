@@ -423,7 +423,7 @@ static struct policy_view *fresh_view(struct world *w, struct tailnet *t)
 			}
 		if (u) {
 			const char *mail = u->row.email ? u->row.email : "";
-			pu = (struct policy_user){ u->row.id, u->row.name, mail, *mail ? mail : u->row.name };
+			pu = (struct policy_user){ u->row.id, u->row.name, mail, *mail ? mail : u->row.name, POLICY_ROLE_MEMBER };
 			pn.user = &pu;
 		}
 		if (policy_view_put(v, &pn, &cls, &changes) != OK)
@@ -456,7 +456,7 @@ static void fill_classes(struct seeing *s, struct tailnet *t)
 			.n_tags = n->row.n_tags, .v4 = n->row.v4, .v6 = n->row.v6, .routes = n->cand, .n_routes = n->n_cand };
 		if (u) {
 			const char *mail = u->row.email ? u->row.email : "";
-			pu = (struct policy_user){ u->row.id, u->row.name, mail, *mail ? mail : u->row.name };
+			pu = (struct policy_user){ u->row.id, u->row.name, mail, *mail ? mail : u->row.name, POLICY_ROLE_MEMBER };
 			pn.user = &pu;
 		}
 		if (policy_view_put(s->view, &pn, &s->cls[i], &changes) != OK)
