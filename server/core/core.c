@@ -291,8 +291,10 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 	c->fx = &fx;
 	c->tx = 1;
 	err e = timers_reserve(&c->timers, 64);
+	c->replaying = true;
 	if (e == OK)
 		e = load(c, image, why, why_cap);
+	c->replaying = false;
 	for (size_t i = 0; i < c->n_image; i++)
 		image_done(&c->image[i]);
 	c->n_image = 0;

@@ -123,7 +123,8 @@ static err approve_by_policy(struct core *c, struct node *n, struct prefix p)
 	struct node_facts f;
 
 	node_facts(c, n, &f);
-	if (!n->t->policy || is_approved(n, p) || n->row.n_approved >= NODE_ROUTES_MAX || !policy_approves_route(n->t->policy, &f.node, p))
+	if (c->replaying || !n->t->policy || is_approved(n, p) || n->row.n_approved >= NODE_ROUTES_MAX ||
+			!policy_approves_route(n->t->policy, &f.node, p))
 		return OK;
 	TRY(touch_node(c, n));
 	struct prefix *list = realloc(n->row.approved_routes, (n->row.n_approved + 1) * sizeof *list);

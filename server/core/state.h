@@ -231,6 +231,7 @@ struct core {
 	struct core_settings set;
 	struct now now;	     /* of the event at hand */
 	struct effects *fx;  /* of the event at hand */
+	bool replaying;	     /* rows are loaded or put back: nothing new is decided */
 	bool fx_failed;	     /* an effect could not be kept: out of memory */
 	uint64_t seq;	     /* newest batch made */
 	uint64_t durable;

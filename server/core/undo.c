@@ -411,6 +411,7 @@ static err restore(struct core *c, struct image *i)
 
 static void restore_all(struct core *c, struct image *list, size_t n)
 {
+	c->replaying = true;
 	for (size_t i = n; i-- > 0;) {
 		err e = restore(c, &list[i]);
 		if (e != OK) {
@@ -420,6 +421,7 @@ static void restore_all(struct core *c, struct image *list, size_t n)
 		}
 		image_done(&list[i]);
 	}
+	c->replaying = false;
 }
 
 void core_abort(struct core *c)
