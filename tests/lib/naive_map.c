@@ -91,6 +91,9 @@ json_t *naive_peer(const struct map_tailnet *t, const struct map_node *n)
 	}
 	put(o, "Addresses", own);
 	put(o, "AllowedIPs", allowed);
+	for (size_t i = 0; i < n->n_serving; i++)
+		if (!n->serving[i].bits)
+			put(o, "CapMap", json_pack("{s:n}", "suggest-exit-node"));
 	if (json_array_size(primary))
 		put(o, "PrimaryRoutes", json_incref(primary));
 	json_decref(primary);
@@ -278,7 +281,7 @@ static const char *apply_patch(json_t *client, const json_t *patch)
 				return "DERPRegion 0 says nothing";
 			field = "HomeDERP";
 		}
-		if (json_is_null(v) || is_zero_key(v) || (json_is_string(v) && strcmp(json_string_value(v), TIME_NEVER) == 0))
+		if (json_is_null(v) || is_zero_key(v) || (json_is_object(v) && !json_object_size(v)) || (json_is_string(v) && strcmp(json_string_value(v), TIME_NEVER) == 0))
 			json_object_del(p, field);
 		else
 			json_object_set(p, field, v);

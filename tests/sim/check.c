@@ -406,27 +406,21 @@ static struct policy_view *fresh_view(struct world *w, struct tailnet *t)
 	policy_unref(p);
 	for (size_t i = 0; i < w->db.n_nodes; i++) {
 		struct node *n = node_by_id(w->core, w->db.nodes[i].id);
-		struct user *u = user_by_id(w->core, n->row.user_id);
-		struct policy_user pu = { 0 };
 		struct policy_changes changes = { 0 };
+		struct node_facts f;
 		struct prefix cand[64];
-		struct policy_node pn = { .id = n->row.id, .user_id = n->row.user_id, .tags = (const char *const *)n->row.tags,
-			.n_tags = n->row.n_tags, .v4 = n->row.v4, .v6 = n->row.v6, .routes = cand };
 		uint32_t cls;
 
-		pn.n_routes = naive_candidates(n, cand, ARRAY_LEN(cand));
-		for (size_t k = 1; k < pn.n_routes; k++) /* sorted */
+		node_facts(w->core, n, &f);
+		f.node.routes = cand;
+		f.node.n_routes = naive_candidates(n, cand, ARRAY_LEN(cand));
+		for (size_t k = 1; k < f.node.n_routes; k++) /* sorted */
 			for (size_t j = k; j && prefix_cmp(cand[j - 1], cand[j]) > 0; j--) {
 				struct prefix x = cand[j];
 				cand[j] = cand[j - 1];
 				cand[j - 1] = x;
 			}
-		if (u) {
-			const char *mail = u->row.email ? u->row.email : "";
-			pu = (struct policy_user){ u->row.id, u->row.name, mail, *mail ? mail : u->row.name, POLICY_ROLE_MEMBER };
-			pn.user = &pu;
-		}
-		if (policy_view_put(v, &pn, &cls, &changes) != OK)
+		if (policy_view_put(v, &f.node, &cls, &changes) != OK)
 			world_fail(w, "the fresh view does not take node %lld", (long long)n->row.id);
 		policy_changes_done(&changes);
 	}
@@ -445,21 +439,13 @@ static void fill_classes(struct seeing *s, struct tailnet *t)
 	s->cls = calloc(t->map.n_slots + 1, sizeof *s->cls);
 	for (size_t i = 0; i < t->map.n_slots; i++) {
 		struct node *n = t->map.nodes[i] ? container_of(t->map.nodes[i], struct node, m) : NULL;
-		struct user *u = n ? user_by_id(s->w->core, n->row.user_id) : NULL;
-		struct policy_user pu = { 0 };
 		struct policy_changes changes = { 0 };
-		struct policy_node pn;
+		struct node_facts f;
 
 		if (!n)
 			continue;
-		pn = (struct policy_node){ .id = n->row.id, .user_id = n->row.user_id, .tags = (const char *const *)n->row.tags,
-			.n_tags = n->row.n_tags, .v4 = n->row.v4, .v6 = n->row.v6, .routes = n->cand, .n_routes = n->n_cand };
-		if (u) {
-			const char *mail = u->row.email ? u->row.email : "";
-			pu = (struct policy_user){ u->row.id, u->row.name, mail, *mail ? mail : u->row.name, POLICY_ROLE_MEMBER };
-			pn.user = &pu;
-		}
-		if (policy_view_put(s->view, &pn, &s->cls[i], &changes) != OK)
+		node_facts(s->w->core, n, &f);
+		if (policy_view_put(s->view, &f.node, &s->cls[i], &changes) != OK)
 			world_fail(s->w, "out of memory");
 		policy_changes_done(&changes);
 	}
