@@ -1,10 +1,50 @@
 #include "common/base/cleanup.h"
 #include "server/map/encode.h"
 
-enum { OWN_TEXT = MAP_BLOCK * 1024 };
+enum {
+	OWN_TEXT = MAP_BLOCK * 1024,
+	CAPVER_PINS_CERTS = 116, /* v1.84 for certain: CertName "sha256-raw:…" (tailscale@7fac0175c net/tlsdial) */
+};
 
-/* "DERPMap":…,"DNSConfig":…, the same for all: text that every viewer shares. */
-static struct part *settings_part(struct map_cache *c, const struct map_tailnet *t)
+static bool is_pinned(const struct tailcfg_derp_node *n)
+{
+	return n->cert_name && strncmp(n->cert_name, "sha256-raw:", 11) == 0;
+}
+
+/* Older clients take a pin for a name and never reach such a relay. They get it without a check: what goes through a relay is
+ * sealed end to end, and no relay at all costs them 5 s and more at each first contact. */
+static void derp_map_write(struct jsonw *w, const struct tailcfg_derp_map *m, int capver)
+{
+	CLEANUP(arena_done) struct arena a = arena_make(TAILCFG_DERP_MAP_MAX * 4);
+	struct tailcfg_derp_map old = *m;
+
+	if (capver == 0 || capver >= CAPVER_PINS_CERTS) {
+		tailcfg_derp_map_write(w, m);
+		return;
+	}
+	old.regions = arena_array(&a, m->n_regions, sizeof *old.regions);
+	for (size_t i = 0; i < m->n_regions && old.regions; i++) {
+		struct tailcfg_derp_region *r = &old.regions[i];
+
+		*r = m->regions[i];
+		r->nodes = arena_array(&a, r->n_nodes, sizeof *r->nodes);
+		if (!r->nodes) {
+			old.regions = NULL;
+			break;
+		}
+		for (size_t k = 0; k < r->n_nodes; k++) {
+			r->nodes[k] = m->regions[i].nodes[k];
+			if (is_pinned(&r->nodes[k])) {
+				r->nodes[k].cert_name = "";
+				r->nodes[k].insecure_for_tests = true;
+			}
+		}
+	}
+	tailcfg_derp_map_write(w, old.regions || !m->n_regions ? &old : m);
+}
+
+/* "DERPMap":…,"DNSConfig":…, the same for all clients of an age: text that viewers share. */
+static struct part *settings_part(struct map_cache *c, const struct map_tailnet *t, int capver)
 {
 	const struct core_settings *set = t->set;
 	struct buf text = buf_make(MAP_TEXT_MAX);
@@ -12,7 +52,7 @@ static struct part *settings_part(struct map_cache *c, const struct map_tailnet 
 
 	w.comma = true;
 	if (set->derp_map)
-		jsonw_key(&w, "DERPMap"), tailcfg_derp_map_write(&w, set->derp_map);
+		jsonw_key(&w, "DERPMap"), derp_map_write(&w, set->derp_map, capver);
 	jsonw_key(&w, "DNSConfig"), dns_write(&w, set);
 	jsonw_key(&w, "Domain"), jsonw_str(&w, set->domain && set->domain[0] ? set->domain : set->base_domain);
 	jsonw_key(&w, "CollectServices"), jsonw_bool(&w, false);
@@ -86,7 +126,7 @@ static err build(struct map_cache *c, const struct map_tailnet *t, const struct 
 	if (viewer->announced)
 		TRY(add_peers(c, t, viewer, told, users, m));
 	add_shared(m, profiles_part(c, t, users));
-	add_shared(m, settings_part(c, t));
+	add_shared(m, settings_part(c, t, viewer->row->capver));
 
 	*n_filters = policy_view_filters(t->policy, viewer->row->id, filters);
 	jsonw_key(&w, "PacketFilters");

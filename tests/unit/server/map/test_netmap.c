@@ -34,6 +34,44 @@ static const char *text_at(const json_t *o, const char *key)
 	return json_string_value(json_object_get(o, key));
 }
 
+static json_t *first_derp_node(json_t *full_map)
+{
+	json_t *regions = json_object_get(json_object_get(full_map, "DERPMap"), "Regions");
+
+	return json_array_get(json_object_get(json_object_get(regions, "900"), "Nodes"), 0);
+}
+
+static void clients_that_cannot_pin_are_told_not_to_check(void **state)
+{
+	(void)state;
+	struct tailcfg_derp_node node = { .name = "900a", .region_id = 900, .host_name = "10.0.0.1", .cert_name = "sha256-raw:00ff" };
+	struct tailcfg_derp_region region = { .region_id = 900, .region_code = "home", .nodes = &node, .n_nodes = 1 };
+	const struct tailcfg_derp_map pinned = { .regions = &region, .n_regions = 1 };
+	struct map_world w;
+	struct map_cache *c;
+	struct slots told = { 0 };
+
+	map_world_init(&w, 4, 2, "");
+	struct core_settings set = *w.t.set;
+	set.derp_map = &pinned;
+	w.t.set = &set;
+	assert_ok(map_cache_new(1 << 20, &c));
+	struct map_node *a = map_world_add(&w, 1, NULL);
+	map_world_row(a)->capver = 113;
+	json_t *v = full(c, &w, a, &told);
+	assert_true(json_is_true(json_object_get(first_derp_node(v), "InsecureForTests")));
+	assert_null(json_object_get(first_derp_node(v), "CertName"));
+	json_decref(v);
+	map_world_row(a)->capver = 142;
+	v = full(c, &w, a, &told);
+	assert_null(json_object_get(first_derp_node(v), "InsecureForTests"));
+	assert_string_equal(text_at(first_derp_node(v), "CertName"), "sha256-raw:00ff");
+	json_decref(v);
+	slots_done(&told);
+	map_cache_free(c);
+	map_world_done(&w);
+}
+
 static void the_first_message_has_what_it_needs(void **state)
 {
 	(void)state;
@@ -317,6 +355,7 @@ static void slots_grow_and_clear(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(clients_that_cannot_pin_are_told_not_to_check),
 		cmocka_unit_test(the_first_message_has_what_it_needs), cmocka_unit_test(cached_maps_equal_fresh_ones),
 		cmocka_unit_test(the_cache_keeps_its_ceiling),	       cmocka_unit_test(blocks_are_shared),
 		cmocka_unit_test(a_gone_node_is_told_to_log_in),       cmocka_unit_test(slots_grow_and_clear),
