@@ -230,6 +230,14 @@ static err group_add(struct round *r, struct map *groups, uint64_t sig, struct s
 	return OK;
 }
 
+/* Came into view, and nobody has seen another node of its owner. */
+static bool is_first_of_owner(const struct round *r, const struct node *n)
+{
+	const struct user *u = n->row.user_id ? user_by_id(r->c, n->row.user_id) : NULL;
+
+	return u && u->n_nodes == 1 && (n->dirty & DIRTY_SEEN);
+}
+
 static err build(struct round *r, struct group *g, struct map_msg **out)
 {
 	struct session *s = g->leader;
@@ -252,6 +260,7 @@ static err build(struct round *r, struct group *g, struct map_msg **out)
 			struct map_node *m = t->map.nodes[i * 64 + (unsigned)__builtin_ctzll(w)];
 			unsigned dirty = container_of(m, struct node, m)->dirty & 0xffffu;
 			changed[d.n_changed++] = m;
+			d.new_owner |= is_first_of_owner(r, container_of(m, struct node, m));
 			/* A client that has the node may lose "offline" and LastSeen of a whole one (control.md 6.6). */
 			if ((dirty & PATCH_ONLINE) && !m->online)
 				patches[d.n_patches++] = (struct map_patch){ m, dirty };

@@ -112,6 +112,8 @@ static err build(const struct map_tailnet *t, const struct map_delta *d, const s
 		jsonw_key(&w, "DERPMap"), tailcfg_derp_map_write(&w, t->set->derp_map);
 	if (d->dns)
 		jsonw_key(&w, "DNSConfig"), dns_write(&w, t->set);
+	if (d->new_owner)
+		jsonw_key(&w, "Domain"), jsonw_str(&w, t->set->domain && t->set->domain[0] ? t->set->domain : t->set->base_domain);
 	if (d->n_filters) {
 		jsonw_key(&w, "PacketFilters");
 		compose_filters(m, d->filters, d->n_filters, false);

@@ -98,6 +98,9 @@ struct map_delta {
 	const struct policy_filter *filters; /* named filters to set; rules NULL: delete this one */
 	size_t n_filters;
 	bool dns, derp; /* DNSConfig, DERPMap from settings */
+	/* An owner whom viewers may not know yet: newer clients take profiles that come with incremental changes, but show them
+	 * (tailscale status) only after a full rebuild, so the message carries Domain, which causes one (control.md 6.6). */
+	bool new_owner;
 	struct bytes ssh; /* SSHPolicy, JSON; n 0: unchanged */
 };
 /* A patch that cannot be expressed (home relay back to 0, …) is written as a whole node by the encoder. *out NULL: the

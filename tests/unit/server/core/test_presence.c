@@ -157,6 +157,32 @@ static void a_node_at_home_here_waits_for_our_relay(void **state)
 	harness_stop(&h);
 }
 
+/* Newer clients show a new owner (tailscale status) only after a rebuild, which Domain causes. */
+static void the_first_node_of_an_owner_makes_clients_rebuild(void **state)
+{
+	struct pair p;
+	struct device c, d;
+
+	(void)state;
+	pair_start(&p);
+	harness_user(&p.h, "bob");
+	const char *key = harness_authkey(&p.h, "bob", AK_REUSABLE);
+	device_init(&c, &p.h, "gamma");
+	device_init(&d, &p.h, "delta");
+	device_join(&c, key);
+	json_t *m = device_next(&p.a);
+	assert_non_null(item(m, "PeersChanged", device_node_id(&c), "ID"));
+	assert_non_null(json_object_get(m, "Domain"));
+	device_skip(&p.a);
+	device_join(&d, key); /* bob is known by now */
+	m = device_next(&p.a);
+	assert_non_null(item(m, "PeersChanged", device_node_id(&d), "ID"));
+	assert_null(json_object_get(m, "Domain"));
+	device_done(&c);
+	device_done(&d);
+	pair_stop(&p);
+}
+
 static void where_ours_is_the_only_relay_nobody_waits(void **state)
 {
 	struct core_settings set = harness_settings();
@@ -417,6 +443,7 @@ int main(void)
 		cmocka_unit_test(offline_after_a_grace),
 		cmocka_unit_test(restart_makes_nobody_flap),
 		cmocka_unit_test(new_nodes_are_announced_when_usable),
+		cmocka_unit_test(the_first_node_of_an_owner_makes_clients_rebuild),
 		cmocka_unit_test(where_ours_is_the_only_relay_nobody_waits),
 		cmocka_unit_test(a_node_at_home_here_waits_for_our_relay),
 		cmocka_unit_test(deleted_nodes_log_out),
