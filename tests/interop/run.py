@@ -39,6 +39,9 @@ exec "$@"
 """
 
 
+RETRIED_MAX = 2
+
+
 def plain(text):
     """Text of a log without what would make a terminal or grep take it for something else."""
     return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
@@ -133,7 +136,7 @@ def run(version, exe, unshare, pattern, budget):
         count[1] = 1
     if rc:
         print(plain("".join("    " + l for l in stray[-60:])))
-    return count
+    return count, sorted({t.split("/")[0] for t in leaf if state[t] in ("fail", "run")})
 
 
 def main():
@@ -161,7 +164,17 @@ def main():
         if not exe or left < 10:
             total[1] += 1
             continue
-        total = [x + y for x, y in zip(total, run(v, exe, unshare, a.run, left))]
+        count, failed = run(v, exe, unshare, a.run, left)
+        left = a.budget - (time.monotonic() - start)
+        if 0 < len(failed) <= RETRIED_MAX and left > 60:
+            # These are timed runs of other people's daemons on a shared machine: a few that failed get one more try, said
+            # aloud. A test that fails twice, or many that fail, are failures.
+            print(f"interop: {v}: once more, after a failure: {', '.join(failed)}")
+            again, still = run(v, exe, unshare, "^(" + "|".join(failed) + ")$", left)
+            if not again[1]:
+                print(f"FLAKY {v}: passed at the second try: {', '.join(failed)}")
+                count = [count[0] + count[1], 0, count[2]]
+        total = [x + y for x, y in zip(total, count)]
     print(f"interop: {time.monotonic() - start:.0f} s of {a.budget} s")
     return result(*total)
 
