@@ -29,10 +29,22 @@ static void *wire_main(void *arg)
 	return NULL;
 }
 
+/* An IPv6 wildcard takes IPv4 as well, unless the configuration names the IPv4 one beside it. */
+static unsigned dual_unless_named(const struct front_opts *o, const struct front_listener *at)
+{
+	for (size_t i = 0; i < o->n_listeners; i++) {
+		struct addrport other = o->listeners[i].at;
+
+		if (other.port == at->at.port && other.addr.family == 4 && addr_is_unspecified(other.addr))
+			return 0;
+	}
+	return SOCK_DUAL;
+}
+
 static err open_listener(struct front *f, const struct front_listener *at, char *why, size_t cap)
 {
 	/* One socket a wire; the kernel spreads connections over them. The first bind finds out whether the port is free. */
-	unsigned flags = SOCK_DUAL | (f->n > 1 ? SOCK_REUSEPORT : 0);
+	unsigned dual = dual_unless_named(&f->opts, at), flags = dual | (f->n > 1 ? SOCK_REUSEPORT : 0);
 	char text[ADDRPORT_TEXT_MAX];
 
 	for (unsigned i = 0; i < f->n; i++) {
@@ -42,7 +54,7 @@ static err open_listener(struct front *f, const struct front_listener *at, char 
 		if (i == 0 && f->n > 1) { /* SO_REUSEPORT would let a second server of ours bind beside this one */
 			int probe;
 
-			e = sock_listen_tcp(at->at, SOCK_DUAL, 1, &probe);
+			e = sock_listen_tcp(at->at, dual, 1, &probe);
 			if (e == OK)
 				close(probe);
 		} else {
