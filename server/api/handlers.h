@@ -5,6 +5,8 @@
 
 /* v1_user.c */
 handler api_user_create, api_user_list, api_user_rename, api_user_delete;
+/* native_user.c */
+handler api_native_user_role, api_native_user_suspend, api_native_user_restore;
 /* v1_node.c */
 handler api_node_list, api_node_get, api_node_delete, api_node_expire, api_node_rename, api_node_tags, api_node_approve,
 	api_node_move, api_node_register, api_node_backfill;
@@ -29,6 +31,8 @@ const char *auth_id_from(struct request *r, const char *text);
 bool is_auth_id(const char *text);
 /* Answers with {"node": …}. */
 reply_handler on_node;
+/* Answers with {"user": …}. */
+reply_handler on_user;
 /* Answers with {}. */
 reply_handler on_done;
 /* 90 days from now: what a key gets whose maker said nothing. */

@@ -60,6 +60,9 @@ static const struct route routes[] = {
 	{ "PUT", "/api/fairlead/v1/dns/records", ACCESS_KEY, api_native_dns_records },
 	{ "GET", "/api/fairlead/v1/config", ACCESS_KEY, api_native_config },
 	{ "GET", "/api/fairlead/v1/pending", ACCESS_KEY, api_native_pendings },
+	{ "POST", "/api/fairlead/v1/user/{}/role", ACCESS_KEY, api_native_user_role },
+	{ "POST", "/api/fairlead/v1/user/{}/suspend", ACCESS_KEY, api_native_user_suspend },
+	{ "POST", "/api/fairlead/v1/user/{}/restore", ACCESS_KEY, api_native_user_restore },
 	{ "POST", "/api/fairlead/v1/backup", ACCESS_LOCAL, begin_backup },
 };
 

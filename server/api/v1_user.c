@@ -1,7 +1,7 @@
 #include "server/api/handlers.h"
 #include "server/api/render.h"
 
-static enum MHD_Result on_user(struct request *r, const struct reply *reply)
+enum MHD_Result on_user(struct request *r, const struct reply *reply)
 {
 	FAIL_ON(r, reply);
 	struct buf out;

@@ -40,6 +40,13 @@ static const struct verb verbs[] = {
 	{ "users", "destroy", "delete|del|rm", "[NAME]", 1, "delete a user that has no nodes", "users destroy ann --force",
 	  { ID("the user"), { "name", 'n', "NAME", "the user", NULL } }, run_users_destroy },
 
+	{ "users", "role", "", "[NAME] ROLE", 2, "set what a user may do", "users role ann network-admin",
+	  { ID("the user"), { "name", 'n', "NAME", "the user", NULL } }, run_users_role },
+	{ "users", "suspend", "", "[NAME]", 1, "cut off a user's devices", "users suspend ann",
+	  { ID("the user"), { "name", 'n', "NAME", "the user", NULL } }, run_users_suspend },
+	{ "users", "restore", "unsuspend", "[NAME]", 1, "give a suspended user's devices their access back", "users restore ann",
+	  { ID("the user"), { "name", 'n', "NAME", "the user", NULL } }, run_users_restore },
+
 	{ "nodes", "list", "ls|show", "", 0, "list nodes", "nodes list --user ann",
 	  { { "user", 'u', "USER", "only this user's", NULL } }, run_nodes_list },
 	{ "nodes", "list-routes", "lsr|routes", "[NODE]", 1, "list what nodes announce and what is approved", "nodes list-routes",

@@ -2,7 +2,7 @@
 #include "server/cli/verbs.h"
 
 static const struct column columns[] = {
-	{ "ID", "id" }, { "NAME", "name" }, { "DISPLAY NAME", "displayName" }, { "EMAIL", "email" }, { "PROVIDER", "provider" },
+	{ "ID", "id" }, { "NAME", "name" }, { "DISPLAY NAME", "displayName" }, { "EMAIL", "email" }, { "PROVIDER", "provider" }, { "ROLE", "role" }, { "STATUS", "status" },
 	{ "CREATED", "createdAt" },
 };
 
@@ -80,4 +80,42 @@ int run_users_destroy(struct cli *x)
 	const char *parts[] = { id };
 	CLEANUP(freep) char *to = target("/api/v1/user/%", parts, 1);
 	return to ? server_do(x, "DELETE", to, NULL, "User deleted") : EXIT_FAILED;
+}
+
+/* The role is the last argument: `role NAME ROLE`, `role -i 3 ROLE`. */
+int run_users_role(struct cli *x)
+{
+	const char *role = argument(x, flag_given(x, "identifier") || flag_given(x, "name") ? 0 : 1);
+	char id[ID_TEXT_MAX];
+
+	if (!role)
+		return usage(x, "the role is needed: owner, admin, network-admin, it-admin, auditor, billing-admin or member");
+	int status = named_user(x, id);
+	if (status != EXIT_OK)
+		return status;
+	const char *parts[] = { id };
+	CLEANUP(freep) char *to = target("/api/fairlead/v1/user/%/role", parts, ARRAY_LEN(parts));
+	return to ? print_user(x, server_call(x, "POST", to, json_pack("{s:s}", "role", role))) : EXIT_FAILED;
+}
+
+static int for_user(const struct cli *x, const char *pattern)
+{
+	char id[ID_TEXT_MAX];
+	int status = named_user(x, id);
+
+	if (status != EXIT_OK)
+		return status;
+	const char *parts[] = { id };
+	CLEANUP(freep) char *to = target(pattern, parts, ARRAY_LEN(parts));
+	return to ? print_user(x, server_call(x, "POST", to, NULL)) : EXIT_FAILED;
+}
+
+int run_users_suspend(struct cli *x)
+{
+	return for_user(x, "/api/fairlead/v1/user/%/suspend");
+}
+
+int run_users_restore(struct cli *x)
+{
+	return for_user(x, "/api/fairlead/v1/user/%/restore");
 }

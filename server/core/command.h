@@ -15,6 +15,9 @@ enum command_kind {
 	CMD_USER_LIST,	 /* filters: id, name, email; none = all -> users */
 	CMD_USER_RENAME, /* id, new_name -> users[0] */
 	CMD_USER_DELETE, /* id; ERR_STATE while it has nodes */
+	CMD_USER_ROLE,	 /* id, role ("network-admin") -> users[0]; a new owner makes the old one an admin */
+	CMD_USER_SUSPEND, /* id -> users[0]: its devices are cut off at once; ERR_STATE: the owner */
+	CMD_USER_RESTORE, /* id -> users[0] */
 
 	CMD_NODE_LIST,		 /* filter: user (name, email or id text; "" = all) -> nodes */
 	CMD_NODE_GET,		 /* id -> nodes[0] */
@@ -61,6 +64,7 @@ struct command {
 	int64_t id;
 	const char *name, *new_name, *display_name, *email, *picture_url;
 	const char *user; /* name, email or decimal id */
+	const char *role;
 	const char *key_text, *auth_id, *text, *author, *note, *description;
 	const char *const *tags;
 	size_t n_tags;

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/log.h"
 
 enum { USER_NAME_MAX = 255, USER_TEXT_MAX = 1024 };
 
@@ -159,6 +160,58 @@ static err delete_user(struct core *c, struct tailnet *t, const struct command *
 	return OK;
 }
 
+/* One owner at most: a new one makes the old one an admin. */
+static err set_role(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
+{
+	struct user *u = the_user(c, t, m, r);
+	enum user_role role;
+	size_t at = 0;
+
+	if (!u)
+		return r->e;
+	if (user_role_parse(m->role, &role) != OK) {
+		reply_fail(r, ERR_INVALID, "\"%.40s\" is no role: owner, admin, network-admin, it-admin, auditor, billing-admin or member",
+				m->role);
+		return r->e;
+	}
+	if (role == USER_OWNER && u->row.suspended_ms) {
+		reply_fail(r, ERR_STATE, "user %s is suspended and cannot become the owner", u->row.name);
+		return r->e;
+	}
+	for (struct user *old; role == USER_OWNER && (old = map_next(&c->users, &at));) {
+		if (old == u || old->t != t || old->row.role != USER_OWNER)
+			continue;
+		TRY(touch_user(c, old));
+		old->row.role = USER_ADMIN;
+		TRY(user_changed(c, old));
+	}
+	TRY(touch_user(c, u));
+	u->row.role = role;
+	TRY(user_changed(c, u));
+	return one_user(r, u);
+}
+
+static err set_suspended(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
+{
+	struct user *u = the_user(c, t, m, r);
+	bool suspend = m->kind == CMD_USER_SUSPEND;
+
+	if (!u)
+		return r->e;
+	if (suspend && u->row.role == USER_OWNER) {
+		reply_fail(r, ERR_STATE, "user %s owns the tailnet and cannot be suspended; make another user the owner first", u->row.name);
+		return r->e;
+	}
+	if (suspend != (u->row.suspended_ms != 0)) {
+		TRY(touch_user(c, u));
+		u->row.suspended_ms = suspend ? c->now.wall_ms : 0;
+		TRY(user_changed(c, u));
+		log_info(suspend ? "user suspended" : "user restored", "user=%" PRId64 " devices=%zu actor=%s", u->row.id, u->n_nodes,
+				log_qs(m->actor).s);
+	}
+	return one_user(r, u);
+}
+
 void on_command_user(struct core *c, const struct command *m, struct reply *r)
 {
 	struct tailnet *t = core_tailnet(c, m->tailnet_id);
@@ -172,5 +225,9 @@ void on_command_user(struct core *c, const struct command *m, struct reply *r)
 		e = rename_user(c, t, m, r);
 	else if (m->kind == CMD_USER_DELETE)
 		e = delete_user(c, t, m, r);
+	else if (m->kind == CMD_USER_ROLE)
+		e = set_role(c, t, m, r);
+	else if (m->kind == CMD_USER_SUSPEND || m->kind == CMD_USER_RESTORE)
+		e = set_suspended(c, t, m, r);
 	r->e = e;
 }

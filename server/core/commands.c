@@ -108,7 +108,7 @@ static void derp_map_text(struct core *c, struct tailnet *t, struct reply *r)
 /* What the caller left out is empty, and the default tailnet is meant. */
 static void fill_defaults(struct command *m)
 {
-	const char **texts[] = { &m->actor, &m->name, &m->new_name, &m->display_name, &m->email, &m->picture_url, &m->user,
+	const char **texts[] = { &m->actor, &m->name, &m->new_name, &m->display_name, &m->email, &m->picture_url, &m->user, &m->role,
 		&m->key_text, &m->auth_id, &m->text, &m->author, &m->note, &m->description };
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
@@ -137,13 +137,16 @@ void on_command(struct core *c, struct event *e)
 	case CMD_HEALTH:
 		break;
 	case CMD_VERIFY:
-		if (!node_by_key(c, &m->key))
+		if (!node_by_key(c, &m->key) || node_by_key(c, &m->key)->shut != SHUT_NO)
 			reply_fail(r, ERR_NOT_FOUND, "this node key is not known here");
 		break;
 	case CMD_USER_CREATE:
 	case CMD_USER_LIST:
 	case CMD_USER_RENAME:
 	case CMD_USER_DELETE:
+	case CMD_USER_ROLE:
+	case CMD_USER_SUSPEND:
+	case CMD_USER_RESTORE:
 		on_command_user(c, m, r);
 		break;
 	case CMD_NODE_LIST:

@@ -396,7 +396,8 @@ void core_admit_all(struct core *c, struct effects *fx)
 
 	c->fx = fx;
 	for (struct node *n; (n = map_next(&c->nodes, &at));)
-		fx_admit(c, &n->row.key);
+		if (n->shut == SHUT_NO)
+			fx_admit(c, &n->row.key);
 	for (size_t i = first; i < fx->n; i++)
 		fx->e[i].seq = 0; /* they are in the database */
 	c->fx = NULL;
@@ -516,6 +517,7 @@ void core_apply(struct core *c, struct event *e, struct now now, struct effects 
 
 	c->now = now;
 	c->fx = fx;
+	c->fx_first = first;
 	c->fx_failed = false;
 	c->tx++;
 	c->events++;
@@ -560,6 +562,7 @@ err core_reconfigure(struct core *c, const struct core_settings *cfg, struct now
 
 	c->now = now;
 	c->fx = fx;
+	c->fx_first = first;
 	c->set = *cfg;
 	for (size_t i = 0; i < c->n_tailnets && e == OK; i++) {
 		struct tailnet *t = c->tailnets[i];

@@ -282,6 +282,7 @@ static err build(struct round *r, struct group *g, struct map_msg **out)
 	}
 	if (s->self)
 		d.self = &s->node->m;
+	d.message = s->self && s->message_hash != map_message_hash(&s->node->m);
 	return map_delta_msg(t->cache, &t->map, &d, r->c->now.wall_ms, out);
 }
 
@@ -326,6 +327,8 @@ static void send_group(struct round *r, struct group *g)
 		if (note_sent(r, g, s, g->members[i].x) != OK)
 			s->need_full = true;
 		sinks[i] = map_sink_ref(s->sink);
+		if (s->self)
+			s->message_hash = map_message_hash(&s->node->m);
 		s->last_seq = c->seq + (c->n_image > 0);
 	}
 	c->map_deltas++;

@@ -199,6 +199,17 @@ static const char *lower(const char *s, char *out, size_t cap)
 	return out;
 }
 
+_Static_assert((int)USER_MEMBER == POLICY_ROLE_MEMBER && (int)USER_OWNER == POLICY_ROLE_OWNER &&
+		(int)USER_ADMIN == POLICY_ROLE_ADMIN && (int)USER_NETWORK_ADMIN == POLICY_ROLE_NETWORK_ADMIN &&
+		(int)USER_IT_ADMIN == POLICY_ROLE_IT_ADMIN && (int)USER_AUDITOR == POLICY_ROLE_AUDITOR &&
+		(int)USER_BILLING_ADMIN == POLICY_ROLE_BILLING_ADMIN, "roles are stored as policies know them");
+
+struct policy_user user_facts(const struct user *u)
+{
+	return (struct policy_user){ u->row.id, u->row.name, or_empty(u->row.email),
+		u->row.email && *u->row.email ? u->row.email : u->row.name, (enum policy_role)u->row.role };
+}
+
 void node_facts(struct core *c, const struct node *n, struct node_facts *f)
 {
 	struct user *u = user_by_id(c, n->row.user_id);
@@ -208,8 +219,7 @@ void node_facts(struct core *c, const struct node *n, struct node_facts *f)
 		.v4 = n->row.v4, .v6 = n->row.v6, .routes = n->cand, .n_routes = n->n_cand, .attrs = f->attr,
 	} };
 	if (u) {
-		f->user = (struct policy_user){ u->row.id, u->row.name, or_empty(u->row.email),
-			u->row.email && *u->row.email ? u->row.email : u->row.name, POLICY_ROLE_MEMBER };
+		f->user = user_facts(u);
 		f->node.user = &f->user;
 	}
 	if (!n->hi)
@@ -228,10 +238,14 @@ err node_classify(struct core *c, struct node *n)
 {
 	struct policy_changes changes = { 0 };
 	struct node_facts f;
-	uint32_t cls;
+	uint32_t cls = UINT32_MAX;
+	err e = OK;
 
 	node_facts(c, n, &f);
-	err e = policy_view_put(n->t->map.policy, &f.node, &cls, &changes);
+	if (n->shut == SHUT_NO)
+		e = policy_view_put(n->t->map.policy, &f.node, &cls, &changes);
+	else if (n->m.cls != UINT32_MAX)
+		e = policy_view_del(n->t->map.policy, n->row.id, &changes);
 	if (e != OK) {
 		policy_changes_done(&changes);
 		return e;
@@ -265,6 +279,7 @@ static err insert(struct core *c, struct node *n)
 	user_join(c, n);
 	TRY(tailnet_take_slot(n->t, n));
 	n->m.expired = node_is_expired(c, n);
+	gate_first(c, n);
 	TRY(node_classify(c, n));
 	TRY(routes_update(c, n));
 	node_dirty(n, DIRTY_WHOLE);
@@ -306,6 +321,7 @@ static err replace(struct core *c, struct node *n, struct node_row *taken)
 	n->m.expired = node_is_expired(c, n);
 	node_arm_expiry(c, n);
 	presence_ephemeral(c, n);
+	TRY(gate_update(c, n));
 	TRY(node_classify(c, n));
 	TRY(routes_update(c, n));
 	node_dirty(n, DIRTY_WHOLE);
@@ -405,7 +421,8 @@ err node_set_key(struct core *c, struct node *n, const struct node_pub *key)
 		n->row.key = old;
 		return map_put(&c->nodes_by_key, n) == OK ? e : ERR_NOMEM;
 	}
-	fx_admit(c, key);
+	if (n->shut == SHUT_NO)
+		fx_admit(c, key);
 	fx_revoke(c, &old);
 	node_dirty(n, PATCH_KEY | PATCH_DISCO | PATCH_ENDPOINTS | PATCH_EXPIRY);
 	node_self_dirty(n);
@@ -595,6 +612,7 @@ err node_set_owner(struct core *c, struct node *n, int64_t user_id, char *const 
 		node_set_expires(c, n, 0); /* a tagged node is a machine's, not a person's: its key does not expire */
 	node_dirty(n, DIRTY_WHOLE);
 	node_self_dirty(n);
+	TRY(gate_update(c, n));
 	TRY(node_classify(c, n));
 	return routes_update(c, n);
 }

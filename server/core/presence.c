@@ -95,9 +95,12 @@ static void on_expiry(struct core *c, struct timer *t)
 static void announce(struct core *c, struct node *n)
 {
 	timer_stop(&c->timers, &n->announce);
-	if (n->m.announced)
+	if (n->ready)
 		return;
-	n->m.announced = true;
+	n->ready = true;
+	gate_show(n);
+	if (!n->m.announced)
+		return;
 	node_dirty(n, DIRTY_WHOLE | DIRTY_SEEN);
 	n->t->reveal = true;
 	/* Both sides learn of each other in the same round. */
@@ -121,7 +124,7 @@ void presence_may_announce(struct core *c, struct node *n)
 	 * client sends only pings to those that have not answered one yet. */
 	bool at_home = n->row.home_derp && (n->row.home_derp != c->set.own_region || n->at_relay || c->set.only_own_region);
 
-	if (!n->m.announced && !disco_pub_is_zero(&n->row.disco) && at_home)
+	if (!n->ready && !disco_pub_is_zero(&n->row.disco) && at_home)
 		announce(c, n);
 }
 
@@ -129,7 +132,7 @@ void on_at_relay(struct core *c, struct event *e)
 {
 	struct node *n = node_by_key(c, &e->node_key);
 
-	if (!n || n->m.announced)
+	if (!n || n->ready)
 		return;
 	n->at_relay = true;
 	presence_may_announce(c, n);
@@ -137,7 +140,7 @@ void on_at_relay(struct core *c, struct event *e)
 
 void presence_hold(struct core *c, struct node *n)
 {
-	if (!n->m.announced && !n->announce.index)
+	if (!n->ready && !n->announce.index)
 		timer_arm(&c->timers, &n->announce, c->now.mono_ms + c->set.announce_wait_ms);
 }
 
@@ -159,7 +162,8 @@ void presence_timers_stop(struct core *c, struct node *n)
 
 void presence_start(struct core *c, struct node *n)
 {
-	n->m.announced = true;
+	n->ready = true;
+	gate_show(n);
 	n->m.expired = node_is_expired(c, n);
 	node_arm_expiry(c, n);
 	node_dirty(n, DIRTY_WHOLE | DIRTY_SEEN | PATCH_ONLINE);

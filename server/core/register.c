@@ -62,7 +62,7 @@ struct reply *reply_register_error(struct core *c, const char *text)
 struct reply *reply_registered(struct core *c, struct node *n)
 {
 	struct user *u = user_by_id(c, n->row.user_id);
-	struct tailcfg_register_response resp = { .machine_authorized = true };
+	struct tailcfg_register_response resp = { .machine_authorized = n->shut == SHUT_NO };
 
 	if (u) {
 		bool mail = u->row.email && *u->row.email;
@@ -126,8 +126,7 @@ static bool may_tag(struct tailnet *t, struct user *u, const char *tag)
 {
 	if (!u)
 		return false;
-	struct policy_user pu = { u->row.id, u->row.name, or_empty(u->row.email),
-		u->row.email && *u->row.email ? u->row.email : u->row.name, POLICY_ROLE_MEMBER };
+	struct policy_user pu = user_facts(u);
 	return policy_may_tag(t->policy, &pu, tag);
 }
 
@@ -198,7 +197,8 @@ static err make_node(struct core *c, const struct claim *cl, struct node **out)
 	node_set_expires(c, n, expiry_of(c, cl));
 	presence_hold(c, n);
 	presence_ephemeral(c, n);
-	fx_admit(c, cl->key);
+	if (n->shut == SHUT_NO)
+		fx_admit(c, cl->key);
 	*out = n;
 	return OK;
 }
@@ -272,6 +272,10 @@ static err admit_claim(struct core *c, const struct claim *cl, char *why, size_t
 	bool ambiguous;
 	struct node *n = claimed_node(c, cl, &ambiguous), *has_key = node_by_key(c, cl->key);
 
+	if (cl->user && cl->user->row.suspended_ms) {
+		snprintf(why, why_cap, "user %.64s is suspended; an administrator can restore it", cl->user->row.name);
+		return ERR_DENIED;
+	}
 	if (ambiguous) {
 		snprintf(why, why_cap, "this machine has several nodes of users; it is ambiguous which one the tags are for");
 		return ERR_INVALID;

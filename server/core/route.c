@@ -151,7 +151,7 @@ err routes_update(struct core *c, struct node *n)
 	size_t k = 0;
 	for (size_t i = 0; i < hi->n_routable_ips; i++) {
 		struct prefix p = prefix_mask(hi->routable_ips[i]);
-		if (is_approved(n, p) && !list_has(list, k, p))
+		if (n->shut == SHUT_NO && is_approved(n, p) && !list_has(list, k, p))
 			list[k++] = p;
 	}
 	qsort(list, k, sizeof *list, by_prefix);

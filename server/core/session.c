@@ -105,7 +105,7 @@ static err report_stream(struct core *c, struct node *n, const struct tailcfg_ma
 	if (m->has_hostinfo && m->hostinfo->raw.n > 2 && (first || !n->row.hostinfo_json || strlen(n->row.hostinfo_json) <= 2))
 		TRY(set_hostinfo(c, n, m->hostinfo));
 	n->reported = true;
-	if (!n->m.announced && c->set.only_own_region && !n->row.home_derp && !disco_pub_is_zero(&n->row.disco))
+	if (!n->ready && c->set.only_own_region && !n->row.home_derp && !disco_pub_is_zero(&n->row.disco))
 		set_home(c, n, c->set.own_region); /* until it says so itself */
 	presence_may_announce(c, n);
 	return OK;
@@ -178,6 +178,7 @@ static void note_told(struct core *c, struct session *s, const struct policy_fil
 	session_note_filters(s, filters, n);
 	s->ssh_hash = ssh.n ? map_hash(ssh.p, ssh.n) : 0;
 	s->caps_hash = caps.n ? map_hash(caps.p, caps.n) : 0;
+	s->message_hash = map_message_hash(&s->node->m);
 	s->last_seq = c->seq + (c->n_image > 0);
 	s->need_full = s->compare = s->self = false;
 }

@@ -117,7 +117,7 @@ struct session {
 	/* Rounds read what stands above for every session: it shares cache lines. */
 	struct told_filter *filters; /* owned */
 	size_t n_filters, cap_filters;
-	uint64_t ssh_hash, caps_hash;
+	uint64_t ssh_hash, caps_hash, message_hash;
 };
 
 struct gone_sink { /* a stream of an unknown key that is held */
@@ -131,6 +131,11 @@ enum { /* beside PATCH_* in node.dirty */
 	DIRTY_SEEN = 1 << 17,  /* who sees it changed, its content not */
 };
 
+enum node_shut { /* why a node takes no part */
+	SHUT_NO,
+	SHUT_SUSPENDED, /* its user is */
+};
+
 struct node {
 	struct node_row row;
 	struct map_node m; /* m.row == &row */
@@ -142,7 +147,9 @@ struct node {
 	struct list of_machine, of_user, of_lazy, of_dirty, of_router;
 	struct session *session, *reader;
 	unsigned dirty;
-	bool at_relay; /* reached our relay; kept only until it is announced */
+	bool ready;    /* others can use it, or waited long enough: m.announced is this and not shut */
+	enum node_shut shut; /* from the rows: gate.c */
+	bool at_relay; /* reached our relay; kept only until it is ready */
 	bool reported; /* told us its endpoints and the like since our start */
 	struct prefix *cand; /* owned: announced and approved, sorted */
 	size_t n_cand;
@@ -232,6 +239,7 @@ struct core {
 	struct now now;	     /* of the event at hand */
 	struct effects *fx;  /* of the event at hand */
 	bool replaying;	     /* rows are loaded or put back: nothing new is decided */
+	size_t fx_first;     /* where its effects begin in fx */
 	bool fx_failed;	     /* an effect could not be kept: out of memory */
 	uint64_t seq;	     /* newest batch made */
 	uint64_t durable;
@@ -352,6 +360,7 @@ struct node_facts {
 	char os[32];
 };
 void node_facts(struct core *c, const struct node *n, struct node_facts *f);
+struct policy_user user_facts(const struct user *u); /* points into u */
 MUST_USE err node_classify(struct core *c, struct node *n); /* after a change of owner, tags, addresses, routes */
 void node_dirty(struct node *n, unsigned what);	/* for peers */
 void node_self_dirty(struct node *n);		/* for itself */
@@ -363,6 +372,13 @@ MUST_USE err node_delete(struct core *c, struct node *n);
 struct node_info *node_info_get(struct core *c, struct node *n); /* a reference; NULL: out of memory */
 void node_info_stale(struct node *n);
 struct machine *machine_get(struct core *c, const struct machine_pub *key);
+
+/* ---- gate.c: who takes part ---- */
+
+void gate_first(struct core *c, struct node *n); /* a node that was just loaded or made */
+/* What decides about it changed (owner, suspension): its peers, itself and the relay hear of it. */
+MUST_USE err gate_update(struct core *c, struct node *n);
+void gate_show(struct node *n); /* n->ready changed */
 
 /* ---- names.c, address.c, route.c ---- */
 

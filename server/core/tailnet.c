@@ -188,7 +188,7 @@ err tailnet_verify_policy(struct core *c, struct tailnet *t, struct policy *p, s
 	for (struct node *n; e == OK && (n = map_next(&c->nodes, &at));) {
 		struct node_facts f;
 
-		if (n->t != t)
+		if (n->t != t || n->shut != SHUT_NO)
 			continue;
 		node_facts(c, n, &f);
 		e = policy_view_put(view, &f.node, &cls, &changes);

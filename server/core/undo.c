@@ -424,9 +424,25 @@ static void restore_all(struct core *c, struct image *list, size_t n)
 	c->replaying = false;
 }
 
+/* Who may use the relay is as before, too. */
+static void forget_admissions(struct core *c)
+{
+	size_t kept = c->fx_first;
+
+	for (size_t i = c->fx_first; c->fx && i < c->fx->n; i++) {
+		struct effect *e = &c->fx->e[i];
+		if (e->seq != FX_THIS_EVENT || (e->kind != FX_ADMIT && e->kind != FX_REVOKE))
+			c->fx->e[kept++] = *e;
+	}
+	if (c->fx && c->fx->n > c->fx_first)
+		c->fx->n = kept;
+}
+
 void core_abort(struct core *c)
 {
 	size_t n = c->n_image;
+
+	forget_admissions(c);
 
 	/* What restoring touches belongs to no event. */
 	restore_all(c, c->image, n);

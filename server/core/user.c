@@ -84,6 +84,7 @@ err user_changed(struct core *c, struct user *u)
 
 		node_dirty(n, DIRTY_WHOLE); /* the owner's profile travels with a node */
 		node_self_dirty(n);
+		TRY(gate_update(c, n));
 		TRY(node_classify(c, n)); /* the policy names users */
 		TRY(routes_update(c, n)); /* … and what they may announce */
 	}

@@ -106,6 +106,8 @@ static err build(const struct map_tailnet *t, const struct map_delta *d, const s
 	jsonw_obj(&w);
 	if (d->self)
 		jsonw_key(&w, "Node"), self_write(&w, t, d->self);
+	if (d->self && d->message)
+		messages_write(&w, d->self);
 	write_peers(&w, t, d, whole, wall_ms);
 	TRY(write_users(&w, t, d, whole));
 	if (d->derp && t->set->derp_map)

@@ -20,6 +20,13 @@ enum { MAP_BLOCK = 64 };
 /* The one user that stands for the owner of all tagged nodes. */
 #define TAGGED_USER_ID 2147455555LL
 
+/* What a client shows its user until it is taken back (DisplayMessages; Health for old ones). */
+struct map_message {
+	const char *id, *title, *text;
+	const char *severity; /* "high", "medium", "low" */
+	bool impacts;	      /* connectivity */
+};
+
 /* What the encoder needs of a node. The core keeps one in each of its nodes and owns what it points to. */
 struct map_node {
 	uint32_t slot; /* dense, reused after the node is gone (its id is not); UINT32_MAX: none yet */
@@ -28,6 +35,8 @@ struct map_node {
 	const struct tailcfg_hostinfo *hi; /* parsed row->hostinfo_json; never NULL */
 	bool online, expired;
 	bool announced; /* false: in nobody's map, and has no peers in its own (trap T43) */
+	bool unauthorized; /* MachineAuthorized false in its own map: it is told that it has no access (never announced then) */
+	const struct map_message *message; /* for itself; NULL: none */
 	int64_t user_id; /* as shown: the owner, or TAGGED_USER_ID */
 	const struct prefix *serving; /* routes it carries now: into AllowedIPs, the non-exit ones into PrimaryRoutes */
 	size_t n_serving;
@@ -97,6 +106,7 @@ struct map_delta {
 	const struct map_node *self; /* the viewer's own Node, whole (trap T34) */
 	const struct policy_filter *filters; /* named filters to set; rules NULL: delete this one */
 	size_t n_filters;
+	bool message; /* self's message, or that it has none any more */
 	bool dns, derp; /* DNSConfig, DERPMap from settings */
 	/* An owner whom viewers may not know yet: newer clients take profiles that come with incremental changes, but show them
 	 * (tailscale status) only after a full rebuild, so the message carries Domain, which causes one (control.md 6.6). */
@@ -112,6 +122,9 @@ MUST_USE err map_delta_msg(struct map_cache *c, const struct map_tailnet *t, con
  * a profile, the real DERP map. */
 MUST_USE err map_gone_msg(const struct map_tailnet *t, const struct node_pub *key, const struct machine_pub *machine,
 		const struct disco_pub *disco, int64_t wall_ms, struct map_msg **out);
+
+/* Of what messages a node's own map has; 0: none. */
+uint64_t map_message_hash(const struct map_node *n);
 
 /* "host.tail.example.com." ; returns a string in a. */
 char *map_fqdn(struct arena *a, const struct core_settings *set, const char *given_name);

@@ -122,6 +122,7 @@ static err build(struct map_cache *c, const struct map_tailnet *t, const struct 
 	buf_reserve(&m->text, OWN_TEXT); /* so that it need not grow in steps */
 	jsonw_obj(&w);
 	jsonw_key(&w, "Node"), self_write(&w, t, viewer);
+	messages_write(&w, viewer); /* always: this may not be the stream's first full map */
 	id_set_add(users, viewer->user_id);
 	if (viewer->announced)
 		TRY(add_peers(c, t, viewer, told, users, m));

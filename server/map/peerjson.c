@@ -131,7 +131,7 @@ static void write_state(struct jsonw *w, const struct map_node *n)
 	if (!n->online && r->last_seen_ms)
 		jsonw_key(w, "LastSeen"), jsonw_time(w, r->last_seen_ms);
 	jsonw_key(w, "Online"), jsonw_bool(w, n->online);
-	jsonw_key(w, "MachineAuthorized"), jsonw_bool(w, true);
+	jsonw_key(w, "MachineAuthorized"), jsonw_bool(w, !n->unauthorized);
 	if (n->expired)
 		jsonw_key(w, "Expired"), jsonw_bool(w, true);
 }
@@ -160,12 +160,24 @@ void peer_write(struct jsonw *w, const struct map_tailnet *t, const struct map_n
 	jsonw_obj_end(w);
 }
 
+/* What clients offer to those who may administer the tailnet. */
+static void write_role_caps(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n)
+{
+	const struct user_row *u = n->user_id == TAGGED_USER_ID ? NULL : t->user(t->ctx, n->user_id);
+
+	if (u && u->role == USER_OWNER)
+		jsonw_key(w, "https://tailscale.com/cap/is-owner"), jsonw_null(w);
+	if (u && (u->role == USER_OWNER || u->role == USER_ADMIN))
+		jsonw_key(w, "https://tailscale.com/cap/is-admin"), jsonw_null(w);
+}
+
 static void write_own_caps(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n)
 {
 	jsonw_key(w, "CapMap"), jsonw_obj(w);
 	jsonw_key(w, "https://tailscale.com/cap/ssh"), jsonw_null(w);
 	if (t->set->taildrop)
 		jsonw_key(w, "https://tailscale.com/cap/file-sharing"), jsonw_null(w);
+	write_role_caps(w, t, n);
 	struct bytes more = t->policy ? policy_view_self_caps(t->policy, n->row->id) : (struct bytes){ 0 };
 	if (t->set->randomize_client_port && !(more.n && memmem(more.p, more.n, "\"randomize-client-port\"", sizeof "\"randomize-client-port\"" - 1)))
 		jsonw_key(w, "randomize-client-port"), jsonw_null(w);

@@ -2,6 +2,26 @@
 
 #include "common/base/cleanup.h"
 
+static const char *const role_texts[] = {
+	[USER_MEMBER] = "member", [USER_OWNER] = "owner", [USER_ADMIN] = "admin", [USER_NETWORK_ADMIN] = "network-admin",
+	[USER_IT_ADMIN] = "it-admin", [USER_AUDITOR] = "auditor", [USER_BILLING_ADMIN] = "billing-admin",
+};
+
+const char *user_role_text(enum user_role r)
+{
+	return (size_t)r < ARRAY_LEN(role_texts) ? role_texts[r] : "member";
+}
+
+err user_role_parse(const char *text, enum user_role *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(role_texts); i++)
+		if (strcmp(text, role_texts[i]) == 0) {
+			*out = (enum user_role)i;
+			return OK;
+		}
+	return ERR_INVALID;
+}
+
 /* Copies of one row are made field by field into a zeroed *out; on the first failure all of it is given back. */
 
 static err copy_str(char **out, const char *s)

@@ -14,12 +14,27 @@ struct tailnet_row {
 	char *name; /* "default" is the first */
 };
 
+/* What a user may do in the console and the API, and what policies ask (autogroup:admin …). As stored. */
+enum user_role {
+	USER_MEMBER,
+	USER_OWNER, /* at most one in a tailnet */
+	USER_ADMIN,
+	USER_NETWORK_ADMIN,
+	USER_IT_ADMIN,
+	USER_AUDITOR,
+	USER_BILLING_ADMIN,
+};
+const char *user_role_text(enum user_role r); /* "network-admin" */
+MUST_USE err user_role_parse(const char *text, enum user_role *out); /* ERR_INVALID: none of them */
+
 struct user_row {
 	int64_t id, tailnet_id;
 	char *name; /* unique in its tailnet, as typed; compared without case */
 	char *display_name, *email, *picture_url;
 	char *provider, *provider_id; /* "" and "" for a local user; "oidc" and issuer/sub otherwise */
 	int64_t created_ms;
+	enum user_role role;
+	int64_t suspended_ms; /* since then its devices are cut off; 0: they are not */
 };
 
 enum register_method { REGISTER_UNSPECIFIED, REGISTER_AUTH_KEY, REGISTER_CLI, REGISTER_OIDC };

@@ -233,7 +233,7 @@ bool naive_peers_agree(const json_t *has, const json_t *want, int64_t wall_ms, c
 
 json_t *naive_client_new(void)
 {
-	return json_pack("{s:{},s:{},s:{}}", "Peers", "PacketFilters", "UserProfiles");
+	return json_pack("{s:{},s:{},s:{},s:{}}", "Peers", "PacketFilters", "UserProfiles", "DisplayMessages");
 }
 
 static json_t *peer_by_id(json_t *client, const json_t *id)
@@ -390,7 +390,7 @@ static void apply_named(json_t *client, const char *field, const json_t *msg)
 
 static void apply_rest(json_t *client, const json_t *msg)
 {
-	static const char *const whole[] = { "Node", "DERPMap", "DNSConfig", "Domain", "SSHPolicy", "Debug", "CollectServices" };
+	static const char *const whole[] = { "Node", "DERPMap", "DNSConfig", "Domain", "SSHPolicy", "Debug", "CollectServices", "Health" };
 	size_t i;
 	json_t *u;
 
@@ -398,6 +398,7 @@ static void apply_rest(json_t *client, const json_t *msg)
 		if (json_object_get(msg, whole[k]))
 			json_object_set(client, whole[k], json_object_get(msg, whole[k]));
 	apply_named(client, "PacketFilters", msg);
+	apply_named(client, "DisplayMessages", msg);
 	json_array_foreach (json_object_get(msg, "UserProfiles"), i, u)
 		put_id(json_object_get(client, "UserProfiles"), json_integer_value(json_object_get(u, "ID")), json_incref(u));
 }

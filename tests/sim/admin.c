@@ -7,6 +7,7 @@
 #define PICK(w, list) ((list)[chance((w), ARRAY_LEN(list))])
 
 static const char *const user_names[] = { "ann", "bob", "cleo", "dan", "Ann", "eve@example.com", "no spaces please", "", "x/y" };
+static const char *const role_names[] = { "owner", "admin", "network-admin", "it-admin", "auditor", "billing-admin", "member", "king" };
 static const char *const tag_names[] = { "tag:web", "tag:db", "tag:unknown", "no-tag" };
 static const char *const node_names[] = { "web", "db", "web-1", "gateway", "UPPER", "-bad-", "ann-laptop", "node" };
 static const char *const route_texts[] = { "10.1.0.0/16", "10.2.0.0/16", "0.0.0.0/0", "::/0", "fd00:1::/48", "10.1.2.3/16" };
@@ -149,6 +150,7 @@ void admin_act(struct world *w)
 		unsigned weight;
 	} mix[] = {
 		{ CMD_HEALTH, 1 }, { CMD_USER_CREATE, 3 }, { CMD_USER_LIST, 1 }, { CMD_USER_RENAME, 3 }, { CMD_USER_DELETE, 2 },
+		{ CMD_USER_ROLE, 2 }, { CMD_USER_SUSPEND, 2 }, { CMD_USER_RESTORE, 5 },
 		{ CMD_NODE_LIST, 1 }, { CMD_NODE_GET, 1 }, { CMD_NODE_DELETE, 3 }, { CMD_NODE_EXPIRE, 3 }, { CMD_NODE_RENAME, 5 },
 		{ CMD_NODE_TAGS, 5 }, { CMD_NODE_APPROVE_ROUTES, 6 }, { CMD_NODE_MOVE, 5 }, { CMD_NODE_BACKFILL_IPS, 1 },
 		{ CMD_AUTH_GET, 1 }, { CMD_AUTH_LIST, 1 }, { CMD_AUTH_REGISTER, 10 }, { CMD_AUTH_APPROVE, 5 }, { CMD_AUTH_REJECT, 1 },
@@ -167,9 +169,10 @@ void admin_act(struct world *w)
 		at -= mix[k++].weight;
 	struct command *m = command_new(mix[k].kind);
 
-	m->id = k < 5 ? some_user(w) : some_node(w);
+	m->id = m->kind <= CMD_USER_RESTORE ? some_user(w) : some_node(w);
 	m->name = m->new_name = text(m, m->kind == CMD_NODE_RENAME ? PICK(w, node_names) : PICK(w, user_names));
 	m->user = one_in(w, 2) ? arena_printf(&m->arena, "%lld", (long long)some_user(w)) : text(m, PICK(w, user_names));
+	m->role = text(m, PICK(w, role_names));
 	m->reusable = chance(w, 3) != 0;
 	m->ephemeral = one_in(w, 4);
 	m->disable = one_in(w, 4);

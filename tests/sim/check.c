@@ -241,7 +241,8 @@ static void check_rows(struct world *w)
 	for (size_t i = 0; i < w->db.n_users; i++) {
 		struct user *u = user_by_id(c, w->db.users[i].id);
 		size_t nodes = 0;
-		if (!u || !same_text(u->row.name, w->db.users[i].name) || !same_text(u->row.email, w->db.users[i].email))
+		if (!u || !same_text(u->row.name, w->db.users[i].name) || !same_text(u->row.email, w->db.users[i].email) ||
+				u->row.role != w->db.users[i].role || u->row.suspended_ms != w->db.users[i].suspended_ms)
 			world_fail(w, "user %lld is another one in memory", (long long)w->db.users[i].id);
 		for (size_t k = 0; k < w->db.n_nodes; k++)
 			nodes += w->db.nodes[k].user_id == u->row.id;
@@ -271,6 +272,30 @@ static void check_rows(struct world *w)
 		world_fail(w, "the policy is another one in memory");
 }
 
+/* Does the database say that the node takes no part? */
+static bool naive_shut(struct world *w, const struct node *n)
+{
+	for (size_t i = 0; i < w->db.n_users; i++)
+		if (w->db.users[i].id == n->row.user_id && w->db.users[i].suspended_ms)
+			return true;
+	return false;
+}
+
+static void check_admitted(struct world *w)
+{
+	size_t want = 0, at = 0;
+
+	for (struct node *n; (n = map_next(&w->core->nodes, &at));)
+		want += !naive_shut(w, n);
+	if (w->n_admitted != want)
+		world_fail(w, "%zu keys may use the relay, and %zu nodes should", w->n_admitted, want);
+	for (size_t i = 0; i < w->n_admitted; i++) {
+		struct node *n = node_by_key(w->core, &w->admitted[i]);
+		if (!n || naive_shut(w, n))
+			world_fail(w, "a key that is no node's, or a shut out one's, may use the relay");
+	}
+}
+
 static void check_bounds(struct world *w)
 {
 	struct core *c = w->core;
@@ -284,11 +309,7 @@ static void check_bounds(struct world *w)
 		world_fail(w, "a bound is not kept: %zu streams of strangers, %zu logins", c->n_gone, c->pendings.n);
 	if (c->addrs.n > RECENT_ADDRS_MAX + c->set.max_pending)
 		world_fail(w, "%zu addresses are remembered", c->addrs.n);
-	if (w->n_admitted != c->nodes.n)
-		world_fail(w, "%zu keys may use the relay, and there are %zu nodes", w->n_admitted, c->nodes.n);
-	for (size_t i = 0; i < w->n_admitted; i++)
-		if (!node_by_key(c, &w->admitted[i]))
-			world_fail(w, "a key that is no node's may use the relay");
+	check_admitted(w);
 	size_t sessions = 0, online = 0, at = 0;
 	for (size_t i = 0; i < c->n_tailnets; i++)
 		list_each(it, &c->tailnets[i]->sessions)
@@ -324,9 +345,12 @@ static void check_node_times(struct world *w, struct node *n)
 	if (n->row.ephemeral && !n->session && !n->m.online &&
 			now - MAX_OF(l->quiet_ms, l->ephemeral_ms) > w->set.restart_grace_ms + w->set.ephemeral_timeout_ms + grace + 1000)
 		world_fail(w, "ephemeral node %lld should have left", (long long)n->row.id);
-	if (!n->m.announced && now - l->born_ms > w->set.announce_wait_ms + 1000)
+	bool shut = naive_shut(w, n);
+	if (n->m.announced != (n->ready && !shut))
+		world_fail(w, "node %lld is %s, and its maps say otherwise", (long long)n->row.id, shut ? "shut out" : "let in");
+	if (!n->ready && now - l->born_ms > w->set.announce_wait_ms + 1000)
 		world_fail(w, "node %lld was not announced in time", (long long)n->row.id);
-	if (!n->m.announced && !disco_pub_is_zero(&n->row.disco) && n->row.home_derp)
+	if (!n->ready && !disco_pub_is_zero(&n->row.disco) && n->row.home_derp)
 		world_fail(w, "node %lld can be reached and was not announced", (long long)n->row.id);
 	/* A clock that jumped is noticed when a timer looks again. */
 	if (n->m.expired != over && now - w->jumped_ms > TIMER_STEP_MS + 1000)
@@ -349,7 +373,7 @@ static size_t naive_candidates(const struct node *n, struct prefix *out, size_t 
 {
 	size_t k = 0;
 
-	for (size_t i = 0; i < n->hi->n_routable_ips; i++) {
+	for (size_t i = 0; n->shut == SHUT_NO && i < n->hi->n_routable_ips; i++) {
 		struct prefix p = prefix_mask(n->hi->routable_ips[i]);
 		bool approved = has_prefix(n->row.approved_routes, n->row.n_approved, p);
 		for (size_t j = 0; !approved && p.bits == 0 && j < n->row.n_approved; j++)
@@ -411,6 +435,8 @@ static struct policy_view *fresh_view(struct world *w, struct tailnet *t)
 		struct prefix cand[64];
 		uint32_t cls;
 
+		if (naive_shut(w, n))
+			continue;
 		node_facts(w->core, n, &f);
 		f.node.routes = cand;
 		f.node.n_routes = naive_candidates(n, cand, ARRAY_LEN(cand));
@@ -442,7 +468,7 @@ static void fill_classes(struct seeing *s, struct tailnet *t)
 		struct policy_changes changes = { 0 };
 		struct node_facts f;
 
-		if (!n)
+		if (!n || naive_shut(s->w, n))
 			continue;
 		node_facts(s->w->core, n, &f);
 		if (policy_view_put(s->view, &f.node, &s->cls[i], &changes) != OK)
@@ -522,6 +548,12 @@ static void check_self(struct world *w, struct client *c, const struct node *n, 
 		"PrimaryRoutes", "Tags", "HomeDERP", "Cap" };
 	json_t *has = json_object_get(c->stream->map, "Node");
 
+	if (json_is_true(json_object_get(has, "MachineAuthorized")) == naive_shut(w, n))
+		world_fail(w, "client %zu (node %lld) is %s, and was not told", c->index, (long long)n->row.id,
+				naive_shut(w, n) ? "shut out" : "let in");
+	json_t *shown = json_object_get(c->stream->map, "DisplayMessages"), *health = json_object_get(c->stream->map, "Health");
+	if ((json_object_size(shown) == 1) != naive_shut(w, n) || (json_array_size(health) == 1) != naive_shut(w, n))
+		world_fail(w, "client %zu (node %lld) shows the wrong message", c->index, (long long)n->row.id);
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
 		json_t *x = json_object_get(has, fields[i]), *y = json_object_get(want, fields[i]);
 		if (strcmp(fields[i], "DiscoKey") == 0) /* its own: it knows it */

@@ -28,7 +28,8 @@ static inline char **dup_list(size_t n, const char *stem)
 
 static inline struct user_row sample_user(int64_t id)
 {
-	struct user_row r = { .id = id, .tailnet_id = 1, .created_ms = 1700000000000 + id };
+	struct user_row r = { .id = id, .tailnet_id = 1, .created_ms = 1700000000000 + id,
+				.role = USER_AUDITOR, .suspended_ms = 1700000000009 };
 	char name[32];
 
 	snprintf(name, sizeof name, "user%lld", (long long)id);

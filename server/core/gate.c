@@ -1,0 +1,75 @@
+#include "server/core/state.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/log.h"
+
+/* Whether a node takes part at all. One that does not is in nobody's map and has no peers in its own, is not in the policy's
+ * view (so that no filter names its addresses), carries no routes, and may not use our relay. Its stream stays open: it is
+ * how the client learns why, and how it is back at once. */
+
+static enum node_shut shut_of(struct core *c, const struct node *n)
+{
+	const struct user *u = user_by_id(c, n->row.user_id);
+
+	if (u && u->row.suspended_ms)
+		return SHUT_SUSPENDED;
+	return SHUT_NO;
+}
+
+static const struct map_message *message_of(enum node_shut shut)
+{
+	static const struct map_message suspended = {
+		.id = "user-suspended", .title = "Account suspended",
+		.text = "An administrator suspended this account. The device has no access until the account is restored.",
+		.severity = "high", .impacts = true,
+	};
+
+	switch (shut) {
+	case SHUT_NO:
+		return NULL;
+	case SHUT_SUSPENDED:
+		return &suspended;
+	}
+	return NULL;
+}
+
+void gate_show(struct node *n)
+{
+	n->m.announced = n->ready && n->shut == SHUT_NO;
+}
+
+void gate_first(struct core *c, struct node *n)
+{
+	n->shut = shut_of(c, n);
+	n->m.unauthorized = n->shut != SHUT_NO;
+	n->m.message = message_of(n->shut);
+	gate_show(n);
+}
+
+err gate_update(struct core *c, struct node *n)
+{
+	bool was = n->shut == SHUT_NO, is;
+
+	if (shut_of(c, n) == n->shut)
+		return OK;
+	gate_first(c, n);
+	is = n->shut == SHUT_NO;
+	node_self_dirty(n);
+	if (was == is)
+		return OK;
+	if (!c->replaying && is) /* what an undo takes back was never released */
+		fx_admit(c, &n->row.key);
+	if (!c->replaying && !is)
+		fx_revoke(c, &n->row.key);
+	node_dirty(n, DIRTY_WHOLE | DIRTY_SEEN);
+	n->t->reveal = true;
+	struct session *sessions[] = { n->session, n->reader };
+	for (size_t i = 0; i < ARRAY_LEN(sessions); i++) {
+		if (sessions[i] && is)
+			sessions[i]->need_full = true; /* both sides learn of each other in the same round */
+		else if (sessions[i])
+			sessions[i]->compare = true; /* it loses all peers */
+	}
+	TRY(node_classify(c, n));
+	return routes_update(c, n);
+}

@@ -1,0 +1,227 @@
+/* Who takes part: users that are suspended lose their devices' access at once, and get it back. */
+#include <stdio.h>
+
+#include "tests/lib/core_harness.h"
+#include "tests/lib/test.h"
+
+static struct command *for_user(enum command_kind kind, int64_t id)
+{
+	struct command *m = command_new(kind);
+
+	m->id = id;
+	return m;
+}
+
+static struct reply *set_role(struct harness *h, int64_t id, const char *role)
+{
+	struct command *m = for_user(CMD_USER_ROLE, id);
+
+	m->role = role;
+	return harness_command(h, m);
+}
+
+static err verify(struct harness *h, const struct device *d)
+{
+	struct command *m = command_new(CMD_VERIFY);
+
+	m->key = d->key;
+	return harness_command(h, m)->e;
+}
+
+static const char *shown(json_t *msg)
+{
+	const char *id;
+	json_t *v;
+
+	json_object_foreach (json_object_get(msg, "DisplayMessages"), id, v)
+		if (json_is_object(v))
+			return id;
+	return NULL;
+}
+
+static bool authorized(json_t *msg)
+{
+	return json_is_true(json_object_get(json_object_get(msg, "Node"), "MachineAuthorized"));
+}
+
+static void suspended_devices_are_out_and_come_back(void **state)
+{
+	struct harness h;
+	struct device a, b;
+
+	(void)state;
+	harness_start(&h, NULL);
+	int64_t ann = harness_user(&h, "ann");
+	harness_user(&h, "bob");
+	device_init(&a, &h, "a");
+	device_init(&b, &h, "b");
+	const char *key = harness_authkey(&h, "ann", AK_REUSABLE);
+	int64_t id = device_join(&a, key);
+	device_join(&b, harness_authkey(&h, "bob", 0));
+	device_skip(&a);
+	device_skip(&b);
+	assert_ok(verify(&h, &a));
+
+	struct reply *r = harness_command(&h, for_user(CMD_USER_SUSPEND, ann));
+	assert_ok(r->e);
+	assert_true(r->users[0].suspended_ms > 0);
+	assert_int_equal(h.revoked, 1);
+	assert_memory_equal(h.last_revoked.b, a.key.b, 32);
+	assert_int_equal(verify(&h, &a), ERR_NOT_FOUND);
+	json_t *m = device_next(&b); /* bob's device loses it … */
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(m, "PeersRemoved"), 0)), id);
+	m = device_next(&a); /* … and it everybody; it is told why, on a stream that stays */
+	assert_false(authorized(m));
+	assert_string_equal(shown(m), "user-suspended");
+	assert_int_equal(json_array_size(json_object_get(m, "PeersRemoved")), 1);
+	assert_null(device_next(&a));
+	assert_false(a.stream->ended);
+
+	device_stream(&a); /* a new stream says the same */
+	m = device_next(&a);
+	assert_false(authorized(m));
+	assert_null(json_object_get(m, "Peers"));
+	device_new_key(&a); /* and no new key of the user's helps */
+	m = device_register(&a, key);
+	assert_non_null(strstr(json_string_value(json_object_get(m, "Error")), "ann is suspended"));
+	a.key = a.old_key;
+	harness_restart(&h);
+	assert_int_equal(verify(&h, &a), ERR_NOT_FOUND);
+	device_stream(&a);
+	assert_false(authorized(device_next(&a)));
+	device_stream(&b);
+	assert_null(json_object_get(device_next(&b), "Peers"));
+
+	assert_ok(harness_command(&h, for_user(CMD_USER_RESTORE, ann))->e);
+	assert_ok(verify(&h, &a));
+	bool back = false;
+	while ((m = device_next(&a)))
+		back |= authorized(m) && !shown(m) && json_array_size(json_object_get(m, "Peers")) == 1;
+	assert_true(back);
+	m = device_next(&b);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(m, "PeersChanged"), 0), "ID")), id);
+	device_done(&a);
+	device_done(&b);
+	harness_stop(&h);
+}
+
+static void a_failed_suspension_changes_nothing(void **state)
+{
+	struct harness h;
+	struct device a, b;
+
+	(void)state;
+	harness_start(&h, NULL);
+	int64_t ann = harness_user(&h, "ann");
+	device_init(&a, &h, "a");
+	device_init(&b, &h, "b");
+	const char *key = harness_authkey(&h, "ann", AK_REUSABLE);
+	device_join(&a, key);
+	device_join(&b, key);
+	device_skip(&a);
+	char *before = harness_dump(&h);
+	h.hold = true;
+	assert_null(harness_command(&h, for_user(CMD_USER_SUSPEND, ann)));
+	harness_fail(&h);
+	h.hold = false;
+	harness_settle(&h);
+	char *after = harness_dump(&h);
+	assert_string_equal(before, after);
+	assert_int_equal(h.revoked, 0);
+	assert_ok(verify(&h, &a));
+	device_stream(&a);
+	json_t *m = device_next(&a);
+	assert_true(authorized(m));
+	assert_int_equal(json_array_size(json_object_get(m, "Peers")), 1);
+	free(before);
+	free(after);
+	device_done(&a);
+	device_done(&b);
+	harness_stop(&h);
+}
+
+static void moving_a_node_out_of_a_suspended_account_frees_it(void **state)
+{
+	struct harness h;
+	struct device a;
+
+	(void)state;
+	harness_start(&h, NULL);
+	int64_t ann = harness_user(&h, "ann");
+	harness_user(&h, "bob");
+	device_init(&a, &h, "a");
+	int64_t id = device_join(&a, harness_authkey(&h, "ann", 0));
+	assert_ok(harness_command(&h, for_user(CMD_USER_SUSPEND, ann))->e);
+	assert_int_equal(verify(&h, &a), ERR_NOT_FOUND);
+	struct command *m = for_user(CMD_NODE_MOVE, id);
+	m->user = "bob";
+	assert_ok(harness_command(&h, m)->e);
+	assert_ok(verify(&h, &a));
+	m = for_user(CMD_NODE_MOVE, id);
+	m->user = "ann";
+	assert_ok(harness_command(&h, m)->e);
+	assert_int_equal(verify(&h, &a), ERR_NOT_FOUND);
+	device_done(&a);
+	harness_stop(&h);
+}
+
+static bool has_cap(json_t *msg, const char *cap)
+{
+	return json_object_get(json_object_get(json_object_get(msg, "Node"), "CapMap"), cap) != NULL;
+}
+
+static void roles(void **state)
+{
+	struct harness h;
+	struct device a, b;
+
+	(void)state;
+	harness_start(&h, NULL);
+	int64_t ann = harness_user(&h, "ann"), bob = harness_user(&h, "bob");
+	device_init(&a, &h, "a");
+	device_init(&b, &h, "b");
+	device_join(&a, harness_authkey(&h, "ann", 0));
+	int64_t b_id = device_join(&b, harness_authkey(&h, "bob", 0));
+	struct command *m = command_new(CMD_POLICY_SET);
+	m->text = "{\"acls\":[{\"action\":\"accept\",\"src\":[\"autogroup:admin\"],\"dst\":[\"autogroup:member:*\"]}]}";
+	assert_ok(harness_command(&h, m)->e);
+	device_skip(&a);
+	device_skip(&b);
+
+	assert_int_equal(set_role(&h, ann, "king")->e, ERR_INVALID);
+	assert_int_equal(set_role(&h, 4711, "admin")->e, ERR_NOT_FOUND);
+	struct reply *r = set_role(&h, ann, "admin");
+	assert_ok(r->e);
+	assert_int_equal(r->users[0].role, USER_ADMIN);
+	json_t *msg = device_next(&a); /* the policy knows: an admin reaches, and so sees, the members */
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(msg, "PeersChanged"), 0), "ID")), b_id);
+	assert_true(has_cap(msg, "https://tailscale.com/cap/is-admin"));
+	assert_false(has_cap(msg, "https://tailscale.com/cap/is-owner"));
+
+	assert_ok(set_role(&h, ann, "owner")->e);
+	assert_ok(set_role(&h, bob, "owner")->e); /* one owner: ann is an admin again */
+	m = for_user(CMD_USER_LIST, ann);
+	r = harness_command(&h, m);
+	assert_int_equal(r->users[0].role, USER_ADMIN);
+	r = harness_command(&h, for_user(CMD_USER_SUSPEND, bob));
+	assert_int_equal(r->e, ERR_STATE);
+	assert_non_null(strstr(r->message, "owns the tailnet"));
+	harness_restart(&h);
+	r = harness_command(&h, for_user(CMD_USER_LIST, bob));
+	assert_int_equal(r->users[0].role, USER_OWNER);
+	device_done(&a);
+	device_done(&b);
+	harness_stop(&h);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(suspended_devices_are_out_and_come_back),
+		cmocka_unit_test(a_failed_suspension_changes_nothing),
+		cmocka_unit_test(moving_a_node_out_of_a_suspended_account_frees_it),
+		cmocka_unit_test(roles),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
