@@ -24,7 +24,7 @@ handler api_native_derp_map, api_native_stats, api_native_dns_records, api_nativ
 /* metrics.c */
 handler api_metrics;
 /* pages.c */
-handler api_page_root, api_page_admin, api_page_robots, api_page_style, api_page_register, api_health, api_health_v1, api_version, api_verify;
+handler api_page_root, api_page_admin, api_page_robots, api_page_style, api_page_register, api_page_auth, api_health, api_health_v1, api_version, api_verify;
 
 /* Shared by those that name a waiting login: adds the prefix that some tools leave out. NULL (and a fault): not an id. */
 const char *auth_id_from(struct request *r, const char *text);

@@ -75,6 +75,8 @@ static enum MHD_Result on_pendings(struct request *r, const struct reply *reply)
 	jsonw_key(&w, "pending"), jsonw_arr(&w);
 	for (size_t i = 0; i < reply->n_pendings; i++)
 		render_pending(&w, &reply->pendings[i]);
+	for (size_t i = 0; i < reply->n_ssh_checks; i++)
+		render_ssh_check(&w, &reply->ssh_checks[i]);
 	jsonw_arr_end(&w);
 	return answer_end(r, &w, &out);
 }

@@ -110,6 +110,36 @@ enum MHD_Result api_page_register(struct request *r)
 	return ask(r, c, on_waiting_device);
 }
 
+static enum MHD_Result on_waiting_session(struct request *r, const struct reply *reply)
+{
+	if (reply->e == ERR_NOT_FOUND || (reply->e == OK && !reply->n_ssh_checks))
+		return sorry(r, 404, "No SSH session waits under this link: it was confirmed or refused already, or the link is too old. "
+				     "Connect again to get a new one.");
+	if (reply->e != OK)
+		return sorry(r, status_of(reply->e), "The server cannot answer just now. Try again in a moment.");
+	const struct ssh_check_info *k = &reply->ssh_checks[0];
+	struct buf b = page_begin("An SSH session wants in");
+	buf_append_str(&b, "<dl>");
+	put_fact(&b, "From", k->src_name);
+	put_fact(&b, "Of", k->src_user);
+	put_fact(&b, "To", k->dst_name);
+	put_fact(&b, "As", k->local_user);
+	buf_append_str(&b, "</dl><p>If you have just started it, confirm it on the server with this command:</p>");
+	buf_printf(&b, "<pre>fairlead auth approve --auth-id %s</pre>", k->auth_id);
+	buf_printf(&b, "<p>If you did not, refuse it:</p><pre>fairlead auth reject --auth-id %s</pre>", k->auth_id);
+	return page_end(r, 200, &b);
+}
+
+enum MHD_Result api_page_auth(struct request *r)
+{
+	if (!is_auth_id(r->param[0]))
+		return sorry(r, 400, "This is not a link that was given out here. Copy it whole.");
+	struct command *c = command_for(r, CMD_AUTH_GET);
+	if (c)
+		c->auth_id = command_str(c, r->param[0]);
+	return ask(r, c, on_waiting_session);
+}
+
 enum MHD_Result api_page_root(struct request *r)
 {
 	struct buf b = page_begin("Fairlead");

@@ -163,6 +163,7 @@ void render_pending(struct jsonw *w, const struct pending_row *p)
 	char text[KEY_TEXT_MAX];
 
 	jsonw_obj(w);
+	jsonw_key(w, "kind"), jsonw_str(w, "device");
 	jsonw_key(w, "authId"), jsonw_str(w, p->auth_id);
 	jsonw_key(w, "hostname"), jsonw_str(w, p->hostname);
 	jsonw_key(w, "os"), jsonw_str(w, p->os);
@@ -172,6 +173,22 @@ void render_pending(struct jsonw *w, const struct pending_row *p)
 	jsonw_key(w, "ephemeral"), jsonw_bool(w, p->ephemeral);
 	jsonw_key(w, "createdAt"), render_time(w, p->created_ms);
 	jsonw_key(w, "expiration"), render_time(w, p->expires_ms);
+	jsonw_obj_end(w);
+}
+
+void render_ssh_check(struct jsonw *w, const struct ssh_check_info *k)
+{
+	jsonw_obj(w);
+	jsonw_key(w, "kind"), jsonw_str(w, "ssh");
+	jsonw_key(w, "authId"), jsonw_str(w, k->auth_id);
+	jsonw_key(w, "hostname"), jsonw_str(w, k->src_name);
+	jsonw_key(w, "user"), jsonw_str(w, k->src_user);
+	jsonw_key(w, "sourceId"), render_id(w, k->src_id);
+	jsonw_key(w, "destinationId"), render_id(w, k->dst_id);
+	jsonw_key(w, "destination"), jsonw_str(w, k->dst_name);
+	jsonw_key(w, "localUser"), jsonw_str(w, k->local_user);
+	jsonw_key(w, "createdAt"), render_time(w, k->created_ms);
+	jsonw_key(w, "expiration"), render_time(w, k->expires_ms);
 	jsonw_obj_end(w);
 }
 

@@ -14,6 +14,7 @@ void render_node(struct jsonw *w, const struct node_info *n);
 void render_authkey(struct jsonw *w, const struct authkey_row *k, const struct user_row *owner, const char *secret);
 void render_apikey(struct jsonw *w, const struct apikey_row *k);
 void render_pending(struct jsonw *w, const struct pending_row *p);
+void render_ssh_check(struct jsonw *w, const struct ssh_check_info *k);
 
 /* A node's routes as the removed routes API of old Headscales showed them: what it announces and what is approved. */
 struct legacy_route {

@@ -9,6 +9,7 @@ static const struct route routes[] = {
 	{ "GET", "/robots.txt", ACCESS_OPEN, api_page_robots },
 	{ "GET", "/style.css", ACCESS_OPEN, api_page_style },
 	{ "GET", "/register/{}", ACCESS_OPEN, api_page_register },
+	{ "GET", "/auth/{}", ACCESS_OPEN, api_page_auth },
 	{ "GET", "/health", ACCESS_OPEN, api_health },
 	{ "GET", "/version", ACCESS_OPEN, api_version },
 	{ "GET", "/metrics", ACCESS_METRICS, api_metrics },

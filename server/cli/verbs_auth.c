@@ -4,7 +4,8 @@
 int run_auth_list(struct cli *x)
 {
 	static const struct column columns[] = {
-		{ "AUTH ID", "authId" }, { "NAME", "hostname" }, { "OS", "os" }, { "TAGS", "requestTags" }, { "SINCE", "createdAt" },
+		{ "AUTH ID", "authId" }, { "KIND", "kind" }, { "NAME", "hostname" }, { "OS", "os" }, { "TO", "destination" }, { "AS", "localUser" },
+		 { "TAGS", "requestTags" }, { "SINCE", "createdAt" },
 		{ "EXPIRES", "expiration" },
 	};
 	json_t *answered = server_call(x, "GET", "/api/fairlead/v1/pending", NULL);

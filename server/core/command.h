@@ -29,10 +29,10 @@ enum command_kind {
 	CMD_NODE_MOVE,		 /* id, user -> nodes[0] */
 	CMD_NODE_BACKFILL_IPS,	 /* -> lines: what was given to whom */
 
-	CMD_AUTH_GET,	   /* auth_id -> pendings[0] */
-	CMD_AUTH_LIST,	   /* -> pendings */
+	CMD_AUTH_GET,	   /* auth_id -> pendings[0], or ssh_checks[0] */
+	CMD_AUTH_LIST,	   /* -> pendings, ssh_checks */
 	CMD_AUTH_REGISTER, /* auth_id, user -> nodes[0] */
-	CMD_AUTH_APPROVE,  /* auth_id */
+	CMD_AUTH_APPROVE,  /* auth_id; of an SSH check with user: only the owner of the source (ERR_AUTH) */
 	CMD_AUTH_REJECT,   /* auth_id */
 
 	CMD_AUTHKEY_CREATE, /* user, tags, reusable, ephemeral, expires_ms, description -> authkeys[0], secret */
@@ -102,6 +102,15 @@ struct core_stats {
 	int64_t max_event_us;
 };
 
+/* An SSH session that waits for a person to confirm it. Names in the reply's arena. */
+struct ssh_check_info {
+	char auth_id[AUTH_ID_LEN + 1];
+	int64_t src_id, dst_id;
+	int64_t src_user_id; /* 0: tagged; then no user can confirm it, only an admin */
+	const char *src_name, *dst_name, *src_user, *local_user;
+	int64_t created_ms, expires_ms;
+};
+
 /* The answer. Owned by whoever it was delivered to: reply_free. */
 struct reply {
 	err e;
@@ -122,6 +131,8 @@ struct reply {
 	size_t n_apikeys;
 	struct pending_row *pendings;
 	size_t n_pendings;
+	struct ssh_check_info *ssh_checks;
+	size_t n_ssh_checks;
 	struct policy_row *policies;
 	size_t n_policies;
 	struct core_stats stats;

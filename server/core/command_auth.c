@@ -29,6 +29,7 @@ static err list(struct core *c, struct tailnet *t, struct reply *r)
 	for (struct pending *p; (p = map_next(&c->pendings, &at));)
 		if (p->t == t)
 			TRY(add(r, p));
+	TRY(ssh_checks_list(c, t, r));
 	if (r->n_pendings)
 		qsort(r->pendings, r->n_pendings, sizeof *r->pendings, by_time);
 	return OK;
@@ -78,9 +79,11 @@ void on_command_auth(struct core *c, const struct command *m, struct reply *r)
 		r->e = list(c, t, r);
 		return;
 	}
+	if (on_command_ssh(c, m, r))
+		return;
 	struct pending *p = pending_by_id(c, m->auth_id);
 	if (!p || p->t != t) {
-		reply_fail(r, ERR_NOT_FOUND, "no login waits under \"%.64s\": it was finished, expired, or never existed", m->auth_id);
+		reply_fail(r, ERR_NOT_FOUND, "nothing waits under \"%.64s\": it was finished, expired, or never existed", m->auth_id);
 		return;
 	}
 	if (m->kind == CMD_AUTH_GET) {

@@ -252,6 +252,8 @@ static err load(struct core *c, struct store_image *im, char *why, size_t why_ca
 		}
 		presence_start(c, node_by_id(c, id));
 	}
+	for (size_t i = 0; i < im->n_ssh_approvals; i++)
+		TRY(ssh_approval_put_memory(c, &im->ssh_approvals[i]));
 	for (size_t i = 0; i < im->n_pendings; i++)
 		TRY(pending_put_memory(c, &im->pendings[i]));
 	return OK;
@@ -284,6 +286,8 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 	c->pendings_by_machine = MAP_OF(struct pending, row.machine);
 	c->settings = MAP_OF(struct setting, name_key);
 	c->addrs = MAP_OF(struct recent_addr, addr);
+	c->ssh_approvals = MAP_OF(struct ssh_approval, row.pair);
+	c->ssh_checks = ssh_checks_map();
 	list_init(&c->lazy);
 	list_init(&c->gone);
 	list_init(&c->undos);
@@ -349,6 +353,7 @@ void core_free(struct core *c)
 			session_drop(c, n->reader, true);
 		node_drop_memory(c, n->row.id);
 	}
+	ssh_checks_free(c);
 	at = 0;
 	for (struct pending *p; (p = map_next(&c->pendings, &at));)
 		pending_drop_memory(c, p->row.auth_id);
@@ -384,6 +389,7 @@ void core_free(struct core *c)
 	map_done(&c->pendings_by_key);
 	map_done(&c->pendings_by_machine);
 	free_all(&c->settings);
+	free_all(&c->ssh_approvals);
 	free_all(&c->addrs);
 	timers_done(&c->timers);
 	effects_done(&fx);
@@ -587,6 +593,7 @@ void core_close(struct core *c, struct now now, struct effects *fx)
 			answer_err(c, p->waiter[i].call, ERR_CLOSED, "the server is stopping");
 		p->n_waiters = 0;
 	}
+	ssh_checks_close(c);
 	gone_done(c);
 	for (size_t i = 0; i < c->n_tailnets; i++)
 		list_each_safe(it, &c->tailnets[i]->sessions)

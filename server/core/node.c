@@ -655,6 +655,7 @@ err node_delete(struct core *c, struct node *n)
 {
 	struct session *sessions[] = { n->session, n->reader };
 
+	TRY(ssh_forget_node(c, n));
 	TRY(touch_node(c, n));
 	for (size_t i = 0; i < ARRAY_LEN(sessions); i++) {
 		struct session *s = sessions[i];

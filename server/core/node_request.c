@@ -20,7 +20,6 @@ static const struct route_answer answers[] = {
 	{ "/machine/audit-log", 501, "this server keeps no client audit log\n" },
 	{ "/machine/id-token", 501, "this server issues no identity tokens\n" },
 	{ "/machine/webclient/", 501, "this server does not offer logins to device web interfaces\n" },
-	{ "/machine/ssh/action/", 501, "this server does not offer SSH check mode\n" },
 	{ "/machine/tka/", 404, "tailnet lock is not enabled\n" },
 };
 
@@ -48,19 +47,19 @@ static struct node *any_node(struct core *c, const struct machine_pub *key)
 	return m ? container_of(m->nodes.next, struct node, of_machine) : NULL;
 }
 
-static void answer_json(struct core *c, struct event *e, struct buf *out)
+void answer_node_json(struct core *c, struct call *call, struct buf *out)
 {
 	struct reply *r = reply_new();
 	char *text = r && !out->bad ? arena_str(&r->arena, buf_view(out)) : NULL;
 
 	if (!text) {
 		reply_free(r);
-		answer_http(c, e->call, 503, "out of memory\n");
+		answer_http(c, call, 503, "out of memory\n");
 	} else {
 		r->http_status = 200;
 		r->registered = true;
 		r->body = bytes_of(text, buf_len(out));
-		fx_reply(c, e->call, r);
+		fx_reply(c, call, r);
 	}
 	buf_done(out);
 }
@@ -81,7 +80,7 @@ static void feature_query(struct core *c, struct event *e)
 	jsonw_obj(&w);
 	jsonw_key(&w, "Text"), jsonw_str(&w, text);
 	jsonw_obj_end(&w);
-	answer_json(c, e, &out);
+	answer_node_json(c, e->call, &out);
 }
 
 static void whoami(struct core *c, struct event *e, const struct node *n)
@@ -99,6 +98,10 @@ void on_node_request(struct core *c, struct event *e)
 	struct json_why why;
 	struct node *n;
 
+	if (is_path(e, "/machine/ssh/action/")) { /* names its node in the path */
+		on_ssh_action(c, e);
+		return;
+	}
 	if (e->body.n) {
 		err er = tailcfg_request_node_key(e->body, &key, &why);
 		if (er != OK) {

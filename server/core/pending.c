@@ -166,6 +166,8 @@ void on_call_gone(struct core *c, struct call *call)
 {
 	size_t at = 0;
 
+	if (ssh_check_call_gone(c, call))
+		return;
 	for (struct pending *p; (p = map_next(&c->pendings, &at));)
 		for (size_t i = 0; i < p->n_waiters; i++)
 			if (p->waiter[i].call == call) {

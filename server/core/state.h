@@ -87,6 +87,12 @@ struct pending {
 	uint64_t touched;
 };
 
+/* Check mode of Tailscale SSH (ssh_check.c). */
+struct ssh_approval {
+	struct ssh_approval_row row;
+	uint64_t touched;
+};
+
 struct setting {
 	struct setting_row row;
 	char name_key[72]; /* tailnet id and key, the index */
@@ -212,7 +218,7 @@ struct tailnet {
 	uint64_t v6_cursor; /* newest host number given where IPv6 is not derived */
 };
 
-enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_PENDING };
+enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_SSH_APPROVAL, ROW_PENDING };
 
 struct image { /* a row before a change */
 	enum row_kind kind;
@@ -224,6 +230,7 @@ struct image { /* a row before a change */
 		struct apikey_row apikey;
 		struct policy_row policy;
 		struct node_row node;
+		struct ssh_approval_row ssh_approval;
 		struct pending_row pending;
 	};
 };
@@ -251,6 +258,7 @@ struct core {
 	struct map authkeys, authkeys_by_prefix, apikeys, apikeys_by_prefix;
 	struct map pendings, pendings_by_key, pendings_by_machine; /* by auth_id, node key, machine */
 	struct map settings;
+	struct map ssh_approvals, ssh_checks; /* by pair; by auth_id */
 	struct map addrs; /* struct recent_addr */
 
 	struct timers timers;
@@ -281,6 +289,8 @@ MUST_USE err touch_authkey(struct core *c, struct authkey *k);
 MUST_USE err touch_apikey(struct core *c, struct apikey *k);
 MUST_USE err touch_pending(struct core *c, struct pending *p);
 MUST_USE err touch_policy(struct core *c, struct tailnet *t);
+MUST_USE err touch_ssh_approval(struct core *c, struct ssh_approval *a);
+MUST_USE err touch_new_ssh_approval(struct core *c, const struct ssh_pair *pair);
 MUST_USE err touch_setting(struct core *c, int64_t tailnet_id, const char *key);
 /* The row does not exist yet: undoing removes it. */
 MUST_USE err touch_new_user(struct core *c, int64_t id);
@@ -316,8 +326,13 @@ void fx_store(struct core *c, struct store_batch *taken);
 /* Answers a call: e and a sentence, or a node's request with a status and a text. */
 void answer_err(struct core *c, struct call *call, err e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void answer_http(struct core *c, struct call *call, int status, const char *text);
+/* 200 with JSON to a node. out is emptied. */
+void answer_node_json(struct core *c, struct call *call, struct buf *out);
 
 /* ---- user.c, keys.c, pending.c: rows into memory and out, indexes kept ---- */
+
+MUST_USE err ssh_approval_put_memory(struct core *c, struct ssh_approval_row *taken);
+void ssh_approval_drop_memory(struct core *c, const struct ssh_approval_row *key);
 
 struct user *user_by_id(struct core *c, int64_t id);
 /* By name (without case), email or decimal id. */
@@ -466,6 +481,15 @@ void on_command_node(struct core *c, const struct command *m, struct reply *r);
 void on_command_key(struct core *c, const struct command *m, struct reply *r);
 void on_command_auth(struct core *c, const struct command *m, struct reply *r);
 void on_command_policy(struct core *c, const struct command *m, struct reply *r);
+/* ssh_check.c: sessions that wait for a person, and who was confirmed when. */
+struct map ssh_checks_map(void);
+void on_ssh_action(struct core *c, struct event *e);
+bool ssh_check_call_gone(struct core *c, struct call *call); /* false: it waits elsewhere */
+MUST_USE err ssh_forget_node(struct core *c, struct node *n); /* it is deleted */
+void ssh_checks_close(struct core *c);	 /* answers all who wait */
+void ssh_checks_free(struct core *c);
+bool on_command_ssh(struct core *c, const struct command *m, struct reply *r); /* false: auth_id is no check */
+MUST_USE err ssh_checks_list(struct core *c, struct tailnet *t, struct reply *r);
 /* Sets e and message. */
 void reply_fail(struct reply *r, err e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 MUST_USE err reply_add_node(struct core *c, struct reply *r, struct node *n); /* room by reply_room_nodes */

@@ -15,6 +15,7 @@ void image_done(struct image *i)
 	case ROW_APIKEY: apikey_row_done(&i->apikey); break;
 	case ROW_POLICY: policy_row_done(&i->policy); break;
 	case ROW_NODE: node_row_done(&i->node); break;
+	case ROW_SSH_APPROVAL: ssh_approval_row_done(&i->ssh_approval); break;
 	case ROW_PENDING: pending_row_done(&i->pending); break;
 	}
 }
@@ -155,6 +156,23 @@ err touch_new_apikey(struct core *c, int64_t id)
 	TOUCH_NEW(ROW_APIKEY, apikey, id);
 }
 
+err touch_ssh_approval(struct core *c, struct ssh_approval *a)
+{
+	TOUCH(ROW_SSH_APPROVAL, ssh_approval, a);
+}
+
+err touch_new_ssh_approval(struct core *c, const struct ssh_pair *pair)
+{
+	struct image *i = image_room(c);
+
+	if (!i)
+		return ERR_NOMEM;
+	i->kind = ROW_SSH_APPROVAL;
+	i->ssh_approval.pair = *pair;
+	c->n_image++;
+	return OK;
+}
+
 err touch_new_pending(struct core *c, const char *auth_id)
 {
 	struct image *i = image_room(c);
@@ -273,6 +291,7 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 	CASE(AUTHKEY, authkey, map_get(&c->authkeys, &i->authkey.id))
 	CASE(APIKEY, apikey, map_get(&c->apikeys, &i->apikey.id))
 	CASE(NODE, node, node_by_id(c, i->node.id))
+	CASE(SSH_APPROVAL, ssh_approval, map_get(&c->ssh_approvals, &i->ssh_approval.pair))
 	CASE(PENDING, pending, pending_by_id(c, i->pending.auth_id))
 #undef CASE
 	}
@@ -282,8 +301,8 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 static err add_ops(struct core *c, struct store_batch *b)
 {
 	/* Owners before what they own; deletions the other way round, and first, so that a freed name can be given again. */
-	static const enum row_kind puts[] = { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_PENDING };
-	static const enum row_kind dels[] = { ROW_PENDING, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_USER };
+	static const enum row_kind puts[] = { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_SSH_APPROVAL, ROW_PENDING };
+	static const enum row_kind dels[] = { ROW_PENDING, ROW_SSH_APPROVAL, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_USER };
 
 	for (int deletes = 1; deletes >= 0; deletes--) {
 		const enum row_kind *kinds = deletes ? dels : puts;
@@ -400,6 +419,11 @@ static err restore(struct core *c, struct image *i)
 			presence_start(c, node_by_id(c, id));
 		return OK;
 	}
+	case ROW_SSH_APPROVAL:
+		if (i->existed)
+			return ssh_approval_put_memory(c, &i->ssh_approval);
+		ssh_approval_drop_memory(c, &i->ssh_approval);
+		return OK;
 	case ROW_PENDING:
 		if (i->existed)
 			return pending_put_memory(c, &i->pending);

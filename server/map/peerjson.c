@@ -171,6 +171,12 @@ static void write_role_caps(struct jsonw *w, const struct map_tailnet *t, const 
 		jsonw_key(w, "https://tailscale.com/cap/is-admin"), jsonw_null(w);
 }
 
+/* Does the policy give this capability (its name in quotes) itself? */
+static bool gives(struct bytes caps, const char *quoted)
+{
+	return caps.n && memmem(caps.p, caps.n, quoted, strlen(quoted));
+}
+
 static void write_own_caps(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n)
 {
 	jsonw_key(w, "CapMap"), jsonw_obj(w);
@@ -179,8 +185,10 @@ static void write_own_caps(struct jsonw *w, const struct map_tailnet *t, const s
 		jsonw_key(w, "https://tailscale.com/cap/file-sharing"), jsonw_null(w);
 	write_role_caps(w, t, n);
 	struct bytes more = t->policy ? policy_view_self_caps(t->policy, n->row->id) : (struct bytes){ 0 };
-	if (t->set->randomize_client_port && !(more.n && memmem(more.p, more.n, "\"randomize-client-port\"", sizeof "\"randomize-client-port\"" - 1)))
+	if (t->set->randomize_client_port && !gives(more, "\"randomize-client-port\""))
 		jsonw_key(w, "randomize-client-port"), jsonw_null(w);
+	if (!gives(more, "\"ssh-env-vars\"")) /* without it, acceptEnv of the SSH rules has no effect */
+		jsonw_key(w, "ssh-env-vars"), jsonw_null(w);
 	jsonw_key(w, "default-auto-update"), jsonw_arr(w);
 	jsonw_bool(w, t->set->auto_update_default);
 	jsonw_arr_end(w);

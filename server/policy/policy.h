@@ -121,6 +121,10 @@ MUST_USE err policy_verify(struct policy_view *v, const char *const *domains, si
 enum policy_ssh { POLICY_SSH_NO, POLICY_SSH_ACCEPT, POLICY_SSH_CHECK };
 enum policy_ssh policy_view_ssh_action(struct policy_view *v, int64_t src, int64_t dst, const char *user, int64_t *period_ms);
 
+/* The SSHAction (JSON, appended to out) that lets this session in: of the rule that policy_view_ssh_action found. No rule:
+ * out goes bad. */
+void policy_view_ssh_accept(struct policy_view *v, int64_t src, int64_t dst, const char *user, struct buf *out);
+
 /* JSON object members (without braces) to add to the node's own CapMap (nodeAttrs); "" none. Borrowed likewise. */
 struct bytes policy_view_self_caps(struct policy_view *v, int64_t node_id);
 /* The same for the CapMap that others see of the node (an approved exit node can be suggested as one). */

@@ -58,6 +58,15 @@ static void write_recorders(struct policy_view *v, const struct ssh_rule *r, str
 	jsonw_obj_end(w);
 }
 
+static void write_accept(struct policy_view *v, const struct ssh_rule *r, struct jsonw *w)
+{
+	jsonw_key(w, "accept"), jsonw_bool(w, true);
+	jsonw_key(w, "allowAgentForwarding"), jsonw_bool(w, true);
+	jsonw_key(w, "allowLocalPortForwarding"), jsonw_bool(w, true);
+	jsonw_key(w, "allowRemotePortForwarding"), jsonw_bool(w, true);
+	write_recorders(v, r, w);
+}
+
 static void write_action(struct policy_view *v, const struct ssh_rule *r, struct jsonw *w)
 {
 	jsonw_key(w, "action"), jsonw_obj(w);
@@ -66,11 +75,7 @@ static void write_action(struct policy_view *v, const struct ssh_rule *r, struct
 		jsonw_key(w, "holdAndDelegate");
 		jsonw_str(w, "https://unused/machine/ssh/action/$SRC_NODE_ID/to/$DST_NODE_ID?local_user=$LOCAL_USER");
 	} else {
-		jsonw_key(w, "accept"), jsonw_bool(w, true);
-		jsonw_key(w, "allowAgentForwarding"), jsonw_bool(w, true);
-		jsonw_key(w, "allowLocalPortForwarding"), jsonw_bool(w, true);
-		jsonw_key(w, "allowRemotePortForwarding"), jsonw_bool(w, true);
-		write_recorders(v, r, w);
+		write_accept(v, r, w);
 	}
 	jsonw_obj_end(w);
 }
@@ -241,7 +246,7 @@ static bool fits(const struct policy_view *v, const struct ssh_rule *r, const st
 	return (r->self || r->n_localparts) && (src->user_id ? src->user_id == dst->user_id : r->n_localparts && src == dst);
 }
 
-enum policy_ssh policy_view_ssh_action(struct policy_view *v, int64_t src_id, int64_t dst_id, const char *user, int64_t *period_ms)
+static const struct ssh_rule *rule_for(struct policy_view *v, int64_t src_id, int64_t dst_id, const char *user)
 {
 	const struct view_node *src = map_get(&v->by_id, &src_id), *dst = map_get(&v->by_id, &dst_id);
 
@@ -251,8 +256,31 @@ enum policy_ssh policy_view_ssh_action(struct policy_view *v, int64_t src_id, in
 
 			if (r->check != (bool)check || !fits(v, r, src, dst) || !allows_user(r, user, src->email))
 				continue;
-			*period_ms = r->period_ms;
-			return check ? POLICY_SSH_CHECK : POLICY_SSH_ACCEPT;
+			return r;
 		}
-	return POLICY_SSH_NO;
+	return NULL;
+}
+
+enum policy_ssh policy_view_ssh_action(struct policy_view *v, int64_t src, int64_t dst, const char *user, int64_t *period_ms)
+{
+	const struct ssh_rule *r = rule_for(v, src, dst, user);
+
+	if (!r)
+		return POLICY_SSH_NO;
+	*period_ms = r->period_ms;
+	return r->check ? POLICY_SSH_CHECK : POLICY_SSH_ACCEPT;
+}
+
+void policy_view_ssh_accept(struct policy_view *v, int64_t src, int64_t dst, const char *user, struct buf *out)
+{
+	const struct ssh_rule *r = rule_for(v, src, dst, user);
+	struct jsonw w = jsonw_init(out);
+
+	if (!r) {
+		out->bad = true;
+		return;
+	}
+	jsonw_obj(&w);
+	write_accept(v, r, &w);
+	jsonw_obj_end(&w);
 }

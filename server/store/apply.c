@@ -27,6 +27,10 @@ err apply_op(struct sql *s, const struct store_op *op)
 		return pending_sql_put(s, &op->pending);
 	case STORE_DEL_PENDING:
 		return pending_sql_delete(s, op->pending.auth_id);
+	case STORE_PUT_SSH_APPROVAL:
+		return ssh_approval_sql_put(s, &op->ssh_approval);
+	case STORE_DEL_SSH_APPROVAL:
+		return ssh_approval_sql_delete(s, &op->ssh_approval);
 	case STORE_PUT_POLICY:
 		return policy_sql_put(s, &op->policy);
 	case STORE_PUT_SETTING:
@@ -63,6 +67,10 @@ void store_op_done(struct store_op *op)
 	case STORE_PUT_PENDING:
 	case STORE_DEL_PENDING:
 		pending_row_done(&op->pending);
+		return;
+	case STORE_PUT_SSH_APPROVAL:
+	case STORE_DEL_SSH_APPROVAL:
+		ssh_approval_row_done(&op->ssh_approval);
 		return;
 	case STORE_PUT_POLICY:
 		policy_row_done(&op->policy);

@@ -196,6 +196,17 @@ static void server_key_clear(struct server_key_row *r)
 	r->n = 0;
 }
 
+static err ssh_approval_deep(const struct ssh_approval_row *from, struct ssh_approval_row *out)
+{
+	(void)from, (void)out;
+	return OK;
+}
+
+static void ssh_approval_clear(struct ssh_approval_row *r)
+{
+	(void)r;
+}
+
 #define ROW_COPY(kind)                                                                                                 \
 	err kind##_row_copy(const struct kind##_row *from, struct kind##_row *out)                                     \
 	{                                                                                                              \
@@ -217,6 +228,7 @@ ROW_COPY(authkey)
 ROW_COPY(apikey)
 ROW_COPY(pending)
 ROW_COPY(policy)
+ROW_COPY(ssh_approval)
 ROW_COPY(setting)
 ROW_COPY(server_key)
 
@@ -267,6 +279,11 @@ void pending_row_done(struct pending_row *r)
 	free(r->hostinfo_json);
 	free_strs(r->request_tags, r->n_request_tags);
 	*r = (struct pending_row){ 0 };
+}
+
+void ssh_approval_row_done(struct ssh_approval_row *r)
+{
+	*r = (struct ssh_approval_row){ 0 };
 }
 
 void policy_row_done(struct policy_row *r)

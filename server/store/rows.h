@@ -118,6 +118,18 @@ struct pending_row {
 	int64_t created_ms, expires_ms;
 };
 
+/* Tailscale SSH in check mode: the newest confirmation of a source for a destination. */
+struct ssh_pair {
+	int64_t src, dst; /* nodes */
+};
+
+struct ssh_approval_row {
+	struct ssh_pair pair;
+	int64_t tailnet_id;
+	int64_t user_id; /* the source's owner at that time; 0: tagged */
+	int64_t approved_ms;
+};
+
 struct policy_row { /* every accepted policy is a version; the newest is in force */
 	int64_t id, tailnet_id;
 	char *text, *author, *note;
@@ -146,5 +158,6 @@ ROW_TYPE(authkey)
 ROW_TYPE(apikey)
 ROW_TYPE(pending)
 ROW_TYPE(policy)
+ROW_TYPE(ssh_approval)
 ROW_TYPE(setting)
 ROW_TYPE(server_key)

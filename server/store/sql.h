@@ -89,6 +89,7 @@ SQL_TABLE(node)
 SQL_TABLE(authkey)
 SQL_TABLE(apikey)
 SQL_TABLE(pending)
+SQL_TABLE(ssh_approval)
 SQL_TABLE(policy) /* list: the newest of each tailnet */
 SQL_TABLE(setting)
 SQL_TABLE(server_key)
@@ -98,5 +99,6 @@ MUST_USE err node_sql_seen(struct sql *s, const struct node_row *r); /* the lazy
 MUST_USE err authkey_sql_delete(struct sql *s, int64_t id);
 MUST_USE err apikey_sql_delete(struct sql *s, int64_t id);
 MUST_USE err pending_sql_delete(struct sql *s, const char *auth_id);
+MUST_USE err ssh_approval_sql_delete(struct sql *s, const struct ssh_approval_row *r); /* by pair */
 MUST_USE err durable_sql_set(struct sql *s, uint64_t seq);
 MUST_USE err durable_sql_get(struct sql *s, uint64_t *seq);

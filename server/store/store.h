@@ -27,6 +27,8 @@ enum store_op_kind {
 	STORE_DEL_APIKEY,
 	STORE_PUT_PENDING,
 	STORE_DEL_PENDING, /* by auth_id */
+	STORE_PUT_SSH_APPROVAL,
+	STORE_DEL_SSH_APPROVAL,
 	STORE_PUT_POLICY,
 	STORE_PUT_SETTING, /* value NULL deletes */
 	STORE_PUT_SERVER_KEY,
@@ -42,6 +44,7 @@ struct store_op {
 		struct authkey_row authkey;
 		struct apikey_row apikey;
 		struct pending_row pending;
+		struct ssh_approval_row ssh_approval;
 		struct policy_row policy;
 		struct setting_row setting;
 		struct server_key_row server_key;
@@ -67,10 +70,11 @@ struct store_image {
 	struct authkey_row *authkeys;
 	struct apikey_row *apikeys;
 	struct pending_row *pendings;
+	struct ssh_approval_row *ssh_approvals;
 	struct policy_row *policies; /* the newest of each tailnet only */
 	struct setting_row *settings;
 	struct server_key_row *server_keys;
-	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_policies, n_settings, n_server_keys;
+	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_policies, n_settings, n_server_keys;
 };
 void store_image_done(struct store_image *i);
 

@@ -87,7 +87,8 @@ static void decode_other(struct bytes method, struct bytes path, struct bytes bo
 void rpc_decode(struct bytes method, struct bytes path, struct bytes body, const struct machine_pub *machine,
 	struct addr remote, struct rpc *out)
 {
-	bool is_register = bytes_eq_str(path, "/machine/register"), is_map = bytes_eq_str(path, "/machine/map");
+	struct bytes query, plain = bytes_cut(path, '?', &query);
+	bool is_register = bytes_eq_str(plain, "/machine/register"), is_map = bytes_eq_str(plain, "/machine/map");
 
 	if (path.n > RPC_PATH_MAX)
 		refuse(out, 414, "path too long");

@@ -104,7 +104,6 @@ static void on_request(struct http2 *h2, struct http2_stream *stream, const stru
 {
 	struct session *s = ctx;
 	int64_t now = loop_now_ms(s->wire->loop);
-	struct bytes query, path = bytes_cut(m->path, '?', &query);
 	struct rpc rpc;
 	err e = OK;
 
@@ -114,7 +113,7 @@ static void on_request(struct http2 *h2, struct http2_stream *stream, const stru
 		stream_refuse(h2, stream, 429, "too many requests");
 		return;
 	}
-	rpc_decode(m->method, path, m->body, &s->machine, s->client.addr, &rpc);
+	rpc_decode(m->method, m->path, m->body, &s->machine, s->client.addr, &rpc);
 	switch (rpc.kind) {
 	case RPC_REFUSE:
 		stream_refuse(h2, stream, rpc.status, rpc.text);

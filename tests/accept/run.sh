@@ -1,6 +1,6 @@
 #!/bin/sh
 # run.sh [FLAGS]: the black-box acceptance suite of ../shared/accept against this checkout's server, with official
-# binaries given in TAILSCALED and TAILSCALE. FLAGS go to accept.py (--only, --slow, --jobs, --ts-src, ...).
+# binaries given in TAILSCALED and TAILSCALE, and our own cases of the same kind (cases/, groups own_*). FLAGS go to accept.py (--only, --slow, --jobs, --ts-src, ...).
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 suite=${ACCEPT:-$top/../shared/accept/accept.py}
@@ -18,7 +18,7 @@ refuse() {
 mkdir -p "$top/build/results"
 log=$top/build/accept.log
 export TAILSCALED TAILSCALE
-{ python3 "$suite" --adapter "$top/tests/accept/adapter" "$@"; echo "exit $?"; } 2>&1 | tee "$log"
+{ python3 "$top/tests/accept/own.py" "$suite" --adapter "$top/tests/accept/adapter" "$@"; echo "exit $?"; } 2>&1 | tee "$log"
 rc=$(sed -n 's/^exit //p' "$log" | tail -n 1)
 python3 - "$log" >"$top/build/results/accept" <<'P'
 import re, sys

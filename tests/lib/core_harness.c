@@ -119,6 +119,12 @@ static void db_apply(struct store_image *db, const struct store_op *op)
 	case STORE_DEL_PENDING:
 		DB_DEL(pending, db->pendings, db->n_pendings, strcmp(db->pendings[i].auth_id, op->pending.auth_id) == 0);
 		break;
+	case STORE_PUT_SSH_APPROVAL:
+		DB_PUT(ssh_approval, db->ssh_approvals, db->n_ssh_approvals, memcmp(&db->ssh_approvals[i].pair, &op->ssh_approval.pair, sizeof op->ssh_approval.pair) == 0);
+		break;
+	case STORE_DEL_SSH_APPROVAL:
+		DB_DEL(ssh_approval, db->ssh_approvals, db->n_ssh_approvals, memcmp(&db->ssh_approvals[i].pair, &op->ssh_approval.pair, sizeof op->ssh_approval.pair) == 0);
+		break;
 	case STORE_PUT_POLICY: /* the image has only the newest */
 		DB_PUT(policy, db->policies, db->n_policies, db->policies[i].tailnet_id == op->policy.tailnet_id);
 		break;
@@ -314,6 +320,7 @@ static void copy_image(const struct store_image *from, struct store_image *to)
 	COPY(authkey, authkeys, n_authkeys);
 	COPY(apikey, apikeys, n_apikeys);
 	COPY(pending, pendings, n_pendings);
+	COPY(ssh_approval, ssh_approvals, n_ssh_approvals);
 	COPY(policy, policies, n_policies);
 	COPY(setting, settings, n_settings);
 #undef COPY
@@ -492,6 +499,10 @@ static char *dump(struct core *c)
 		assert_true(map_get(&c->pendings_by_machine, &x->row.machine) == x);
 		buf_printf(&out, "pending %s %s\n", x->row.auth_id, x->row.hostname);
 	}
+	at = 0;
+	for (struct ssh_approval *x; (x = map_next(&c->ssh_approvals, &at)); n++)
+		buf_printf(&out, "ssh %lld to %lld user=%lld at=%lld\n", (long long)x->row.pair.src, (long long)x->row.pair.dst,
+				(long long)x->row.user_id, (long long)x->row.approved_ms);
 	for (size_t i = 0; i < c->n_tailnets; i++, n++)
 		buf_printf(&out, "policy %lld %s\n", (long long)c->tailnets[i]->policy_row.id, c->tailnets[i]->policy_row.id ? c->tailnets[i]->policy_row.text : "");
 	buf_append_u8(&out, 0);

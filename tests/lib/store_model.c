@@ -34,6 +34,7 @@ COMPARE(node, BY_ID)
 COMPARE(authkey, BY_ID)
 COMPARE(apikey, BY_ID)
 COMPARE(policy, (a->tailnet_id > b->tailnet_id) - (a->tailnet_id < b->tailnet_id)) /* the image has only the newest */
+COMPARE(ssh_approval, memcmp(&a->pair, &b->pair, sizeof a->pair))
 COMPARE(pending, strcmp(a->auth_id, b->auth_id))
 COMPARE(setting, a->tailnet_id != b->tailnet_id ? (a->tailnet_id > b->tailnet_id) - (a->tailnet_id < b->tailnet_id) :
 	strcmp(a->key, b->key))
@@ -87,12 +88,14 @@ TABLE(node, nodes, n_nodes)
 TABLE(authkey, authkeys, n_authkeys)
 TABLE(apikey, apikeys, n_apikeys)
 TABLE(pending, pendings, n_pendings)
+TABLE(ssh_approval, ssh_approvals, n_ssh_approvals)
 TABLE(setting, settings, n_settings)
 DELETE(user, users, n_users)
 DELETE(node, nodes, n_nodes)
 DELETE(authkey, authkeys, n_authkeys)
 DELETE(apikey, apikeys, n_apikeys)
 DELETE(pending, pendings, n_pendings)
+DELETE(ssh_approval, ssh_approvals, n_ssh_approvals)
 DELETE(setting, settings, n_settings)
 
 struct node_row *store_model_node(struct store_image *db, int64_t id)
@@ -221,6 +224,12 @@ bool store_model_apply(struct store_image *db, const struct store_op *op, char *
 	case STORE_DEL_PENDING:
 		del_pending(db, &op->pending);
 		break;
+	case STORE_PUT_SSH_APPROVAL:
+		put_ssh_approval(db, &op->ssh_approval);
+		break;
+	case STORE_DEL_SSH_APPROVAL:
+		del_ssh_approval(db, &op->ssh_approval);
+		break;
 	case STORE_PUT_POLICY:
 		put_policy(db, &op->policy);
 		break;
@@ -255,6 +264,7 @@ void store_model_copy(const struct store_image *from, struct store_image *to)
 	COPY(authkey, authkeys, n_authkeys);
 	COPY(apikey, apikeys, n_apikeys);
 	COPY(pending, pendings, n_pendings);
+	COPY(ssh_approval, ssh_approvals, n_ssh_approvals);
 	COPY(policy, policies, n_policies);
 	COPY(setting, settings, n_settings);
 #undef COPY

@@ -264,6 +264,8 @@ static void check_rows(struct world *w)
 	for (size_t i = 0; i < w->db.n_pendings; i++)
 		if (!map_get(&c->pendings, w->db.pendings[i].auth_id))
 			world_fail(w, "login %s is lost in memory", w->db.pendings[i].auth_id);
+	if (c->ssh_approvals.n != w->db.n_ssh_approvals)
+		world_fail(w, "%zu SSH confirmations in memory, %zu in the database", c->ssh_approvals.n, w->db.n_ssh_approvals);
 	for (size_t i = 0; i < w->db.n_settings; i++)
 		if (!same_text(setting_get(c, w->db.settings[i].tailnet_id, w->db.settings[i].key), w->db.settings[i].value))
 			world_fail(w, "setting %s is another one in memory", w->db.settings[i].key);

@@ -391,6 +391,8 @@ static void pages_are_safe(void **state)
 	assert_null(strstr(a, "<script"));
 	assert_null(fake.last);
 	free(a);
+	expect("GET", "/auth/%3Cscript%3E", "", 400, "Copy it whole");
+	expect("GET", "/auth/hskey-authreq-0123456789abcdef01234567", "", 404, "No SSH session waits"); /* a device's is no session's */
 	expect("GET", "/robots.txt", "", 200, "Disallow: /");
 	expect("GET", "/", "", 200, "tailscale up --login-server http://127.0.0.1:8080");
 	expect("GET", "/admin", "", 200, "fairlead");

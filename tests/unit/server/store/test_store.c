@@ -137,7 +137,7 @@ static void every_row_comes_back(void **state)
 	struct folder f = folder_new();
 	struct watcher w;
 	struct store *s = start_store(f.file, &w);
-	struct store_batch *b = batch_new(1, 1, 12);
+	struct store_batch *b = batch_new(1, 1, 13);
 	size_t at = 0;
 
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_TAILNET, .tailnet = { 1, dup_str("default") } };
@@ -148,6 +148,8 @@ static void every_row_comes_back(void **state)
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_AUTHKEY, .authkey = sample_authkey(2, 4) };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_APIKEY, .apikey = sample_apikey(3) };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_PENDING, .pending = sample_pending(5) };
+	b->op[at++] = (struct store_op){ .kind = STORE_PUT_SSH_APPROVAL,
+					 .ssh_approval = { .pair = { 9, 10 }, .tailnet_id = 1, .user_id = 4, .approved_ms = 77 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_POLICY, .policy = { .id = 1, .tailnet_id = 1, .text = dup_str("old") } };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_POLICY, .policy = { 2, 1, dup_str("new"), dup_str("cli"), dup_str("n"), 8 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_SETTING, .setting = { 0, dup_str("next_id"), dup_str("11") } };
@@ -195,6 +197,10 @@ static void every_row_comes_back(void **state)
 	assert_string_equal(i.pendings[0].auth_id, pending.auth_id);
 	assert_memory_equal(i.pendings[0].old_key.b, pending.old_key.b, 32);
 	assert_string_equal(i.pendings[0].os, "iOS");
+	assert_int_equal(i.n_ssh_approvals, 1);
+	assert_int_equal(i.ssh_approvals[0].pair.dst, 10);
+	assert_int_equal(i.ssh_approvals[0].user_id, 4);
+	assert_int_equal(i.ssh_approvals[0].approved_ms, 77);
 	assert_int_equal(i.n_policies, 1);
 	assert_string_equal(i.policies[0].text, "new");
 	assert_string_equal(i.policies[0].author, "cli");
