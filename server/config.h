@@ -67,6 +67,7 @@ struct config {
 	int64_t ephemeral_timeout_ms;	     /* node.ephemeral.inactivity_timeout */
 	int64_t offline_grace_ms;	     /* node.offline_grace */
 	int64_t restart_grace_ms;	     /* node.restart_grace */
+	int64_t audit_retention_ms, audit_max; /* audit.retention, audit.max_records */
 	const char *policy_mode, *policy_path; /* "database" | "file" */
 	const char *log_level, *log_format;
 	bool taildrop, logtail, auto_update, randomize_client_port; /* taildrop.enabled, logtail.enabled, auto_update.enabled */

@@ -202,6 +202,8 @@ void config_core_settings(const struct config *c, const struct tailcfg_derp_map 
 		.logtail = c->logtail,
 		.auto_update_default = c->auto_update,
 		.randomize_client_port = c->randomize_client_port,
+		.audit_retention_ms = c->audit_retention_ms,
+		.audit_max = c->audit_max,
 		.min_capver = 113, /* Tailscale 1.80 */
 	};
 }

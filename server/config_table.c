@@ -66,6 +66,9 @@ const struct config_key config_keys[] = {
 	{ "log.level", KEY_CHOICE, AT(log_level), 0, 0, "info", "debug|info|warn|error", true },
 	CHOICE("log.format", log_format, "text", "text"),
 
+	LIVE(KEY_DURATION, "audit.retention", audit_retention_ms, 0, 100 * YEAR, "90d"),
+	LIVE(KEY_INT, "audit.max_records", audit_max, 0, 1000 * MANY, "1000000"),
+
 	LIVE(KEY_BOOL, "taildrop.enabled", taildrop, 0, 0, "true"),
 	LIVE(KEY_BOOL, "logtail.enabled", logtail, 0, 0, "false"),
 	LIVE(KEY_BOOL, "auto_update.enabled", auto_update, 0, 0, "false"),

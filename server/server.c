@@ -28,6 +28,7 @@
 #include "server/derp_region.h"
 #include "server/front/front.h"
 #include "server/server_keys.h"
+#include "server/store/audit.h"
 
 enum {
 	STOP_WAIT_MS = 1500, /* sessions end politely; the relay goes on that long: a handshake under way costs 5 s if it is cut */
@@ -274,6 +275,13 @@ static err back_up(void *ctx, const char *to, char *why, size_t why_cap)
 	return store_backup(s->store, to, why, why_cap);
 }
 
+static err read_audit(void *ctx, const struct audit_query *ask, struct audit_page *out, char *why, size_t why_cap)
+{
+	struct server *s = ctx;
+
+	return store_audit_read(s->store, ask, out, why, why_cap);
+}
+
 static void put_metric(void *ctx, const char *name, uint64_t value, int is_gauge)
 {
 	buf_printf(ctx, "# TYPE %s %s\n%s %llu\n", name, is_gauge ? "gauge" : "counter", name, (unsigned long long)value);
@@ -334,6 +342,7 @@ static err start_api(struct server *s)
 		.ctx = s,
 		.post = post_command,
 		.metrics = add_metrics,
+		.audit = read_audit,
 		.backup = back_up,
 	};
 

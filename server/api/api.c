@@ -11,6 +11,7 @@
 #include "server/api/handlers.h"
 #include "server/api/request.h"
 #include "server/api/state.h"
+#include "server/api/worker.h"
 
 /* ---- one request: head, body, key, handler ---- */
 
@@ -227,6 +228,11 @@ err api_new(const struct api_settings *cfg, struct api **out)
 	a->cfg = *cfg;
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_cond_init(&a->idle, NULL);
+	err e = worker_new(&a->worker);
+	if (e != OK) {
+		api_free(a);
+		return e;
+	}
 	a->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC |
 					     MHD_ALLOW_SUSPEND_RESUME,
 			0, NULL, NULL, on_request, a, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT,
@@ -269,6 +275,7 @@ void api_free(struct api *a)
 		pthread_mutex_unlock(&a->lock);
 		MHD_stop_daemon(a->daemon);
 	}
+	worker_free(a->worker);
 	pthread_cond_destroy(&a->idle);
 	pthread_mutex_destroy(&a->lock);
 	free(a);

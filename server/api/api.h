@@ -10,6 +10,8 @@
 #include "server/core/event.h"
 
 struct api;
+struct audit_page;
+struct audit_query;
 
 struct api_settings { /* strings are borrowed and live as long as the api */
 	const char *server_url;
@@ -20,6 +22,8 @@ struct api_settings { /* strings are borrowed and live as long as the api */
 	void (*post)(void *ctx, struct event *taken); /* core_post; any thread */
 	/* Appends what is known outside the core, as Prometheus text. Any thread; must not block. NULL: nothing. */
 	void (*metrics)(void *ctx, struct buf *out);
+	/* Reads the audit log (server/store/audit.h). Blocks; called on a worker. NULL: there is none. */
+	err (*audit)(void *ctx, const struct audit_query *ask, struct audit_page *out, char *why, size_t why_cap);
 	/* Blocks; called on a thread of its own. */
 	err (*backup)(void *ctx, const char *to, char *why, size_t why_cap);
 };

@@ -21,6 +21,10 @@ handler api_policy_get, api_policy_set, api_policy_check;
 handler api_auth_register, api_auth_approve, api_auth_reject;
 /* native.c */
 handler api_native_derp_map, api_native_stats, api_native_dns_records, api_native_config, api_native_pendings;
+/* audit.c */
+handler api_native_audit;
+/* A time of the query; 0: absent, or a fault. */
+int64_t query_time(struct request *r, const char *name);
 /* metrics.c */
 handler api_metrics;
 /* pages.c */

@@ -140,6 +140,27 @@ int64_t parse_id(struct request *r, const char *text, const char *what)
 
 /* ---- asking ---- */
 
+/* For the audit log. Borrowed for ever. */
+static const char *via_of(const struct request *r)
+{
+	const char *path = r->route ? r->route->pattern : "";
+
+	if (r->trusted)
+		return "cli";
+	if (strncmp(path, "/api/v1/", 8) == 0)
+		return "v1";
+	if (strncmp(path, "/api/v2/", 8) == 0)
+		return "v2";
+	return strncmp(path, "/api/fairlead/", 14) == 0 ? "native" : "web";
+}
+
+struct addr client_of(struct request *r)
+{
+	const union MHD_ConnectionInfo *i = MHD_get_connection_info(r->conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+	return i && i->client_addr ? addrport_from_sockaddr(i->client_addr).addr : (struct addr){ 0 };
+}
+
 struct command *command_for(struct request *r, enum command_kind kind)
 {
 	struct command *c = command_new(kind);
@@ -148,6 +169,8 @@ struct command *command_for(struct request *r, enum command_kind kind)
 		return NULL;
 	c->tailnet_id = 1;
 	c->actor = command_str(c, r->actor ? r->actor : "web");
+	c->via = via_of(r);
+	c->from = client_of(r);
 	return c;
 }
 

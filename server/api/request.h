@@ -71,6 +71,7 @@ int64_t parse_id(struct request *r, const char *text, const char *what);
 
 /* ---- asking ---- */
 
+struct addr client_of(struct request *r); /* family 0: over the unix socket */
 /* A command for the default tailnet with the actor set; NULL: out of memory, answer with that. */
 struct command *command_for(struct request *r, enum command_kind kind);
 const char *command_str(struct command *c, const char *s); /* copied to its arena; NULL stays NULL */

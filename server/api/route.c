@@ -64,6 +64,7 @@ static const struct route routes[] = {
 	{ "POST", "/api/fairlead/v1/user/{}/role", ACCESS_KEY, api_native_user_role },
 	{ "POST", "/api/fairlead/v1/user/{}/suspend", ACCESS_KEY, api_native_user_suspend },
 	{ "POST", "/api/fairlead/v1/user/{}/restore", ACCESS_KEY, api_native_user_restore },
+	{ "GET", "/api/fairlead/v1/audit", ACCESS_KEY, api_native_audit },
 	{ "POST", "/api/fairlead/v1/backup", ACCESS_LOCAL, begin_backup },
 };
 

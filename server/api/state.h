@@ -15,6 +15,7 @@ struct api {
 	pthread_cond_t idle;  /* waiting became 0 */
 	size_t waiting;	      /* requests whose reply is on its way */
 	size_t backups;
+	struct worker *worker;
 	bool stopping;
 };
 

@@ -6,6 +6,13 @@
 #define ID(what) { "identifier", 'i', "ID", what, "id" }
 #define AUTH_ID { "auth-id", 'k', "ID", "of the waiting device: hskey-authreq-…", "key" }
 
+#define AUDIT_FILTERS                                                                                                  \
+	{ "since", 0, "TIME", "from then on: 2027-01-31T12:00:00Z", NULL }, { "until", 0, "TIME", "before then", NULL },       \
+		{ "actor", 0, "TEXT", "who: part of it", NULL }, { "kind", 0, "KIND", "node, user, authkey, apikey, policy, setting, login", NULL }, \
+		{ "action", 0, "ACTION", "create, update or delete", NULL },                                           \
+		{ "via", 0, "WAY", "cli, v1, v2, native, console, node, file, system", NULL },                         \
+		{ "target", 0, "TEXT", "an id, or part of a name", NULL }
+
 static const struct group groups[] = {
 	{ "users", "user", "people (and things) that own nodes" },
 	{ "nodes", "node|machines", "the devices of the network" },
@@ -13,6 +20,7 @@ static const struct group groups[] = {
 	{ "apikeys", "apikey|api", "keys for the REST API" },
 	{ "auth", "", "devices that wait to be let in" },
 	{ "policy", "acl", "who may reach whom" },
+	{ "audit", "", "the record of every change" },
 	{ "derp", "", "relays" },
 	{ "config", "", "the configuration file" },
 };
@@ -110,6 +118,11 @@ static const struct verb verbs[] = {
 	  { { "file", 'f', "FILE", "the policy; - is stdin", NULL } }, run_policy_set },
 	{ "policy", "check", "test", "[FILE]", 1, "check a policy without setting it", "policy check -f policy.hujson",
 	  { { "file", 'f', "FILE", "the policy; - is stdin", NULL } }, run_policy_check },
+
+	{ "audit", "list", "ls|show", "", 0, "the newest changes: who, what, from where", "audit list --kind node --since 2027-01-31T00:00:00Z",
+	  { AUDIT_FILTERS, { "limit", 'n', "N", "so many; default 100, at most 1000", NULL } }, run_audit_list },
+	{ "audit", "export", "", "", 0, "all records, oldest first, a JSON object a line", "audit export > audit.jsonl", { AUDIT_FILTERS },
+	  run_audit_export },
 
 	{ "derp", "map", "show", "", 0, "print the map of relays that clients get", "derp map", {{0}}, run_derp_map },
 

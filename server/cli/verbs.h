@@ -15,6 +15,7 @@ verb_run run_nodes_list, run_nodes_routes, run_nodes_register, run_nodes_expire,
 verb_run run_authkeys_create, run_authkeys_list, run_authkeys_expire, run_authkeys_delete;
 verb_run run_apikeys_create, run_apikeys_list, run_apikeys_expire, run_apikeys_delete;
 verb_run run_policy_get, run_policy_set, run_policy_check;
+verb_run run_audit_list, run_audit_export;
 verb_run run_auth_list, run_auth_register, run_auth_approve, run_auth_reject;
 
 enum { ID_TEXT_MAX = 24, PATH_MAX_LEN = 1024 };

@@ -60,6 +60,8 @@ struct command {
 	struct arena arena; /* owns everything below */
 	int64_t tailnet_id; /* 1: the default tailnet */
 	const char *actor;  /* who asks, for the audit log: "cli:root", "apikey:PREFIX" */
+	const char *via;    /* and how: "cli", "v1", "v2", "native", "console", "oidc", "file" */
+	struct addr from;   /* and from where; family 0: from this machine */
 
 	int64_t id;
 	const char *name, *new_name, *display_name, *email, *picture_url;

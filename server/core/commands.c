@@ -108,7 +108,7 @@ static void derp_map_text(struct core *c, struct tailnet *t, struct reply *r)
 /* What the caller left out is empty, and the default tailnet is meant. */
 static void fill_defaults(struct command *m)
 {
-	const char **texts[] = { &m->actor, &m->name, &m->new_name, &m->display_name, &m->email, &m->picture_url, &m->user, &m->role,
+	const char **texts[] = { &m->actor, &m->via, &m->name, &m->new_name, &m->display_name, &m->email, &m->picture_url, &m->user, &m->role,
 		&m->key_text, &m->auth_id, &m->text, &m->author, &m->note, &m->description };
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
@@ -123,6 +123,7 @@ void on_command(struct core *c, struct event *e)
 	struct command *m = e->command;
 
 	fill_defaults(m);
+	audit_who(c, *m->via ? m->via : "cli", m->from, "%s", *m->actor ? m->actor : "unknown");
 	struct reply *r = reply_new();
 	struct tailnet *t = core_tailnet(c, m->tailnet_id);
 

@@ -18,6 +18,9 @@ void effect_done(struct effect *e)
 		map_sink_unref(e->sinks[i]);
 	free(e->sinks);
 	store_batch_free(e->batch);
+	if (e->changed)
+		audit_row_done(e->changed);
+	free(e->changed);
 	*e = (struct effect){ 0 };
 }
 
@@ -131,6 +134,19 @@ void fx_store(struct core *c, struct store_batch *taken)
 	fx_add(c, (struct effect){ .kind = FX_STORE, .batch = taken });
 }
 
+void fx_changed(struct core *c, struct audit_row *taken)
+{
+	struct audit_row *r = malloc(sizeof *r);
+
+	if (r)
+		*r = *taken;
+	else
+		audit_row_done(taken); /* who watches sees a gap in the numbers and asks the log */
+	*taken = (struct audit_row){ 0 };
+	if (r)
+		fx_add(c, (struct effect){ .kind = FX_CHANGED, .seq = FX_THIS_EVENT, .changed = r });
+}
+
 void reply_fail(struct reply *r, err e, const char *fmt, ...)
 {
 	char text[512];
@@ -208,6 +224,13 @@ static err load(struct core *c, struct store_image *im, char *why, size_t why_ca
 		return ERR_MALFORMED;
 	}
 	c->next_id = c->ids_reserved = (int64_t)reserved > 0 ? (int64_t)reserved : 1;
+	next = setting_get(c, 0, AUDIT_ID_SETTING);
+	reserved = 0;
+	if (next && bytes_parse_u64(bytes_str(next), INT64_MAX / 2, &reserved) != OK) {
+		snprintf(why, why_cap, "the database is damaged: setting " AUDIT_ID_SETTING " is \"%.40s\"", next);
+		return ERR_MALFORMED;
+	}
+	c->next_audit = c->audits_reserved = (int64_t)reserved > 0 ? (int64_t)reserved : 1;
 
 	for (size_t i = 0; i < im->n_tailnets; i++)
 		TRY(add_tailnet(c, &im->tailnets[i]));
@@ -292,9 +315,12 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 	list_init(&c->gone);
 	list_init(&c->undos);
 	c->lazy_timer.fire = on_lazy_timer;
+	c->audit_timer.fire = on_audit_timer;
 	c->fx = &fx;
 	c->tx = 1;
 	err e = timers_reserve(&c->timers, 64);
+	if (e == OK)
+		timer_arm(&c->timers, &c->audit_timer, now.mono_ms + AUDIT_TRIM_MS);
 	c->replaying = true;
 	if (e == OK)
 		e = load(c, image, why, why_cap);
@@ -447,15 +473,18 @@ static void dispatch(struct core *c, struct event *e)
 		on_command(c, e);
 		return;
 	case EV_REGISTER:
+		audit_who_node(c, e, &e->reg->node_key);
 		on_register(c, e);
 		return;
 	case EV_MAP_LITE:
+		audit_who_node(c, e, &e->map->node_key);
 		on_map_lite(c, e);
 		return;
 	case EV_MAP_ONCE:
 		session_once(c, e);
 		return;
 	case EV_MAP_STREAM:
+		audit_who_node(c, e, &e->map->node_key);
 		session_open(c, e);
 		return;
 	case EV_SINK_CLOSED:
@@ -465,6 +494,7 @@ static void dispatch(struct core *c, struct event *e)
 		on_call_gone(c, e->call);
 		return;
 	case EV_NODE_REQUEST:
+		audit_who_node(c, e, NULL);
 		on_node_request(c, e);
 		return;
 	case EV_AT_RELAY:
@@ -532,6 +562,7 @@ void core_apply(struct core *c, struct event *e, struct now now, struct effects 
 		event_free(e);
 		return;
 	}
+	audit_who(c, "system", (struct addr){ 0 }, "fairlead");
 	dispatch(c, e);
 	if (core_commit(c) != OK)
 		give_up(c, first);

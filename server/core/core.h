@@ -26,6 +26,7 @@ enum effect_kind {
 	FX_STORE,      /* batch: at once to the store, waits for nothing */
 	FX_ADMIT,      /* key may use the relay from now on */
 	FX_REVOKE,     /* key may not; its relay connections are closed */
+	FX_CHANGED,    /* changed: for who watches the tailnet */
 	FX_SINK_UNREF, /* drop the reference that the core held */
 };
 
@@ -39,6 +40,7 @@ struct effect {
 	size_t n_sinks;
 	struct store_batch *batch;  /* owned */
 	struct node_pub key;
+	struct audit_row *changed; /* owned */
 	int http_status;      /* FX_MAP_END */
 	const char *why;      /* static text for it */
 };

@@ -415,6 +415,7 @@ static void with_key(struct core *c, struct event *e)
 		refuse(c, e, why);
 		return;
 	}
+	audit_who(c, "node", e->remote, "authkey:%s", k->row.prefix);
 	/* The key's tags, and those that were asked for and are allowed. */
 	size_t n_tags = k->row.n_tags;
 	CLEANUP(freep) char **tags = malloc((n_tags + hi->n_request_tags + 1) * sizeof(*tags));

@@ -192,6 +192,10 @@ static void release(struct core_runner *r, struct effect *e)
 		if (r->opts.on_revoke)
 			r->opts.on_revoke(r->opts.ctx, &e->key);
 		break;
+	case FX_CHANGED:
+		if (r->opts.on_changed)
+			r->opts.on_changed(r->opts.ctx, e->changed);
+		break;
 	case FX_SINK_UNREF:
 		break; /* effect_done drops it */
 	}
@@ -222,6 +226,7 @@ static void withdraw(struct core_runner *r, struct effect *e, err why, const cha
 	case FX_STORE:
 	case FX_ADMIT:
 	case FX_REVOKE:
+	case FX_CHANGED:
 	case FX_SINK_UNREF:
 		break;
 	}

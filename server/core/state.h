@@ -12,6 +12,7 @@
 #include "common/base/list.h"
 #include "common/base/map.h"
 #include "common/wire/tailcfg.h"
+#include "server/core/audit.h"
 #include "server/core/core.h"
 #include "server/map/map.h"
 #include "server/policy/policy.h"
@@ -241,6 +242,16 @@ struct undo {
 	size_t n;
 };
 
+struct who { /* does what the event does, for the audit log */
+	char via[24];
+	char actor[160];
+	char address[ADDR_TEXT_MAX];
+};
+struct audit_list {
+	struct audit_row *row; /* owned */
+	size_t n;
+};
+
 struct core {
 	struct core_settings set;
 	struct now now;	     /* of the event at hand */
@@ -273,6 +284,9 @@ struct core {
 	struct list undos;
 
 	int64_t next_id, ids_reserved; /* one counter for all kinds of rows */
+	int64_t next_audit, audits_reserved;
+	struct who who; /* of the event at hand */
+	struct timer audit_timer;
 
 	size_t n_sessions, n_online;
 	uint64_t events, map_full, map_deltas, map_bytes;
@@ -310,6 +324,17 @@ MUST_USE err setting_put(struct core *c, int64_t tailnet_id, const char *key, co
 const char *setting_get(struct core *c, int64_t tailnet_id, const char *key);			    /* NULL: none */
 MUST_USE err setting_set_memory(struct core *c, struct setting_row *taken);
 
+/* ---- audit.c ---- */
+
+#define AUDIT_ID_SETTING "next_audit_id"
+/* Who the event at hand is for. */
+void audit_who(struct core *c, const char *via, struct addr from, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void audit_who_node(struct core *c, const struct event *e, const struct node_pub *key); /* key NULL: only the machine is known */
+/* The records of what this event touched. May touch a setting (the counter of ids). */
+MUST_USE err audit_collect(struct core *c, struct audit_list *out);
+void audit_list_done(struct audit_list *l);
+void on_audit_timer(struct core *c, struct timer *t);
+
 /* Effects of the event at hand; they get its sequence number when it ends. Each event reserves FX_ROOM, so that replies
  * always fit; others that do not fit are dropped, which is noted in fx_failed. */
 enum { FX_ROOM = 64 };
@@ -322,6 +347,7 @@ void fx_sink_unref(struct core *c, struct map_sink *taken);
 void fx_admit(struct core *c, const struct node_pub *key);
 void fx_revoke(struct core *c, const struct node_pub *key);
 void fx_store(struct core *c, struct store_batch *taken);
+void fx_changed(struct core *c, struct audit_row *taken); /* and emptied */
 
 /* Answers a call: e and a sentence, or a node's request with a status and a text. */
 void answer_err(struct core *c, struct call *call, err e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));

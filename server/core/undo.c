@@ -330,7 +330,13 @@ err core_commit(struct core *c)
 {
 	if (!c->n_image)
 		return OK;
-	CLEANUP(batch_freep) struct store_batch *b = calloc(1, sizeof *b + c->n_image * sizeof b->op[0]);
+	CLEANUP(audit_list_done) struct audit_list audit = { 0 };
+	err noted = audit_collect(c, &audit);
+	if (noted != OK) {
+		core_abort(c);
+		return noted;
+	}
+	CLEANUP(batch_freep) struct store_batch *b = calloc(1, sizeof *b + (c->n_image + audit.n) * sizeof b->op[0]);
 	CLEANUP(freep) struct undo *u = calloc(1, sizeof *u);
 	CLEANUP(freep) struct image *images = malloc(c->n_image * sizeof *images);
 
@@ -345,6 +351,16 @@ err core_commit(struct core *c)
 		c->n_image = 0;
 		return OK;
 	}
+	for (size_t i = 0; e == OK && i < audit.n; i++) {
+		struct store_op *op = &b->op[b->n];
+		*op = (struct store_op){ .kind = STORE_PUT_AUDIT };
+		e = audit_row_copy(&audit.row[i], &op->audit);
+		b->n += e == OK;
+	}
+	if (e != OK) {
+		core_abort(c);
+		return e;
+	}
 	memcpy(images, c->image, c->n_image * sizeof *images);
 	u->image = MOVE(images);
 	u->n = c->n_image;
@@ -354,6 +370,8 @@ err core_commit(struct core *c)
 	list_add_tail(&c->undos, &u->all);
 	u = NULL;
 	fx_store(c, MOVE(b));
+	for (size_t i = 0; i < audit.n; i++)
+		fx_changed(c, &audit.row[i]);
 	return OK;
 }
 
@@ -362,14 +380,17 @@ static err restore(struct core *c, struct image *i)
 	switch (i->kind) {
 	case ROW_SETTING: {
 		bool is_ids = i->setting.tailnet_id == 0 && strcmp(i->setting.key, "next_id") == 0;
+		bool is_audits = i->setting.tailnet_id == 0 && strcmp(i->setting.key, AUDIT_ID_SETTING) == 0;
 		bool is_tailnets = i->setting.tailnet_id != 0;
 		struct tailnet *t = core_tailnet(c, i->setting.tailnet_id);
 		uint64_t v = 0;
 
-		if (is_ids && i->existed && bytes_parse_u64(bytes_str(i->setting.value), INT64_MAX, &v) != OK)
+		if ((is_ids || is_audits) && i->existed && bytes_parse_u64(bytes_str(i->setting.value), INT64_MAX, &v) != OK)
 			v = 0;
 		if (is_ids)
 			c->ids_reserved = (int64_t)v; /* the next id reserves anew */
+		if (is_audits)
+			c->audits_reserved = (int64_t)v;
 		TRY(setting_set_memory(c, &i->setting));
 		return is_tailnets && t ? tailnet_settings(c, t) : OK;
 	}

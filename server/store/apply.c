@@ -37,6 +37,10 @@ err apply_op(struct sql *s, const struct store_op *op)
 		return setting_sql_put(s, &op->setting);
 	case STORE_PUT_SERVER_KEY:
 		return server_key_sql_put(s, &op->server_key);
+	case STORE_PUT_AUDIT:
+		return audit_sql_put(s, &op->audit);
+	case STORE_TRIM_AUDIT:
+		return audit_sql_trim(s, &op->audit_trim);
 	}
 	return ERR_INVALID;
 }
@@ -80,6 +84,11 @@ void store_op_done(struct store_op *op)
 		return;
 	case STORE_PUT_SERVER_KEY:
 		server_key_row_done(&op->server_key);
+		return;
+	case STORE_PUT_AUDIT:
+		audit_row_done(&op->audit);
+		return;
+	case STORE_TRIM_AUDIT:
 		return;
 	}
 }

@@ -181,6 +181,24 @@ static void setting_clear(struct setting_row *r)
 	r->key = r->value = NULL;
 }
 
+static err audit_deep(const struct audit_row *from, struct audit_row *out)
+{
+	TRY(copy_str(&out->via, from->via));
+	TRY(copy_str(&out->actor, from->actor));
+	TRY(copy_str(&out->address, from->address));
+	TRY(copy_str(&out->action, from->action));
+	TRY(copy_str(&out->kind, from->kind));
+	TRY(copy_str(&out->target_id, from->target_id));
+	TRY(copy_str(&out->target, from->target));
+	TRY(copy_str(&out->before, from->before));
+	return copy_str(&out->after, from->after);
+}
+
+static void audit_clear(struct audit_row *r)
+{
+	r->via = r->actor = r->address = r->action = r->kind = r->target_id = r->target = r->before = r->after = NULL;
+}
+
 static err server_key_deep(const struct server_key_row *from, struct server_key_row *out)
 {
 	TRY(copy_str(&out->name, from->name));
@@ -230,6 +248,7 @@ ROW_COPY(pending)
 ROW_COPY(policy)
 ROW_COPY(ssh_approval)
 ROW_COPY(setting)
+ROW_COPY(audit)
 ROW_COPY(server_key)
 
 void tailnet_row_done(struct tailnet_row *r)
@@ -299,6 +318,20 @@ void setting_row_done(struct setting_row *r)
 	free(r->key);
 	free(r->value);
 	*r = (struct setting_row){ 0 };
+}
+
+void audit_row_done(struct audit_row *r)
+{
+	free(r->via);
+	free(r->actor);
+	free(r->address);
+	free(r->action);
+	free(r->kind);
+	free(r->target_id);
+	free(r->target);
+	free(r->before);
+	free(r->after);
+	*r = (struct audit_row){ 0 };
 }
 
 void server_key_row_done(struct server_key_row *r)

@@ -3,7 +3,7 @@
  * Plain data. Strings and arrays are owned by the row (malloc); a NULL string reads as "". x_row_copy makes a deep copy
  * into *out (zeroed first; ERR_NOMEM leaves nothing behind), x_row_done frees what a row owns and zeroes it. Times are
  * Unix milliseconds; 0 means never or not yet, as said. Ids come from the core's persisted counters and are never used
- * twice. */
+ * twice. A new column goes into server/core/audit_fields.c, too, unless it is a secret or lazy. */
 #pragma once
 
 #include "common/crypto/keys.h"
@@ -141,6 +141,13 @@ struct setting_row { /* tailnet settings (tailnet_id > 0) and counters and marks
 	char *key, *value;
 };
 
+/* Who changed what; see 0050_audit.sql. before and after: compact JSON of the members that differ, "" where there was
+ * nothing. What is recorded of a row: server/core/audit_fields.c. */
+struct audit_row {
+	int64_t id, group_id, tailnet_id, at_ms;
+	char *via, *actor, *address, *action, *kind, *target_id, *target, *before, *after;
+};
+
 /* Keys of the server itself: "noise", "derp", "tls_cert", "tls_key", … */
 struct server_key_row {
 	char *name;
@@ -160,4 +167,5 @@ ROW_TYPE(pending)
 ROW_TYPE(policy)
 ROW_TYPE(ssh_approval)
 ROW_TYPE(setting)
+ROW_TYPE(audit)
 ROW_TYPE(server_key)

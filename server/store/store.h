@@ -32,6 +32,14 @@ enum store_op_kind {
 	STORE_PUT_POLICY,
 	STORE_PUT_SETTING, /* value NULL deletes */
 	STORE_PUT_SERVER_KEY,
+	STORE_PUT_AUDIT,
+	STORE_TRIM_AUDIT,
+};
+
+/* What of the audit log may go: a piece of it, so it is asked again and again. 0: no bound of that kind. */
+struct audit_trim {
+	int64_t before_ms;
+	int64_t max; /* records */
 };
 
 /* One operation; the row is owned by it. For DEL only the primary key is read. */
@@ -48,6 +56,8 @@ struct store_op {
 		struct policy_row policy;
 		struct setting_row setting;
 		struct server_key_row server_key;
+		struct audit_row audit;
+		struct audit_trim audit_trim;
 	};
 };
 void store_op_done(struct store_op *op);

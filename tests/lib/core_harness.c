@@ -137,6 +137,8 @@ static void db_apply(struct store_image *db, const struct store_op *op)
 					strcmp(db->settings[i].key, op->setting.key) == 0);
 		break;
 	case STORE_PUT_SERVER_KEY:
+	case STORE_PUT_AUDIT: /* the image has none of it */
+	case STORE_TRIM_AUDIT:
 		break;
 	}
 }
@@ -186,10 +188,32 @@ static void apply(struct harness *h, struct event *e)
 	assert_ok(release_add(&h->release, &h->fx));
 }
 
+/* Keeps the records, which the image does not have, and sees to it that no change is without one. */
+static void note_audit(struct harness *h, const struct store_batch *b)
+{
+	size_t changes = 0, records = 0;
+
+	for (size_t i = 0; i < b->n; i++) {
+		const struct store_op *op = &b->op[i];
+
+		changes += op->kind == STORE_DEL_USER || op->kind == STORE_DEL_NODE || op->kind == STORE_PUT_POLICY ||
+			op->kind == STORE_DEL_AUTHKEY || op->kind == STORE_DEL_APIKEY;
+		if (op->kind != STORE_PUT_AUDIT)
+			continue;
+		records++;
+		assert_true(!h->n_audits || h->audits[h->n_audits - 1].id < op->audit.id);
+		h->audits = realloc(h->audits, (h->n_audits + 1) * sizeof *h->audits);
+		assert_non_null(h->audits);
+		assert_ok(audit_row_copy(&op->audit, &h->audits[h->n_audits++]));
+	}
+	assert_true(records >= changes);
+}
+
 void harness_commit(struct harness *h)
 {
 	while (h->first) {
 		struct store_batch *b = take_batch(h);
+		note_audit(h, b);
 		for (size_t i = 0; i < b->n; i++)
 			db_apply(&h->db, &b->op[i]);
 		if (b->seq) {
@@ -211,6 +235,7 @@ void harness_fail_after(struct harness *h, uint64_t seq)
 	while (h->first) {
 		struct store_batch *b = take_batch(h);
 		if (b->seq <= seq) {
+			note_audit(h, b);
 			for (size_t i = 0; i < b->n; i++)
 				db_apply(&h->db, &b->op[i]);
 			if (b->seq)
@@ -367,6 +392,9 @@ void harness_stop(struct harness *h)
 	kill_core(h);
 	reply_free(h->reply);
 	store_image_done(&h->db);
+	for (size_t i = 0; i < h->n_audits; i++)
+		audit_row_done(&h->audits[i]);
+	free(h->audits);
 	test_random_end();
 }
 

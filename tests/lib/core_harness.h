@@ -37,6 +37,8 @@ struct harness {
 	struct store_image db; /* what the database would have: see harness_restart */
 	size_t revoked, admitted;
 	struct node_pub last_revoked;
+	struct audit_row *audits; /* owned; durable, oldest first */
+	size_t n_audits;
 	struct reply *reply; /* of the last command */
 	unsigned devices;
 };

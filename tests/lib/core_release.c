@@ -34,6 +34,7 @@ static void deliver(struct release *r, struct effect *e)
 		if (r->hooks.revoke)
 			r->hooks.revoke(r->hooks.ctx, &e->key);
 		break;
+	case FX_CHANGED:
 	case FX_STORE:
 	case FX_SINK_UNREF:
 		break; /* stores went out at once; dropping the effect drops the reference */

@@ -240,6 +240,8 @@ bool store_model_apply(struct store_image *db, const struct store_op *op, char *
 			del_setting(db, &op->setting);
 		break;
 	case STORE_PUT_SERVER_KEY:
+	case STORE_PUT_AUDIT: /* the image has none of it */
+	case STORE_TRIM_AUDIT:
 		break;
 	}
 	return fits;

@@ -11,6 +11,7 @@
 #include "common/net/addr.h"
 #include "server/api/api.h"
 #include "server/core/runner.h"
+#include "server/store/audit.h"
 #include "tests/lib/test.h"
 
 static char folder[64], database[96];
@@ -35,6 +36,13 @@ static err back_up(void *ctx, const char *to, char *why, size_t why_cap)
 	return store_backup(h->store, to, why, why_cap);
 }
 
+static err read_audit(void *ctx, const struct audit_query *ask, struct audit_page *out, char *why, size_t why_cap)
+{
+	struct house *h = ctx;
+
+	return store_audit_read(h->store, ask, out, why, why_cap);
+}
+
 static void open_house(struct house *h, const char *file)
 {
 	struct core_settings cfg = { .server_url = "http://127.0.0.1:8080", .base_domain = "tail.internal", .domain = "tail.internal",
@@ -49,7 +57,7 @@ static void open_house(struct house *h, const char *file)
 	err e = core_runner_start(&cfg, h->store, &image, &opts, why, sizeof why, &h->core);
 	if (e != OK)
 		fail_msg("%s", why);
-	struct api_settings a = { .server_url = cfg.server_url, .ctx = h, .post = post, .backup = back_up };
+	struct api_settings a = { .server_url = cfg.server_url, .ctx = h, .post = post, .audit = read_audit, .backup = back_up };
 	assert_ok(api_new(&a, &h->api));
 }
 
@@ -130,6 +138,25 @@ static void what_was_answered_stays(void **state)
 	j = call(&h, key, "PUT", "/api/v1/policy", "{\"policy\":\"{ not json\"}", 400);
 	assert_non_null(strstr(text_at(j, "message", NULL), "parsing policy from bytes:"));
 	json_decref(j);
+	j = call(&h, key, "GET", "/api/fairlead/v1/audit?kind=user", "", 200);
+	const json_t *record = json_array_get(json_object_get(j, "records"), 0);
+	assert_string_equal(text_at(record, "target", NULL), "ann");
+	assert_string_equal(text_at(record, "via", NULL), "cli");
+	assert_string_equal(text_at(record, "after", "name"), "ann");
+	json_decref(j);
+	j = call(&h, key, "GET", "/api/fairlead/v1/audit?order=asc&limit=1", "", 200);
+	assert_int_equal(json_array_size(json_object_get(j, "records")), 1);
+	char audit_path[100];
+	snprintf(audit_path, sizeof audit_path, "/api/fairlead/v1/audit?order=asc&page=%s", text_at(j, "next", NULL));
+	json_decref(j);
+	j = call(&h, key, "GET", audit_path, "", 200);
+	record = json_array_get(json_object_get(j, "records"), json_array_size(json_object_get(j, "records")) - 1);
+	assert_string_equal(text_at(record, "kind", NULL), "policy");
+	assert_string_equal(text_at(record, "via", NULL), "v1");
+	assert_string_equal(text_at(record, "address", NULL), "192.0.2.1");
+	json_decref(j);
+	json_decref(call(&h, key, "GET", "/api/fairlead/v1/audit?limit=5000", "", 400));
+	json_decref(call(&h, key, "GET", "/api/fairlead/v1/audit?since=yesterday", "", 400));
 	json_decref(call(&h, key, "GET", "/api/v1/node", "", 200));
 	json_decref(call(&h, key, "GET", "/api/v1/node/1", "", 404));
 	json_decref(call(&h, NULL, "GET", "/health", "", 200));

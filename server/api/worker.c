@@ -1,0 +1,113 @@
+#include "server/api/worker.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "server/api/state.h"
+
+struct job {
+	struct job *next;
+	struct request *r;
+	work *run;
+};
+
+struct worker {
+	pthread_mutex_t lock; /* the rest */
+	pthread_cond_t more;
+	struct job *first, **last;
+	size_t n;
+	bool stop;
+	pthread_t thread[WORKERS];
+	size_t n_threads;
+};
+
+static struct job *take(struct worker *w)
+{
+	pthread_mutex_lock(&w->lock);
+	while (!w->first && !w->stop)
+		pthread_cond_wait(&w->more, &w->lock);
+	struct job *j = w->first;
+	if (j) {
+		w->first = j->next;
+		if (!w->first)
+			w->last = &w->first;
+		w->n--;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return j;
+}
+
+static void *run(void *arg)
+{
+	for (struct job *j; (j = take(arg));) {
+		struct reply *reply = reply_new();
+
+		if (reply)
+			j->run(j->r, reply);
+		j->r->call.deliver(&j->r->call, reply);
+		free(j);
+	}
+	return NULL;
+}
+
+err worker_new(struct worker **out)
+{
+	struct worker *w = calloc(1, sizeof *w);
+
+	if (!w)
+		return ERR_NOMEM;
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->more, NULL);
+	w->last = &w->first;
+	for (; w->n_threads < WORKERS; w->n_threads++)
+		if (pthread_create(&w->thread[w->n_threads], NULL, run, w) != 0)
+			break;
+	if (!w->n_threads) {
+		worker_free(w);
+		return ERR_SYS;
+	}
+	*out = w;
+	return OK;
+}
+
+void worker_free(struct worker *w)
+{
+	if (!w)
+		return;
+	pthread_mutex_lock(&w->lock);
+	w->stop = true;
+	pthread_cond_broadcast(&w->more);
+	pthread_mutex_unlock(&w->lock);
+	for (size_t i = 0; i < w->n_threads; i++)
+		pthread_join(w->thread[i], NULL);
+	pthread_cond_destroy(&w->more);
+	pthread_mutex_destroy(&w->lock);
+	free(w);
+}
+
+enum MHD_Result work_for(struct request *r, work *what, reply_handler *next)
+{
+	struct worker *w = r->api->worker;
+
+	if (r->fault)
+		return answer_error(r, 400, r->fault);
+	struct job *j = malloc(sizeof *j);
+	if (!j)
+		return answer_error(r, 500, "out of memory");
+	*j = (struct job){ .r = r, .run = what };
+	r->next = next;
+	pthread_mutex_lock(&w->lock);
+	bool room = w->n < WORK_MAX;
+	pthread_mutex_unlock(&w->lock);
+	if (!room || !api_wait_begins(r)) {
+		free(j);
+		return answer_error(r, 503, room ? "the server is stopping" : "the server is busy, try again");
+	}
+	pthread_mutex_lock(&w->lock);
+	*w->last = j;
+	w->last = &j->next;
+	w->n++;
+	pthread_cond_signal(&w->more);
+	pthread_mutex_unlock(&w->lock);
+	return MHD_YES;
+}

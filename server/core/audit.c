@@ -1,0 +1,295 @@
+#include "server/core/audit.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/cleanup.h"
+#include "common/text/jsonw.h"
+#include "server/core/state.h"
+
+/* ---- who ---- */
+
+void audit_who(struct core *c, const char *via, struct addr from, const char *fmt, ...)
+{
+	va_list ap;
+
+	snprintf(c->who.via, sizeof c->who.via, "%s", via);
+	addr_text(from, c->who.address);
+	va_start(ap, fmt);
+	vsnprintf(c->who.actor, sizeof c->who.actor, fmt, ap);
+	va_end(ap);
+}
+
+void audit_who_node(struct core *c, const struct event *e, const struct node_pub *key)
+{
+	struct node *n = key ? node_by_key(c, key) : NULL;
+	char text[KEY_SHORT_MAX];
+
+	if (n && machine_pub_eq(&n->row.machine, &e->machine))
+		audit_who(c, "node", e->remote, "node:%" PRId64, n->row.id);
+	else
+		audit_who(c, "node", e->remote, "machine:%s", machine_pub_short(&e->machine, text));
+}
+
+/* ---- ids: their own counter, ascending for ever ---- */
+
+static err next_audit_id(struct core *c, int64_t *out)
+{
+	if (c->next_audit >= c->audits_reserved) {
+		char text[24];
+		snprintf(text, sizeof text, "%lld", (long long)(c->next_audit + AUDIT_ID_BLOCK));
+		TRY(setting_put(c, 0, AUDIT_ID_SETTING, text));
+		c->audits_reserved = c->next_audit + AUDIT_ID_BLOCK;
+	}
+	*out = c->next_audit++;
+	return OK;
+}
+
+/* ---- one record ---- */
+
+static bool is_same(struct bytes a, struct bytes b)
+{
+	return bytes_eq(a, b);
+}
+
+/* {"name":value,…} of what other does not have just so; other NULL: all of it. false: nothing differs. */
+static bool side_text(const struct audit_fields *f, const struct audit_fields *other, struct buf *out)
+{
+	struct jsonw w = jsonw_init(out);
+	bool some = false;
+
+	jsonw_obj(&w);
+	for (size_t i = 0; i < f->n; i++) {
+		if (other && i < other->n && is_same(f->f[i].value, other->f[i].value))
+			continue;
+		if (buf_len(out) + f->f[i].value.n > AUDIT_SIDE_MAX)
+			break;
+		jsonw_key_bytes(&w, bytes_str(f->f[i].name));
+		jsonw_raw(&w, f->f[i].value);
+		some = true;
+	}
+	jsonw_obj_end(&w);
+	return some;
+}
+
+struct subject { /* of a record */
+	const char *kind;
+	int64_t tailnet_id;
+	char id[600];
+	const char *name;
+	bool had, has;
+	struct audit_fields before, after;
+};
+
+static void subject_done(struct subject *s)
+{
+	arena_done(&s->before.a);
+	arena_done(&s->after.a);
+}
+
+static void number_id(struct subject *s, int64_t id)
+{
+	snprintf(s->id, sizeof s->id, "%lld", (long long)id);
+}
+
+/* false: rows of this kind, or this one, are not for the log. */
+static bool look(struct core *c, const struct image *i, struct subject *s)
+{
+	s->had = i->existed;
+#define SIDES(what, name_of, now_row)                                                                                  \
+	do {                                                                                                           \
+		if (s->had)                                                                                            \
+			audit_fields_##what(&s->before, &i->what);                                                     \
+		if (s->has)                                                                                            \
+			audit_fields_##what(&s->after, now_row);                                                       \
+		s->tailnet_id = s->has ? (now_row)->tailnet_id : i->what.tailnet_id;                                   \
+		s->name = s->has ? (now_row)->name_of : i->what.name_of;                                               \
+		s->kind = #what;                                                                                       \
+	} while (0)
+	switch (i->kind) {
+	case ROW_USER: {
+		struct user *u = user_by_id(c, i->user.id);
+		s->has = u != NULL;
+		number_id(s, i->user.id);
+		SIDES(user, name, &u->row);
+		return true;
+	}
+	case ROW_NODE: {
+		struct node *n = node_by_id(c, i->node.id);
+		s->has = n != NULL;
+		number_id(s, i->node.id);
+		SIDES(node, given_name, &n->row);
+		return true;
+	}
+	case ROW_AUTHKEY: {
+		struct authkey *k = map_get(&c->authkeys, &i->authkey.id);
+		s->has = k != NULL;
+		number_id(s, i->authkey.id);
+		SIDES(authkey, prefix, &k->row);
+		return true;
+	}
+	case ROW_APIKEY: {
+		struct apikey *k = map_get(&c->apikeys, &i->apikey.id);
+		s->has = k != NULL;
+		number_id(s, i->apikey.id);
+		SIDES(apikey, prefix, &k->row);
+		return true;
+	}
+	case ROW_POLICY: {
+		struct tailnet *t = core_tailnet(c, i->policy.tailnet_id);
+		s->has = t != NULL;
+		number_id(s, i->policy.tailnet_id);
+		if (!t)
+			return false;
+		SIDES(policy, author, &t->policy_row);
+		s->name = t->row.name;
+		return true;
+	}
+	case ROW_SETTING: {
+		const char *now = setting_get(c, i->setting.tailnet_id, i->setting.key);
+		const struct setting_row row = { .tailnet_id = i->setting.tailnet_id, .key = i->setting.key,
+			.value = (char *)(uintptr_t)now }; /* only read */
+		if (!i->setting.tailnet_id)
+			return false; /* counters and marks of the server */
+		s->has = now != NULL;
+		snprintf(s->id, sizeof s->id, "%s", i->setting.key);
+		SIDES(setting, key, &row);
+		return true;
+	}
+	case ROW_PENDING: {
+		struct pending *p = pending_by_id(c, i->pending.auth_id);
+		/* That a stranger asks, or gives up, is no change of the tailnet; that somebody decides is. */
+		if (p || !i->existed || strcmp(c->who.via, "node") == 0 || strcmp(c->who.via, "system") == 0)
+			return false;
+		snprintf(s->id, sizeof s->id, "%s", i->pending.auth_id);
+		audit_fields_pending(&s->before, &i->pending);
+		s->tailnet_id = i->pending.tailnet_id;
+		s->name = i->pending.hostname;
+		s->kind = "login";
+		return true;
+	}
+	}
+#undef SIDES
+	return false;
+}
+
+static char *cut_copy(const char *s, size_t max)
+{
+	size_t n = s ? strlen(s) : 0;
+
+	if (n > max)
+		for (n = max; n && ((unsigned char)s[n] & 0xc0) == 0x80;) /* not inside a character */
+			n--;
+	return bytes_dup(bytes_of(s ? s : "", n));
+}
+
+static err make_record(struct core *c, const struct subject *s, int64_t group_id, struct buf *before, struct buf *after,
+		struct audit_row *out)
+{
+	enum { TARGET_MAX = 500 };
+	struct audit_row r = { .group_id = group_id, .tailnet_id = s->tailnet_id, .at_ms = c->now.wall_ms };
+
+	err e = next_audit_id(c, &r.id);
+	if (!r.group_id)
+		r.group_id = r.id;
+	r.via = strdup(c->who.via);
+	r.actor = cut_copy(c->who.actor, sizeof c->who.actor);
+	r.address = strdup(c->who.address);
+	r.action = strdup(!s->had ? "create" : !s->has ? "delete" : "update");
+	r.kind = strdup(s->kind);
+	r.target_id = cut_copy(s->id, TARGET_MAX);
+	r.target = cut_copy(s->name, TARGET_MAX);
+	r.before = bytes_dup(buf_view(before));
+	r.after = bytes_dup(buf_view(after));
+	if (e == OK && (!r.via || !r.actor || !r.address || !r.action || !r.kind || !r.target_id || !r.target || !r.before || !r.after ||
+			before->bad || after->bad))
+		e = ERR_NOMEM;
+	if (e != OK) {
+		audit_row_done(&r);
+		return e;
+	}
+	*out = r;
+	return OK;
+}
+
+static err record(struct core *c, const struct image *i, struct audit_list *list)
+{
+	CLEANUP(subject_done) struct subject s = { 0 };
+	CLEANUP(buf_done) struct buf before = buf_make(2 * AUDIT_SIDE_MAX), after = buf_make(2 * AUDIT_SIDE_MAX);
+
+	s.before.a = s.after.a = arena_make(0);
+	if (!look(c, i, &s) || (!s.had && !s.has))
+		return OK;
+	if (s.before.failed || s.after.failed)
+		return ERR_NOMEM;
+	bool some = false;
+	if (s.had)
+		some |= side_text(&s.before, s.has ? &s.after : NULL, &before);
+	if (s.has)
+		some |= side_text(&s.after, s.had ? &s.before : NULL, &after);
+	if (!some)
+		return OK; /* only what is lazy, or secret */
+	TRY(make_record(c, &s, list->n ? list->row[0].group_id : 0, &before, &after, &list->row[list->n]));
+	list->n++;
+	return OK;
+}
+
+static err record_rest(struct core *c, size_t n, struct audit_list *list)
+{
+	CLEANUP(buf_done) struct buf before = buf_make(64), after = buf_make(64);
+	struct subject s = { .kind = "more", .tailnet_id = list->row[0].tailnet_id, .had = true, .has = true };
+
+	buf_printf(&after, "{\"rows\":%zu}", n);
+	TRY(make_record(c, &s, list->row[0].group_id, &before, &after, &list->row[list->n]));
+	list->n++;
+	return OK;
+}
+
+err audit_collect(struct core *c, struct audit_list *out)
+{
+	size_t n = c->n_image; /* what the counter touches comes behind */
+	struct audit_list list = { .row = calloc(MIN_OF(n, (size_t)AUDIT_EVENT_MAX) + 1, sizeof *list.row) };
+	err e = list.row ? OK : ERR_NOMEM;
+
+	for (size_t i = 0; e == OK && i < n; i++) {
+		if (list.n == AUDIT_EVENT_MAX) {
+			e = record_rest(c, n - i, &list);
+			break;
+		}
+		/* Reserving ids may move the images. */
+		struct image image = c->image[i];
+		e = record(c, &image, &list);
+	}
+	if (e != OK) {
+		audit_list_done(&list);
+		return e;
+	}
+	*out = list;
+	return OK;
+}
+
+void audit_list_done(struct audit_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		audit_row_done(&l->row[i]);
+	free(l->row);
+	*l = (struct audit_list){ 0 };
+}
+
+/* ---- keeping it bounded ---- */
+
+void on_audit_timer(struct core *c, struct timer *t)
+{
+	struct store_batch *b = calloc(1, sizeof *b + sizeof b->op[0]);
+
+	timer_arm(&c->timers, t, c->now.mono_ms + AUDIT_TRIM_MS);
+	if (!b)
+		return;
+	b->epoch = c->epoch;
+	b->n = 1;
+	b->op[0] = (struct store_op){ .kind = STORE_TRIM_AUDIT, .audit_trim = {
+		.before_ms = c->set.audit_retention_ms > 0 ? c->now.wall_ms - c->set.audit_retention_ms : 0, .max = c->set.audit_max } };
+	fx_store(c, b);
+}

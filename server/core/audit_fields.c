@@ -1,0 +1,183 @@
+#include "server/core/audit.h"
+
+#include <sodium.h>
+#include <stdio.h>
+
+#include "common/base/cleanup.h"
+#include "common/text/hex.h"
+#include "common/text/jsonw.h"
+
+/* ---- members ---- */
+
+static void put(struct audit_fields *f, const char *name, struct buf *json, const struct jsonw *w)
+{
+	char *copy = jsonw_ok(w) ? arena_str(&f->a, buf_view(json)) : NULL;
+
+	if (f->n < AUDIT_FIELDS_MAX && copy)
+		f->f[f->n++] = (__typeof__(f->f[0])){ name, bytes_of(copy, buf_len(json)) };
+	else
+		f->failed = true;
+	buf_done(json);
+}
+
+#define PUT(f, name, write)                                                                                            \
+	do {                                                                                                           \
+		struct buf out_ = buf_make(64 * 1024);                                                                 \
+		struct jsonw w = jsonw_init(&out_);                                                                    \
+		write;                                                                                                 \
+		put(f, name, &out_, &w);                                                                               \
+	} while (0)
+
+void audit_put_text(struct audit_fields *f, const char *name, const char *v)
+{
+	size_t n = v ? strlen(v) : 0;
+
+	if (n <= AUDIT_VALUE_MAX) {
+		PUT(f, name, jsonw_str(&w, v));
+		return;
+	}
+	/* Two long values that differ must not look the same: what is cut off shows as a hash of the whole. */
+	uint8_t hash[16];
+	char hex[2 * sizeof hash + 1];
+	crypto_generichash(hash, sizeof hash, (const uint8_t *)v, n, NULL, 0);
+	hex_encode(bytes_of(hash, sizeof hash), hex);
+	char *cut = arena_printf(&f->a, "%.*s… (%zu bytes, blake2b %s)", AUDIT_VALUE_MAX / 2, v, n, hex);
+	PUT(f, name, jsonw_str(&w, cut));
+}
+
+void audit_put_int(struct audit_fields *f, const char *name, int64_t v)
+{
+	PUT(f, name, jsonw_int(&w, v));
+}
+
+void audit_put_id(struct audit_fields *f, const char *name, int64_t v)
+{
+	char text[24];
+
+	snprintf(text, sizeof text, "%lld", (long long)v);
+	PUT(f, name, v ? jsonw_str(&w, text) : jsonw_null(&w));
+}
+
+void audit_put_time(struct audit_fields *f, const char *name, int64_t ms)
+{
+	PUT(f, name, ms ? jsonw_time(&w, ms) : jsonw_null(&w));
+}
+
+void audit_put_bool(struct audit_fields *f, const char *name, bool v)
+{
+	PUT(f, name, jsonw_bool(&w, v));
+}
+
+void audit_put_texts(struct audit_fields *f, const char *name, char *const *v, size_t n)
+{
+	struct buf out = buf_make(64 * 1024);
+	struct jsonw w = jsonw_init(&out);
+
+	jsonw_arr(&w);
+	for (size_t i = 0; i < n; i++)
+		jsonw_str(&w, v[i]);
+	jsonw_arr_end(&w);
+	put(f, name, &out, &w);
+}
+
+static void put_addr(struct audit_fields *f, const char *name, struct addr a)
+{
+	char text[ADDR_TEXT_MAX];
+
+	audit_put_text(f, name, a.family ? addr_text(a, text) : "");
+}
+
+static void put_prefixes(struct audit_fields *f, const char *name, const struct prefix *p, size_t n)
+{
+	struct buf out = buf_make(64 * 1024);
+	struct jsonw w = jsonw_init(&out);
+	char text[PREFIX_TEXT_MAX];
+
+	jsonw_arr(&w);
+	for (size_t i = 0; i < n; i++)
+		jsonw_str(&w, prefix_text(p[i], text));
+	jsonw_arr_end(&w);
+	put(f, name, &out, &w);
+}
+
+/* ---- kinds of rows ---- */
+
+void audit_fields_user(struct audit_fields *f, const struct user_row *r)
+{
+	audit_put_text(f, "name", r->name);
+	audit_put_text(f, "displayName", r->display_name);
+	audit_put_text(f, "email", r->email);
+	audit_put_text(f, "pictureUrl", r->picture_url);
+	audit_put_text(f, "provider", r->provider);
+	audit_put_text(f, "providerId", r->provider_id);
+	audit_put_text(f, "role", user_role_text(r->role));
+	audit_put_time(f, "suspended", r->suspended_ms);
+}
+
+void audit_fields_node(struct audit_fields *f, const struct node_row *r)
+{
+	char text[KEY_TEXT_MAX];
+
+	audit_put_text(f, "name", r->given_name);
+	audit_put_text(f, "hostname", r->hostname);
+	audit_put_id(f, "user", r->user_id);
+	audit_put_texts(f, "tags", r->tags, r->n_tags);
+	audit_put_text(f, "machineKey", machine_pub_text(&r->machine, text));
+	audit_put_text(f, "nodeKey", node_pub_text(&r->key, text));
+	put_addr(f, "ipv4", r->v4);
+	put_addr(f, "ipv6", r->v6);
+	audit_put_time(f, "expires", r->expires_ms);
+	audit_put_bool(f, "ephemeral", r->ephemeral);
+	audit_put_id(f, "authKey", r->authkey_id);
+	put_prefixes(f, "approvedRoutes", r->approved_routes, r->n_approved);
+}
+
+void audit_fields_authkey(struct audit_fields *f, const struct authkey_row *r)
+{
+	audit_put_text(f, "prefix", r->prefix);
+	audit_put_id(f, "user", r->user_id);
+	audit_put_texts(f, "tags", r->tags, r->n_tags);
+	audit_put_bool(f, "reusable", r->reusable);
+	audit_put_bool(f, "ephemeral", r->ephemeral);
+	audit_put_bool(f, "used", r->used);
+	audit_put_time(f, "expires", r->expires_ms);
+	audit_put_time(f, "revoked", r->revoked_ms);
+	audit_put_text(f, "description", r->description);
+}
+
+void audit_fields_apikey(struct audit_fields *f, const struct apikey_row *r)
+{
+	audit_put_text(f, "prefix", r->prefix);
+	audit_put_time(f, "expires", r->expires_ms);
+}
+
+/* Every policy stays in its table: the log names the version. */
+void audit_fields_policy(struct audit_fields *f, const struct policy_row *r)
+{
+	uint8_t hash[crypto_hash_sha256_BYTES];
+	char hex[2 * sizeof hash + 1];
+	size_t n = r->text ? strlen(r->text) : 0;
+
+	crypto_hash_sha256(hash, (const uint8_t *)(r->text ? r->text : ""), n);
+	hex_encode(bytes_of(hash, sizeof hash), hex);
+	audit_put_id(f, "version", r->id);
+	audit_put_text(f, "sha256", hex);
+	audit_put_int(f, "bytes", (int64_t)n);
+	audit_put_text(f, "note", r->note);
+}
+
+void audit_fields_setting(struct audit_fields *f, const struct setting_row *r)
+{
+	audit_put_text(f, "value", r->value);
+}
+
+void audit_fields_pending(struct audit_fields *f, const struct pending_row *r)
+{
+	char text[KEY_TEXT_MAX];
+
+	audit_put_text(f, "hostname", r->hostname);
+	audit_put_text(f, "os", r->os);
+	audit_put_text(f, "machineKey", machine_pub_text(&r->machine, text));
+	audit_put_text(f, "nodeKey", node_pub_text(&r->key, text));
+	audit_put_texts(f, "requestTags", r->request_tags, r->n_request_tags);
+}
