@@ -158,6 +158,21 @@ static bool look(struct core *c, const struct image *i, struct subject *s)
 		SIDES(setting, key, &row);
 		return true;
 	}
+	case ROW_SSH_APPROVAL: {
+		struct ssh_approval *a = map_get(&c->ssh_approvals, &i->ssh_approval.pair);
+		if (!a)
+			return false; /* it grew old */
+		s->had = false;
+		s->has = true;
+		snprintf(s->id, sizeof s->id, "%lld/%lld", (long long)a->row.pair.src, (long long)a->row.pair.dst);
+		audit_put_id(&s->after, "from", a->row.pair.src);
+		audit_put_id(&s->after, "to", a->row.pair.dst);
+		audit_put_id(&s->after, "user", a->row.user_id);
+		s->tailnet_id = a->row.tailnet_id;
+		s->name = "";
+		s->kind = "ssh";
+		return true;
+	}
 	case ROW_PENDING: {
 		struct pending *p = pending_by_id(c, i->pending.auth_id);
 		/* That a stranger asks, or gives up, is no change of the tailnet; that somebody decides is. */
