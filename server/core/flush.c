@@ -29,11 +29,15 @@ struct round {
 	uint64_t *patch; /* … for which patches do */
 	uint32_t *at;	 /* words with any bit in all */
 	size_t n_at;
+	uint32_t *routed; /* slots of nodes whose routes changed */
+	size_t n_routed;
 	size_t n_patch;
 	struct group *first, **last;
 	uint64_t **visible;	/* by class: of the changed slots, those it sees */
 	uint64_t **visible_all; /* by class: of all slots */
 	size_t n_classes;
+	uint64_t **shown; /* by class: routes_of for viewers that have none of their own, by place among the routers */
+	size_t n_routers;
 	uint64_t *changed, *patched, *removed; /* of one session, by word */
 	size_t full_left; /* full maps that this round may still make */
 };
@@ -94,6 +98,54 @@ static uint64_t *visible_of(struct round *r, uint32_t cls, bool all)
 	return w;
 }
 
+/* A number for the routes that a viewer is shown of a node. Only a router's own routes make it differ from others of its
+ * class, so for all others it is reckoned once a round. */
+static uint64_t routes_of(struct round *r, const struct node *viewer, const struct node *n)
+{
+	uint64_t **known = &r->shown[viewer->m.cls];
+
+	if (!n->n_cand)
+		return 0;
+	if (viewer->n_cand)
+		return map_routes_hash(&r->t->map, &viewer->m, &n->m);
+	if (!*known)
+		*known = arena_array(&r->a, 2 * r->n_routers + 1, sizeof **known);
+	if (!*known)
+		return map_routes_hash(&r->t->map, &viewer->m, &n->m);
+	uint64_t *at = *known + 2 * n->router_at;
+	if (!at[0]) {
+		at[0] = 1;
+		at[1] = map_routes_hash(&r->t->map, &viewer->m, &n->m);
+	}
+	return at[1];
+}
+
+/* Of a node that it sees and was told of: does it look otherwise now? Then the node goes whole. */
+static void look_at_routes(struct round *r, struct session *s, const uint64_t *visible, uint32_t slot, bool *any)
+{
+	uint64_t bit = UINT64_C(1) << (slot % 64);
+	size_t i = slot / 64;
+
+	if (slot == s->node->m.slot || !(visible[i] & bit) || !slots_has(&s->told, slot) || (r->changed[i] & bit))
+		return;
+	const struct node *n = container_of(r->t->map.nodes[slot], struct node, m);
+	if (routes_of(r, s->node, n) == session_told_routes(s, slot))
+		return;
+	r->changed[i] |= bit;
+	r->patched[i] &= ~bit;
+	*any = true;
+}
+
+static void look_at_all_routes(struct round *r, struct session *s, const uint64_t *visible, bool *any)
+{
+	for (size_t i = 0; i < r->n_routed; i++)
+		look_at_routes(r, s, visible, r->routed[i], any);
+	if (!s->compare)
+		return;
+	list_each(it, &r->t->routers)
+		look_at_routes(r, s, visible, container_of(it, struct node, of_router)->m.slot, any);
+}
+
 /* What the session must hear of its peers, into changed, patched, removed. *n: words looked at, in at or 0..words. */
 static err session_sets(struct round *r, struct session *s, bool *any)
 {
@@ -119,6 +171,8 @@ static err session_sets(struct round *r, struct session *s, bool *any)
 		r->removed[i] = removed;
 		*any |= (changed | patched | removed) != 0;
 	}
+	if (visible)
+		look_at_all_routes(r, s, visible, any);
 	return OK;
 }
 
@@ -177,6 +231,17 @@ static uint64_t signature(struct round *r, struct session *s, const struct extra
 		uint64_t part[5] = { sig, i, r->changed[i], r->patched[i], r->removed[i] };
 		if (part[2] | part[3] | part[4])
 			sig = map_hash(part, sizeof part);
+		for (uint64_t w = r->n_routers ? r->changed[i] : 0; w; w &= w - 1) {
+			struct map_node *m = r->t->map.nodes[i * 64 + (unsigned)__builtin_ctzll(w)];
+			uint64_t routes = m->n_cand ? routes_of(r, s->node, container_of(m, struct node, m)) : 0;
+			uint64_t more[3] = { sig, m->slot, routes };
+			if (routes)
+				sig = map_hash(more, sizeof more);
+		}
+	}
+	if (s->no_ipv4) {
+		uint64_t part[2] = { sig, 3 };
+		sig = map_hash(part, sizeof part);
 	}
 	for (size_t i = 0; x && i < x->n_filters; i++) {
 		uint64_t part[4] = { sig, map_hash(x->filters[i].name, strlen(x->filters[i].name)), x->filters[i].hash,
@@ -242,7 +307,7 @@ static err build(struct round *r, struct group *g, struct map_msg **out)
 {
 	struct session *s = g->leader;
 	struct tailnet *t = r->t;
-	struct map_delta d = { .dns = t->dns_dirty, .derp = t->derp_dirty };
+	struct map_delta d = { .viewer = &s->node->m, .dns = t->dns_dirty, .derp = t->derp_dirty };
 	const struct extras *x = g->members[0].x;
 	bool any;
 
@@ -290,12 +355,20 @@ static err build(struct round *r, struct group *g, struct map_msg **out)
 static err note_sent(struct round *r, struct group *g, struct session *s, const struct extras *x)
 {
 	bool compare = g->leader->compare; /* the sets are the leader's */
+	struct tailnet *t = r->t;
 	size_t count = compare ? r->words : r->n_at;
 
 	for (size_t k = 0; k < count; k++) {
 		size_t i = compare ? k : r->at[k];
-		for (uint64_t w = r->changed[i]; w; w &= w - 1)
-			TRY(slots_set(&s->told, (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(w)));
+		for (uint64_t w = r->changed[i]; w; w &= w - 1) {
+			uint32_t slot = (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(w);
+			struct node *n = container_of(t->map.nodes[slot], struct node, m);
+			TRY(slots_set(&s->told, slot));
+			if (n->n_cand || s->n_routes)
+				TRY(session_note_routes(s, slot, routes_of(r, s->node, n)));
+		}
+		for (uint64_t w = s->n_routes ? r->removed[i] : 0; w; w &= w - 1)
+			TRY(session_note_routes(s, (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(w), 0));
 		if (i < s->told.n)
 			s->told.w[i] &= ~r->removed[i];
 	}
@@ -366,13 +439,19 @@ static err prepare(struct round *r)
 	r->removed = arena_array(&r->a, r->words + 1, sizeof *r->removed);
 	r->visible = arena_array(&r->a, r->n_classes + 1, sizeof(*r->visible));
 	r->visible_all = arena_array(&r->a, r->n_classes + 1, sizeof(*r->visible_all));
+	r->shown = arena_array(&r->a, r->n_classes + 1, sizeof(*r->shown));
+	r->routed = arena_array(&r->a, t->map.n_slots + 1, sizeof *r->routed);
 	if (!r->all || !r->whole || !r->patch || !r->at || !r->changed || !r->patched || !r->removed || !r->visible ||
-			!r->visible_all)
+			!r->visible_all || !r->shown || !r->routed)
 		return ERR_NOMEM;
+	list_each(it, &t->routers)
+		container_of(it, struct node, of_router)->router_at = r->n_routers++;
 	list_each(it, &t->dirty) {
 		struct node *n = container_of(it, struct node, of_dirty);
 		unsigned patches = n->dirty & 0xffffu;
 		bit_set(r->all, n->m.slot);
+		if (n->dirty & DIRTY_ROUTES)
+			r->routed[r->n_routed++] = n->m.slot;
 		if (n->dirty & DIRTY_WHOLE) {
 			bit_set(r->whole, n->m.slot);
 		} else if (patches) {
@@ -399,6 +478,8 @@ static void group_sessions(struct round *r, struct map *groups)
 
 		if (t->compare_all)
 			s->compare = true;
+		if (s->compare && s->no_ipv4 != policy_view_no_ipv4(t->map.policy, s->node->m.cls))
+			s->need_full = true; /* all its peers look otherwise */
 		if (s->need_full || t->full_all) {
 			send_full(r, s);
 			continue;

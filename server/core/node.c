@@ -250,9 +250,16 @@ err node_classify(struct core *c, struct node *n)
 		policy_changes_done(&changes);
 		return e;
 	}
+	bool no_ipv4 = policy_view_no_ipv4(n->t->map.policy, cls);
+	if (no_ipv4 != n->no_ipv4) { /* also of a class that has its number by chance, in another policy */
+		n->no_ipv4 = no_ipv4;
+		node_dirty(n, DIRTY_WHOLE);
+		node_self_dirty(n);
+	}
 	if (cls != n->m.cls) {
 		n->m.cls = cls;
-		node_dirty(n, DIRTY_WHOLE);
+		node_dirty(n, DIRTY_SEEN);
+		routes_reclassed(c, n);
 		n->t->reveal |= n->m.announced;
 		if (n->session)
 			n->session->compare = true;
@@ -267,7 +274,7 @@ err node_classify(struct core *c, struct node *n)
 
 static err insert(struct core *c, struct node *n)
 {
-	TRY(timers_reserve(&c->timers, c->timers.n + 4 * (c->nodes.n + 2) + 64));
+	TRY(timers_reserve(&c->timers, c->timers.n + 5 * (c->nodes.n + 2) + 64));
 	TRY(parse_hostinfo(n));
 	TRY(map_put(&c->nodes_by_key, n));
 	TRY(machine_add(c, n));
@@ -346,6 +353,7 @@ err node_put_memory(struct core *c, struct node_row *taken)
 	list_init(&n->of_lazy);
 	list_init(&n->of_dirty);
 	list_init(&n->of_router);
+	list_init(&n->of_rerouted);
 	presence_timers_init(n);
 	n->t = t;
 	n->row = *taken;
@@ -649,6 +657,8 @@ void node_set_expires(struct core *c, struct node *n, int64_t expires_ms)
 	node_arm_expiry(c, n);
 	node_dirty(n, was && !n->m.expired ? DIRTY_WHOLE : PATCH_EXPIRY);
 	node_self_dirty(n);
+	if (was != n->m.expired && routes_update(c, n) != OK)
+		c->fx_failed = true;
 }
 
 err node_delete(struct core *c, struct node *n)

@@ -18,6 +18,12 @@ void presence_online(struct core *c, struct node *n)
 {
 	timer_stop(&c->timers, &n->offline);
 	timer_stop(&c->timers, &n->ephemeral);
+	timer_stop(&c->timers, &n->leave);
+	if (n->away && n->m.online) {
+		n->away = false;
+		routes_elect(c, n);
+	}
+	n->away = false;
 	if (n->m.online)
 		return;
 	n->m.online = true;
@@ -32,8 +38,22 @@ void presence_online(struct core *c, struct node *n)
 void presence_stream_closed(struct core *c, struct node *n)
 {
 	write_seen(c, n);
-	if (n->m.online)
-		timer_arm(&c->timers, &n->offline, c->now.mono_ms + c->set.offline_grace_ms);
+	if (!n->m.online)
+		return;
+	timer_arm(&c->timers, &n->offline, c->now.mono_ms + c->set.offline_grace_ms);
+	if (n->n_shared)
+		timer_arm(&c->timers, &n->leave, c->now.mono_ms + ROUTER_LEAVE_MS);
+}
+
+/* Another one that carries its routes need not wait until this one counts as offline. */
+static void on_leave(struct core *c, struct timer *t)
+{
+	struct node *n = container_of(t, struct node, leave);
+
+	if (n->session || n->away)
+		return;
+	n->away = true;
+	routes_elect(c, n);
 }
 
 void presence_ephemeral(struct core *c, struct node *n)
@@ -88,6 +108,8 @@ static void on_expiry(struct core *c, struct timer *t)
 	n->m.expired = over;
 	node_dirty(n, over ? PATCH_EXPIRY : DIRTY_WHOLE);
 	node_self_dirty(n);
+	if (routes_update(c, n) != OK) /* who expired carries nothing */
+		c->fx_failed = true;
 	if (over)
 		log_info("node key expired", "node=%" PRId64, n->row.id);
 }
@@ -150,6 +172,7 @@ void presence_timers_init(struct node *n)
 	n->ephemeral.fire = on_ephemeral;
 	n->expiry.fire = on_expiry;
 	n->announce.fire = on_announce;
+	n->leave.fire = on_leave;
 }
 
 void presence_timers_stop(struct core *c, struct node *n)
@@ -158,6 +181,7 @@ void presence_timers_stop(struct core *c, struct node *n)
 	timer_stop(&c->timers, &n->ephemeral);
 	timer_stop(&c->timers, &n->expiry);
 	timer_stop(&c->timers, &n->announce);
+	timer_stop(&c->timers, &n->leave);
 }
 
 void presence_start(struct core *c, struct node *n)

@@ -157,6 +157,70 @@ err session_filters_room(struct session *s, size_t n)
 	return OK;
 }
 
+static size_t routes_place(const struct session *s, uint32_t slot)
+{
+	size_t low = 0, n = s->n_routes;
+
+	while (low < n) {
+		size_t mid = low + (n - low) / 2;
+
+		if (s->routes[mid].slot < slot)
+			low = mid + 1;
+		else
+			n = mid;
+	}
+	return low;
+}
+
+uint64_t session_told_routes(const struct session *s, uint32_t slot)
+{
+	size_t i = routes_place(s, slot);
+
+	return i < s->n_routes && s->routes[i].slot == slot ? s->routes[i].hash : 0;
+}
+
+err session_note_routes(struct session *s, uint32_t slot, uint64_t hash)
+{
+	size_t i = routes_place(s, slot);
+	bool there = i < s->n_routes && s->routes[i].slot == slot;
+
+	if (there && !hash) {
+		s->n_routes--;
+		memmove(&s->routes[i], &s->routes[i + 1], (s->n_routes - i) * sizeof *s->routes);
+	} else if (there) {
+		s->routes[i].hash = hash;
+	} else if (hash) {
+		if (s->n_routes == s->cap_routes) {
+			size_t cap = s->cap_routes ? 2 * s->cap_routes : 4;
+			struct told_routes *grown = reallocarray(s->routes, cap, sizeof *grown);
+
+			if (!grown)
+				return ERR_NOMEM;
+			s->routes = grown;
+			s->cap_routes = cap;
+		}
+		memmove(&s->routes[i + 1], &s->routes[i], (s->n_routes - i) * sizeof *s->routes);
+		s->routes[i] = (struct told_routes){ slot, hash };
+		s->n_routes++;
+	}
+	return OK;
+}
+
+/* All of them, as a full map tells. */
+static err note_all_routes(struct session *s)
+{
+	struct tailnet *t = s->node->t;
+
+	s->n_routes = 0;
+	list_each(it, &t->routers) {
+		struct node *n = container_of(it, struct node, of_router);
+
+		if (slots_has(&s->told, n->m.slot))
+			TRY(session_note_routes(s, n->m.slot, map_routes_hash(&t->map, &s->node->m, &n->m)));
+	}
+	return OK;
+}
+
 void session_note_filters(struct session *s, const struct policy_filter *filters, size_t n)
 {
 	s->n_filters = n;
@@ -181,6 +245,7 @@ static void note_told(struct core *c, struct session *s, const struct policy_fil
 	s->message_hash = map_message_hash(&s->node->m);
 	s->last_seq = c->seq + (c->n_image > 0);
 	s->need_full = s->compare = s->self = false;
+	s->no_ipv4 = policy_view_no_ipv4(s->node->t->map.policy, s->node->m.cls);
 }
 
 /* A full map in a stream that had one cannot say "no peers" and "no SSH rules": absent means unchanged. */
@@ -227,6 +292,10 @@ err session_send_full(struct core *c, struct session *s)
 	}
 	slots_done(&s->told);
 	s->told = told;
+	if (note_all_routes(s) != OK) {
+		map_msg_unref(msg);
+		return ERR_NOMEM;
+	}
 	note_told(c, s, filters, n);
 	c->map_full++;
 	c->map_bytes += map_msg_text_len(msg);
@@ -253,6 +322,7 @@ void session_drop(struct core *c, struct session *s, bool end)
 	fx_sink_unref(c, s->sink);
 	slots_done(&s->told);
 	free(s->filters);
+	free(s->routes);
 	free(s);
 }
 

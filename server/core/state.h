@@ -26,6 +26,7 @@ enum {
 	ID_BLOCK = 256,	      /* ids are reserved in the database so many at a time */
 	GONE_SINKS_MAX = 256, /* streams of unknown keys that are held open (trap T42b) */
 	GONE_HOLD_MS = 120000,
+	ROUTER_LEAVE_MS = 300, /* a stream that broke and comes back within this moves no route */
 	LAZY_MS = 60000,      /* last seen and the like reach the database this often … */
 	LAZY_SOON_MS = 1000,  /* … and who came or went this soon: after a crash it decides who flaps */
 	WAITERS_MAX = 4,      /* follow-ups that wait on one login */
@@ -111,6 +112,11 @@ struct told_filter {
 	uint64_t hash;
 };
 
+struct told_routes { /* of a node, as told to a session */
+	uint32_t slot;
+	uint64_t hash; /* map_routes_hash */
+};
+
 struct session {
 	struct list all; /* tailnet.sessions */
 	struct node *node;
@@ -125,6 +131,9 @@ struct session {
 	struct told_filter *filters; /* owned */
 	size_t n_filters, cap_filters;
 	uint64_t ssh_hash, caps_hash, message_hash;
+	struct told_routes *routes; /* owned, sorted by slot: nodes that were shown with routes */
+	size_t n_routes, cap_routes;
+	bool no_ipv4; /* was told of no IPv4 addresses */
 };
 
 struct gone_sink { /* a stream of an unknown key that is held */
@@ -136,6 +145,7 @@ struct gone_sink { /* a stream of an unknown key that is held */
 enum { /* beside PATCH_* in node.dirty */
 	DIRTY_WHOLE = 1 << 16, /* peers get the whole node */
 	DIRTY_SEEN = 1 << 17,  /* who sees it changed, its content not */
+	DIRTY_ROUTES = 1 << 18, /* what it carries changed: those to whom it looks otherwise get it whole */
 };
 
 enum node_shut { /* why a node takes no part */
@@ -151,7 +161,7 @@ struct node {
 	struct arena hi_arena;
 	char name_key[GIVEN_NAME_MAX + 1];
 	bool has_name, has_v4, has_v6, has_disco; /* in the tailnet's indexes */
-	struct list of_machine, of_user, of_lazy, of_dirty, of_router;
+	struct list of_machine, of_user, of_lazy, of_dirty, of_router, of_rerouted;
 	struct session *session, *reader;
 	unsigned dirty;
 	bool ready;    /* others can use it, or waited long enough: m.announced is this and not shut */
@@ -162,14 +172,21 @@ struct node {
 	size_t n_cand;
 	struct prefix *serving; /* owned: what it carries */
 	size_t n_serving;
-	struct timer offline, ephemeral, expiry, announce;
+	size_t router_at; /* place among the routers, within one round */
+	size_t n_shared; /* routes of it that another one may carry, too */
+	bool away;	 /* its stream broke a moment ago */
+	bool unhealthy;	 /* it did not answer a probe (route_probe.c) */
+	struct timer offline, ephemeral, expiry, announce, leave;
 	struct node_info *info; /* cached for lists, a reference; NULL when stale */
+	bool no_ipv4; /* its class has no IPv4 addresses */
 	uint64_t touched;
 };
 
-struct route { /* who carries a prefix */
+struct route { /* who carries a prefix; exit routes have none of these */
 	struct prefix prefix;
 	int64_t node_id;
+	struct node **cand; /* owned: who announced it and was approved */
+	size_t n, cap;
 };
 
 struct gone_slot {
@@ -204,6 +221,7 @@ struct tailnet {
 	struct map nodes_by_name, nodes_by_v4, nodes_by_v6;
 	struct map routes; /* struct route, by prefix */
 	struct list routers; /* nodes with candidates */
+	struct list rerouted; /* struct node.of_rerouted: within one change */
 	struct list sessions;
 	size_t n_sessions;
 	struct list dirty; /* nodes with dirty bits */
@@ -436,6 +454,10 @@ void address_note(struct tailnet *t, struct addr v4, struct addr v6); /* in use:
 MUST_USE err routes_update(struct core *c, struct node *n); /* announced or approved changed */
 void routes_elect(struct core *c, struct node *n);	    /* its presence changed */
 void routes_drop(struct core *c, struct node *n);
+void routes_probe(struct core *c, struct tailnet *t); /* who stands in for whom changed: route_probe.c */
+void routes_reclassed(struct core *c, struct node *n); /* its class changed */
+void routes_forget(struct route *r);
+int64_t route_carrier(void *ctx, struct prefix p); /* ctx: the tailnet */
 bool prefix_is_exit(struct prefix p);
 
 /* ---- presence.c ---- */
@@ -462,6 +484,9 @@ void session_drop(struct core *c, struct session *s, bool end); /* forgets it; e
 void on_map_lite(struct core *c, struct event *e);
 /* Room for n filters that were told; ERR_NOMEM: nothing changed. Then session_note_filters remembers them. */
 MUST_USE err session_filters_room(struct session *s, size_t n);
+/* What it was told of a node's routes; 0: none. */
+uint64_t session_told_routes(const struct session *s, uint32_t slot);
+MUST_USE err session_note_routes(struct session *s, uint32_t slot, uint64_t hash);
 void session_note_filters(struct session *s, const struct policy_filter *filters, size_t n);
 /* Fills the session from a full map and sends it. */
 MUST_USE err session_send_full(struct core *c, struct session *s);

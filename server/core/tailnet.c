@@ -29,9 +29,11 @@ err tailnet_new(struct core *c, struct tailnet_row *taken, struct tailnet **out)
 	t->nodes_by_v6 = MAP_OF(struct node, row.v6);
 	t->routes = MAP_OF(struct route, prefix);
 	list_init(&t->routers);
+	list_init(&t->rerouted);
 	list_init(&t->sessions);
 	list_init(&t->dirty);
 	t->map.user = user_of_map;
+	t->map.carrier = route_carrier;
 	t->map.ctx = t;
 	t->map.set = &t->set;
 	t->row = *taken;
@@ -58,7 +60,7 @@ void tailnet_free(struct tailnet *t)
 	if (!t)
 		return;
 	for (struct route *r; (r = map_next(&t->routes, &at));)
-		free(r);
+		routes_forget(r);
 	map_done(&t->routes);
 	map_done(&t->nodes_by_name);
 	map_done(&t->nodes_by_v4);

@@ -24,6 +24,7 @@ struct block {
 	size_t at[MAP_BLOCK + 1];     /* where each node's text begins, comma included; valid while part is there … */
 	int64_t user[MAP_BLOCK];      /* … and so are the users of its nodes, each once */
 	size_t n_users;
+	size_t n_routers;
 };
 
 struct shelf { /* blocks that take nodes of one class, or of many */
@@ -354,9 +355,11 @@ static err block_text(struct map_cache *c, const struct map_tailnet *t, struct b
 	struct jsonw w = jsonw_init(&text);
 
 	w.comma = true;
+	b->n_routers = 0;
 	for (size_t i = 0; i < b->n; i++) {
 		b->at[i] = buf_len(&text);
-		peer_write(&w, t, t->nodes[b->slot[i]]);
+		peer_write(&w, t, t->nodes[b->slot[i]], NULL);
+		b->n_routers += t->nodes[b->slot[i]]->n_cand > 0;
 	}
 	b->at[b->n] = buf_len(&text);
 	struct part *p = part_new(&text);
@@ -371,6 +374,7 @@ static err block_text(struct map_cache *c, const struct map_tailnet *t, struct b
 struct sight {
 	const struct policy_view *policy;
 	uint32_t from, n;
+	bool no_ipv4;
 	uint8_t *known; /* 0: not asked, 1: no, 2: yes */
 };
 
@@ -397,7 +401,7 @@ static enum share share_of(const struct map_cache *c, const struct block *b, con
 	if (n == 0)
 		return NONE;
 	bool inside = viewer->slot < c->n_places && c->place[viewer->slot].block == b;
-	return n == b->n && !inside ? ALL : SOME;
+	return n == b->n && !inside && !s->no_ipv4 ? ALL : SOME;
 }
 
 /* Node by node into the viewer's own text. */
@@ -407,14 +411,28 @@ static err write_single(const struct map_tailnet *t, struct block *b, const stru
 	struct bytes text = part_text(b->cached.part);
 
 	for (size_t i = 0; i < b->n; i++) {
+		const struct map_node *m = t->nodes[b->slot[i]];
+
 		if (b->slot[i] == viewer->slot || !sees(s, b->cls[i]))
 			continue;
-		jsonw_raw(w, bytes_first(bytes_skip(text, b->at[i] + 1), b->at[i + 1] - b->at[i] - 1));
-		id_set_add(users, t->nodes[b->slot[i]]->user_id);
+		if (s->no_ipv4 || (m->n_cand && !peer_is_plain(t, m, viewer)))
+			peer_write(w, t, m, viewer);
+		else
+			jsonw_raw(w, bytes_first(bytes_skip(text, b->at[i] + 1), b->at[i + 1] - b->at[i] - 1));
+		id_set_add(users, m->user_id);
 		TRY(slots_set(told, b->slot[i]));
 		++*n;
 	}
 	return OK;
+}
+
+/* Are all the texts of the block those for this viewer? */
+static bool is_plain(const struct map_tailnet *t, const struct block *b, const struct map_node *viewer)
+{
+	for (size_t i = 0; b->n_routers && i < b->n; i++)
+		if (t->nodes[b->slot[i]]->n_cand && !peer_is_plain(t, t->nodes[b->slot[i]], viewer))
+			return false;
+	return true;
 }
 
 static err add_whole(struct visible *v, const struct block *b, struct slots *told, struct id_set *users)
@@ -454,7 +472,7 @@ static err walk(struct map_cache *c, const struct map_tailnet *t, const struct m
 		if (share == NONE)
 			continue;
 		TRY(block_text(c, t, b));
-		if (share == SOME) {
+		if (share == SOME || !is_plain(t, b, viewer)) {
 			TRY(write_single(t, b, viewer, s, w, told, users, &out->n_single));
 			continue;
 		}
@@ -476,7 +494,7 @@ err blocks_write(struct map_cache *c, const struct map_tailnet *t, const struct 
 		 struct slots *told, struct id_set *users, struct visible *out)
 {
 	TRY(lay_out(c, t));
-	struct sight s = { t->policy, viewer->cls, policy_view_classes(t->policy), NULL };
+	struct sight s = { t->policy, viewer->cls, policy_view_classes(t->policy), policy_view_no_ipv4(t->policy, viewer->cls), NULL };
 	CLEANUP(freep) uint8_t *known = calloc(s.n + 1, 1);
 
 	if (!known)

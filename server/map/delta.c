@@ -36,7 +36,7 @@ static void write_peers(struct jsonw *w, const struct map_tailnet *t, const stru
 	if (whole->n) {
 		jsonw_key(w, "PeersChanged"), jsonw_arr(w);
 		for (size_t i = 0; i < whole->n; i++)
-			peer_write(w, t, whole->node[i]);
+			peer_write(w, t, whole->node[i], d->viewer);
 		jsonw_arr_end(w);
 	}
 	if (d->n_removed) {

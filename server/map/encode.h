@@ -13,8 +13,10 @@ enum {
 
 /* ---- peerjson.c ---- */
 
-/* A node as others see it, and as itself. */
-void peer_write(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n);
+/* A node as others see it, and as itself. viewer NULL: with the routes that it carries. */
+void peer_write(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n, const struct map_node *viewer);
+/* Is the node's text for this viewer the one for NULL? */
+bool peer_is_plain(const struct map_tailnet *t, const struct map_node *n, const struct map_node *viewer);
 void self_write(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n);
 /* The members of one PeerChange; false: a patch cannot say it, send the node whole. */
 bool patch_fits(const struct map_patch *p);

@@ -38,8 +38,10 @@ struct map_node {
 	bool unauthorized; /* MachineAuthorized false in its own map: it is told that it has no access (never announced then) */
 	const struct map_message *message; /* for itself; NULL: none */
 	int64_t user_id; /* as shown: the owner, or TAGGED_USER_ID */
-	const struct prefix *serving; /* routes it carries now: into AllowedIPs, the non-exit ones into PrimaryRoutes */
+	const struct prefix *serving; /* routes it carries now; its own map shows these */
 	size_t n_serving;
+	const struct prefix *cand; /* routes it may carry, sorted: a viewer's policy can choose it without it being elected */
+	size_t n_cand;
 };
 
 /* The tailnet as the encoder sees it; the core owns and fills it. */
@@ -48,6 +50,8 @@ struct map_tailnet {
 	struct map_node **nodes; /* by slot; NULL holes */
 	size_t n_slots;
 	struct policy_view *policy;
+	/* Whom the tailnet elected for a route, 0: nobody. NULL: each node carries what it serves. */
+	int64_t (*carrier)(void *ctx, struct prefix route);
 	/* The user with this id, or NULL; TAGGED_USER_ID is answered by the encoder itself. */
 	const struct user_row *(*user)(void *ctx, int64_t id);
 	void *ctx;
@@ -78,6 +82,12 @@ void slots_clear(struct slots *s, uint32_t slot);
 MUST_USE err map_full(struct map_cache *c, const struct map_tailnet *t, const struct map_node *viewer, int64_t wall_ms,
 		struct slots *told, struct policy_filter filters[POLICY_FILTERS_MAX], size_t *n_filters, struct map_msg **out);
 
+/* The routes of node that go into the viewer's AllowedIPs, and but for the exit routes into PrimaryRoutes: into out, which has
+ * room for node->n_cand. What a policy's via says of this viewer is in it. */
+size_t map_routes_shown(const struct map_tailnet *t, const struct map_node *viewer, const struct map_node *node, struct prefix *out);
+/* A number for that list; 0: none. Two viewers with equal ones have the same text of the node. */
+uint64_t map_routes_hash(const struct map_tailnet *t, const struct map_node *viewer, const struct map_node *node);
+
 /* What may have changed of a peer, for patches. */
 enum {
 	PATCH_ONLINE = 1,    /* Online, and LastSeen when it went offline */
@@ -103,6 +113,7 @@ struct map_delta {
 	size_t n_patches;
 	const int64_t *users; /* UserProfiles to send along; those of changed nodes are added by the encoder */
 	size_t n_users;
+	const struct map_node *viewer; /* whose routes the changed nodes show; NULL: those that they carry */
 	const struct map_node *self; /* the viewer's own Node, whole (trap T34) */
 	const struct policy_filter *filters; /* named filters to set; rules NULL: delete this one */
 	size_t n_filters;

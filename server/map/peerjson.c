@@ -2,6 +2,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
+#include "common/base/map.h"
 #include "common/base/writer.h"
 
 char *map_fqdn(struct arena *a, const struct core_settings *set, const char *given_name)
@@ -30,40 +31,122 @@ static void write_prefix(struct jsonw *w, struct prefix p)
 	jsonw_str(w, prefix_text(p, text));
 }
 
-static void write_own_prefixes(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n)
+static bool no_ipv4(const struct map_tailnet *t, const struct map_node *n)
+{
+	return n && t->policy && policy_view_no_ipv4(t->policy, n->cls);
+}
+
+/* Who has no IPv4 address is shown nobody's. */
+static void write_own_prefixes(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n, const struct map_node *viewer)
 {
 	const struct node_row *r = n->row;
 
-	if (r->v4.family && !(t->policy && policy_view_no_ipv4(t->policy, n->cls)))
+	if (r->v4.family && !no_ipv4(t, n) && !no_ipv4(t, viewer))
 		write_prefix(w, addr_prefix(r->v4));
 	if (r->v6.family)
 		write_prefix(w, addr_prefix(r->v6));
 }
 
-static void write_addresses(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n)
+/* ---- routes ---- */
+
+static bool serves(const struct map_node *n, struct prefix route)
+{
+	for (size_t i = 0; i < n->n_serving; i++)
+		if (prefix_cmp(n->serving[i], route) == 0)
+			return true;
+	return false;
+}
+
+static bool shows(const struct map_tailnet *t, const struct map_node *viewer, const struct map_node *node, struct prefix route)
+{
+	int64_t carrier = 0;
+
+	if (route.bits && t->carrier)
+		carrier = t->carrier(t->ctx, route);
+	else if (route.bits && serves(node, route))
+		carrier = node->row->id;
+	return policy_view_shows_route(t->policy, viewer->row->id, node->row->id, route, carrier);
+}
+
+size_t map_routes_shown(const struct map_tailnet *t, const struct map_node *viewer, const struct map_node *node, struct prefix *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < node->n_cand; i++)
+		if (shows(t, viewer, node, node->cand[i]))
+			out[n++] = node->cand[i];
+	return n;
+}
+
+uint64_t map_routes_hash(const struct map_tailnet *t, const struct map_node *viewer, const struct map_node *node)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < node->n_cand; i++) {
+		uint8_t text[sizeof sum + sizeof(struct addr) + 1];
+
+		if (!shows(t, viewer, node, node->cand[i]))
+			continue;
+		memcpy(text, &sum, sizeof sum);
+		memcpy(text + sizeof sum, &node->cand[i].addr, sizeof(struct addr));
+		text[sizeof text - 1] = node->cand[i].bits;
+		sum = map_hash(text, sizeof text) | 1;
+	}
+	return sum;
+}
+
+bool peer_is_plain(const struct map_tailnet *t, const struct map_node *n, const struct map_node *viewer)
+{
+	size_t shown = 0;
+
+	if (no_ipv4(t, viewer))
+		return false;
+	for (size_t i = 0; i < n->n_cand; i++) {
+		if (!shows(t, viewer, n, n->cand[i]))
+			continue;
+		if (!serves(n, n->cand[i]))
+			return false;
+		shown++;
+	}
+	return shown == n->n_serving;
+}
+
+static void write_addresses(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n, const struct map_node *viewer,
+			    const struct prefix *routes, size_t n_routes)
 {
 	jsonw_key(w, "Addresses"), jsonw_arr(w);
-	write_own_prefixes(w, t, n);
+	write_own_prefixes(w, t, n, viewer);
 	jsonw_arr_end(w);
 
 	jsonw_key(w, "AllowedIPs"), jsonw_arr(w);
-	write_own_prefixes(w, t, n);
-	for (size_t i = 0; i < n->n_serving; i++)
-		write_prefix(w, n->serving[i]);
+	write_own_prefixes(w, t, n, viewer);
+	for (size_t i = 0; i < n_routes; i++)
+		write_prefix(w, routes[i]);
 	jsonw_arr_end(w);
 
 	bool open = false;
-	for (size_t i = 0; i < n->n_serving; i++) {
-		if (n->serving[i].bits == 0) /* exit routes have no primary */
+	for (size_t i = 0; i < n_routes; i++) {
+		if (routes[i].bits == 0) /* exit routes have no primary */
 			continue;
 		if (!open) {
 			jsonw_key(w, "PrimaryRoutes"), jsonw_arr(w);
 			open = true;
 		}
-		write_prefix(w, n->serving[i]);
+		write_prefix(w, routes[i]);
 	}
 	if (open)
 		jsonw_arr_end(w);
+}
+
+/* The routes of a peer: those that it carries, or those that this viewer uses. */
+static void write_routed(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n, const struct map_node *viewer)
+{
+	struct prefix shown[NODE_ROUTES_MAX];
+
+	if (!viewer || !n->n_cand)
+		write_addresses(w, t, n, viewer, n->serving, viewer ? 0 : n->n_serving);
+	else
+		write_addresses(w, t, n, viewer, shown, map_routes_shown(t, viewer, n, shown));
 }
 
 /* Always there, also when empty: an absent list means "unchanged" to a client (6.6). */
@@ -146,12 +229,12 @@ static bool is_exit(const struct map_node *n)
 	return false;
 }
 
-void peer_write(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n)
+void peer_write(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n, const struct map_node *viewer)
 {
 	jsonw_obj(w);
 	write_identity(w, t, n);
 	write_disco(w, n->row);
-	write_addresses(w, t, n);
+	write_routed(w, t, n, viewer);
 	write_endpoints(w, n->row);
 	jsonw_key(w, "Hostinfo"), tailcfg_hostinfo_write(w, n->hi, false);
 	write_state(w, n);
@@ -202,7 +285,7 @@ void self_write(struct jsonw *w, const struct map_tailnet *t, const struct map_n
 	write_identity(w, t, n);
 	jsonw_key(w, "Machine"), jsonw_hex(w, "mkey:", bytes_of(n->row->machine.b, 32));
 	write_disco(w, n->row);
-	write_addresses(w, t, n);
+	write_addresses(w, t, n, NULL, n->serving, n->n_serving);
 	write_endpoints(w, n->row);
 	jsonw_key(w, "Hostinfo"), tailcfg_hostinfo_write(w, n->hi, true);
 	write_state(w, n);

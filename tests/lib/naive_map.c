@@ -59,6 +59,43 @@ static json_t *hostinfo_json(const struct tailcfg_hostinfo *h)
 	return o;
 }
 
+/* Whom the tailnet elected: the one that serves it (some tests let several do so). */
+static int64_t naive_carrier(const struct map_tailnet *t, const struct map_node *n, struct prefix p)
+{
+	for (size_t k = 0; k < n->n_serving; k++)
+		if (prefix_cmp(n->serving[k], p) == 0)
+			return n->row->id;
+	for (size_t i = 0; p.bits && i < t->n_slots; i++)
+		for (size_t k = 0; t->nodes[i] && k < t->nodes[i]->n_serving; k++)
+			if (prefix_cmp(t->nodes[i]->serving[k], p) == 0)
+				return t->nodes[i]->row->id;
+	return 0;
+}
+
+json_t *naive_peer_to(const struct map_tailnet *t, struct policy_view *view, const struct map_node *viewer, const struct map_node *n)
+{
+	struct policy_view *v = view ? view : t->policy;
+	json_t *o = naive_peer(t, n), *allowed, *primary = json_array();
+
+	if (policy_view_no_ipv4(t->policy, viewer->cls)) /* who has no IPv4 is shown nobody's */
+		put(o, "Addresses", n->row->v6.family ? json_pack("[o]", prefix_json(addr_prefix(n->row->v6))) : json_array());
+	allowed = json_copy(json_object_get(o, "Addresses"));
+
+	for (size_t i = 0; i < n->n_cand; i++) {
+		if (!policy_view_shows_route(v, viewer->row->id, n->row->id, n->cand[i], naive_carrier(t, n, n->cand[i])))
+			continue;
+		json_array_append_new(allowed, prefix_json(n->cand[i]));
+		if (n->cand[i].bits)
+			json_array_append_new(primary, prefix_json(n->cand[i]));
+	}
+	put(o, "AllowedIPs", allowed);
+	json_object_del(o, "PrimaryRoutes");
+	if (json_array_size(primary))
+		put(o, "PrimaryRoutes", json_incref(primary));
+	json_decref(primary);
+	return o;
+}
+
 json_t *naive_peer(const struct map_tailnet *t, const struct map_node *n)
 {
 	const struct node_row *r = n->row;
@@ -77,7 +114,7 @@ json_t *naive_peer(const struct map_tailnet *t, const struct map_node *n)
 		put(o, "KeyExpiry", time_json(r->expires_ms));
 	if (!disco_pub_is_zero(&r->disco))
 		put(o, "DiscoKey", json_string(disco_pub_text(&r->disco, key)));
-	if (r->v4.family)
+	if (r->v4.family && !policy_view_no_ipv4(t->policy, n->cls))
 		json_array_append_new(own, prefix_json(addr_prefix(r->v4)));
 	if (r->v6.family)
 		json_array_append_new(own, prefix_json(addr_prefix(r->v6)));
@@ -142,7 +179,7 @@ json_t *naive_peers(const struct map_tailnet *t, const struct map_node *viewer, 
 
 	for (size_t i = 0; i < t->n_slots; i++)
 		if (is_peer(t, viewer, t->nodes[i], sees, ctx))
-			put_id(o, t->nodes[i]->row->id, naive_peer(t, t->nodes[i]));
+			put_id(o, t->nodes[i]->row->id, naive_peer_to(t, NULL, viewer, t->nodes[i]));
 	return o;
 }
 

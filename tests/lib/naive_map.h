@@ -12,7 +12,10 @@ typedef bool (*naive_sees)(void *ctx, const struct map_node *a, const struct map
 
 /* The peers of viewer as {"<id>": Node}; owned (json_decref). */
 json_t *naive_peers(const struct map_tailnet *t, const struct map_node *viewer, naive_sees sees, void *ctx);
+/* As it sees itself, and as viewer sees it with this policy view (NULL: the tailnet's): routes that the viewer does not use are
+ * not shown. */
 json_t *naive_peer(const struct map_tailnet *t, const struct map_node *n);
+json_t *naive_peer_to(const struct map_tailnet *t, struct policy_view *view, const struct map_node *viewer, const struct map_node *n);
 /* The users whose profiles the viewer needs, as {"<id>": "login name"}. */
 json_t *naive_users(const struct map_tailnet *t, const struct map_node *viewer, naive_sees sees, void *ctx);
 

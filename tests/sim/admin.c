@@ -28,6 +28,15 @@ static const char *const policies[] = {
 		" \"dst\": [\"gw:*\", \"10.2.0.0/16:443\"]}]}",
 	"{" OWNERS ", \"autoApprovers\": {\"routes\": {\"10.0.0.0/8\": [\"ann@\", \"tag:web\"]}, \"exitNode\": [\"bob@\"]},"
 		" \"acls\": [{\"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"10.1.0.0/16:*\", \"autogroup:internet:*\", \"ann@:*\"]}]}",
+	/* Routes that some see and others do not, and one that a policy steers through another router than the elected one. */
+	"{" OWNERS ", \"autoApprovers\": {\"routes\": {\"10.0.0.0/8\": [\"*\"]}, \"exitNode\": [\"*\"]},"
+		" \"acls\": [{\"action\": \"accept\", \"src\": [\"ann@\"], \"dst\": [\"10.1.0.0/16:*\", \"autogroup:internet:*\"]},"
+		" {\"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"autogroup:member:*\", \"tag:web:*\"]}]}",
+	"{" OWNERS ", \"autoApprovers\": {\"routes\": {\"10.0.0.0/8\": [\"*\"]}},"
+		" \"grants\": [{\"src\": [\"*\"], \"dst\": [\"*\"], \"ip\": [\"22\"]},"
+		" {\"src\": [\"bob@\", \"tag:db\"], \"dst\": [\"10.1.0.0/16\"], \"ip\": [\"*\"], \"via\": [\"tag:web\"]}]}",
+	"{" OWNERS ", \"acls\": [{\"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"*:*\"]}],"
+		" \"nodeAttrs\": [{\"target\": [\"bob@\"], \"attr\": [\"disable-ipv4\"]}]}",
 	"{\"acls\": [{\"action\": \"maybe\"}]}",
 	"{ not json",
 	"{\"acls\": [{\"action\": \"accept\", \"src\": [\"tag:nobody-owns\"], \"dst\": [\"*:*\"]}]}",

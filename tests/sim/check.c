@@ -375,7 +375,7 @@ static size_t naive_candidates(const struct node *n, struct prefix *out, size_t 
 {
 	size_t k = 0;
 
-	for (size_t i = 0; n->shut == SHUT_NO && i < n->hi->n_routable_ips; i++) {
+	for (size_t i = 0; n->shut == SHUT_NO && !n->m.expired && i < n->hi->n_routable_ips; i++) {
 		struct prefix p = prefix_mask(n->hi->routable_ips[i]);
 		bool approved = has_prefix(n->row.approved_routes, n->row.n_approved, p);
 		for (size_t j = 0; !approved && p.bits == 0 && j < n->row.n_approved; j++)
@@ -603,7 +603,10 @@ static void check_map(struct world *w, struct seeing *s, struct client *c, json_
 		if (!m || m == &n->m || !m->announced || !n->m.announced || !fresh_sees(s, &n->m, m))
 			continue;
 		snprintf(id, sizeof id, "%lld", (long long)m->row->id);
-		json_object_set(want, id, peers[i]);
+		if (m->n_cand || policy_view_no_ipv4(t->map.policy, n->m.cls))
+			json_object_set_new(want, id, naive_peer_to(&t->map, s->view, &n->m, m));
+		else
+			json_object_set(want, id, peers[i]);
 	}
 	if (!naive_peers_agree(json_object_get(c->stream->map, "Peers"), want, settled_clock ? w->now.wall_ms : 0, why, sizeof why))
 		world_fail(w, "the map of client %zu (node %lld): %s", c->index, (long long)n->row.id, why);

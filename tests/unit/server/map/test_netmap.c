@@ -205,6 +205,8 @@ static void change_one(struct map_world *w, struct map_cache *c, struct test_rng
 		n->serving = n->n_serving ? calloc(1, sizeof *n->serving) : NULL;
 		if (n->serving)
 			memcpy((void *)(uintptr_t)n->serving, &route, sizeof route);
+		n->cand = n->serving;
+		n->n_cand = n->n_serving;
 		map_world_classify(w, n);
 		break;
 	}

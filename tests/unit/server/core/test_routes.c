@@ -1,0 +1,342 @@
+#include "server/core/core.h"
+
+#include "server/core/state.h"
+#include "tests/lib/core_harness.h"
+#include "tests/lib/test.h"
+
+/* Who carries which route, who is shown it, and that nothing moves without need. */
+
+struct lab { /* two routers, a third device that uses them, and one of another user */
+	struct harness h;
+	struct device a, b, c, d;
+	int64_t id_a, id_b, id_c, id_d;
+};
+
+#define SUBNET "10.1.0.0/16"
+
+static struct prefix prefix_of(const char *text)
+{
+	struct prefix p;
+
+	assert_ok(prefix_parse(bytes_str(text), &p));
+	return p;
+}
+
+static void approve(struct lab *l, int64_t id, const char *route)
+{
+	struct command *m = command_new(CMD_NODE_APPROVE_ROUTES);
+	struct prefix *list = arena_array(&m->arena, 1, sizeof *list);
+
+	m->id = id;
+	if (route)
+		list[m->n_routes++] = prefix_of(route);
+	m->routes = list;
+	assert_ok(harness_command(&l->h, m)->e);
+}
+
+static void set_policy(struct lab *l, const char *text)
+{
+	struct command *m = command_new(CMD_POLICY_SET);
+
+	m->text = text;
+	m->author = m->note = m->actor = "";
+	struct reply *r = harness_command(&l->h, m);
+	if (r->e != OK)
+		print_message("%s\n", r->message);
+	assert_ok(r->e);
+}
+
+static void lab_start(struct lab *l, const struct core_settings *set)
+{
+	*l = (struct lab){ 0 };
+	harness_start(&l->h, set);
+	harness_user(&l->h, "ann");
+	harness_user(&l->h, "bob");
+	const char *ann = harness_authkey(&l->h, "ann", AK_REUSABLE), *bob = harness_authkey(&l->h, "bob", AK_REUSABLE);
+	device_init(&l->a, &l->h, "router-a");
+	device_init(&l->b, &l->h, "router-b");
+	device_init(&l->c, &l->h, "user-c");
+	device_init(&l->d, &l->h, "user-d");
+	l->id_a = device_join(&l->a, ann);
+	l->id_b = device_join(&l->b, ann);
+	l->id_c = device_join(&l->c, ann);
+	l->id_d = device_join(&l->d, bob);
+}
+
+static void skip_all(struct lab *l)
+{
+	device_skip(&l->a);
+	device_skip(&l->b);
+	device_skip(&l->c);
+	device_skip(&l->d);
+}
+
+static void lab_routers(struct lab *l)
+{
+	l->a.route = l->b.route = SUBNET;
+	device_lite(&l->a);
+	device_lite(&l->b);
+	approve(l, l->id_a, SUBNET);
+	approve(l, l->id_b, SUBNET);
+	skip_all(l);
+}
+
+static void lab_stop(struct lab *l)
+{
+	device_done(&l->a);
+	device_done(&l->b);
+	device_done(&l->c);
+	device_done(&l->d);
+	harness_stop(&l->h);
+}
+
+static size_t serving(struct lab *l, int64_t id)
+{
+	return harness_node_command(&l->h, CMD_NODE_GET, id)->nodes[0]->n_serving;
+}
+
+static bool has_text(const json_t *list, const char *text)
+{
+	size_t i;
+	json_t *v;
+
+	json_array_foreach((json_t *)(uintptr_t)list, i, v)
+		if (strcmp(json_string_value(v), text) == 0)
+			return true;
+	return false;
+}
+
+/* The peer in a list of nodes. NULL: it is not there. */
+static json_t *peer_in(json_t *msg, const char *list, int64_t id)
+{
+	size_t i;
+	json_t *v;
+
+	json_array_foreach(json_object_get(msg, list), i, v)
+		if (json_integer_value(json_object_get(v, "ID")) == id)
+			return v;
+	return NULL;
+}
+
+/* All messages that wait: what the newest says of the peer's routes. -1: nothing, 0: not this route, 1: this one. */
+static int told(struct device *d, int64_t id, const char *route)
+{
+	int said = -1;
+
+	for (json_t *m; (m = device_next(d));) {
+		json_t *p = peer_in(m, "PeersChanged", id);
+		if (!p)
+			p = peer_in(m, "Peers", id);
+		if (p) {
+			said = has_text(json_object_get(p, "AllowedIPs"), route);
+			assert_int_equal(has_text(json_object_get(p, "PrimaryRoutes"), route), said && prefix_of(route).bits);
+		}
+	}
+	return said;
+}
+
+static void the_other_takes_over_at_once(void **state)
+{
+	struct lab l;
+
+	(void)state;
+	lab_start(&l, NULL);
+	lab_routers(&l);
+	assert_int_equal(serving(&l, l.id_a), 1);
+	assert_int_equal(serving(&l, l.id_b), 0);
+	device_hang_up(&l.a);
+	harness_step(&l.h, ROUTER_LEAVE_MS - 10);
+	assert_int_equal(told(&l.c, l.id_b, SUBNET), -1);
+	harness_step(&l.h, 20); /* long before it counts as offline */
+	assert_int_equal(told(&l.c, l.id_b, SUBNET), 1);
+	assert_int_equal(serving(&l, l.id_a), 0);
+	assert_int_equal(serving(&l, l.id_b), 1);
+	/* It comes back within the grace, and gets nothing back. */
+	device_stream(&l.a);
+	harness_step(&l.h, 60000);
+	assert_int_equal(serving(&l, l.id_a), 0);
+	assert_int_equal(serving(&l, l.id_b), 1);
+	lab_stop(&l);
+}
+
+static void a_short_break_moves_nothing(void **state)
+{
+	struct lab l;
+
+	(void)state;
+	lab_start(&l, NULL);
+	lab_routers(&l);
+	for (int i = 0; i < 20; i++) {
+		device_hang_up(&l.a);
+		harness_step(&l.h, ROUTER_LEAVE_MS / 2);
+		device_stream(&l.a);
+		device_skip(&l.a);
+	}
+	assert_null(device_next(&l.c)); /* and nobody hears of it */
+	assert_int_equal(serving(&l, l.id_a), 1);
+	lab_stop(&l);
+}
+
+static void both_gone_the_route_stays(void **state)
+{
+	struct lab l;
+
+	(void)state;
+	lab_start(&l, NULL);
+	lab_routers(&l);
+	device_hang_up(&l.b);
+	harness_step(&l.h, 10000);
+	device_hang_up(&l.a);
+	harness_step(&l.h, 10000);
+	assert_int_equal(serving(&l, l.id_a), 1);
+	device_stream(&l.b); /* the first to return gets it */
+	harness_settle(&l.h);
+	assert_int_equal(serving(&l, l.id_b), 1);
+	assert_int_equal(serving(&l, l.id_a), 0);
+	lab_stop(&l);
+}
+
+static void who_leaves_hands_over(void **state)
+{
+	struct lab l;
+
+	(void)state;
+	lab_start(&l, NULL);
+	lab_routers(&l);
+	approve(&l, l.id_a, NULL); /* no longer approved */
+	assert_int_equal(told(&l.c, l.id_b, SUBNET), 1);
+	approve(&l, l.id_a, SUBNET);
+	assert_int_equal(serving(&l, l.id_b), 1);
+	l.b.route = NULL; /* no longer announced */
+	device_lite(&l.b);
+	assert_int_equal(told(&l.c, l.id_a, SUBNET), 1);
+	harness_node_command(&l.h, CMD_NODE_DELETE, l.id_a);
+	harness_settle(&l.h);
+	assert_int_equal(l.h.core->tailnets[0]->routes.n, 0);
+	lab_stop(&l);
+}
+
+static void expired_routers_carry_nothing(void **state)
+{
+	struct lab l;
+	struct command *m = command_new(CMD_NODE_EXPIRE);
+
+	(void)state;
+	lab_start(&l, NULL);
+	lab_routers(&l);
+	m->id = l.id_a;
+	assert_ok(harness_command(&l.h, m)->e);
+	assert_int_equal(told(&l.c, l.id_b, SUBNET), 1);
+	assert_int_equal(serving(&l, l.id_a), 0);
+	m = command_new(CMD_NODE_EXPIRE);
+	m->id = l.id_b;
+	m->at_ms = l.h.now.wall_ms + 60000;
+	assert_ok(harness_command(&l.h, m)->e);
+	assert_int_equal(serving(&l, l.id_b), 1);
+	harness_step(&l.h, 61000);
+	assert_int_equal(serving(&l, l.id_b), 0);
+	assert_int_equal(told(&l.c, l.id_b, SUBNET), 0);
+	lab_stop(&l);
+}
+
+static const char only_ann[] =
+	"{\"acls\": [{\"action\": \"accept\", \"src\": [\"autogroup:member\"], \"dst\": [\"autogroup:member:22\"]},"
+	" {\"action\": \"accept\", \"src\": [\"ann@\"], \"dst\": [\"10.1.0.0/16:*\", \"autogroup:internet:*\"]}]}";
+
+static void routes_are_shown_to_who_may_use_them(void **state)
+{
+	struct lab l;
+
+	(void)state;
+	lab_start(&l, NULL);
+	lab_routers(&l);
+	set_policy(&l, only_ann);
+	assert_int_equal(told(&l.c, l.id_a, SUBNET), -1); /* sees what it saw: hears nothing of the router */
+	assert_int_equal(told(&l.d, l.id_a, SUBNET), 0);
+	device_stream(&l.d);
+	assert_int_equal(told(&l.d, l.id_a, SUBNET), 0);
+	device_stream(&l.c);
+	assert_int_equal(told(&l.c, l.id_a, SUBNET), 1);
+	/* A change of what the router carries reaches only those who see it. */
+	l.a.route = NULL;
+	device_lite(&l.a);
+	assert_int_equal(told(&l.c, l.id_a, SUBNET), 0);
+	assert_null(device_next(&l.d));
+	/* Exit routes likewise. */
+	l.a.route = "0.0.0.0/0";
+	device_lite(&l.a);
+	approve(&l, l.id_a, "::/0");
+	assert_int_equal(told(&l.c, l.id_a, "0.0.0.0/0"), 1);
+	assert_int_equal(told(&l.d, l.id_a, "0.0.0.0/0"), 0); /* it looks otherwise: as one to suggest */
+	set_policy(&l, "");
+	assert_int_equal(told(&l.d, l.id_a, "0.0.0.0/0"), 1);
+	assert_int_equal(told(&l.c, l.id_a, "0.0.0.0/0"), -1);
+	lab_stop(&l);
+}
+
+static const char by_tag[] =
+	"{\"tagOwners\": {\"tag:east\": [\"ann@\"]}, \"grants\": [{\"src\": [\"autogroup:member\"], \"dst\": [\"autogroup:member\", \"tag:east\"], \"ip\": [\"22\"]},"
+	" {\"src\": [\"ann@\"], \"dst\": [\"10.1.0.0/16\"], \"ip\": [\"*\"]},"
+	" {\"src\": [\"bob@\"], \"dst\": [\"10.1.0.0/16\"], \"ip\": [\"*\"], \"via\": [\"tag:east\"]}]}";
+
+/* bob is steered to the router with the tag, which is not the elected one. */
+static void via_steers_each_viewer(void **state)
+{
+	struct lab l;
+	struct command *m = command_new(CMD_NODE_TAGS);
+	const char *tags[] = { "tag:east" };
+
+	(void)state;
+	lab_start(&l, NULL);
+	lab_routers(&l);
+	set_policy(&l, by_tag);
+	skip_all(&l);
+	m->id = l.id_b;
+	m->tags = tags;
+	m->n_tags = 1;
+	assert_ok(harness_command(&l.h, m)->e);
+	assert_int_equal(told(&l.d, l.id_b, SUBNET), 1);
+	device_stream(&l.d);
+	assert_int_equal(told(&l.d, l.id_b, SUBNET), 1);
+	device_stream(&l.d);
+	assert_int_equal(told(&l.d, l.id_a, SUBNET), 0);
+	device_stream(&l.c);
+	assert_int_equal(told(&l.c, l.id_a, SUBNET), 1);
+	device_stream(&l.c);
+	assert_int_equal(told(&l.c, l.id_b, SUBNET), 0);
+	assert_int_equal(serving(&l, l.id_a), 1);
+	lab_stop(&l);
+}
+
+/* What a policy edit does not change is not sent, also when the classes get other numbers. */
+static void a_policy_edit_is_silent_where_nothing_changes(void **state)
+{
+	struct lab l;
+
+	(void)state;
+	lab_start(&l, NULL);
+	lab_routers(&l);
+	set_policy(&l, "{\"acls\": [{\"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"*:*\"]}]}");
+	skip_all(&l);
+	set_policy(&l, "{\"groups\": {\"group:x\": [\"bob@\"]}, \"acls\": [{\"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"*:*\"]},"
+		       " {\"action\": \"accept\", \"src\": [\"group:x\"], \"dst\": [\"100.64.0.1:22\"]}]}");
+	for (json_t *msg; (msg = device_next(&l.c));)
+		assert_null(json_object_get(msg, "PeersChanged"));
+	lab_stop(&l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_other_takes_over_at_once),
+		cmocka_unit_test(a_short_break_moves_nothing),
+		cmocka_unit_test(both_gone_the_route_stays),
+		cmocka_unit_test(who_leaves_hands_over),
+		cmocka_unit_test(expired_routers_carry_nothing),
+		cmocka_unit_test(routes_are_shown_to_who_may_use_them),
+		cmocka_unit_test(via_steers_each_viewer),
+		cmocka_unit_test(a_policy_edit_is_silent_where_nothing_changes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
