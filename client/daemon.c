@@ -19,7 +19,7 @@
 
 enum { PATH_LEN = 4096, STATE_SAVE_MS = 1000 };
 
-static void save_soon(struct daemon *d)
+void daemon_save_soon(struct daemon *d)
 {
 	if (!loop_timer_armed(&d->state_timer))
 		loop_timer_in(&d->state_timer, STATE_SAVE_MS);
@@ -220,7 +220,7 @@ static err on_map(void *ctx, struct map_update *u, bool fresh)
 	if (self->id != d->state.node_id || strcmp(self->stable_id, d->state.stable_id) != 0) {
 		d->state.node_id = self->id;
 		snprintf(d->state.stable_id, sizeof d->state.stable_id, "%s", self->stable_id);
-		save_soon(d);
+		daemon_save_soon(d);
 	}
 	cache_soon(d);
 	local_notify(d->local);
@@ -234,6 +234,7 @@ static void on_logged_out(void *ctx, bool told)
 	if (!told)
 		log_warn("the server was not told of the logout", "error=%s", log_qs(control_last_error(d->control)).s);
 	sodium_memzero(&d->state.node, sizeof d->state.node);
+	disco_key_new(&d->state.disco); /* nobody who knew us follows us */
 	d->state.old_node = (struct node_pub){ 0 };
 	d->state.registered = false;
 	d->state.node_id = 0;
@@ -290,11 +291,10 @@ static void init_self(struct daemon *d)
 
 	crypto_sign_seed_keypair(d->nl.b, secret, d->state.nl_seed.b);
 	sodium_memzero(secret, sizeof secret);
-	disco_key_new(&d->disco);
 	d->self.machine = &d->state.machine;
 	d->self.node = &d->state.node;
 	d->self.old_node = &d->state.old_node;
-	d->self.disco = &d->disco.pub;
+	d->self.disco = &d->state.disco.pub;
 	d->self.nl = &d->nl;
 	snprintf(d->self.version, sizeof d->self.version, "fairlead-%s", fairlead_version);
 	read_os(&d->self);
@@ -305,7 +305,7 @@ void daemon_endpoints_changed(struct daemon *d)
 {
 	if (d->self.preferred_derp && d->self.preferred_derp != d->state.last_home) {
 		d->state.last_home = d->self.preferred_derp;
-		save_soon(d);
+		daemon_save_soon(d);
 	}
 	control_self_changed(d->control);
 	control_link_kick(d->link);
@@ -524,7 +524,6 @@ void daemon_free(struct daemon *d)
 	loop_timer_done(&d->state_timer);
 	loop_free(d->loop);
 	state_wipe(&d->state);
-	sodium_memzero(&d->disco, sizeof d->disco);
 	sodium_memzero(&d->self, sizeof d->self);
 	free(d);
 }

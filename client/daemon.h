@@ -35,7 +35,6 @@ struct daemon {
 	struct loop *loop;
 	struct daemon_opts opts;
 	struct client_state state;
-	struct disco_key disco; /* one a process */
 	struct nl_pub nl;
 	struct netmap netmap;
 	bool netmap_is_cached;  /* from disk; the server has not spoken yet */
@@ -67,6 +66,7 @@ void daemon_set_prefs(struct daemon *d, const struct prefs *p); /* as far as a r
 /* "NoState", "NeedsLogin", "NeedsMachineAuth", "Stopped", "Starting", "Running". */
 const char *daemon_backend_state(const struct daemon *d);
 
+void daemon_save_soon(struct daemon *d); /* the state changed a little */
 /* What paths found out changed: tell control. */
 void daemon_endpoints_changed(struct daemon *d);
 

@@ -22,6 +22,7 @@ enum {
 	ACTIVE_MS = 120 * 1000,
 	COEXIST_MS = 30 * 1000, /* tailscaled may flush its chain */
 	RETRY_MS = 1000,	/* routes that could not be set */
+	GREET_MS = 50,		/* between looks for whom messages of an unknown session come from */
 };
 
 struct peer {
@@ -45,6 +46,7 @@ struct dataplane {
 	int watch_fd;
 	struct loop_timer timer, coexist_timer, route_timer;
 	struct loop_post turn;
+	int64_t greeted_ms;
 	bool turn_queued, routes_dirty, had_session, coexist_busy, netcheck_asked;
 };
 
@@ -137,6 +139,16 @@ static void on_inbound(void *ctx, struct wg_packet *pkts, size_t n)
 	}
 }
 
+static void note_initiation(struct daemon *d)
+{
+	int64_t now = clock_wall_ms();
+
+	if (now - d->state.last_initiation_ms < STATE_INITIATION_MS)
+		return;
+	d->state.last_initiation_ms = now;
+	daemon_save_soon(d);
+}
+
 static void on_wg_event(void *ctx, const struct wg_event *ev)
 {
 	struct dataplane *p = ctx;
@@ -145,10 +157,23 @@ static void on_wg_event(void *ctx, const struct wg_event *ev)
 	if (!(ev->kinds & WG_SESSION_UP))
 		return;
 	x->handshake_wall_ms = clock_wall_ms();
+	note_initiation(p->d);
 	if (!p->had_session) {
 		p->had_session = true;
 		local_notify(p->d->local);
 	}
+}
+
+/* After a restart peers go on with the session that they had. Those we can guess are told by a handshake. */
+static void greet_lost(struct dataplane *p, const struct path_from *from, int64_t now)
+{
+	if (now - p->greeted_ms < GREET_MS)
+		return;
+	p->greeted_ms = now;
+	struct path_peer *at = path_peer_at(magic_path(p->magic), from);
+	struct peer *x = at ? path_peer_user(at) : NULL;
+	if (x)
+		wg_peer_regreet(x->wg, now);
 }
 
 static void on_wireguard(void *ctx, const struct path_from *from, struct magic_packet *pkts, size_t n)
@@ -156,15 +181,19 @@ static void on_wireguard(void *ctx, const struct path_from *from, struct magic_p
 	struct dataplane *p = ctx;
 	struct wg_from at = to_wg(from);
 	struct wg_packet list[BATCH];
+	uint64_t unknown = wg_stats(p->wg)->unknown_index;
+	int64_t now = clock_mono_ms();
 
 	for (size_t done = 0; done < n;) {
 		size_t some = MIN_OF(n - done, (size_t)BATCH);
 
 		for (size_t i = 0; i < some; i++)
 			list[i] = (struct wg_packet){ .p = pkts[done + i].p, .n = pkts[done + i].n };
-		pump_deliver(&p->pump, &at, list, some, clock_mono_ms());
+		pump_deliver(&p->pump, &at, list, some, now);
 		done += some;
 	}
+	if (wg_stats(p->wg)->unknown_index != unknown)
+		greet_lost(p, from, now);
 	queue_turn(p); /* handshakes wait in the engine */
 }
 
@@ -624,15 +653,26 @@ void dataplane_free(struct dataplane *p)
 	free(p);
 }
 
+/* Peers take no initiation older than one they have seen. Where the clock went back, ours go on from the last known one. */
+static struct wg_timestamp first_timestamp(struct daemon *d, int64_t wall_ms)
+{
+	if (wall_ms >= d->state.last_initiation_ms)
+		return (struct wg_timestamp){ 0 };
+	d->state.last_initiation_ms += STATE_INITIATION_MS;
+	daemon_save_soon(d);
+	return wg_timestamp_of(d->state.last_initiation_ms);
+}
+
 static err open_all(struct dataplane *p)
 {
 	struct daemon *d = p->d;
 	uint16_t port = d->opts.port ? d->opts.port : d->state.last_port ? d->state.last_port : MAGIC_PORT;
 	struct wg_config w = { .key = &d->state.node, .mtu = d->opts.mtu, .now_ms = clock_mono_ms(), .wall_ms = clock_wall_ms() };
+	w.after = first_timestamp(d, w.wall_ms);
 	struct magic_config m = {
 		.loop = d->loop,
 		.key = &d->state.node,
-		.disco = &d->disco,
+		.disco = &d->state.disco,
 		.port = port,
 		.on_wireguard = on_wireguard,
 		.on_event = on_path_event,

@@ -22,6 +22,7 @@ void state_init(struct client_state *s)
 {
 	*s = (struct client_state){ .prefs = prefs_default };
 	machine_key_new(&s->machine);
+	disco_key_new(&s->disco);
 	random_fill(s->nl_seed.b, sizeof s->nl_seed.b);
 }
 
@@ -150,6 +151,7 @@ err state_save(const char *dir, const struct client_state *s)
 		jsonw_key(&w, "NodeKey"), jsonw_hex(&w, "privkey:", bytes_of(s->node.secret.b, 32));
 	if (!node_pub_is_zero(&s->old_node))
 		jsonw_key(&w, "OldNodeKey"), jsonw_hex(&w, "nodekey:", bytes_of(s->old_node.b, 32));
+	jsonw_key(&w, "DiscoKey"), jsonw_hex(&w, "privkey:", bytes_of(s->disco.secret.b, 32));
 	jsonw_key(&w, "NLSeed"), jsonw_hex(&w, "seed:", bytes_of(s->nl_seed.b, 32));
 	jsonw_key(&w, "Registered"), jsonw_bool(&w, s->registered);
 	jsonw_key(&w, "NodeID"), jsonw_int(&w, s->node_id);
@@ -157,6 +159,7 @@ err state_save(const char *dir, const struct client_state *s)
 	jsonw_key(&w, "LoginName"), jsonw_str(&w, s->login_name);
 	jsonw_key(&w, "LastPort"), jsonw_int(&w, s->last_port);
 	jsonw_key(&w, "LastHome"), jsonw_int(&w, s->last_home);
+	jsonw_key(&w, "LastInitiation"), jsonw_int(&w, s->last_initiation_ms);
 	jsonw_key(&w, "Prefs"), prefs_write(&w, &s->prefs);
 	jsonw_obj_end(&w);
 	buf_append_str(&out, "\n");
@@ -224,6 +227,7 @@ static err read_state(struct bytes text, struct client_state *s, struct json_why
 		json_note(&root, ERR_INVALID, "of another version of this program");
 	get_secret(&root, "MachineKey", "privkey:", &s->machine.secret);
 	get_secret(&root, "NodeKey", "privkey:", &s->node.secret);
+	get_secret(&root, "DiscoKey", "privkey:", &s->disco.secret);
 	get_secret(&root, "NLSeed", "seed:", &s->nl_seed);
 	if (old.n && node_pub_parse(old, &s->old_node) != OK)
 		json_note(&root, ERR_INVALID, "OldNodeKey is no key");
@@ -235,8 +239,13 @@ static err read_state(struct bytes text, struct client_state *s, struct json_why
 	get_text(&root, "LoginName", s->login_name, sizeof s->login_name);
 	s->last_port = (uint16_t)json_int(&root, "LastPort", 0, 65535, 0);
 	s->last_home = (int)json_int(&root, "LastHome", 0, 65535, 0);
+	s->last_initiation_ms = json_int(&root, "LastInitiation", 0, INT64_MAX, 0);
 	prefs_read(&prefs, &s->prefs);
 	machine_key_derive(&s->machine);
+	if (is_zero(&s->disco.secret)) /* written by a version that kept none */
+		disco_key_new(&s->disco);
+	else
+		disco_key_derive(&s->disco);
 	if (!is_zero(&s->node.secret))
 		node_key_derive(&s->node);
 	err e = why->e;

@@ -1,5 +1,5 @@
 /* state: what the daemon keeps between runs, in one file: keys, preferences, login server, who we are there.
- * The disco key is not among them: it is one a process.
+ * The disco key is among them, so that peers know a restarted one even while no server can tell them of it.
  *
  * The file is JSON, mode 0600, replaced atomically (new file, fsync, rename, fsync of the folder), so a crash at any byte
  * leaves the old or the new one. The netmap's cache lies beside it as its own file and may be lost without harm.
@@ -14,6 +14,7 @@ enum {
 	STATE_URL_MAX = 512,
 	STATE_NAME_MAX = 256,
 	STATE_TAGS_MAX = 32,
+	STATE_INITIATION_MS = 10 * 60 * 1000,
 };
 
 /* What a person chose by up and set. */
@@ -36,6 +37,7 @@ struct client_state {
 	struct machine_key machine;
 	struct node_key node;	   /* all zero: none, log in first */
 	struct node_pub old_node;  /* the key before it; sticky (control.md 5.1) */
+	struct disco_key disco;
 	struct secret32 nl_seed;   /* Ed25519; only its public half is ever told */
 	struct prefs prefs;
 	bool registered;	   /* the server accepted node; cleared by logout */
@@ -44,9 +46,10 @@ struct client_state {
 	char stable_id[STATE_NAME_MAX], login_name[STATE_NAME_MAX];
 	uint16_t last_port; /* UDP port used last; tried again, so that peers' paths stay right */
 	int last_home;	    /* relay region */
+	int64_t last_initiation_ms; /* wall clock: no handshake of ours carried a later time, give or take STATE_INITIATION_MS */
 };
 
-/* Fresh machine and lock keys, default preferences. */
+/* Fresh machine, disco and lock keys, default preferences. */
 void state_init(struct client_state *s);
 void state_wipe(struct client_state *s);
 

@@ -121,7 +121,7 @@ static void link_fail(struct link *l, const char *why)
 		loop_timer_stop(&l->timer);
 		buf_clear(&l->waiting);
 	}
-	if (was_open)
+	if (was_open || l->state == LINK_WAITING)
 		l->d->c.on_state(l->d->c.ctx, l->region.id, false);
 }
 

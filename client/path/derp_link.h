@@ -44,7 +44,7 @@ struct derp_links_config {
 	const struct node_key *key; /* copied */
 	const char *ca_file;	    /* NULL: the system's; borrowed for ever */
 	void (*on_packet)(void *ctx, uint16_t region, const struct node_pub *from, struct bytes packet);
-	void (*on_state)(void *ctx, uint16_t region, bool up); /* usable, or no more */
+	void (*on_state)(void *ctx, uint16_t region, bool up); /* usable; or it ended, or an attempt failed */
 	void (*on_heard)(void *ctx, uint16_t region);	       /* any frame */
 	void (*on_latency)(void *ctx, uint16_t region, int64_t us);
 	void (*on_peer_gone)(void *ctx, uint16_t region, const struct node_pub *peer); /* NULL is fine */

@@ -7,6 +7,9 @@ enum {
 	HOME_GAIN_US = 10 * 1000,  /* a move must be worth this much, and a third of the old latency */
 	HEARD_LATELY_MS = 8000,
 	HEARD_MS = 120 * 1000,
+	DOWN_MS = 1000,		   /* a relay whose connection failed for so long is no home, */
+	DOWN_MEMORY_MS = 60 * 1000, /* while that is so fresh */
+	DOWN_CHECK_MS = 5000,	   /* between reports because of that */
 };
 
 struct region *region_by_id(const struct path *p, uint16_t id)
@@ -73,6 +76,21 @@ static bool answered(const struct region *r)
 	return r->v4_us || r->v6_us || r->derp_us;
 }
 
+static bool is_down(const struct path *p, const struct region *r)
+{
+	return r->down_ms && r->failed_ms - r->down_ms >= DOWN_MS && p->now_ms - r->failed_ms < DOWN_MEMORY_MS;
+}
+
+void home_failed(struct path *p, struct region *r)
+{
+	r->failed_ms = p->now_ms;
+	if (!r->down_ms)
+		r->down_ms = p->now_ms;
+	if (r->def.id == p->home && p->n_regions > 1 && is_down(p, r) && !p->check.running &&
+		p->now_ms - p->check.start_ms >= DOWN_CHECK_MS)
+		netcheck_start(p, true);
+}
+
 void home_choose(struct path *p)
 {
 	struct region *old = p->home ? region_by_id(p, p->home) : NULL, *best = NULL;
@@ -80,7 +98,7 @@ void home_choose(struct path *p)
 	for (size_t i = 0; i < p->n_regions; i++) {
 		struct region *r = &p->region[i];
 
-		if (!may_be_home(r) || (r->def.avoid && r != old) || scored(p, r) <= 0)
+		if (!may_be_home(r) || (r->def.avoid && r != old) || scored(p, r) <= 0 || !answered(r) || is_down(p, r))
 			continue;
 		if (!best || scored(p, r) < scored(p, best))
 			best = r;
@@ -92,7 +110,7 @@ void home_choose(struct path *p)
 			home_first(p, p->region[i].def.id);
 		return;
 	}
-	if (old && old != best && (answered(old) || p->now_ms - old->heard_ms < HEARD_LATELY_MS)) {
+	if (old && old != best && !is_down(p, old) && (answered(old) || p->now_ms - old->heard_ms < HEARD_LATELY_MS)) {
 		double was = scored(p, old), now = scored(p, best);
 
 		if (was > 0 && (was - now < HOME_GAIN_US || now > was * 2 / 3))

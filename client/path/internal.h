@@ -27,7 +27,8 @@ enum {
 	ENDPOINTS_AN_IP = 6,
 	STUN_EVERY_MS = 20 * 1000,  /* and up to STUN_JITTER_MS more */
 	STUN_JITTER_MS = 6000,
-	STUN_AGAIN_MS = 1000,	    /* after a report without an answer; doubled each time */
+	STUN_AGAIN_MS = 1000,	    /* after a report without an answer; doubled each time, */
+	STUN_AGAIN_MAX_MS = 5000,   /* up to this: UDP that works again is found out soon */
 	FULL_REPORT_MS = 300 * 1000,
 	REPORT_MS = 3000,	    /* the hard end of a report, */
 	REPORT_DERP_MS = 5000,	    /* and where UDP is blocked */
@@ -126,6 +127,7 @@ struct region {
 	unsigned next_sample;
 	int64_t v4_us, v6_us, derp_us; /* in the report under way */
 	int64_t heard_ms;
+	int64_t down_ms, failed_ms; /* its connection: the first failure in a row (0: none), and the last */
 	bool up, wants_probe;
 };
 
@@ -247,4 +249,5 @@ void home_sample(struct path *p, struct region *r, int64_t us);
 int64_t region_latency_us(const struct path *p, const struct region *r); /* the best of five minutes; 0: none */
 void home_first(struct path *p, uint16_t region); /* while there is none */
 void home_choose(struct path *p);		  /* at the end of a report */
+void home_failed(struct path *p, struct region *r); /* its connection ended or could not be made */
 void home_set(struct path *p, uint16_t region);

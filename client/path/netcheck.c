@@ -6,7 +6,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/random.h"
 
-enum { TRIES_MAX = 4, NEAREST = 3 };
+enum { NEAREST = 3, SECOND_SERVER_MS = 10 };
 
 /* ---- the plan ------------------------------------------------------------------------------------------------- */
 
@@ -65,6 +65,9 @@ static void plan_region(struct path *p, const struct region *r, unsigned tries)
 		plan_one(p, r, n->v4, n->stun_port, p->now_ms + t * apart);
 		plan_one(p, r, n->v6, n->stun_port, p->now_ms + t * apart);
 	}
+	/* A second server's word is what tells an easy NAT from a hard one; the report may end before the next try. */
+	if (tries && p->check.full && r->def.n_nodes > 1)
+		plan_one(p, r, r->def.node[1].v4, r->def.node[1].stun_port, p->now_ms + SECOND_SERVER_MS);
 }
 
 static int by_due(const void *a, const void *b)
@@ -79,9 +82,9 @@ static void schedule_next(struct path *p)
 	struct netcheck *c = &p->check;
 	int64_t in_ms = STUN_EVERY_MS + (int64_t)random_below(STUN_JITTER_MS);
 
-	/* Nothing came back: all lost perhaps, so it is tried again soon, and then less and less. */
+	/* Nothing came back: all lost perhaps, so it is tried again soon, and then less often. */
 	if (c->silent)
-		in_ms = MIN_OF(in_ms, (int64_t)(c->silent > 5 ? STUN_EVERY_MS : STUN_AGAIN_MS << (c->silent - 1)));
+		in_ms = MIN_OF(in_ms, MIN_OF((int64_t)STUN_AGAIN_MS << MIN_OF(c->silent - 1, 8u), (int64_t)STUN_AGAIN_MAX_MS));
 	c->next_ms = list_is_empty(&p->active) ? INT64_MAX : p->now_ms + in_ms;
 }
 

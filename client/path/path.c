@@ -204,8 +204,11 @@ void path_derp_up(struct path *p, uint16_t region, bool up, int64_t now_us)
 		return;
 	bool news = up && !r->up;
 	r->up = up;
+	if (!up)
+		home_failed(p, r);
 	if (!news)
 		return;
+	r->down_ms = 0;
 	r->heard_ms = p->now_ms;
 	list_each(it, &p->active) {
 		struct path_peer *peer = container_of(it, struct path_peer, active);

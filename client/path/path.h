@@ -38,7 +38,7 @@ enum {
 
 struct path_config {
 	struct node_pub key;		/* ours, told in our pings */
-	const struct disco_key *disco;	/* one a process, never stored; copied */
+	const struct disco_key *disco;	/* copied */
 	int64_t now_us;
 };
 MUST_USE err path_new(const struct path_config *c, struct path **out);
@@ -110,6 +110,10 @@ enum path_got {
 };
 enum path_got path_recv(struct path *p, const struct path_from *from, struct bytes packet, int64_t now_us);
 
+/* The peer that sends from there, as far as we know: by the relay's word, or by an address it is said to have. It is a
+ * guess for hints, no identity. Walks all peers. NULL: nobody's. */
+struct path_peer *path_peer_at(const struct path *p, const struct path_from *from);
+
 /* Where WireGuard packets for a peer go now. Both may be set: then send to both (the receiver's replay window removes
  * one). Neither: there is no way yet. Calling it says that something is sent: the peer is active from now on, and its
  * paths are looked for. */
@@ -122,7 +126,7 @@ void path_route(struct path_peer *peer, int64_t now_us, struct path_route *out);
 /* A datagram could not be sent there (EHOSTUNREACH, ENETUNREACH): the path is given up at once. */
 void path_unreachable(struct path_peer *peer, struct addrport to, int64_t now_us);
 
-/* DERP links: a region's connection came up or went down, a frame was heard, a round trip was measured. */
+/* DERP links: a region's connection came up, or went down or could not be made (told each time); a frame was heard, a round trip was measured. */
 void path_derp_up(struct path *p, uint16_t region, bool up, int64_t now_us);
 void path_derp_heard(struct path *p, uint16_t region, int64_t now_us);
 void path_derp_latency(struct path *p, uint16_t region, int64_t latency_us, int64_t now_us);

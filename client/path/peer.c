@@ -154,6 +154,19 @@ struct path_peer *path_next_peer(const struct path *p, size_t *at)
 	return map_next(&p->by_key, at);
 }
 
+struct path_peer *path_peer_at(const struct path *p, const struct path_from *from)
+{
+	struct path_peer *peer;
+	size_t at = 0;
+
+	if (!from->addr.addr.family)
+		return path_peer_by_key(p, &from->key);
+	while ((peer = map_next(&p->by_key, &at)))
+		if (candidate_find(peer, from->addr))
+			return peer;
+	return NULL;
+}
+
 void *path_peer_user(const struct path_peer *peer)
 {
 	return peer->user;

@@ -279,6 +279,11 @@ void wg_peer_kick(struct wg_peer *p, int64_t now_ms)
 	}
 }
 
+void wg_peer_regreet(struct wg_peer *p, int64_t now_ms)
+{
+	timers_initiation_wanted(p, false, now_ms);
+}
+
 void wg_peer_connect(struct wg_peer *p, int64_t now_ms)
 {
 	if (!keypair_can_send(p->current, now_ms))

@@ -93,6 +93,8 @@ void wg_peer_set_from(struct wg_peer *p, const struct wg_from *from);
 void wg_peer_reset(struct wg_peer *p);
 /* A path to it has appeared: a handshake that is under way is sent again at once instead of after 5 s. */
 void wg_peer_kick(struct wg_peer *p, int64_t now_ms);
+/* It sends with keys that we do not have: we restarted and it does not know. A handshake is wanted, as often as any. */
+void wg_peer_regreet(struct wg_peer *p, int64_t now_ms);
 /* Starts a handshake without a packet, unless there is a session or one is under way. */
 void wg_peer_connect(struct wg_peer *p, int64_t now_ms);
 
