@@ -121,6 +121,8 @@ bool disco_send_ping(struct path_peer *peer, struct addrport to, uint16_t region
 	struct candidate *c = to.addr.family ? candidate_find(peer, to) : NULL;
 	if (c) {
 		c->ping_ms = p->now_ms;
+		if (!c->waiting)
+			c->unanswered_ms = p->now_ms;
 		c->waiting = true;
 	}
 	return send_message(p, peer->disco, &m, &(struct path_out){ .to = to, .region = region, .key = peer->key });

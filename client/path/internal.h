@@ -18,6 +18,7 @@ enum {
 	PING_APART_MS = 5000,	    /* to one candidate, unless there is news */
 	PING_NEWS_APART_MS = 50,    /* even then */
 	REPING_MS = 1000,	    /* ours: the best path's unanswered ping is repeated, so that one lost packet is no alarm */
+	DOUBT_MS = 1200,	    /* ours: two pings of the best path unanswered for so long: the relay carries a copy */
 	ACTIVE_MS = 45 * 1000,
 	BETTER_MS = 60 * 1000,	    /* look for a better path, when */
 	GOOD_LATENCY_US = 5000,	    /* this one is slower */
@@ -69,6 +70,7 @@ struct candidate {
 	struct disco_txid got_txid;
 	int64_t ping_ms;     /* our last one */
 	bool waiting;	     /* for its answer */
+	int64_t unanswered_ms; /* while waiting: when the first ping left that has no answer */
 	int64_t latency_us, pong_ms;
 };
 

@@ -344,6 +344,13 @@ void peer_proven(struct path_peer *peer, struct addrport at, int64_t latency_us)
 	peer_arm(peer);
 }
 
+static bool is_doubtful(struct path_peer *peer)
+{
+	const struct candidate *c = waiting_best(peer);
+
+	return c && peer->path->now_ms - c->unanswered_ms >= MAX_OF((int64_t)DOUBT_MS, 3 * peer->best_latency_us / 1000);
+}
+
 void path_route(struct path_peer *peer, int64_t now_us, struct path_route *out)
 {
 	struct path *p = peer->path;
@@ -353,8 +360,11 @@ void path_route(struct path_peer *peer, int64_t now_us, struct path_route *out)
 	if (!peer->is_active)
 		activate(peer);
 	*out = (struct path_route){ .udp = peer->best };
-	if (path_is_trusted(peer))
+	if (path_is_trusted(peer)) {
+		if (is_doubtful(peer))
+			out->region = peer->home ? peer->home : peer->last_region;
 		return;
+	}
 	out->region = peer->home ? peer->home : peer->last_region;
 	if (wants_full(peer))
 		peer_full_ping(peer, PING_APART_MS, true);

@@ -140,7 +140,7 @@ def udp_blocked_then_not():
     lab.nat["B"].filter("meta l4proto udp drop")  # and back to the relay when it dies
     lost = until("the relay takes over", lambda: lab.b.pings(lab.ip_a), 15)
     print(f"# by relay again {lost:.0f} ms after UDP was blocked")
-    assert lost < 7500, lost
+    assert lost < 5500, lost
 
 
 def loss_and_delay():

@@ -40,6 +40,7 @@ static struct client_state example(void)
 	s.node_id = INT64_MAX;
 	s.last_port = 41641;
 	s.last_home = 900;
+	s.last_initiation_ms = 1700000000123;
 	snprintf(s.stable_id, sizeof s.stable_id, "n\"1");
 	s.prefs.want_running = s.prefs.shields_up = true;
 	s.prefs.accept_dns = false;
@@ -67,6 +68,8 @@ static void round_trip(void **state)
 	assert_memory_equal(&s.node, &t.node, sizeof s.node);
 	assert_memory_equal(&s.old_node, &t.old_node, sizeof s.old_node);
 	assert_memory_equal(&s.nl_seed, &t.nl_seed, sizeof s.nl_seed);
+	assert_memory_equal(&s.disco, &t.disco, sizeof s.disco);
+	assert_true(t.last_initiation_ms == 1700000000123);
 	assert_true(t.registered && t.node_id == INT64_MAX && t.last_port == 41641 && t.last_home == 900);
 	assert_string_equal(t.stable_id, "n\"1");
 	assert_true(t.prefs.shields_up && !t.prefs.accept_dns && t.prefs.n_tags == 1);

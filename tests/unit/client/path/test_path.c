@@ -458,10 +458,96 @@ static void test_ping_command(void **state)
 	stop(&f);
 }
 
+/* The best path falls silent: after its ping and another went unanswered the relay carries a copy, before trust ends. */
+static void test_doubt(void **state)
+{
+	struct fix f;
+	struct disco_message m;
+	struct path_out o;
+
+	(void)state;
+	start(&f, "5.5.5.5:55");
+	route(&f);
+	f.now_us += 1000;
+	while (hear(&f, &m, &o)) {
+		if (m.type == DISCO_PING) {
+			m = pong_to(&m);
+			say(&f, &f.theirs, &m, by_udp("5.5.5.5:55"));
+		}
+	}
+	struct path_from from = by_udp("5.5.5.5:55"), relayed = by_derp(&f.key), other = by_udp("5.5.5.5:56");
+	assert_ptr_equal(path_peer_at(f.p, &from), f.peer);
+	assert_ptr_equal(path_peer_at(f.p, &relayed), f.peer);
+	assert_null(path_peer_at(f.p, &other));
+	int64_t silent_ms = 0;
+	for (; silent_ms < 6000 && route(&f).region == 0; silent_ms += 100)
+		pass_ms(&f, 100);
+	assert_in_range(silent_ms, 3000 + 1200 - 200, 3000 + 1200 + 200);
+	assert_true(addrport_eq(route(&f).udp, at("5.5.5.5:55")));
+	assert_int_equal(route(&f).region, HOME);
+	while (hear(&f, &m, &o)) {
+		if (m.type == DISCO_PING) {
+			m = pong_to(&m);
+			say(&f, &f.theirs, &m, by_udp("5.5.5.5:55"));
+		}
+	}
+	assert_int_equal(route(&f).region, 0);
+	stop(&f);
+}
+
+static void answer_stun(struct fix *f, struct addr alive)
+{
+	struct path_out o;
+	struct stun_txid txid;
+	uint8_t buf[128];
+
+	while (path_pull(f->p, &o)) {
+		if (!addr_eq(o.to.addr, alive) || stun_parse_request(o.packet, &txid) != OK)
+			continue;
+		struct path_from from = { .addr = o.to };
+		size_t n = stun_write_response(buf, &txid, at("7.7.7.7:7"));
+		f->now_us += 1000;
+		assert_int_equal(path_recv(f->p, &from, bytes_of(buf, n), f->now_us), PATH_TAKEN);
+	}
+}
+
+/* The home relay's connection fails and its STUN is silent: another region is home within seconds. */
+static void test_home_goes_down(void **state)
+{
+	struct fix f;
+	struct addr one = at("9.9.9.1:1").addr, two = at("9.9.9.2:1").addr;
+	struct path_region r[2] = { { .id = 1, .n_nodes = 1 }, { .id = 2, .n_nodes = 1 } };
+
+	(void)state;
+	start(&f, NULL);
+	r[0].node[0] = (struct path_node){ .v4 = one, .stun_port = 3478 };
+	r[1].node[0] = (struct path_node){ .v4 = two, .stun_port = 3478 };
+	assert_ok(path_set_regions(f.p, r, 2, f.now_us));
+	for (int i = 0; i < 50; i++) {
+		answer_stun(&f, one);
+		pass_ms(&f, 100);
+	}
+	assert_int_equal(path_home(f.p), 1);
+	path_derp_up(f.p, 1, true, f.now_us);
+	path_derp_up(f.p, 1, false, f.now_us);
+	int64_t moved_ms = 0;
+	for (; moved_ms < 20000 && path_home(f.p) == 1; moved_ms += 200) {
+		if (moved_ms % 400 == 0)
+			path_derp_up(f.p, 1, false, f.now_us);
+		answer_stun(&f, two);
+		pass_ms(&f, 200);
+	}
+	assert_int_equal(path_home(f.p), 2);
+	assert_in_range(moved_ms, 1000, 6000);
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_first_packet),
+		cmocka_unit_test(test_doubt),
+		cmocka_unit_test(test_home_goes_down),
 		cmocka_unit_test(test_heartbeat_and_idle),
 		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_ping_is_answered),

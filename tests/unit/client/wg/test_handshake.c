@@ -220,6 +220,31 @@ static void test_stray_responses(void **state)
 	wg_join_done(&j);
 }
 
+/* One end restarts and hears data of the old session: told so, it starts a new one, but not more often than ever. */
+static void test_restarted(void **state)
+{
+	struct wg_join j;
+
+	(void)state;
+	wg_join_init(&j, 2, 6);
+	wg_join_send(&j, 0, 1, 60);
+	wg_join_run(&j, 10);
+	wg_join_restart(&j, 1, 1700000000000, (struct wg_timestamp){ 0 });
+	wg_join_send(&j, 0, 1, 60);
+	wg_join_run(&j, 10);
+	assert_int_equal(wg_stats(j.end[1].wg)->unknown_index, 1);
+	unsigned before = j.sent[WG_INITIATION], got = j.end[1].got;
+	for (int i = 0; i < 5; i++) {
+		wg_peer_regreet(j.end[1].peer[0], j.now_ms);
+		wg_join_run(&j, 10);
+	}
+	assert_int_equal(j.sent[WG_INITIATION], before + 1);
+	wg_join_send(&j, 0, 1, 60);
+	wg_join_run(&j, 10);
+	assert_int_equal(j.end[1].got, got + 1);
+	wg_join_done(&j);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -229,6 +254,7 @@ int main(void)
 		cmocka_unit_test(test_apart),
 		cmocka_unit_test(test_both_at_once),
 		cmocka_unit_test(test_stray_responses),
+		cmocka_unit_test(test_restarted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
