@@ -152,6 +152,9 @@ static err read_value(struct config_load *l, const struct config_key *k, struct 
 		return read_mode(l, k, t);
 	case KEY_LIST:
 		return read_list(l, k, t);
+	case KEY_MANAGED:
+		TRY(read_list(l, k, t));
+		return config_read_managed(l, t);
 	case KEY_SPLIT:
 		return config_read_split(l, t);
 	case KEY_RECORDS:
@@ -181,6 +184,7 @@ static err read_default(struct config_load *l, const struct config_key *k)
 		break;
 	case KEY_SPLIT:
 	case KEY_RECORDS:
+	case KEY_MANAGED:
 		return OK;
 	case KEY_TEXT:
 	case KEY_CHOICE:

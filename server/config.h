@@ -28,6 +28,9 @@ struct config {
 	const char *metrics_listen_addr; /* "" = off */
 	int64_t wire_threads;		 /* 0: one a core */
 
+	struct config_list managed; /* settings that only this file changes */
+	struct setting_managed *managed_keys; /* the same, for the core */
+
 	const char *database_path; /* database.path, required */
 
 	struct {

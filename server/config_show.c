@@ -100,6 +100,7 @@ static void put_value(struct buf *b, const struct config_key *k, const struct co
 		buf_printf(b, "\"%04llo\"", (unsigned long long)*(const int64_t *)at);
 		return;
 	case KEY_LIST:
+	case KEY_MANAGED:
 		put_texts(b, list->s, list->n);
 		return;
 	case KEY_SPLIT:
@@ -204,6 +205,9 @@ void config_core_settings(const struct config *c, const struct tailcfg_derp_map 
 		.randomize_client_port = c->randomize_client_port,
 		.audit_retention_ms = c->audit_retention_ms,
 		.audit_max = c->audit_max,
+		.managed = c->managed_keys,
+		.n_managed = c->managed.n,
+		.config_file = c->file,
 		.min_capver = 113, /* Tailscale 1.80 */
 	};
 }

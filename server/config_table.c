@@ -25,6 +25,8 @@ const struct config_key config_keys[] = {
 	INT("wire_threads", wire_threads, 0, 256, "0"),
 	LIVE(KEY_BOOL, "randomize_client_port", randomize_client_port, 0, 0, "false"),
 
+	LIVE(KEY_MANAGED, "managed", managed, 0, 0, ""),
+
 	TEXT("database.path", database_path, NULL),
 
 	TEXT("prefixes.v4", prefixes.v4, "100.64.0.0/10"),

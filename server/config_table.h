@@ -10,6 +10,7 @@ enum key_type {
 	KEY_BOOL,
 	KEY_DURATION, /* int64_t in ms; "90s", "180d"; a number is seconds; min and max in ms */
 	KEY_MODE,     /* int64_t; octal text, "0770" */
+	KEY_MANAGED,  /* struct config_list of settings (server/core/settings.h) */
 	KEY_LIST,     /* struct config_list; a single text is a list of one */
 	KEY_SPLIT,    /* dns.nameservers.split */
 	KEY_RECORDS,  /* dns.extra_records */
@@ -55,5 +56,7 @@ MUST_USE err config_check(struct config_load *l);
 MUST_USE err config_read_split(struct config_load *l, struct toml *t);
 MUST_USE err config_read_records(struct config_load *l, struct toml *t);
 MUST_USE err config_read_records_file(struct config_load *l);
+/* config_managed.c: managed. */
+MUST_USE err config_read_managed(struct config_load *l, struct toml *t);
 bool config_is_resolver(const char *text);
 bool config_is_domain(const char *text);

@@ -21,6 +21,7 @@ static const struct group groups[] = {
 	{ "auth", "", "devices that wait to be let in" },
 	{ "policy", "acl", "who may reach whom" },
 	{ "audit", "", "the record of every change" },
+	{ "settings", "setting", "what the tailnet decides for itself, changed in the running server" },
 	{ "derp", "", "relays" },
 	{ "config", "", "the configuration file" },
 };
@@ -123,6 +124,12 @@ static const struct verb verbs[] = {
 	  { AUDIT_FILTERS, { "limit", 'n', "N", "so many; default 100, at most 1000", NULL } }, run_audit_list },
 	{ "audit", "export", "", "", 0, "all records, oldest first, a JSON object a line", "audit export > audit.jsonl", { AUDIT_FILTERS },
 	  run_audit_export },
+
+	{ "settings", "list", "ls|show", "", 0, "list settings with their values", "settings list", {{0}}, run_settings_list },
+	{ "settings", "get", "", "KEY", 1, "print a setting's value", "settings get node.expiry", {{0}}, run_settings_get },
+	{ "settings", "set", "", "KEY VALUE", 2, "set it; lists as \"a,b\"", "settings set node.expiry 180d", {{0}}, run_settings_set },
+	{ "settings", "reset", "unset", "KEY", 1, "back to what the configuration file says", "settings reset node.expiry", {{0}},
+	  run_settings_reset },
 
 	{ "derp", "map", "show", "", 0, "print the map of relays that clients get", "derp map", {{0}}, run_derp_map },
 

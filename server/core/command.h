@@ -50,6 +50,10 @@ enum command_kind {
 	CMD_POLICY_SET,	  /* text, author, note -> policies[0]; ERR_INVALID with lines = faults */
 	CMD_POLICY_CHECK, /* text */
 
+	CMD_SETTINGS_LIST,  /* name: only this one; "" = all -> settings */
+	CMD_SETTINGS_SET,   /* name, text -> settings[0]; ERR_DENIED: the configuration file keeps it for itself */
+	CMD_SETTINGS_RESET, /* name -> settings[0]: what the file says counts again */
+
 	CMD_DERPMAP_GET,   /* -> text: JSON */
 	CMD_DNS_RECORDS,   /* text: JSON list of {name,type,value}: replaces the extra records */
 	CMD_STATS,	   /* -> stats */
@@ -98,6 +102,15 @@ struct node_info {
 struct node_info *node_info_ref(struct node_info *i);
 void node_info_unref(struct node_info *i);
 
+/* A setting of the tailnet (server/core/settings.h). */
+struct setting_info {
+	const char *key, *type, *help;
+	const char *value, *seed; /* in force; of the file */
+	bool set;		  /* by somebody: the file's does not count */
+	const char *file;	  /* NULL: not managed by the file; else where it says so */
+	unsigned line;
+};
+
 struct core_stats {
 	size_t users, nodes, online, ephemeral, tagged, expired, sessions, pendings, authkeys, apikeys;
 	uint64_t seq, durable_seq, events, map_full, map_deltas, map_bytes;
@@ -138,6 +151,8 @@ struct reply {
 	struct policy_row *policies;
 	size_t n_policies;
 	struct core_stats stats;
+	struct setting_info *settings;
+	size_t n_settings;
 	/* Answers to nodes (server/core/event.h) travel in replies, too. */
 	int http_status;  /* 0: 200 */
 	bool registered;  /* the asking machine has a registered node now: the wire lifts its limits for strangers */

@@ -1,3 +1,4 @@
+#include "server/core/settings.h"
 #include "server/core/state.h"
 
 #include <stdlib.h>
@@ -121,7 +122,8 @@ static err dns_records(struct core *c, struct tailnet *t, const struct command *
 	err e = out.bad ? ERR_NOMEM : setting_put(c, t->row.id, "extra_records", (const char *)buf_view(&out).p);
 	buf_done(&out);
 	TRY(e);
-	return tailnet_settings(c, t);
+	TRY(tailnet_settings(c, t));
+	return settings_effects(c, t, EFFECT_DNS);
 }
 
 void on_command_policy(struct core *c, const struct command *m, struct reply *r)

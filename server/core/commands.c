@@ -185,6 +185,11 @@ void on_command(struct core *c, struct event *e)
 	case CMD_DNS_RECORDS:
 		on_command_policy(c, m, r);
 		break;
+	case CMD_SETTINGS_LIST:
+	case CMD_SETTINGS_SET:
+	case CMD_SETTINGS_RESET:
+		on_command_settings(c, m, r);
+		break;
 	case CMD_DERPMAP_GET:
 		derp_map_text(c, t, r);
 		break;

@@ -6,6 +6,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
+#include "server/core/settings.h"
 #include "server/core/state.h"
 
 /* ---- effects ---- */
@@ -605,6 +606,8 @@ err core_reconfigure(struct core *c, const struct core_settings *cfg, struct now
 		struct tailnet *t = c->tailnets[i];
 
 		e = tailnet_settings(c, t);
+		if (e == OK)
+			e = settings_effects(c, t, EFFECT_ALL);
 		map_cache_drop(t->cache);
 		t->full_all = t->flush = true; /* names, DNS, relays: a reload is rare, whole maps are cheap */
 	}

@@ -61,7 +61,7 @@ void presence_ephemeral(struct core *c, struct node *n)
 	if (!n->row.ephemeral)
 		timer_stop(&c->timers, &n->ephemeral);
 	else if (!n->m.online && !n->ephemeral.index)
-		timer_arm(&c->timers, &n->ephemeral, c->now.mono_ms + c->set.ephemeral_timeout_ms);
+		timer_arm(&c->timers, &n->ephemeral, c->now.mono_ms + n->t->set.ephemeral_timeout_ms);
 }
 
 static void on_offline(struct core *c, struct timer *t)

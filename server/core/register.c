@@ -169,7 +169,7 @@ static err new_row(struct core *c, const struct claim *cl, struct node_row *row)
 
 static int64_t expiry_of(struct core *c, const struct claim *cl)
 {
-	int64_t at = c->set.node_expiry_ms > 0 ? c->now.wall_ms + c->set.node_expiry_ms : 0;
+	int64_t at = cl->t->set.node_expiry_ms > 0 ? c->now.wall_ms + cl->t->set.node_expiry_ms : 0;
 
 	if (cl->n_tags)
 		return 0;

@@ -505,7 +505,7 @@ void tailnet_leave_slot(struct tailnet *t, struct node *n);
 MUST_USE err tailnet_apply_policy(struct core *c, struct tailnet *t, struct policy *taken);
 /* Do the policy's tests hold with the nodes of now? ERR_INVALID: faults. */
 MUST_USE err tailnet_verify_policy(struct core *c, struct tailnet *t, struct policy *p, struct policy_faults *faults);
-/* settings of the core and this tailnet's own extra records. */
+/* Settings of the core and what was set in this tailnet. Who must hear of it: settings_effects. */
 MUST_USE err tailnet_settings(struct core *c, struct tailnet *t);
 
 /* ---- register.c, pending.c, node_request.c, command_*.c ---- */
@@ -531,6 +531,10 @@ void on_command_user(struct core *c, const struct command *m, struct reply *r);
 void on_command_node(struct core *c, const struct command *m, struct reply *r);
 void on_command_key(struct core *c, const struct command *m, struct reply *r);
 void on_command_auth(struct core *c, const struct command *m, struct reply *r);
+void on_command_settings(struct core *c, const struct command *m, struct reply *r);
+/* settings.c: what was set in t over out, memory in a; and who hears of a change. */
+MUST_USE err settings_apply(struct core *c, struct tailnet *t, struct arena *a, struct core_settings *out);
+MUST_USE err settings_effects(struct core *c, struct tailnet *t, unsigned effects);
 void on_command_policy(struct core *c, const struct command *m, struct reply *r);
 /* ssh_check.c: sessions that wait for a person, and who was confirmed when. */
 struct map ssh_checks_map(void);

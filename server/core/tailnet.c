@@ -257,12 +257,13 @@ err tailnet_settings(struct core *c, struct tailnet *t)
 
 	t->set = c->set;
 	err e = own_records(c, t, &a);
+	if (e == OK)
+		e = settings_apply(c, t, &a, &t->set);
 	if (e != OK) {
 		arena_done(&a);
 		return e;
 	}
 	t->set_arena = a;
 	arena_done(&old);
-	t->dns_dirty = t->flush = true;
 	return OK;
 }

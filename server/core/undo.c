@@ -5,6 +5,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
+#include "server/core/settings.h"
 
 void image_done(struct image *i)
 {
@@ -392,7 +393,10 @@ static err restore(struct core *c, struct image *i)
 		if (is_audits)
 			c->audits_reserved = (int64_t)v;
 		TRY(setting_set_memory(c, &i->setting));
-		return is_tailnets && t ? tailnet_settings(c, t) : OK;
+		if (!is_tailnets || !t)
+			return OK;
+		TRY(tailnet_settings(c, t));
+		return settings_effects(c, t, EFFECT_ALL);
 	}
 	case ROW_POLICY: {
 		struct tailnet *t = core_tailnet(c, i->policy.tailnet_id);

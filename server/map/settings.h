@@ -16,6 +16,12 @@ struct dns_record {
 	const char *name, *type, *value; /* type "A" or "AAAA" */
 };
 
+/* What the file keeps for itself (key `managed`): a setting, or all below "dns". */
+struct setting_managed {
+	const char *key;
+	unsigned line;
+};
+
 /* Strings are borrowed from the config that was loaded and live as long as the core, or until core_reconfigure. */
 struct core_settings {
 	const char *server_url;	 /* "https://vpn.example.com", no slash at the end */
@@ -51,5 +57,8 @@ struct core_settings {
 	bool randomize_client_port;
 	int64_t audit_retention_ms;	  /* audit records go after this; 0: never */
 	int64_t audit_max;		  /* records kept; 0: no ceiling */
+	const struct setting_managed *managed;
+	size_t n_managed;
+	const char *config_file;
 	int min_capver; /* older clients get a readable refusal; 113 */
 };

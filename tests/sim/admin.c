@@ -12,6 +12,10 @@ static const char *const tag_names[] = { "tag:web", "tag:db", "tag:unknown", "no
 static const char *const node_names[] = { "web", "db", "web-1", "gateway", "UPPER", "-bad-", "ann-laptop", "node" };
 static const char *const route_texts[] = { "10.1.0.0/16", "10.2.0.0/16", "0.0.0.0/0", "::/0", "fd00:1::/48", "10.1.2.3/16" };
 
+static const char *const settings[][3] = { { "taildrop.enabled", "false", "true" }, { "node.expiry", "1h", "0s" },
+	{ "randomize_client_port", "true", "maybe" }, { "node.ephemeral.inactivity_timeout", "70s", "1s" },
+	{ "no.such", "1", "2" } };
+
 #define OWNERS "\"tagOwners\": {\"tag:web\": [\"ann@\", \"bob@\"], \"tag:db\": [\"ann@\"]}"
 static const char *const policies[] = {
 	"",
@@ -166,7 +170,7 @@ void admin_act(struct world *w)
 		{ CMD_AUTHKEY_CREATE, 8 }, { CMD_AUTHKEY_LIST, 1 }, { CMD_AUTHKEY_EXPIRE, 2 }, { CMD_AUTHKEY_DELETE, 1 },
 		{ CMD_APIKEY_CREATE, 1 }, { CMD_APIKEY_LIST, 1 }, { CMD_APIKEY_EXPIRE, 1 }, { CMD_APIKEY_DELETE, 1 },
 		{ CMD_POLICY_GET, 1 }, { CMD_POLICY_SET, 6 }, { CMD_POLICY_CHECK, 1 }, { CMD_DERPMAP_GET, 1 }, { CMD_DNS_RECORDS, 2 },
-		{ CMD_STATS, 1 },
+		{ CMD_STATS, 1 }, { CMD_SETTINGS_SET, 4 }, { CMD_SETTINGS_RESET, 2 }, { CMD_SETTINGS_LIST, 1 },
 	};
 	unsigned total = 0;
 
@@ -225,6 +229,16 @@ void admin_act(struct world *w)
 		break;
 	case CMD_DNS_RECORDS:
 		set_records(w, m);
+		break;
+	case CMD_SETTINGS_SET:
+	case CMD_SETTINGS_RESET: {
+		size_t which = chance(w, ARRAY_LEN(settings));
+		m->name = settings[which][0];
+		m->text = settings[which][1 + chance(w, 2)];
+		break;
+	}
+	case CMD_SETTINGS_LIST:
+		m->name = "";
 		break;
 	default:
 		break;

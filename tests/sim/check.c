@@ -274,6 +274,14 @@ static void check_rows(struct world *w)
 		world_fail(w, "the policy is another one in memory");
 }
 
+static bool naive_bool(struct world *w, const char *key, bool otherwise)
+{
+	for (size_t i = 0; i < w->db.n_settings; i++)
+		if (w->db.settings[i].tailnet_id == 1 && strcmp(w->db.settings[i].key, key) == 0)
+			return strcmp(w->db.settings[i].value, "true") == 0;
+	return otherwise;
+}
+
 /* Does the database say that the node takes no part? */
 static bool naive_shut(struct world *w, const struct node *n)
 {
@@ -345,7 +353,7 @@ static void check_node_times(struct world *w, struct node *n)
 	if (!n->session && n->m.online && now - l->quiet_ms > MAX_OF(grace, w->set.restart_grace_ms) + 1000)
 		world_fail(w, "node %lld has had no stream for %lld ms and is online", (long long)n->row.id, (long long)(now - l->quiet_ms));
 	if (n->row.ephemeral && !n->session && !n->m.online &&
-			now - MAX_OF(l->quiet_ms, l->ephemeral_ms) > w->set.restart_grace_ms + w->set.ephemeral_timeout_ms + grace + 1000)
+			now - MAX_OF(l->quiet_ms, l->ephemeral_ms) > w->set.restart_grace_ms + MAX_OF(w->set.ephemeral_timeout_ms, 70000) + grace + 1000)
 		world_fail(w, "ephemeral node %lld should have left", (long long)n->row.id);
 	bool shut = naive_shut(w, n);
 	if (n->m.announced != (n->ready && !shut))
@@ -556,6 +564,9 @@ static void check_self(struct world *w, struct client *c, const struct node *n, 
 	json_t *shown = json_object_get(c->stream->map, "DisplayMessages"), *health = json_object_get(c->stream->map, "Health");
 	if ((json_object_size(shown) == 1) != naive_shut(w, n) || (json_array_size(health) == 1) != naive_shut(w, n))
 		world_fail(w, "client %zu (node %lld) shows the wrong message", c->index, (long long)n->row.id);
+	bool drops = json_object_get(json_object_get(has, "CapMap"), "https://tailscale.com/cap/file-sharing") != NULL;
+	if (drops != naive_bool(w, "taildrop.enabled", w->set.taildrop))
+		world_fail(w, "client %zu (node %lld) did not hear of a setting", c->index, (long long)n->row.id);
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
 		json_t *x = json_object_get(has, fields[i]), *y = json_object_get(want, fields[i]);
 		if (strcmp(fields[i], "DiscoKey") == 0) /* its own: it knows it */

@@ -1,0 +1,377 @@
+#include "server/core/settings.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/text/json.h"
+#include "common/text/jsonw.h"
+#include "server/core/state.h"
+#include "server/suggest.h"
+
+#define AT(field) offsetof(struct core_settings, field)
+#define BOOL(key, field, effects, help) { key, SETTING_BOOL, AT(field), 0, 0, 0, effects, help, NULL, NULL }
+#define DURATION(key, field, min, max, effects, help) { key, SETTING_DURATION, AT(field), 0, min, max, effects, help, NULL, NULL }
+
+enum { SECOND = 1000, HOUR = 3600 * SECOND, SETTING_TEXT_MAX = 1 << 20 };
+#define YEAR (365LL * 24 * HOUR)
+
+const struct setting_def setting_defs[] = {
+	DURATION("node.expiry", node_expiry_ms, 0, 100 * YEAR, 0, "key expiry of nodes that people log in from now on; 0s: never"),
+	DURATION("node.ephemeral.inactivity_timeout", ephemeral_timeout_ms, 65 * SECOND, YEAR, EFFECT_EPHEMERAL,
+		"ephemeral nodes are deleted this long after they went offline"),
+	BOOL("taildrop.enabled", taildrop, EFFECT_SELF, "sending files between nodes of one user"),
+	BOOL("auto_update.enabled", auto_update_default, EFFECT_SELF, "clients without a choice of their own update themselves"),
+	BOOL("randomize_client_port", randomize_client_port, EFFECT_SELF, "clients choose a random WireGuard port"),
+};
+const size_t setting_defs_n = ARRAY_LEN(setting_defs);
+
+const struct setting_def *setting_def_by_key(const char *key)
+{
+	for (size_t i = 0; i < setting_defs_n; i++)
+		if (strcmp(setting_defs[i].key, key) == 0)
+			return &setting_defs[i];
+	return NULL;
+}
+
+/* "dns" manages dns.magic_dns and all else below it. */
+const struct setting_managed *setting_managed(const struct core_settings *s, const char *key)
+{
+	for (size_t i = 0; i < s->n_managed; i++) {
+		size_t n = strlen(s->managed[i].key);
+		if (strncmp(s->managed[i].key, key, n) == 0 && (!key[n] || key[n] == '.'))
+			return &s->managed[i];
+	}
+	return NULL;
+}
+
+/* ---- values ---- */
+
+static err bad(char *why, size_t why_cap, const char *text)
+{
+	snprintf(why, why_cap, "%s", text);
+	return ERR_INVALID;
+}
+
+static err read_bool(const char *text, bool *out, char *why, size_t why_cap)
+{
+	if (strcmp(text, "true") == 0 || strcmp(text, "on") == 0)
+		*out = true;
+	else if (strcmp(text, "false") == 0 || strcmp(text, "off") == 0)
+		*out = false;
+	else
+		return bad(why, why_cap, "true or false is needed");
+	return OK;
+}
+
+static err read_number(const struct setting_def *d, const char *text, int64_t *out, char *why, size_t why_cap)
+{
+	bool is_time = d->type == SETTING_DURATION;
+	uint64_t v = 0;
+	int64_t ms = 0;
+	err e = is_time ? duration_parse(bytes_str(text), &ms) : bytes_parse_u64(bytes_str(text), INT64_MAX, &v);
+
+	if (is_time && strcmp(text, "never") == 0)
+		e = OK;
+	if (!is_time)
+		ms = (int64_t)v;
+	if (e != OK)
+		return bad(why, why_cap, is_time ? "a time such as 30s, 12h or 180d is needed" : "a whole number is needed");
+	if (ms < d->min || ms > d->max) {
+		int64_t unit = is_time ? 1000 : 1;
+		snprintf(why, why_cap, "it must be from %lld to %lld%s", (long long)(d->min / unit), (long long)(d->max / unit),
+				is_time ? " seconds" : "");
+		return ERR_INVALID;
+	}
+	*out = ms;
+	return OK;
+}
+
+static bool is_line(const char *s)
+{
+	if (!bytes_is_utf8(bytes_str(s)))
+		return false;
+	for (; *s; s++)
+		if ((unsigned char)*s < ' ' || *s == 0x7f)
+			return false;
+	return true;
+}
+
+static err read_text(const struct setting_def *d, const char *text, struct arena *a, const char **out, char *why, size_t why_cap)
+{
+	if (!is_line(text) || strlen(text) > (size_t)d->max)
+		return bad(why, why_cap, "it is too long, or no text of one line");
+	*out = arena_str(a, bytes_str(text));
+	return *out ? OK : ERR_NOMEM;
+}
+
+static err read_commas(const struct setting_def *d, const char *text, struct arena *a, const char ***out, size_t *n, char *why,
+		size_t why_cap)
+{
+	const char **list = arena_array(a, (size_t)d->max + 1, sizeof *list);
+	struct bytes rest = bytes_str(text);
+
+	if (!list)
+		return ERR_NOMEM;
+	*n = 0;
+	while (rest.n) {
+		struct bytes item = bytes_trim(bytes_cut(rest, ',', &rest));
+		if (!item.n)
+			continue;
+		if (*n == (size_t)d->max)
+			return bad(why, why_cap, "the list is too long");
+		list[*n] = arena_str(a, item);
+		if (!list[(*n)++])
+			return ERR_NOMEM;
+	}
+	*out = list;
+	return OK;
+}
+
+static err read_list(const struct setting_def *d, const char *text, struct arena *a, const char ***out, size_t *n, char *why,
+		size_t why_cap)
+{
+	json_auto_t *v = NULL;
+	struct json_why jw = { 0 };
+
+	if (text[0] != '[')
+		return read_commas(d, text, a, out, n, why, why_cap);
+	if (json_parse_why(bytes_str(text), SETTING_TEXT_MAX, 4, &v, &jw) != OK)
+		return bad(why, why_cap, jw.text);
+	if (json_array_size(v) > (size_t)d->max)
+		return bad(why, why_cap, "the list is too long");
+	const char **list = arena_array(a, json_array_size(v) + 1, sizeof *list);
+	if (!list)
+		return ERR_NOMEM;
+	for (*n = 0; *n < json_array_size(v); ++*n) {
+		const char *s = json_string_value(json_array_get(v, *n));
+		if (!s)
+			return bad(why, why_cap, "a list of texts is needed");
+		list[*n] = arena_str(a, bytes_str(s));
+		if (!list[*n])
+			return ERR_NOMEM;
+	}
+	*out = list;
+	return OK;
+}
+
+err setting_read(const struct setting_def *d, const char *text, struct arena *a, struct core_settings *out, char *why, size_t why_cap)
+{
+	char *at = (char *)out + d->offset;
+
+	switch (d->type) {
+	case SETTING_BOOL:
+		return read_bool(text, (bool *)at, why, why_cap);
+	case SETTING_INT:
+	case SETTING_DURATION:
+		return read_number(d, text, (int64_t *)(void *)at, why, why_cap);
+	case SETTING_TEXT:
+		return read_text(d, text, a, (const char **)(void *)at, why, why_cap);
+	case SETTING_LIST: {
+		const char **list = NULL;
+		size_t n = 0;
+		TRY(read_list(d, text, a, &list, &n, why, why_cap));
+		for (size_t i = 0; i < n; i++)
+			if (!is_line(list[i]))
+				return bad(why, why_cap, "each must be a text of one line");
+		*(const char *const **)(void *)at = list;
+		*(size_t *)(void *)((char *)out + d->offset_n) = n;
+		return OK;
+	}
+	case SETTING_CUSTOM:
+		return d->read(text, a, out, why, why_cap);
+	}
+	return ERR_INVALID;
+}
+
+static void show_duration(struct buf *b, int64_t ms)
+{
+	static const struct {
+		int64_t ms;
+		const char *unit;
+	} units[] = { { 86400000, "d" }, { 3600000, "h" }, { 60000, "m" }, { 1000, "s" }, { 1, "ms" } };
+	size_t i = ms ? 0 : 3;
+
+	while (ms && ms % units[i].ms)
+		i++;
+	buf_printf(b, "%lld%s", (long long)(ms / units[i].ms), units[i].unit);
+}
+
+void setting_show(const struct setting_def *d, const struct core_settings *s, struct buf *out)
+{
+	const char *at = (const char *)s + d->offset;
+
+	switch (d->type) {
+	case SETTING_BOOL:
+		buf_append_str(out, *(const bool *)at ? "true" : "false");
+		return;
+	case SETTING_INT:
+		buf_printf(out, "%lld", (long long)*(const int64_t *)(const void *)at);
+		return;
+	case SETTING_DURATION:
+		show_duration(out, *(const int64_t *)(const void *)at);
+		return;
+	case SETTING_TEXT: {
+		const char *text = *(const char *const *)(const void *)at;
+		buf_append_str(out, text ? text : "");
+		return;
+	}
+	case SETTING_LIST: {
+		const char *const *list = *(const char *const *const *)(const void *)at;
+		size_t n = *(const size_t *)(const void *)((const char *)s + d->offset_n);
+		struct jsonw w = jsonw_init(out);
+		jsonw_arr(&w);
+		for (size_t i = 0; i < n; i++)
+			jsonw_str(&w, list[i]);
+		jsonw_arr_end(&w);
+		return;
+	}
+	case SETTING_CUSTOM:
+		d->show(s, out);
+		return;
+	}
+}
+
+/* ---- of a tailnet ---- */
+
+err settings_apply(struct core *c, struct tailnet *t, struct arena *a, struct core_settings *out)
+{
+	for (size_t i = 0; i < setting_defs_n; i++) {
+		const struct setting_def *d = &setting_defs[i];
+		const char *text = setting_get(c, t->row.id, d->key);
+		char why[200];
+
+		if (!text || setting_managed(out, d->key))
+			continue;
+		err e = setting_read(d, text, a, out, why, sizeof why);
+		if (e == ERR_INVALID) /* of another version: what the file says counts */
+			log_warn("a stored setting cannot be used", "key=%s cause=%s", d->key, log_qs(why).s);
+		else if (e != OK)
+			return e;
+	}
+	return OK;
+}
+
+err settings_effects(struct core *c, struct tailnet *t, unsigned effects)
+{
+	size_t at = 0;
+
+	if (effects & EFFECT_DNS)
+		t->dns_dirty = t->flush = true;
+	if (effects & EFFECT_DERP)
+		t->derp_dirty = t->flush = true;
+	if (effects & EFFECT_SELF) {
+		list_each(it, &t->sessions)
+			container_of(it, struct session, all)->self = true;
+		t->flush = true;
+	}
+	if (!(effects & (EFFECT_GATE | EFFECT_EPHEMERAL)))
+		return OK;
+	for (struct node *n; (n = map_next(&c->nodes, &at));) {
+		if (n->t != t)
+			continue;
+		if (effects & EFFECT_GATE)
+			TRY(gate_update(c, n));
+		if (effects & EFFECT_EPHEMERAL && n->ephemeral.index) {
+			timer_stop(&c->timers, &n->ephemeral);
+			presence_ephemeral(c, n);
+		}
+	}
+	return OK;
+}
+
+static const char *shown(struct arena *a, const struct setting_def *d, const struct core_settings *s)
+{
+	struct buf b = buf_make(SETTING_TEXT_MAX);
+
+	setting_show(d, s, &b);
+	const char *text = b.bad ? NULL : arena_str(a, buf_view(&b));
+	buf_done(&b);
+	return text;
+}
+
+static err add_info(struct core *c, struct tailnet *t, const struct setting_def *d, struct reply *r)
+{
+	static const char *const types[] = { [SETTING_BOOL] = "bool", [SETTING_INT] = "int", [SETTING_DURATION] = "duration",
+		[SETTING_TEXT] = "text", [SETTING_LIST] = "list", [SETTING_CUSTOM] = "json" };
+	struct setting_info *i = &r->settings[r->n_settings];
+	const struct setting_managed *m = setting_managed(&c->set, d->key);
+
+	*i = (struct setting_info){
+		.key = d->key, .type = types[d->type], .help = d->help, .value = shown(&r->arena, d, &t->set),
+		.seed = shown(&r->arena, d, &c->set), .set = !m && setting_get(c, t->row.id, d->key) != NULL,
+	};
+	if (m) {
+		i->file = arena_str(&r->arena, bytes_str(or_empty(c->set.config_file)));
+		i->line = m->line;
+	}
+	if (!i->value || !i->seed || (m && !i->file))
+		return ERR_NOMEM;
+	r->n_settings++;
+	return OK;
+}
+
+/* Checked by itself and together with all the others. */
+static err set(struct core *c, struct tailnet *t, const struct setting_def *d, const char *text, const char *actor, struct reply *r)
+{
+	const struct setting_managed *m = setting_managed(&c->set, d->key);
+	CLEANUP(arena_done) struct arena a = arena_make(0);
+	struct core_settings probe = t->set;
+	char why[300] = "";
+
+	if (m) {
+		reply_fail(r, ERR_DENIED, "%s is managed by the configuration file: %s:%u", d->key, or_empty(c->set.config_file), m->line);
+		return r->e;
+	}
+	if (text) {
+		if (strlen(text) > SETTING_TEXT_MAX)
+			return ERR_TOO_BIG;
+		err e = setting_read(d, text, &a, &probe, why, sizeof why);
+		if (e == ERR_INVALID)
+			reply_fail(r, e, "%s: %s", d->key, why);
+		TRY(e);
+		text = shown(&a, d, &probe); /* one text a value */
+		if (!text)
+			return ERR_NOMEM;
+	}
+	TRY(setting_put(c, t->row.id, d->key, text));
+	TRY(tailnet_settings(c, t));
+	TRY(settings_effects(c, t, d->effects));
+	log_info("setting changed", "key=%s value=%s actor=%s", d->key, log_qs(text ? text : "(reset)").s, log_qs(actor).s);
+	return OK;
+}
+
+static void unknown(const char *key, struct reply *r)
+{
+	struct suggest s = suggest_begin(key);
+
+	for (size_t i = 0; i < setting_defs_n; i++)
+		suggest_offer(&s, setting_defs[i].key);
+	if (s.best)
+		reply_fail(r, ERR_NOT_FOUND, "there is no setting \"%.64s\"; did you mean %s?", key, s.best);
+	else
+		reply_fail(r, ERR_NOT_FOUND, "there is no setting \"%.64s\"", key);
+}
+
+void on_command_settings(struct core *c, const struct command *m, struct reply *r)
+{
+	struct tailnet *t = core_tailnet(c, m->tailnet_id);
+	const struct setting_def *d = *m->name ? setting_def_by_key(m->name) : NULL;
+
+	if (!d && (*m->name || m->kind != CMD_SETTINGS_LIST)) {
+		unknown(m->name, r);
+		return;
+	}
+	if (m->kind != CMD_SETTINGS_LIST) {
+		r->e = set(c, t, d, m->kind == CMD_SETTINGS_SET ? m->text : NULL, m->actor, r);
+		if (r->e != OK)
+			return;
+	}
+	r->settings = arena_array(&r->arena, setting_defs_n, sizeof *r->settings);
+	r->e = r->settings ? OK : ERR_NOMEM;
+	for (size_t i = 0; i < setting_defs_n && r->e == OK; i++)
+		if (!d || d == &setting_defs[i])
+			r->e = add_info(c, t, &setting_defs[i], r);
+}

@@ -1,0 +1,182 @@
+/* The tailnet's settings: what the file says holds until another value is set, and again after a reset; undone, kept over a
+ * restart, refused where the file keeps one for itself; and who hears of a change. */
+#include <stdio.h>
+
+#include "common/base/cleanup.h"
+#include "server/core/settings.h"
+#include "tests/lib/core_harness.h"
+#include "tests/lib/test.h"
+
+static struct reply *ask(struct harness *h, enum command_kind kind, const char *key, const char *value)
+{
+	struct command *m = command_new(kind);
+
+	m->name = key;
+	m->text = value;
+	return harness_command(h, m);
+}
+
+static const char *value_of(struct harness *h, const char *key)
+{
+	struct reply *r = ask(h, CMD_SETTINGS_LIST, key, NULL);
+
+	assert_ok(r->e);
+	assert_int_equal(r->n_settings, 1);
+	return r->settings[0].value;
+}
+
+static void set_reset_and_restart(void **state)
+{
+	struct harness h;
+
+	(void)state;
+	harness_start(&h, NULL);
+	struct reply *r = ask(&h, CMD_SETTINGS_LIST, NULL, NULL);
+	assert_int_equal(r->n_settings, setting_defs_n);
+	char *seed = strdup(value_of(&h, "node.expiry"));
+	r = ask(&h, CMD_SETTINGS_SET, "node.expiry", "48h");
+	assert_ok(r->e);
+	assert_string_equal(r->settings[0].value, "2d"); /* one text a value */
+	assert_string_equal(r->settings[0].seed, seed);
+	assert_true(r->settings[0].set);
+	harness_restart(&h);
+	assert_string_equal(value_of(&h, "node.expiry"), "2d");
+	h.hold = true;
+	assert_null(ask(&h, CMD_SETTINGS_SET, "node.expiry", "3d"));
+	harness_fail(&h);
+	h.hold = false;
+	assert_string_equal(value_of(&h, "node.expiry"), "2d");
+	r = ask(&h, CMD_SETTINGS_RESET, "node.expiry", NULL);
+	assert_string_equal(r->settings[0].value, seed);
+	assert_false(r->settings[0].set);
+	free(seed);
+	harness_stop(&h);
+}
+
+static void what_does_not_fit_is_refused(void **state)
+{
+	static const struct {
+		const char *key, *value, *why;
+	} wrong[] = {
+		{ "node.expiry", "soon", "a time such as" },
+		{ "node.expiry", "", "a time such as" },
+		{ "node.ephemeral.inactivity_timeout", "5s", "from 65" },
+		{ "taildrop.enabled", "perhaps", "true or false" },
+	};
+	struct harness h;
+
+	(void)state;
+	harness_start(&h, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		struct reply *r = ask(&h, CMD_SETTINGS_SET, wrong[i].key, wrong[i].value);
+		assert_int_equal(r->e, ERR_INVALID);
+		assert_non_null(strstr(r->message, wrong[i].key));
+		assert_non_null(strstr(r->message, wrong[i].why));
+	}
+	struct reply *r = ask(&h, CMD_SETTINGS_SET, "node.expirey", "1d");
+	assert_int_equal(r->e, ERR_NOT_FOUND);
+	assert_non_null(strstr(r->message, "did you mean node.expiry?"));
+	harness_stop(&h);
+}
+
+static void managed_by_the_file(void **state)
+{
+	static const struct setting_managed managed[] = { { "node", 12 } };
+	struct core_settings s = harness_settings();
+	struct harness h;
+
+	(void)state;
+	harness_start(&h, &s);
+	assert_ok(ask(&h, CMD_SETTINGS_SET, "node.expiry", "1d")->e);
+	h.set.managed = managed;
+	h.set.n_managed = 1;
+	h.set.config_file = "/etc/fairlead/config.toml";
+	harness_restart(&h);
+	struct reply *r = ask(&h, CMD_SETTINGS_LIST, "node.expiry", NULL);
+	assert_string_equal(r->settings[0].value, r->settings[0].seed); /* what was set before does not count */
+	assert_string_equal(r->settings[0].file, "/etc/fairlead/config.toml");
+	assert_int_equal(r->settings[0].line, 12);
+	r = ask(&h, CMD_SETTINGS_SET, "node.expiry", "9d");
+	assert_int_equal(r->e, ERR_DENIED);
+	assert_non_null(strstr(r->message, "/etc/fairlead/config.toml:12"));
+	assert_int_equal(ask(&h, CMD_SETTINGS_RESET, "node.expiry", NULL)->e, ERR_DENIED);
+	assert_ok(ask(&h, CMD_SETTINGS_SET, "taildrop.enabled", "false")->e);
+	harness_stop(&h);
+}
+
+static bool shares_files(json_t *msg)
+{
+	return json_object_get(json_object_get(json_object_get(msg, "Node"), "CapMap"), "https://tailscale.com/cap/file-sharing") != NULL;
+}
+
+static void changes_are_heard(void **state)
+{
+	struct harness h;
+	struct device a, b;
+
+	(void)state;
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	const char *key = harness_authkey(&h, "ann", AK_REUSABLE);
+	device_init(&a, &h, "a");
+	device_init(&b, &h, "b");
+	device_join(&a, key);
+	device_skip(&a);
+	assert_ok(ask(&h, CMD_SETTINGS_SET, "taildrop.enabled", "off")->e);
+	json_t *m = device_next(&a);
+	assert_non_null(json_object_get(m, "Node"));
+	assert_false(shares_files(m));
+	assert_ok(ask(&h, CMD_SETTINGS_SET, "taildrop.enabled", "on")->e);
+	assert_true(shares_files(device_next(&a)));
+
+	assert_ok(ask(&h, CMD_SETTINGS_SET, "node.expiry", "1h")->e); /* for those who log in from now on */
+	assert_null(device_next(&a));
+	struct reply *r = harness_node_command(&h, CMD_NODE_GET, device_join(&b, key));
+	assert_int_equal(r->nodes[0]->row.expires_ms, h.now.wall_ms + 3600000);
+	device_done(&a);
+	device_done(&b);
+	harness_stop(&h);
+}
+
+/* Values of every type, read and shown. */
+static void lists_and_texts(void **state)
+{
+	static const struct setting_def list = { .key = "x", .type = SETTING_LIST, .offset = offsetof(struct core_settings, resolvers),
+		.offset_n = offsetof(struct core_settings, n_resolvers), .max = 3 };
+	static const struct setting_def text = { .key = "y", .type = SETTING_TEXT, .offset = offsetof(struct core_settings, domain), .max = 5 };
+	static const char *const good[][2] = { { "a, b", "[\"a\",\"b\"]" }, { "[\"a\",\"b\"]", "[\"a\",\"b\"]" }, { "", "[]" }, { "[]", "[]" } };
+	static const char *const wrong[] = { "a,b,c,d", "[1]", "[\"a\"", "[\"a\\n\"]", "[\"1\",\"2\",\"3\",\"4\"]" };
+	struct core_settings s = { 0 };
+	struct arena a = arena_make(0);
+	char why[200];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		struct buf b = buf_make(1000);
+		assert_ok(setting_read(&list, good[i][0], &a, &s, why, sizeof why));
+		setting_show(&list, &s, &b);
+		assert_true(bytes_eq_str(buf_view(&b), good[i][1]));
+		buf_done(&b);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+		assert_int_equal(setting_read(&list, wrong[i], &a, &s, why, sizeof why), ERR_INVALID);
+	assert_ok(setting_read(&text, "äb", &a, &s, why, sizeof why));
+	assert_string_equal(s.domain, "äb");
+	assert_int_equal(setting_read(&text, "abcdef", &a, &s, why, sizeof why), ERR_INVALID);
+	assert_int_equal(setting_read(&text, "a\tb", &a, &s, why, sizeof why), ERR_INVALID);
+	assert_int_equal(setting_read(&text, "\xff", &a, &s, why, sizeof why), ERR_INVALID);
+	arena_done(&a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(set_reset_and_restart),
+		cmocka_unit_test(what_does_not_fit_is_refused),
+		cmocka_unit_test(managed_by_the_file),
+		cmocka_unit_test(changes_are_heard),
+		cmocka_unit_test(lists_and_texts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
