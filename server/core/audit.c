@@ -139,12 +139,19 @@ static bool look(struct core *c, const struct image *i, struct subject *s)
 	}
 	case ROW_POLICY: {
 		struct tailnet *t = core_tailnet(c, i->policy.tailnet_id);
-		s->has = t != NULL;
-		number_id(s, i->policy.tailnet_id);
-		if (!t)
-			return false;
-		SIDES(policy, author, &t->policy_row);
+		struct policy_version *v = map_get(&c->policies, &i->policy.id);
+		if (!v || i->existed)
+			return false; /* an old version went, to make room */
+		struct policy_version *before = policy_version(t, v->row.version - 1);
+		s->had = before != NULL;
+		s->has = true;
+		if (before)
+			audit_fields_policy(&s->before, &before->row);
+		audit_fields_policy(&s->after, &v->row);
+		number_id(s, t->row.id);
+		s->tailnet_id = t->row.id;
 		s->name = t->row.name;
+		s->kind = "policy";
 		return true;
 	}
 	case ROW_SETTING: {

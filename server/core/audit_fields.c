@@ -160,7 +160,7 @@ void audit_fields_policy(struct audit_fields *f, const struct policy_row *r)
 
 	crypto_hash_sha256(hash, (const uint8_t *)(r->text ? r->text : ""), n);
 	hex_encode(bytes_of(hash, sizeof hash), hex);
-	audit_put_id(f, "version", r->id);
+	audit_put_int(f, "version", r->version);
 	audit_put_text(f, "sha256", hex);
 	audit_put_int(f, "bytes", (int64_t)n);
 	audit_put_text(f, "note", r->note);

@@ -49,6 +49,9 @@ enum command_kind {
 	CMD_POLICY_GET,	  /* -> policies[0] (text "" and created_ms 0 when none was ever set) */
 	CMD_POLICY_SET,	  /* text, author, note -> policies[0]; ERR_INVALID with lines = faults */
 	CMD_POLICY_CHECK, /* text */
+	CMD_POLICY_ROLLBACK, /* id: a version, whose text is set anew; author, note -> policies[0] */
+	CMD_POLICY_HISTORY,  /* -> policies, newest first, without text (policy_bytes) */
+	CMD_POLICY_VERSION,  /* id: a version -> policies[0] */
 
 	CMD_SETTINGS_LIST,  /* name: only this one; "" = all -> settings */
 	CMD_SETTINGS_SET,   /* name, text -> settings[0]; ERR_DENIED: the configuration file keeps it for itself */
@@ -58,6 +61,8 @@ enum command_kind {
 	CMD_DNS_RECORDS,   /* text: JSON list of {name,type,value}: replaces the extra records */
 	CMD_STATS,	   /* -> stats */
 };
+
+struct policy_faults;
 
 struct command {
 	enum command_kind kind;
@@ -135,6 +140,7 @@ struct reply {
 	const char *text;
 	const char *const *lines;
 	size_t n_lines;
+	const struct policy_faults *faults; /* a policy's (policy.h), where lines tells them; NULL: none */
 	struct user_row *users;
 	size_t n_users;
 	struct node_info **nodes; /* a reference each */
@@ -149,6 +155,7 @@ struct reply {
 	struct ssh_check_info *ssh_checks;
 	size_t n_ssh_checks;
 	struct policy_row *policies;
+	size_t *policy_bytes; /* of CMD_POLICY_HISTORY: how long each text is */
 	size_t n_policies;
 	struct core_stats stats;
 	struct setting_info *settings;

@@ -6,77 +6,41 @@
 #include "common/base/cleanup.h"
 #include "common/text/json.h"
 
-static void fault_lines(struct reply *r, const struct policy_faults *faults)
-{
-	const char **lines = arena_array(&r->arena, faults->n + 1, sizeof(*lines));
-
-	if (!lines)
-		return;
-	for (size_t i = 0; i < faults->n; i++) {
-		const struct policy_fault *f = &faults->fault[i];
-		lines[r->n_lines] = f->line ? arena_printf(&r->arena, "line %u, column %u: %s", f->line, f->column, f->text) :
-				arena_printf(&r->arena, "%s", f->text);
-		if (lines[r->n_lines])
-			r->n_lines++;
-	}
-	r->lines = lines;
-}
-
-/* Read, and its tests held. */
-static struct policy *checked(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
-{
-	struct policy_faults faults = { 0 };
-	struct policy *p = NULL;
-
-	if (strlen(m->text) > POLICY_TEXT_MAX) {
-		reply_fail(r, ERR_TOO_BIG, "a policy may have %d bytes", POLICY_TEXT_MAX);
-		return NULL;
-	}
-	err e = policy_parse(bytes_str(m->text), &p, &faults);
-	if (e == OK)
-		e = tailnet_verify_policy(c, t, p, &faults);
-	if (e == OK)
-		return p;
-	policy_unref(p);
-	reply_fail(r, e, "the policy is not accepted: %s", faults.n ? faults.fault[0].text : err_text(e));
-	fault_lines(r, &faults);
-	return NULL;
-}
-
-static err answer_policy(struct tailnet *t, struct reply *r)
+static err answer_one(const struct policy_row *row, struct reply *r)
 {
 	r->policies = arena_array(&r->arena, 1, sizeof *r->policies);
 	if (!r->policies)
 		return ERR_NOMEM;
-	TRY(policy_to_arena(&r->arena, &t->policy_row, r->policies));
+	TRY(policy_to_arena(&r->arena, row, r->policies));
 	r->n_policies = 1;
 	return OK;
 }
 
-static err set(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
+static err history(struct tailnet *t, struct reply *r)
 {
-	struct policy *p = checked(c, t, m, r);
-	struct policy_row row = { .tailnet_id = t->row.id, .created_ms = c->now.wall_ms };
+	r->policies = arena_array(&r->arena, t->n_versions + 1, sizeof *r->policies);
+	r->policy_bytes = arena_array(&r->arena, t->n_versions + 1, sizeof *r->policy_bytes);
+	if (!r->policies || !r->policy_bytes)
+		return ERR_NOMEM;
+	for (size_t i = t->n_versions; i-- > 0;) {
+		struct policy_row row = t->versions[i]->row;
 
-	if (!p)
-		return r->e;
-	err e = next_id(c, &row.id);
-	row.text = strdup(m->text);
-	row.author = strdup(*m->author ? m->author : m->actor);
-	row.note = strdup(m->note);
-	if (e == OK && (!row.text || !row.author || !row.note))
-		e = ERR_NOMEM;
-	if (e == OK)
-		e = touch_policy(c, t);
-	if (e != OK) {
-		policy_row_done(&row);
-		policy_unref(p);
-		return e;
+		r->policy_bytes[r->n_policies] = strlen(or_empty(row.text));
+		row.text = NULL;
+		TRY(policy_to_arena(&r->arena, &row, &r->policies[r->n_policies++]));
 	}
-	policy_row_done(&t->policy_row);
-	t->policy_row = row;
-	TRY(tailnet_apply_policy(c, t, p));
-	return answer_policy(t, r);
+	return OK;
+}
+
+static err version(struct tailnet *t, int64_t number, struct reply *r)
+{
+	struct policy_version *v = policy_version(t, number);
+
+	if (!v) {
+		reply_fail(r, ERR_NOT_FOUND, "there is no version %lld of the policy", (long long)number);
+		return r->e;
+	}
+	return answer_one(&v->row, r);
 }
 
 static bool is_record_text(const char *s)
@@ -130,13 +94,12 @@ void on_command_policy(struct core *c, const struct command *m, struct reply *r)
 {
 	struct tailnet *t = core_tailnet(c, m->tailnet_id);
 
-	if (m->kind == CMD_POLICY_GET) {
-		r->e = answer_policy(t, r);
-	} else if (m->kind == CMD_POLICY_SET) {
-		r->e = set(c, t, m, r);
-	} else if (m->kind == CMD_POLICY_CHECK) {
-		policy_unref(checked(c, t, m, r));
-	} else {
+	if (m->kind == CMD_POLICY_GET)
+		r->e = answer_one(policy_in_force(t), r);
+	else if (m->kind == CMD_POLICY_HISTORY)
+		r->e = history(t, r);
+	else if (m->kind == CMD_POLICY_VERSION)
+		r->e = version(t, m->id, r);
+	else
 		r->e = dns_records(c, t, m, r);
-	}
 }

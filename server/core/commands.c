@@ -118,12 +118,17 @@ static void fill_defaults(struct command *m)
 		m->tailnet_id = 1;
 }
 
+void audit_who_asks(struct core *c, const struct command *m)
+{
+	audit_who(c, *m->via ? m->via : "cli", m->from, "%s", *m->actor ? m->actor : "unknown");
+}
+
 void on_command(struct core *c, struct event *e)
 {
 	struct command *m = e->command;
 
 	fill_defaults(m);
-	audit_who(c, *m->via ? m->via : "cli", m->from, "%s", *m->actor ? m->actor : "unknown");
+	audit_who_asks(c, m);
 	struct reply *r = reply_new();
 	struct tailnet *t = core_tailnet(c, m->tailnet_id);
 
@@ -179,9 +184,15 @@ void on_command(struct core *c, struct event *e)
 	case CMD_APIKEY_CHECK:
 		on_command_key(c, m, r);
 		break;
-	case CMD_POLICY_GET:
 	case CMD_POLICY_SET:
 	case CMD_POLICY_CHECK:
+	case CMD_POLICY_ROLLBACK:
+		if (job_begin(c, e, t, r))
+			return;
+		break;
+	case CMD_POLICY_GET:
+	case CMD_POLICY_HISTORY:
+	case CMD_POLICY_VERSION:
 	case CMD_DNS_RECORDS:
 		on_command_policy(c, m, r);
 		break;

@@ -54,7 +54,7 @@ static bool fx_reserve(struct core *c, size_t more)
 static void fx_add(struct core *c, struct effect e)
 {
 	/* The last slots belong to replies: dropping one would leave its asker waiting for ever. */
-	size_t need = e.kind == FX_REPLY ? 1 : FX_ROOM / 2;
+	size_t need = e.kind == FX_REPLY || e.kind == FX_JOB ? 1 : FX_ROOM / 2;
 
 	if (!fx_reserve(c, need) && c->fx->cap == c->fx->n) {
 		c->fx_failed = true;
@@ -146,6 +146,11 @@ void fx_changed(struct core *c, struct audit_row *taken)
 	*taken = (struct audit_row){ 0 };
 	if (r)
 		fx_add(c, (struct effect){ .kind = FX_CHANGED, .seq = FX_THIS_EVENT, .changed = r });
+}
+
+void fx_job(struct core *c, struct job *j)
+{
+	fx_add(c, (struct effect){ .kind = FX_JOB, .job = j });
 }
 
 void reply_fail(struct reply *r, err e, const char *fmt, ...)
@@ -250,16 +255,17 @@ static err load(struct core *c, struct store_image *im, char *why, size_t why_ca
 	for (size_t i = 0; i < im->n_apikeys; i++)
 		TRY(apikey_put_memory(c, &im->apikeys[i]));
 	for (size_t i = 0; i < im->n_policies; i++) {
-		struct tailnet *t = core_tailnet(c, im->policies[i].tailnet_id);
+		if (core_tailnet(c, im->policies[i].tailnet_id))
+			TRY(policy_put_memory(c, &im->policies[i]));
+	}
+	for (size_t i = 0; i < c->n_tailnets; i++) {
+		struct tailnet *t = c->tailnets[i];
 		struct policy_faults faults = { 0 };
 		struct policy *p;
 
-		if (!t)
+		if (!t->n_versions)
 			continue;
-		policy_row_done(&t->policy_row);
-		t->policy_row = im->policies[i];
-		im->policies[i] = (struct policy_row){ 0 };
-		err e = policy_parse(bytes_str(or_empty(t->policy_row.text)), &p, &faults);
+		err e = policy_parse(bytes_str(or_empty(policy_in_force(t)->text)), &p, &faults);
 		if (e != OK) {
 			snprintf(why, why_cap, "the stored policy does not work with this version: %s",
 					faults.n ? faults.fault[0].text : err_text(e));
@@ -315,6 +321,8 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 	list_init(&c->lazy);
 	list_init(&c->gone);
 	list_init(&c->undos);
+	list_init(&c->jobs);
+	c->policies = MAP_OF(struct policy_version, row.id);
 	c->lazy_timer.fire = on_lazy_timer;
 	c->audit_timer.fire = on_audit_timer;
 	c->fx = &fx;
@@ -371,6 +379,7 @@ void core_free(struct core *c)
 	if (!c)
 		return;
 	c->fx = &fx;
+	jobs_drop(c);
 	gone_done(c);
 	at = 0;
 	for (struct node *n; (n = map_next(&c->nodes, &at));) {
@@ -394,6 +403,9 @@ void core_free(struct core *c)
 	for (struct apikey *k; (k = map_next(&c->apikeys, &at));)
 		apikey_drop_memory(c, k->row.id);
 	at = 0;
+	for (struct policy_version *v; (v = map_next(&c->policies, &at));)
+		policy_drop_memory(c, v->row.id);
+	at = 0;
 	for (struct setting *s; (s = map_next(&c->settings, &at));)
 		setting_row_done(&s->row);
 	undo_forget(c, UINT64_MAX);
@@ -404,6 +416,7 @@ void core_free(struct core *c)
 		tailnet_free(c->tailnets[i]);
 	free(c->tailnets);
 	map_done(&c->users);
+	map_done(&c->policies);
 	map_done(&c->nodes);
 	map_done(&c->nodes_by_key);
 	map_done(&c->nodes_by_disco);
@@ -509,6 +522,9 @@ static void dispatch(struct core *c, struct event *e)
 	case EV_STORE_FAILED:
 		on_failed(c, e->seq, e->epoch);
 		return;
+	case EV_JOB_DONE:
+		on_job_done(c, e->job);
+		return;
 	case EV_TICK:
 		on_tick(c);
 		return;
@@ -526,7 +542,7 @@ static void give_up(struct core *c, size_t first)
 	for (size_t i = first; i < c->fx->n; i++) {
 		struct effect *e = &c->fx->e[i];
 
-		if (e->seq != FX_THIS_EVENT || e->kind == FX_SINK_UNREF || e->kind == FX_MAP_END)
+		if (e->seq != FX_THIS_EVENT || e->kind == FX_JOB || e->kind == FX_SINK_UNREF || e->kind == FX_MAP_END)
 			continue;
 		if (e->kind == FX_REPLY) {
 			reply_fail(e->reply, ERR_NOMEM, "out of memory; nothing was changed");
@@ -628,6 +644,7 @@ void core_close(struct core *c, struct now now, struct effects *fx)
 		p->n_waiters = 0;
 	}
 	ssh_checks_close(c);
+	jobs_close(c);
 	gone_done(c);
 	for (size_t i = 0; i < c->n_tailnets; i++)
 		list_each_safe(it, &c->tailnets[i]->sessions)

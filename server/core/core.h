@@ -13,6 +13,7 @@
 #include "server/store/store.h"
 
 struct core;
+struct job;
 
 struct now {
 	int64_t mono_ms; /* timers */
@@ -27,6 +28,7 @@ enum effect_kind {
 	FX_ADMIT,      /* key may use the relay from now on */
 	FX_REVOKE,     /* key may not; its relay connections are closed */
 	FX_CHANGED,    /* changed: for who watches the tailnet */
+	FX_JOB,	       /* job: at once to a worker, which runs it (job_run) and posts job->home */
 	FX_SINK_UNREF, /* drop the reference that the core held */
 };
 
@@ -39,6 +41,7 @@ struct effect {
 	struct map_sink **sinks;    /* owned array; a reference each */
 	size_t n_sinks;
 	struct store_batch *batch;  /* owned */
+	struct job *job;	    /* borrowed */
 	struct node_pub key;
 	struct audit_row *changed; /* owned */
 	int http_status;      /* FX_MAP_END */

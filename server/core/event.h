@@ -7,6 +7,7 @@
 #include "server/map/part.h"
 
 struct map_sink;
+struct job;
 
 enum event_kind {
 	EV_COMMAND, /* command, call */
@@ -23,6 +24,7 @@ enum event_kind {
 	EV_STORE_DURABLE, /* seq */
 	EV_STORE_FAILED,  /* seq = what is durable, epoch = the new one */
 	EV_TICK,	  /* time has come to core_deadline_ms */
+	EV_JOB_DONE,	  /* job: a worker has run it */
 	EV_FLUSH,	  /* send what changed: the machinery posts it after each burst when the wires can take a round */
 };
 
@@ -33,6 +35,7 @@ struct event {
 	struct command *command; /* owned */
 	struct call *call;	 /* borrowed: lives until delivered */
 	struct map_sink *sink;	 /* a reference, see map_sink_ref */
+	struct job *job;	 /* borrowed: the core keeps all of them */
 	struct machine_pub machine;
 	struct node_pub node_key; /* EV_AT_RELAY */
 	struct addr remote;

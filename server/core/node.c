@@ -234,6 +234,41 @@ void node_facts(struct core *c, const struct node *n, struct node_facts *f)
 			f->attr[f->node.n_attrs++] = known[i];
 }
 
+static err note_facts(const struct node *n, const struct node_facts *f)
+{
+	if (n->m.slot == UINT32_MAX)
+		return OK;
+	if (n->shut != SHUT_NO) /* as if it were not there */
+		return snapshot_set(&n->t->facts, n->m.slot, NULL);
+	size_t k = MIN_OF(n->hi ? n->hi->n_routable_ips : 0, (size_t)NODE_ROUTES_MAX);
+	CLEANUP(freep) struct prefix *announced = malloc((k + 1) * sizeof *announced);
+
+	if (!announced)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < k; i++)
+		announced[i] = prefix_mask(n->hi->routable_ips[i]);
+	struct record *r = record_new(&f->node, or_empty(n->row.given_name), announced, k);
+	return r ? snapshot_set(&n->t->facts, n->m.slot, r) : ERR_NOMEM;
+}
+
+err node_note_facts(struct core *c, struct node *n)
+{
+	struct node_facts f;
+
+	node_facts(c, n, &f);
+	return note_facts(n, &f);
+}
+
+/* Also of a class that has its number by chance, in another policy. */
+void node_note_no_ipv4(struct node *n, bool no_ipv4)
+{
+	if (no_ipv4 == n->no_ipv4)
+		return;
+	n->no_ipv4 = no_ipv4;
+	node_dirty(n, DIRTY_WHOLE);
+	node_self_dirty(n);
+}
+
 err node_classify(struct core *c, struct node *n)
 {
 	struct policy_changes changes = { 0 };
@@ -242,6 +277,7 @@ err node_classify(struct core *c, struct node *n)
 	err e = OK;
 
 	node_facts(c, n, &f);
+	TRY(note_facts(n, &f));
 	if (n->shut == SHUT_NO)
 		e = policy_view_put(n->t->map.policy, &f.node, &cls, &changes);
 	else if (n->m.cls != UINT32_MAX)
@@ -250,12 +286,7 @@ err node_classify(struct core *c, struct node *n)
 		policy_changes_done(&changes);
 		return e;
 	}
-	bool no_ipv4 = policy_view_no_ipv4(n->t->map.policy, cls);
-	if (no_ipv4 != n->no_ipv4) { /* also of a class that has its number by chance, in another policy */
-		n->no_ipv4 = no_ipv4;
-		node_dirty(n, DIRTY_WHOLE);
-		node_self_dirty(n);
-	}
+	node_note_no_ipv4(n, policy_view_no_ipv4(n->t->map.policy, cls));
 	if (cls != n->m.cls) {
 		n->m.cls = cls;
 		node_dirty(n, DIRTY_SEEN);
@@ -450,7 +481,6 @@ static err set_text(char **at, const char *text)
 
 err node_set_name(struct core *c, struct node *n, const char *given, bool automatic)
 {
-	(void)c;
 	if (strcmp(or_empty(n->row.given_name), given) == 0) {
 		n->row.given_name_auto = automatic;
 		return OK;
@@ -461,6 +491,7 @@ err node_set_name(struct core *c, struct node *n, const char *given, bool automa
 	index_name(n);
 	node_dirty(n, DIRTY_WHOLE);
 	node_self_dirty(n);
+	TRY(node_note_facts(c, n));
 	return n->has_name ? OK : ERR_EXISTS;
 }
 
@@ -551,6 +582,7 @@ err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hosti
 	if (routes) {
 		node_self_dirty(n);
 		TRY(routes_update(c, n));
+		TRY(node_note_facts(c, n));
 	}
 	if (facts && n->m.cls != UINT32_MAX)
 		TRY(node_classify(c, n)); /* postures may ask for them */

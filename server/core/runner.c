@@ -9,6 +9,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "server/core/worker.h"
 
 enum {
 	STOP_DURABLE_MS = 5000,
@@ -24,6 +25,7 @@ struct held {
 struct core_runner {
 	struct core *core;
 	struct store *store; /* borrowed */
+	struct worker *worker;
 	struct core_runner_opts opts;
 	struct admit_set *admitted;
 	pthread_t thread;
@@ -183,6 +185,9 @@ static void release(struct core_runner *r, struct effect *e)
 	case FX_STORE:
 		store_submit(r->store, MOVE(e->batch));
 		break;
+	case FX_JOB:
+		worker_put(r->worker, e->job);
+		break;
 	case FX_ADMIT:
 		if (admit_put(r->admitted, &e->key) != OK)
 			log_error("a node cannot use the relay until it comes back", "cause=\"out of memory\"");
@@ -224,6 +229,7 @@ static void withdraw(struct core_runner *r, struct effect *e, err why, const cha
 			e->sinks[i]->end(e->sinks[i]);
 		break;
 	case FX_STORE:
+	case FX_JOB:
 	case FX_ADMIT:
 	case FX_REVOKE:
 	case FX_CHANGED:
@@ -240,7 +246,7 @@ static void distribute(struct core_runner *r, struct effects *fx)
 
 		if (e->kind == FX_MAP)
 			atomic_fetch_add(&r->in_flight, (long)e->n_sinks);
-		if (e->kind == FX_STORE || e->kind == FX_SINK_UNREF || e->seq == 0)
+		if (e->kind == FX_STORE || e->kind == FX_JOB || e->kind == FX_SINK_UNREF || e->seq == 0)
 			release(r, e);
 		else if (!hold(r, e))
 			withdraw(r, e, ERR_NOMEM, "out of memory: ask again to see what became of it");
@@ -476,6 +482,8 @@ err core_runner_start(const struct core_settings *cfg, struct store *store, stru
 		snprintf(why, why_cap, "out of memory");
 	if (e == OK && (e = store_start(store, &cb)) != OK)
 		snprintf(why, why_cap, "cannot start the database's thread");
+	if (e == OK && (e = worker_start(r, &r->worker)) != OK)
+		snprintf(why, why_cap, "cannot start the worker's thread");
 	if (e == OK && pthread_create(&r->thread, NULL, run, r) != 0) {
 		snprintf(why, why_cap, "cannot start the core's thread");
 		e = ERR_SYS;
@@ -503,6 +511,7 @@ void core_runner_stop(struct core_runner *r)
 	pthread_mutex_unlock(&r->lock);
 	pthread_join(r->thread, NULL);
 
+	worker_stop(MOVE(r->worker));
 	/* The thread is gone: its role is ours. */
 	core_close(r->core, read_now(), &fx);
 	distribute(r, &fx);
@@ -536,6 +545,7 @@ void core_runner_free(struct core_runner *r)
 		r->first = e->next;
 		event_free(e);
 	}
+	worker_stop(r->worker);
 	core_free(r->core);
 	admit_free(r->admitted);
 	free(r->held.e);

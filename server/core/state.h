@@ -14,6 +14,8 @@
 #include "common/wire/tailcfg.h"
 #include "server/core/audit.h"
 #include "server/core/core.h"
+#include "server/core/job.h"
+#include "server/core/snapshot.h"
 #include "server/map/map.h"
 #include "server/policy/policy.h"
 
@@ -30,6 +32,8 @@ enum {
 	LAZY_MS = 60000,      /* last seen and the like reach the database this often … */
 	LAZY_SOON_MS = 1000,  /* … and who came or went this soon: after a crash it decides who flaps */
 	WAITERS_MAX = 4,      /* follow-ups that wait on one login */
+	POLICY_VERSIONS_MAX = 100,	     /* that are kept for history and rollback … */
+	POLICY_VERSIONS_BYTES = 16 << 20, /* … all together, but for the newest */
 	RECENT_ADDRS_MAX = 4096,
 	RECENT_ADDR_MS = 24 * 3600 * 1000,
 	TIMER_STEP_MS = 600000, /* a wall-clock timer looks again at least this often: clocks jump */
@@ -77,6 +81,12 @@ struct apikey {
 
 struct waiter { /* a follow-up request that waits for a person */
 	struct call *call;
+};
+
+struct policy_version { /* a text that was accepted */
+	struct policy_row row;
+	struct tailnet *t;
+	uint64_t touched;
 };
 
 struct pending {
@@ -208,8 +218,10 @@ struct tailnet {
 	struct map_tailnet map;
 	struct map_cache *cache;
 	struct policy *policy;
-	struct policy_row policy_row; /* in force; id 0: none was ever set */
-	uint64_t policy_touched;
+	struct policy_version **versions; /* owned array, oldest first: the last is in force */
+	size_t n_versions, cap_versions;
+	struct snapshot facts; /* of all nodes, by slot */
+	bool facts_lost;       /* memory was short: they are made anew when asked for */
 
 	size_t cap_slots;
 	int64_t *slot_id; /* by slot: the node that has or had it */
@@ -285,6 +297,7 @@ struct core {
 	size_t n_tailnets;
 	struct map users, nodes, nodes_by_key, nodes_by_disco, machines; /* by id, id, key, disco, key */
 	struct map authkeys, authkeys_by_prefix, apikeys, apikeys_by_prefix;
+	struct map policies; /* struct policy_version, by id */
 	struct map pendings, pendings_by_key, pendings_by_machine; /* by auth_id, node key, machine */
 	struct map settings;
 	struct map ssh_approvals, ssh_checks; /* by pair; by auth_id */
@@ -293,6 +306,8 @@ struct core {
 	struct timers timers;
 	struct timer lazy_timer;
 	struct list lazy;     /* nodes with lazy columns to write */
+	struct list jobs;     /* struct job: asked, not answered */
+	size_t n_jobs;
 	struct list gone;     /* struct gone_sink */
 	size_t n_gone;
 
@@ -320,12 +335,13 @@ MUST_USE err touch_node(struct core *c, struct node *n);
 MUST_USE err touch_authkey(struct core *c, struct authkey *k);
 MUST_USE err touch_apikey(struct core *c, struct apikey *k);
 MUST_USE err touch_pending(struct core *c, struct pending *p);
-MUST_USE err touch_policy(struct core *c, struct tailnet *t);
 MUST_USE err touch_ssh_approval(struct core *c, struct ssh_approval *a);
 MUST_USE err touch_new_ssh_approval(struct core *c, const struct ssh_pair *pair);
+MUST_USE err touch_policy(struct core *c, struct policy_version *v);
 MUST_USE err touch_setting(struct core *c, int64_t tailnet_id, const char *key);
 /* The row does not exist yet: undoing removes it. */
 MUST_USE err touch_new_user(struct core *c, int64_t id);
+MUST_USE err touch_new_policy(struct core *c, struct tailnet *t, int64_t id);
 MUST_USE err touch_new_node(struct core *c, int64_t id);
 MUST_USE err touch_new_authkey(struct core *c, int64_t id);
 MUST_USE err touch_new_apikey(struct core *c, int64_t id);
@@ -347,6 +363,7 @@ MUST_USE err setting_set_memory(struct core *c, struct setting_row *taken);
 #define AUDIT_ID_SETTING "next_audit_id"
 /* Who the event at hand is for. */
 void audit_who(struct core *c, const char *via, struct addr from, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void audit_who_asks(struct core *c, const struct command *m);
 void audit_who_node(struct core *c, const struct event *e, const struct node_pub *key); /* key NULL: only the machine is known */
 /* The records of what this event touched. May touch a setting (the counter of ids). */
 MUST_USE err audit_collect(struct core *c, struct audit_list *out);
@@ -364,6 +381,7 @@ void fx_map_end(struct core *c, struct map_sink *s, int http_status, const char 
 void fx_sink_unref(struct core *c, struct map_sink *taken);
 void fx_admit(struct core *c, const struct node_pub *key);
 void fx_revoke(struct core *c, const struct node_pub *key);
+void fx_job(struct core *c, struct job *j);
 void fx_store(struct core *c, struct store_batch *taken);
 void fx_changed(struct core *c, struct audit_row *taken); /* and emptied */
 
@@ -396,6 +414,11 @@ struct apikey *apikey_by_text(struct core *c, const char *text);
 MUST_USE err pending_put_memory(struct core *c, struct pending_row *taken);
 void pending_drop_memory(struct core *c, const char *auth_id);
 
+MUST_USE err policy_put_memory(struct core *c, struct policy_row *taken);
+void policy_drop_memory(struct core *c, int64_t id);
+const struct policy_row *policy_in_force(const struct tailnet *t); /* id 0: none was ever set */
+struct policy_version *policy_version(const struct tailnet *t, int64_t number); /* NULL: none such */
+
 /* ---- node.c ---- */
 
 struct node *node_by_id(struct core *c, int64_t id);
@@ -420,6 +443,8 @@ struct node_facts {
 };
 void node_facts(struct core *c, const struct node *n, struct node_facts *f);
 struct policy_user user_facts(const struct user *u); /* points into u */
+MUST_USE err node_note_facts(struct core *c, struct node *n); /* for snapshots; node_classify does it, too */
+void node_note_no_ipv4(struct node *n, bool no_ipv4); /* by a policy: all see it without that address */
 MUST_USE err node_classify(struct core *c, struct node *n); /* after a change of owner, tags, addresses, routes */
 void node_dirty(struct node *n, unsigned what);	/* for peers */
 void node_self_dirty(struct node *n);		/* for itself */
@@ -501,10 +526,10 @@ MUST_USE err tailnet_new(struct core *c, struct tailnet_row *taken, struct tailn
 void tailnet_free(struct tailnet *t);
 MUST_USE err tailnet_take_slot(struct tailnet *t, struct node *n);
 void tailnet_leave_slot(struct tailnet *t, struct node *n);
-/* A new view of the policy with all nodes in it. text of policy_row. */
+/* A new view of the policy with all nodes in it, made here and now: at start, and when a change is undone. */
 MUST_USE err tailnet_apply_policy(struct core *c, struct tailnet *t, struct policy *taken);
-/* Do the policy's tests hold with the nodes of now? ERR_INVALID: faults. */
-MUST_USE err tailnet_verify_policy(struct core *c, struct tailnet *t, struct policy *p, struct policy_faults *faults);
+/* The job's policy and view, brought up to date with what nodes did meanwhile; both are the tailnet's then. */
+MUST_USE err tailnet_adopt_policy(struct core *c, struct tailnet *t, struct job *j);
 /* Settings of the core and what was set in this tailnet. Who must hear of it: settings_effects. */
 MUST_USE err tailnet_settings(struct core *c, struct tailnet *t);
 
@@ -545,6 +570,13 @@ void ssh_checks_close(struct core *c);	 /* answers all who wait */
 void ssh_checks_free(struct core *c);
 bool on_command_ssh(struct core *c, const struct command *m, struct reply *r); /* false: auth_id is no check */
 MUST_USE err ssh_checks_list(struct core *c, struct tailnet *t, struct reply *r);
+/* Commands that a worker carries out. True: e's command and call and r are taken, the answer comes later. */
+bool job_begin(struct core *c, struct event *e, struct tailnet *t, struct reply *r);
+void on_job_done(struct core *c, struct job *j);
+void jobs_close(struct core *c); /* answers who waits: the server is stopping */
+void jobs_drop(struct core *c);	 /* frees them all; no worker may be left */
+/* What was in force is freed by a worker: it may be much. Both are taken. */
+void job_dispose(struct core *c, struct policy_view *view, struct map_cache *cache);
 /* Sets e and message. */
 void reply_fail(struct reply *r, err e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 MUST_USE err reply_add_node(struct core *c, struct reply *r, struct node *n); /* room by reply_room_nodes */

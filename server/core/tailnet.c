@@ -67,7 +67,8 @@ void tailnet_free(struct tailnet *t)
 	map_done(&t->nodes_by_v6);
 	policy_view_free(t->map.policy);
 	policy_unref(t->policy);
-	policy_row_done(&t->policy_row);
+	free(t->versions);
+	snapshot_done(&t->facts);
 	map_cache_free(t->cache);
 	free(t->map.nodes);
 	free(t->slot_id);
@@ -142,6 +143,7 @@ void tailnet_leave_slot(struct tailnet *t, struct node *n)
 	t->map.nodes[slot] = NULL;
 	map_cache_gone(t->cache, slot);
 	t->gone[t->n_gone++] = (struct gone_slot){ slot, n->row.id };
+	t->facts_lost |= snapshot_set(&t->facts, slot, NULL) != OK;
 	t->flush = true;
 }
 
@@ -177,29 +179,74 @@ err tailnet_apply_policy(struct core *c, struct tailnet *t, struct policy *taken
 	return OK;
 }
 
-err tailnet_verify_policy(struct core *c, struct tailnet *t, struct policy *p, struct policy_faults *faults)
+/* Nodes that changed while the worker looked at a snapshot. */
+static err catch_up(struct core *c, struct tailnet *t, struct job *j)
 {
 	struct policy_changes changes = { 0 };
-	struct policy_view *view;
 	size_t at = 0;
-	uint32_t cls;
 
-	err e = policy_view_new(p, &view);
-	if (e != OK)
-		return e;
-	for (struct node *n; e == OK && (n = map_next(&c->nodes, &at));) {
-		struct node_facts f;
+	while (snapshot_differs(&j->snap, &t->facts, &at)) {
+		const struct record *was = snapshot_get(&j->snap, at - 1), *is = snapshot_get(&t->facts, at - 1);
+		uint32_t cls = UINT32_MAX;
 
-		if (n->t != t || n->shut != SHUT_NO)
-			continue;
-		node_facts(c, n, &f);
-		e = policy_view_put(view, &f.node, &cls, &changes);
+		err e = OK;
+		if (was && (!is || is->node.id != was->node.id))
+			e = policy_view_del(j->view, was->node.id, &changes);
+		if (e == OK && is)
+			e = policy_view_put(j->view, &is->node, &cls, &changes);
 		policy_changes_done(&changes);
+		TRY(e);
+		if (at - 1 < snapshot_slots(&j->snap))
+			j->cls[at - 1] = cls;
 	}
-	if (e == OK)
-		e = policy_verify(view, NULL, 0, faults);
-	policy_view_free(view);
-	return e;
+	(void)c;
+	return OK;
+}
+
+static uint32_t class_in(const struct job *j, const struct node *n)
+{
+	uint32_t cls = n->m.slot < snapshot_slots(&j->snap) ? j->cls[n->m.slot] : UINT32_MAX;
+
+	return cls != UINT32_MAX ? cls : policy_view_class(j->view, n->row.id);
+}
+
+err tailnet_adopt_policy(struct core *c, struct tailnet *t, struct job *j)
+{
+	struct policy_view *old = t->map.policy;
+	struct map_cache *cache;
+
+	if (t->facts_lost)
+		return ERR_NOMEM;
+	TRY(catch_up(c, t, j));
+	TRY(map_cache_new(MAP_CACHE_BYTES, &cache));
+	for (size_t i = 0; i < t->map.n_slots; i++) {
+		struct map_node *m = t->map.nodes[i];
+
+		if (!m)
+			continue;
+		m->cls = class_in(j, container_of(m, struct node, m));
+		node_note_no_ipv4(container_of(m, struct node, m), policy_view_no_ipv4(j->view, m->cls));
+	}
+	job_dispose(c, old, t->cache);
+	t->cache = cache;
+	t->map.policy = MOVE(j->view);
+	policy_unref(t->policy);
+	t->policy = MOVE(j->policy);
+	t->compare_all = t->flush = t->reveal = true;
+	for (size_t i = 0; i < j->n_approves; i++) {
+		struct map_node *m = t->map.nodes[j->approves[i]];
+
+		if (m)
+			TRY(routes_update(c, container_of(m, struct node, m)));
+	}
+	size_t at = 0;
+	while (snapshot_differs(&j->snap, &t->facts, &at)) {
+		struct map_node *m = at - 1 < t->map.n_slots ? t->map.nodes[at - 1] : NULL;
+
+		if (m)
+			TRY(routes_update(c, container_of(m, struct node, m)));
+	}
+	return OK;
 }
 
 void tailnet_note_changes(struct tailnet *t, struct policy_changes *changes)

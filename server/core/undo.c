@@ -78,19 +78,21 @@ err touch_pending(struct core *c, struct pending *p)
 	TOUCH(ROW_PENDING, pending, p);
 }
 
-err touch_policy(struct core *c, struct tailnet *t)
+err touch_policy(struct core *c, struct policy_version *v)
 {
-	if (t->policy_touched == c->tx)
-		return OK;
+	TOUCH(ROW_POLICY, policy, v);
+}
+
+err touch_new_policy(struct core *c, struct tailnet *t, int64_t id)
+{
 	struct image *i = image_room(c);
+
 	if (!i)
 		return ERR_NOMEM;
 	i->kind = ROW_POLICY;
-	i->existed = t->policy_row.id != 0;
-	TRY(policy_row_copy(&t->policy_row, &i->policy));
+	i->policy.id = id;
 	i->policy.tailnet_id = t->row.id;
 	c->n_image++;
-	t->policy_touched = c->tx;
 	return OK;
 }
 
@@ -270,12 +272,18 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 		op->setting.tailnet_id = i->setting.tailnet_id;
 		op->setting.key = strdup(i->setting.key); /* value NULL: delete it */
 		return op->setting.key ? OK : ERR_NOMEM;
-	case ROW_POLICY:
-		if (deletes)
+	case ROW_POLICY: {
+		struct policy_version *v = map_get(&c->policies, &i->policy.id);
+
+		*some = deletes ? !v && i->existed : v != NULL;
+		op->kind = deletes ? STORE_DEL_POLICY : STORE_PUT_POLICY;
+		if (!*some)
 			return OK;
-		op->kind = STORE_PUT_POLICY;
-		*some = true;
-		return policy_row_copy(&core_tailnet(c, i->policy.tailnet_id)->policy_row, &op->policy);
+		if (!deletes)
+			return policy_row_copy(&v->row, &op->policy);
+		op->policy.id = i->policy.id;
+		return OK;
+	}
 #define CASE(Kind, name, find)                                                                                         \
 	case ROW_##Kind: {                                                                                             \
 		struct name *o = find;                                                                                 \
@@ -303,7 +311,7 @@ static err add_ops(struct core *c, struct store_batch *b)
 {
 	/* Owners before what they own; deletions the other way round, and first, so that a freed name can be given again. */
 	static const enum row_kind puts[] = { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_SSH_APPROVAL, ROW_PENDING };
-	static const enum row_kind dels[] = { ROW_PENDING, ROW_SSH_APPROVAL, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_USER };
+	static const enum row_kind dels[] = { ROW_PENDING, ROW_SSH_APPROVAL, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_POLICY, ROW_USER };
 
 	for (int deletes = 1; deletes >= 0; deletes--) {
 		const enum row_kind *kinds = deletes ? dels : puts;
@@ -403,10 +411,14 @@ static err restore(struct core *c, struct image *i)
 		struct policy_faults faults = { 0 };
 		struct policy *p;
 
-		TRY(policy_parse(bytes_str(i->existed ? or_empty(i->policy.text) : ""), &p, &faults));
-		policy_row_done(&t->policy_row);
-		t->policy_row = i->policy;
-		i->policy = (struct policy_row){ 0 };
+		int64_t was = policy_in_force(t)->id;
+		if (i->existed)
+			TRY(policy_put_memory(c, &i->policy));
+		else
+			policy_drop_memory(c, i->policy.id);
+		if (policy_in_force(t)->id == was)
+			return OK;
+		TRY(policy_parse(bytes_str(or_empty(policy_in_force(t)->text)), &p, &faults));
 		return tailnet_apply_policy(c, t, p);
 	}
 	case ROW_USER:

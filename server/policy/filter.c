@@ -180,6 +180,15 @@ static struct bytes sources_of(struct policy_view *v, uint32_t set)
 	return v->sources[set].p ? v->sources[set] : (struct bytes){ 0 };
 }
 
+void policy_view_warm(struct policy_view *v)
+{
+	for (size_t i = 0; i < v->p->n_rules; i++) {
+		sources_of(v, v->p->rule[i].src);
+		if (v->p->rule[i].back_caps)
+			sources_of(v, v->p->rule[i].dst);
+	}
+}
+
 /* ---- destinations ---- */
 
 static void write_port(struct jsonw *w, const char *ip, struct port_range p)

@@ -90,6 +90,11 @@ void policy_changes_done(struct policy_changes *c);
 MUST_USE err policy_view_put(struct policy_view *v, const struct policy_node *n, uint32_t *cls, struct policy_changes *c);
 MUST_USE err policy_view_del(struct policy_view *v, int64_t node_id, struct policy_changes *c);
 
+/* UINT32_MAX: no such node. */
+uint32_t policy_view_class(const struct policy_view *v, int64_t node_id);
+/* Makes ahead what filters are made of, so that the next asks for them cost little. */
+void policy_view_warm(struct policy_view *v);
+
 /* Do nodes of these classes see each other (either may reach the other)? Symmetric. Nodes of one class: ask with a == b.
  * Classes are dense small numbers below policy_view_classes. */
 bool policy_view_sees(const struct policy_view *v, uint32_t a, uint32_t b);

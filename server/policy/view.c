@@ -356,6 +356,13 @@ uint32_t policy_view_classes(const struct policy_view *v)
 	return (uint32_t)v->n_cls;
 }
 
+uint32_t policy_view_class(const struct policy_view *v, int64_t node_id)
+{
+	const struct view_node *n = map_get(&v->by_id, &node_id);
+
+	return n ? n->cls : UINT32_MAX;
+}
+
 bool policy_view_no_ipv4(const struct policy_view *v, uint32_t cls)
 {
 	return cls < v->n_cls && v->cls[cls]->no_ipv4;

@@ -33,6 +33,8 @@ err apply_op(struct sql *s, const struct store_op *op)
 		return ssh_approval_sql_delete(s, &op->ssh_approval);
 	case STORE_PUT_POLICY:
 		return policy_sql_put(s, &op->policy);
+	case STORE_DEL_POLICY:
+		return policy_sql_delete(s, op->policy.id);
 	case STORE_PUT_SETTING:
 		return setting_sql_put(s, &op->setting);
 	case STORE_PUT_SERVER_KEY:
@@ -77,6 +79,7 @@ void store_op_done(struct store_op *op)
 		ssh_approval_row_done(&op->ssh_approval);
 		return;
 	case STORE_PUT_POLICY:
+	case STORE_DEL_POLICY:
 		policy_row_done(&op->policy);
 		return;
 	case STORE_PUT_SETTING:

@@ -3,14 +3,15 @@
 err policy_sql_put(struct sql *s, const struct policy_row *r)
 {
 	static const char sql[] =
-		"INSERT INTO policy (id, tailnet_id, text, author, note, created_ms)"
-		" VALUES (:id, :tailnet_id, :text, :author, :note, :created_ms)"
-		" ON CONFLICT (id) DO UPDATE SET tailnet_id = excluded.tailnet_id, text = excluded.text,"
+		"INSERT INTO policy (id, tailnet_id, version, text, author, note, created_ms)"
+		" VALUES (:id, :tailnet_id, :version, :text, :author, :note, :created_ms)"
+		" ON CONFLICT (id) DO UPDATE SET tailnet_id = excluded.tailnet_id, version = excluded.version, text = excluded.text,"
 		" author = excluded.author, note = excluded.note, created_ms = excluded.created_ms";
 	struct query q = query_begin(s, sql);
 
 	query_int(&q, ":id", r->id);
 	query_int(&q, ":tailnet_id", r->tailnet_id);
+	query_int(&q, ":version", r->version);
 	query_text(&q, ":text", r->text);
 	query_text(&q, ":author", r->author);
 	query_text(&q, ":note", r->note);
@@ -18,10 +19,18 @@ err policy_sql_put(struct sql *s, const struct policy_row *r)
 	return query_run(&q);
 }
 
+err policy_sql_delete(struct sql *s, int64_t id)
+{
+	static const char sql[] = "DELETE FROM policy WHERE id = :id";
+	struct query q = query_begin(s, sql);
+
+	query_int(&q, ":id", id);
+	return query_run(&q);
+}
+
 err policy_sql_list(struct sql *s, struct policy_row **out, size_t *n)
 {
-	static const char sql[] = "SELECT id, tailnet_id, text, author, note, created_ms FROM policy"
-				  " WHERE id IN (SELECT max(id) FROM policy GROUP BY tailnet_id) ORDER BY id";
+	static const char sql[] = "SELECT id, tailnet_id, version, text, author, note, created_ms FROM policy ORDER BY id";
 	struct query q = query_begin(s, sql);
 
 	while (query_next(&q)) {
@@ -30,6 +39,7 @@ err policy_sql_list(struct sql *s, struct policy_row **out, size_t *n)
 			break;
 		r->id = column_int(&q);
 		r->tailnet_id = column_int(&q);
+		r->version = column_int(&q);
 		r->text = column_text(&q);
 		r->author = column_text(&q);
 		r->note = column_text(&q);

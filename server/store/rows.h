@@ -134,6 +134,7 @@ struct policy_row { /* every accepted policy is a version; the newest is in forc
 	int64_t id, tailnet_id;
 	char *text, *author, *note;
 	int64_t created_ms;
+	int64_t version; /* 1, 2, 3 … in its tailnet */
 };
 
 struct setting_row { /* tailnet settings (tailnet_id > 0) and counters and marks of the server (tailnet_id 0) */

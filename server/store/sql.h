@@ -90,12 +90,13 @@ SQL_TABLE(authkey)
 SQL_TABLE(apikey)
 SQL_TABLE(pending)
 SQL_TABLE(ssh_approval)
-SQL_TABLE(policy) /* list: the newest of each tailnet */
+SQL_TABLE(policy)
 SQL_TABLE(setting)
 SQL_TABLE(server_key)
 MUST_USE err audit_sql_put(struct sql *s, const struct audit_row *r);
 struct audit_trim;
 MUST_USE err audit_sql_trim(struct sql *s, const struct audit_trim *t);
+MUST_USE err policy_sql_delete(struct sql *s, int64_t id);
 MUST_USE err user_sql_delete(struct sql *s, int64_t id);
 MUST_USE err node_sql_delete(struct sql *s, int64_t id);
 MUST_USE err node_sql_seen(struct sql *s, const struct node_row *r); /* the lazy columns; no such node: nothing */

@@ -30,6 +30,7 @@ enum store_op_kind {
 	STORE_PUT_SSH_APPROVAL,
 	STORE_DEL_SSH_APPROVAL,
 	STORE_PUT_POLICY,
+	STORE_DEL_POLICY,
 	STORE_PUT_SETTING, /* value NULL deletes */
 	STORE_PUT_SERVER_KEY,
 	STORE_PUT_AUDIT,
@@ -81,7 +82,7 @@ struct store_image {
 	struct apikey_row *apikeys;
 	struct pending_row *pendings;
 	struct ssh_approval_row *ssh_approvals;
-	struct policy_row *policies; /* the newest of each tailnet only */
+	struct policy_row *policies; /* every version that is kept */
 	struct setting_row *settings;
 	struct server_key_row *server_keys;
 	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_policies, n_settings, n_server_keys;

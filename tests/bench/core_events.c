@@ -12,6 +12,7 @@
 #include "server/core/state.h"
 
 static struct core *core;
+static struct job *job;
 static struct now now = { 1000000, 1800000000000LL };
 static struct effects fx;
 static uint64_t durable;
@@ -23,8 +24,8 @@ struct kind {
 	size_t n;
 };
 static struct kind kinds[] = { { "register", 0, 0, 0 }, { "stream", 0, 0, 0 }, { "lite", 0, 0, 0 }, { "flush", 0, 0, 0 },
-	{ "close", 0, 0, 0 }, { "tick", 0, 0, 0 }, { "command", 0, 0, 0 } };
-enum { K_REGISTER, K_STREAM, K_LITE, K_FLUSH, K_CLOSE, K_TICK, K_COMMAND };
+	{ "close", 0, 0, 0 }, { "tick", 0, 0, 0 }, { "command", 0, 0, 0 }, { "job", 0, 0, 0 } };
+enum { K_REGISTER, K_STREAM, K_LITE, K_FLUSH, K_CLOSE, K_TICK, K_COMMAND, K_JOB };
 
 static void no_send(struct map_sink *s, struct map_msg *m)
 {
@@ -65,12 +66,21 @@ static void apply(int kind, struct event *e)
 		if (x->kind == FX_REPLY) {
 			x->call->deliver(x->call, x->reply);
 			x->reply = NULL;
+		} else if (x->kind == FX_JOB) {
+			job = x->job;
 		} else if (x->kind == FX_STORE && x->batch && x->batch->seq) {
 			seq = x->batch->seq;
 		}
 		effect_done(x);
 	}
 	fx.n = 0;
+	if (job) { /* a worker has it meanwhile: its time is not the core's */
+		struct job *j = job;
+
+		job = NULL;
+		job_run(j);
+		apply(K_JOB, MOVE(j->home));
+	}
 	if (seq != durable) {
 		durable = seq;
 		struct event *d = event_new(EV_STORE_DURABLE);

@@ -125,8 +125,11 @@ static void db_apply(struct store_image *db, const struct store_op *op)
 	case STORE_DEL_SSH_APPROVAL:
 		DB_DEL(ssh_approval, db->ssh_approvals, db->n_ssh_approvals, memcmp(&db->ssh_approvals[i].pair, &op->ssh_approval.pair, sizeof op->ssh_approval.pair) == 0);
 		break;
-	case STORE_PUT_POLICY: /* the image has only the newest */
-		DB_PUT(policy, db->policies, db->n_policies, db->policies[i].tailnet_id == op->policy.tailnet_id);
+	case STORE_PUT_POLICY:
+		DB_PUT(policy, db->policies, db->n_policies, db->policies[i].id == op->policy.id);
+		break;
+	case STORE_DEL_POLICY:
+		DB_DEL(policy, db->policies, db->n_policies, db->policies[i].id == op->policy.id);
 		break;
 	case STORE_PUT_SETTING:
 		if (op->setting.value)
@@ -164,6 +167,14 @@ static struct store_batch *take_batch(struct harness *h)
 	if (!h->first)
 		h->last = &h->first;
 	return b;
+}
+
+static void on_job(void *ctx, struct job *j)
+{
+	struct harness *h = ctx;
+
+	assert_true(h->n_jobs < ARRAY_LEN(h->jobs));
+	h->jobs[h->n_jobs++] = j;
 }
 
 static void on_admit(void *ctx, const struct node_pub *key)
@@ -260,6 +271,15 @@ void harness_settle(struct harness *h)
 	for (;;) {
 		if (!h->hold)
 			harness_commit(h);
+		if (h->n_jobs && !h->hold_jobs) {
+			struct job *j = h->jobs[0];
+
+			h->n_jobs--;
+			memmove(h->jobs, h->jobs + 1, h->n_jobs * sizeof h->jobs[0]);
+			job_run(j);
+			apply(h, MOVE(j->home));
+			continue;
+		}
 		if (h->hold_rounds || !core_wants_flush(h->core))
 			break;
 		h->rounds++;
@@ -321,7 +341,7 @@ void harness_start(struct harness *h, const struct core_settings *cfg)
 	h->now = (struct now){ .mono_ms = 1000000, .wall_ms = 1800000000000LL };
 	h->epoch = 1;
 	h->last = &h->first;
-	h->release.hooks = (struct release_hooks){ h, on_store, on_admit, on_revoke };
+	h->release.hooks = (struct release_hooks){ h, on_store, on_admit, on_revoke, on_job };
 	struct store_image none = { 0 };
 	err e = core_new(&h->set, &none, h->now, why, sizeof why, &h->core);
 	if (e != OK)
@@ -371,6 +391,7 @@ static void kill_core(struct harness *h)
 	release_done(&h->release);
 	effects_done(&h->fx);
 	core_free(h->core);
+	h->n_jobs = 0;
 	while (h->first)
 		store_batch_free(take_batch(h));
 }
@@ -380,7 +401,7 @@ void harness_restart(struct harness *h)
 	kill_core(h);
 	h->durable = 0;
 	h->epoch = 1;
-	h->release.hooks = (struct release_hooks){ h, on_store, on_admit, on_revoke };
+	h->release.hooks = (struct release_hooks){ h, on_store, on_admit, on_revoke, on_job };
 	h->core = core_of_db(h);
 	core_admit_all(h->core, &h->fx);
 	assert_ok(release_add(&h->release, &h->fx));
@@ -531,8 +552,11 @@ static char *dump(struct core *c)
 	for (struct ssh_approval *x; (x = map_next(&c->ssh_approvals, &at)); n++)
 		buf_printf(&out, "ssh %lld to %lld user=%lld at=%lld\n", (long long)x->row.pair.src, (long long)x->row.pair.dst,
 				(long long)x->row.user_id, (long long)x->row.approved_ms);
-	for (size_t i = 0; i < c->n_tailnets; i++, n++)
-		buf_printf(&out, "policy %lld %s\n", (long long)c->tailnets[i]->policy_row.id, c->tailnets[i]->policy_row.id ? c->tailnets[i]->policy_row.text : "");
+	for (size_t i = 0; i < c->n_tailnets; i++)
+		for (size_t ver = 0; ver < c->tailnets[i]->n_versions; ver++, n++) {
+			struct policy_row *p = &c->tailnets[i]->versions[ver]->row;
+			buf_printf(&out, "policy %lld version %lld %s\n", (long long)p->id, (long long)p->version, p->text);
+		}
 	buf_append_u8(&out, 0);
 	assert_false(out.bad);
 	/* sorted lines */

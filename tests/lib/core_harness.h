@@ -33,6 +33,9 @@ struct harness {
 	uint32_t epoch;
 	bool hold;	  /* commits wait for harness_commit or harness_fail */
 	bool hold_rounds; /* rounds wait for harness_settle with this off */
+	bool hold_jobs;	  /* jobs wait for harness_settle with this off */
+	struct job *jobs[64];
+	size_t n_jobs;
 	size_t lazy_batches, rounds;
 	struct store_image db; /* what the database would have: see harness_restart */
 	size_t revoked, admitted;

@@ -36,6 +36,7 @@ static void deliver(struct release *r, struct effect *e)
 		break;
 	case FX_CHANGED:
 	case FX_STORE:
+	case FX_JOB:
 	case FX_SINK_UNREF:
 		break; /* stores went out at once; dropping the effect drops the reference */
 	}
@@ -108,7 +109,9 @@ err release_add(struct release *r, struct effects *fx)
 
 	for (size_t i = 0; i < fx->n; i++) {
 		struct effect *e = &fx->e[i];
-		if (e->kind == FX_STORE) {
+		if (e->kind == FX_JOB) {
+			r->hooks.job(r->hooks.ctx, e->job);
+		} else if (e->kind == FX_STORE) {
 			if (e->batch)
 				r->hooks.store(r->hooks.ctx, e->batch);
 			e->batch = NULL;

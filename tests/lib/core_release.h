@@ -11,6 +11,7 @@ struct release_hooks {
 	void (*store)(void *ctx, struct store_batch *taken); /* at once, before anything waits */
 	void (*admit)(void *ctx, const struct node_pub *key);
 	void (*revoke)(void *ctx, const struct node_pub *key);
+	void (*job)(void *ctx, struct job *j); /* at once, too */
 };
 
 struct release {

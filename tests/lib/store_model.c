@@ -33,8 +33,8 @@ COMPARE(user, BY_ID)
 COMPARE(node, BY_ID)
 COMPARE(authkey, BY_ID)
 COMPARE(apikey, BY_ID)
-COMPARE(policy, (a->tailnet_id > b->tailnet_id) - (a->tailnet_id < b->tailnet_id)) /* the image has only the newest */
 COMPARE(ssh_approval, memcmp(&a->pair, &b->pair, sizeof a->pair))
+COMPARE(policy, BY_ID)
 COMPARE(pending, strcmp(a->auth_id, b->auth_id))
 COMPARE(setting, a->tailnet_id != b->tailnet_id ? (a->tailnet_id > b->tailnet_id) - (a->tailnet_id < b->tailnet_id) :
 	strcmp(a->key, b->key))
@@ -90,6 +90,7 @@ TABLE(apikey, apikeys, n_apikeys)
 TABLE(pending, pendings, n_pendings)
 TABLE(ssh_approval, ssh_approvals, n_ssh_approvals)
 TABLE(setting, settings, n_settings)
+DELETE(policy, policies, n_policies)
 DELETE(user, users, n_users)
 DELETE(node, nodes, n_nodes)
 DELETE(authkey, authkeys, n_authkeys)
@@ -232,6 +233,9 @@ bool store_model_apply(struct store_image *db, const struct store_op *op, char *
 		break;
 	case STORE_PUT_POLICY:
 		put_policy(db, &op->policy);
+		break;
+	case STORE_DEL_POLICY:
+		del_policy(db, &op->policy);
 		break;
 	case STORE_PUT_SETTING:
 		if (op->setting.value)

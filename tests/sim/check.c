@@ -269,9 +269,14 @@ static void check_rows(struct world *w)
 	for (size_t i = 0; i < w->db.n_settings; i++)
 		if (!same_text(setting_get(c, w->db.settings[i].tailnet_id, w->db.settings[i].key), w->db.settings[i].value))
 			world_fail(w, "setting %s is another one in memory", w->db.settings[i].key);
-	struct policy_row *p = &c->tailnets[0]->policy_row;
-	if (p->id != (w->db.n_policies ? w->db.policies[0].id : 0) || (p->id && !same_text(p->text, w->db.policies[0].text)))
-		world_fail(w, "the policy is another one in memory");
+	struct tailnet *t = c->tailnets[0];
+	if (t->n_versions != w->db.n_policies || c->policies.n != w->db.n_policies)
+		world_fail(w, "%zu versions of the policy in memory, %zu in the database", t->n_versions, w->db.n_policies);
+	for (size_t i = 0; i < t->n_versions; i++) {
+		struct policy_row *p = &t->versions[i]->row, *q = &w->db.policies[i];
+		if (p->id != q->id || p->version != q->version || !same_text(p->text, q->text))
+			world_fail(w, "version %lld of the policy is another one in memory", (long long)q->version);
+	}
 }
 
 static bool naive_bool(struct world *w, const char *key, bool otherwise)
@@ -435,7 +440,7 @@ static struct policy_view *fresh_view(struct world *w, struct tailnet *t)
 	struct policy *p;
 	struct policy_faults faults = { 0 };
 
-	if (policy_parse(bytes_str(t->policy_row.id ? t->policy_row.text : ""), &p, &faults) != OK || policy_view_new(p, &v) != OK)
+	if (policy_parse(bytes_str(or_empty(policy_in_force(t)->text)), &p, &faults) != OK || policy_view_new(p, &v) != OK)
 		world_fail(w, "the policy in force is not accepted");
 	policy_unref(p);
 	for (size_t i = 0; i < w->db.n_nodes; i++) {

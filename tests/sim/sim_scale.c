@@ -35,6 +35,8 @@ struct scale {
 	char keys[USERS][128];
 	size_t n_keys;
 	struct reply *reply;
+	struct job *jobs[4];
+	size_t n_jobs;
 	size_t messages, bytes, asked;
 	const char *phase;
 	int64_t longest_ns, total_ns, flush_ns;
@@ -93,6 +95,8 @@ static void release(struct scale *s)
 
 		if (e->kind == FX_STORE && e->batch->seq)
 			s->durable = e->batch->seq;
+		if (e->kind == FX_JOB)
+			s->jobs[s->n_jobs++] = e->job;
 		if (e->kind == FX_REPLY) {
 			e->call->deliver(e->call, e->reply);
 			e->reply = NULL;
@@ -120,6 +124,12 @@ static int64_t apply(struct scale *s, struct event *e)
 	s->total_ns += took;
 	s->events++;
 	release(s);
+	while (s->n_jobs) { /* a worker has it: its time is not the core's */
+		struct job *j = s->jobs[--s->n_jobs];
+
+		job_run(j);
+		apply(s, MOVE(j->home));
+	}
 	if (s->durable > s->core->durable) {
 		struct event *d = event_new(EV_STORE_DURABLE);
 		d->seq = s->durable;

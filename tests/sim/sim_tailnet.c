@@ -48,6 +48,8 @@ static void one_step(struct world *w)
 	else
 		settle_and_check(w);
 	world_store_news(w);
+	if (one_in(w, 3))
+		world_work(w);
 	if (!w->hold_store)
 		world_commit(w, one_in(w, 3) ? 1 : SIZE_MAX);
 	if (!w->hold_rounds)
@@ -61,7 +63,8 @@ static void print_figures(const struct world *w, size_t nodes)
 	static const char *const names[EVENT_KINDS] = { [EV_COMMAND] = "command", [EV_REGISTER] = "register", [EV_MAP_LITE] = "lite",
 		[EV_MAP_ONCE] = "once", [EV_MAP_STREAM] = "stream", [EV_SINK_CLOSED] = "closed", [EV_CALL_GONE] = "gone",
 		[EV_NODE_REQUEST] = "request", [EV_STORE_DURABLE] = "durable", [EV_STORE_FAILED] = "failed", [EV_TICK] = "tick",
-		[EV_FLUSH] = "flush" };
+		[EV_FLUSH] = "flush",
+		[EV_JOB_DONE] = "job" };
 
 	printf("# seed %llu: %zu events, %zu rounds, %zu nodes, %zu messages read, %zu failures, %zu restarts, %zu checks, %zu maps"
 		" compared; longest event in us:", (unsigned long long)w->seed, w->events, w->rounds, nodes, w->messages, w->failures,

@@ -193,6 +193,30 @@ void world_store_news(struct world *w)
 	world_apply(w, e);
 }
 
+/* ---- the worker ---- */
+
+static void on_job(void *ctx, struct job *j)
+{
+	struct world *w = ctx;
+
+	if (w->n_jobs == ARRAY_LEN(w->jobs))
+		world_fail(w, "more jobs than %d", JOBS_MAX);
+	w->jobs[w->n_jobs++] = j;
+}
+
+bool world_work(struct world *w)
+{
+	struct job *j = w->jobs[0];
+
+	if (!w->n_jobs)
+		return false;
+	w->n_jobs--;
+	memmove(w->jobs, w->jobs + 1, w->n_jobs * sizeof w->jobs[0]);
+	job_run(j);
+	world_apply(w, MOVE(j->home));
+	return true;
+}
+
 /* ---- the relay's list ---- */
 
 static size_t find_admitted(const struct world *w, const struct node_pub *key)
@@ -311,7 +335,7 @@ void world_settle(struct world *w)
 	w->hold_store = w->hold_rounds = false;
 	for (size_t i = 0; i < SETTLE_MAX; i++) {
 		world_store_news(w);
-		if (tick(w))
+		if (tick(w) || world_work(w))
 			continue;
 		if (w->first)
 			world_commit(w, SIZE_MAX);
@@ -338,6 +362,8 @@ void world_step(struct world *w, int64_t ms)
 			w->now.mono_ms = at;
 		}
 		tick(w);
+		if (one_in(w, 4))
+			world_work(w);
 		if (!w->hold_store)
 			world_commit(w, SIZE_MAX);
 		if (!w->hold_rounds)
@@ -375,7 +401,7 @@ static void start(struct world *w)
 	w->failed = false;
 	w->n_admitted = 0;
 	w->release.durable = 0;
-	w->release.hooks = (struct release_hooks){ w, on_store, on_admit, on_revoke };
+	w->release.hooks = (struct release_hooks){ w, on_store, on_admit, on_revoke, on_job };
 	w->core = core_of_db(w);
 	core_admit_all(w->core, &w->fx);
 	if (release_add(&w->release, &w->fx) != OK)
@@ -418,6 +444,7 @@ static void stop(struct world *w, bool orderly)
 			store_batch_free(take_batch(w));
 	}
 	effects_done(&w->fx);
+	w->n_jobs = 0;
 	core_free(w->core);
 	w->core = NULL;
 	forget_messages(w);

@@ -61,6 +61,8 @@ struct world {
 	uint64_t durable;
 	uint32_t epoch;	  /* of the batches that the store takes */
 	bool failed;	  /* a commit failed; the core does not know yet */
+	struct job *jobs[JOBS_MAX + 1]; /* given to the worker, oldest first */
+	size_t n_jobs;
 	bool hold_store;  /* nothing becomes durable for a while */
 	bool hold_rounds; /* the wires have no room */
 
@@ -113,6 +115,7 @@ void world_apply(struct world *w, struct event *e); /* taken */
 void world_flush(struct world *w);		    /* a round, when one is wanted */
 void world_commit(struct world *w, size_t batches);
 void world_store_fails(struct world *w, size_t keep); /* after this many batches; the core hears of it in world_store_news */
+bool world_work(struct world *w);		      /* the worker finishes its oldest job */
 void world_store_news(struct world *w);
 void world_settle(struct world *w); /* everything durable, every round sent, all timers that are due fired */
 void world_step(struct world *w, int64_t ms);

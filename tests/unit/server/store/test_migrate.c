@@ -114,6 +114,8 @@ static void version_1_still_loads(void **state)
 	assert_int_equal(i.nodes[0].endpoints[0].port, 41641);
 	assert_int_equal(i.nodes[0].n_tags, 2);
 	assert_int_equal(i.n_server_keys, 1);
+	assert_int_equal(i.n_policies, 1);
+	assert_int_equal(i.policies[0].version, 1); /* versions were not counted then */
 	store_image_done(&i);
 	store_stop(s);
 	folder_free(&f);

@@ -137,7 +137,7 @@ static void every_row_comes_back(void **state)
 	struct folder f = folder_new();
 	struct watcher w;
 	struct store *s = start_store(f.file, &w);
-	struct store_batch *b = batch_new(1, 1, 13);
+	struct store_batch *b = batch_new(1, 1, 15);
 	size_t at = 0;
 
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_TAILNET, .tailnet = { 1, dup_str("default") } };
@@ -150,8 +150,10 @@ static void every_row_comes_back(void **state)
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_PENDING, .pending = sample_pending(5) };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_SSH_APPROVAL,
 					 .ssh_approval = { .pair = { 9, 10 }, .tailnet_id = 1, .user_id = 4, .approved_ms = 77 } };
-	b->op[at++] = (struct store_op){ .kind = STORE_PUT_POLICY, .policy = { .id = 1, .tailnet_id = 1, .text = dup_str("old") } };
-	b->op[at++] = (struct store_op){ .kind = STORE_PUT_POLICY, .policy = { 2, 1, dup_str("new"), dup_str("cli"), dup_str("n"), 8 } };
+	b->op[at++] = (struct store_op){ .kind = STORE_PUT_POLICY, .policy = { .id = 1, .tailnet_id = 1, .version = 1, .text = dup_str("old") } };
+	b->op[at++] = (struct store_op){ .kind = STORE_PUT_POLICY, .policy = { 2, 1, dup_str("new"), dup_str("cli"), dup_str("n"), 8, 2 } };
+	b->op[at++] = (struct store_op){ .kind = STORE_PUT_POLICY, .policy = { .id = 3, .tailnet_id = 1, .version = 3, .text = dup_str("gone") } };
+	b->op[at++] = (struct store_op){ .kind = STORE_DEL_POLICY, .policy = { .id = 3 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_SETTING, .setting = { 0, dup_str("next_id"), dup_str("11") } };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_SETTING, .setting = { 0, dup_str("gone"), NULL } };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_SERVER_KEY, .server_key = { dup_str("noise"), calloc(1, 32), 32 } };
@@ -201,9 +203,12 @@ static void every_row_comes_back(void **state)
 	assert_int_equal(i.ssh_approvals[0].pair.dst, 10);
 	assert_int_equal(i.ssh_approvals[0].user_id, 4);
 	assert_int_equal(i.ssh_approvals[0].approved_ms, 77);
-	assert_int_equal(i.n_policies, 1);
-	assert_string_equal(i.policies[0].text, "new");
-	assert_string_equal(i.policies[0].author, "cli");
+	assert_int_equal(i.n_policies, 2);
+	assert_string_equal(i.policies[0].text, "old");
+	assert_int_equal(i.policies[0].version, 1);
+	assert_string_equal(i.policies[1].text, "new");
+	assert_string_equal(i.policies[1].author, "cli");
+	assert_int_equal(i.policies[1].version, 2);
 	assert_int_equal(i.n_settings, 1);
 	assert_string_equal(i.settings[0].value, "11");
 	assert_int_equal(i.n_server_keys, 1);

@@ -1,0 +1,184 @@
+#include <stdlib.h>
+
+#include "common/base/cleanup.h"
+#include "server/core/state.h"
+
+/* Jobs seen from the core: how a command becomes one, and what is done when it comes back. */
+
+static void give(struct core *c, struct job *j)
+{
+	list_add_tail(&c->jobs, &j->all);
+	c->n_jobs++;
+	j->runs = true;
+	fx_job(c, j);
+}
+
+static void forget(struct core *c, struct job *j)
+{
+	list_del(&j->all);
+	c->n_jobs--;
+	job_free(j);
+}
+
+void jobs_drop(struct core *c)
+{
+	list_each_safe(it, &c->jobs)
+		forget(c, container_of(it, struct job, all));
+}
+
+void jobs_close(struct core *c)
+{
+	list_each(it, &c->jobs) {
+		struct job *j = container_of(it, struct job, all);
+
+		answer_err(c, MOVE(j->call), ERR_CLOSED, "the server is stopping");
+	}
+}
+
+void job_dispose(struct core *c, struct policy_view *view, struct map_cache *cache)
+{
+	struct job *j = job_new();
+
+	if (!j) {
+		policy_view_free(view);
+		map_cache_free(cache);
+		return;
+	}
+	j->junk = view;
+	j->junk_cache = cache;
+	give(c, j);
+}
+
+/* ---- asking ---- */
+
+static err remake_facts(struct core *c, struct tailnet *t)
+{
+	snapshot_done(&t->facts);
+	for (size_t i = 0; i < t->map.n_slots; i++)
+		if (t->map.nodes[i])
+			TRY(node_note_facts(c, container_of(t->map.nodes[i], struct node, m)));
+	t->facts_lost = false;
+	return OK;
+}
+
+static err fill(struct core *c, struct event *e, struct tailnet *t, struct job *j)
+{
+	struct command *m = e->command;
+
+	if (t->facts_lost)
+		TRY(remake_facts(c, t));
+	TRY(snapshot_copy(&t->facts, &j->snap));
+	if (m->kind == CMD_POLICY_ROLLBACK) { /* the row may be gone before the worker reads */
+		m->text = arena_str(&m->arena, bytes_str(or_empty(policy_version(t, m->id)->row.text)));
+		if (!m->text)
+			return ERR_NOMEM;
+		if (!*m->note)
+			m->note = arena_printf(&m->arena, "back to version %lld", (long long)m->id);
+	}
+	j->tailnet_id = t->row.id;
+	j->base = policy_ref(t->policy);
+	j->base_version = policy_in_force(t)->version;
+	return OK;
+}
+
+/* What can be said at once. */
+static bool is_refused(struct core *c, const struct command *m, struct tailnet *t, struct reply *r)
+{
+	if (strlen(m->text) > POLICY_TEXT_MAX)
+		reply_fail(r, ERR_TOO_BIG, "a policy may have %d bytes", POLICY_TEXT_MAX);
+	else if (m->kind == CMD_POLICY_ROLLBACK && !policy_version(t, m->id))
+		reply_fail(r, ERR_NOT_FOUND, "there is no version %lld of the policy", (long long)m->id);
+	else if (c->n_jobs >= JOBS_MAX)
+		reply_fail(r, ERR_BUSY, "too many questions about the policy wait: ask again later");
+	return r->e != OK;
+}
+
+bool job_begin(struct core *c, struct event *e, struct tailnet *t, struct reply *r)
+{
+	if (is_refused(c, e->command, t, r))
+		return false;
+	struct job *j = job_new();
+	if (!j || fill(c, e, t, j) != OK) {
+		job_free(j);
+		reply_fail(r, ERR_NOMEM, "out of memory");
+		return false;
+	}
+	j->command = MOVE(e->command);
+	j->call = MOVE(e->call);
+	j->reply = r;
+	give(c, j);
+	return true;
+}
+
+/* ---- coming home ---- */
+
+/* Old versions go when there are many, or they are long. */
+static err prune(struct core *c, struct tailnet *t)
+{
+	size_t bytes = 0, keep = 1;
+
+	while (keep < t->n_versions && keep < POLICY_VERSIONS_MAX) {
+		bytes += strlen(or_empty(t->versions[t->n_versions - 1 - keep]->row.text));
+		if (bytes > POLICY_VERSIONS_BYTES)
+			break;
+		keep++;
+	}
+	while (t->n_versions > keep) {
+		struct policy_version *oldest = t->versions[0];
+
+		TRY(touch_policy(c, oldest));
+		policy_drop_memory(c, oldest->row.id);
+	}
+	return OK;
+}
+
+static err add_version(struct core *c, struct tailnet *t, const struct command *m)
+{
+	struct policy_row row = { .tailnet_id = t->row.id, .created_ms = c->now.wall_ms, .version = policy_in_force(t)->version + 1 };
+
+	err e = next_id(c, &row.id);
+	row.text = strdup(m->text);
+	row.author = strdup(*m->author ? m->author : m->actor);
+	row.note = strdup(m->note);
+	if (e == OK && (!row.text || !row.author || !row.note))
+		e = ERR_NOMEM;
+	if (e == OK)
+		e = touch_new_policy(c, t, row.id);
+	if (e == OK)
+		e = policy_put_memory(c, &row);
+	policy_row_done(&row);
+	return e == OK ? prune(c, t) : e;
+}
+
+static err put_in_force(struct core *c, struct tailnet *t, struct job *j)
+{
+	struct reply *r = j->reply;
+
+	TRY(add_version(c, t, j->command));
+	TRY(tailnet_adopt_policy(c, t, j));
+	r->policies = arena_array(&r->arena, 1, sizeof *r->policies);
+	if (!r->policies)
+		return ERR_NOMEM;
+	TRY(policy_to_arena(&r->arena, policy_in_force(t), r->policies));
+	r->n_policies = 1;
+	return OK;
+}
+
+void on_job_done(struct core *c, struct job *j)
+{
+	struct tailnet *t = core_tailnet(c, j->tailnet_id);
+	struct reply *r = j->reply;
+
+	j->runs = false;
+	if (r && r->e == OK && t && (j->command->kind == CMD_POLICY_SET || j->command->kind == CMD_POLICY_ROLLBACK)) {
+		audit_who_asks(c, j->command);
+		err e = put_in_force(c, t, j);
+
+		if (e != OK) {
+			core_abort(c);
+			reply_fail(r, e, "%s", err_text(e));
+		}
+	}
+	fx_reply(c, MOVE(j->call), MOVE(j->reply));
+	forget(c, j);
+}

@@ -1,0 +1,205 @@
+/* The policy as the core keeps it: versions, jobs that come back late, undo. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/cleanup.h"
+#include "server/core/state.h"
+#include "tests/lib/core_harness.h"
+#include "tests/lib/test.h"
+
+#define ALL "{\"acls\": [{\"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"*:*\"]}]}"
+#define NONE "{\"acls\": []}"
+
+static struct command *text_command(enum command_kind kind, const char *text, const char *note)
+{
+	struct command *m = command_new(kind);
+
+	m->text = arena_str(&m->arena, bytes_str(text));
+	m->note = arena_str(&m->arena, bytes_str(note));
+	m->actor = "test";
+	return m;
+}
+
+static struct reply *set(struct harness *h, const char *text)
+{
+	return harness_command(h, text_command(CMD_POLICY_SET, text, "a note"));
+}
+
+static struct reply *by_number(struct harness *h, enum command_kind kind, int64_t n)
+{
+	struct command *m = command_new(kind);
+
+	m->id = n;
+	return harness_command(h, m);
+}
+
+static void versions_are_counted(void **state)
+{
+	(void)state;
+	struct harness h;
+	harness_start(&h, NULL);
+	assert_int_equal(set(&h, ALL)->e, OK);
+	assert_int_equal(h.reply->policies[0].version, 1);
+	assert_int_equal(set(&h, NONE)->e, OK);
+	assert_int_equal(set(&h, "{ not json")->e, ERR_INVALID);
+	assert_int_equal(h.reply->faults->n, 1);
+	assert_int_equal(h.reply->faults->fault[0].line, 1);
+	assert_int_equal(h.reply->faults->fault[0].column, 3);
+
+	struct reply *r = harness_node_command(&h, CMD_POLICY_HISTORY, 0);
+	assert_int_equal(r->n_policies, 2);
+	assert_int_equal(r->policies[0].version, 2);
+	assert_string_equal(r->policies[0].text, "");
+	assert_int_equal(r->policy_bytes[1], strlen(ALL));
+	assert_string_equal(r->policies[1].note, "a note");
+	assert_string_equal(r->policies[1].author, "test");
+	assert_true(r->policies[1].created_ms > 0);
+
+	r = by_number(&h, CMD_POLICY_VERSION, 1);
+	assert_string_equal(r->policies[0].text, ALL);
+	assert_int_equal(by_number(&h, CMD_POLICY_VERSION, 3)->e, ERR_NOT_FOUND);
+	assert_int_equal(by_number(&h, CMD_POLICY_ROLLBACK, 9)->e, ERR_NOT_FOUND);
+	r = by_number(&h, CMD_POLICY_ROLLBACK, 1);
+	assert_int_equal(r->e, OK);
+	assert_int_equal(r->policies[0].version, 3);
+	assert_string_equal(r->policies[0].text, ALL);
+	assert_string_equal(r->policies[0].note, "back to version 1");
+
+	harness_restart(&h);
+	assert_int_equal(harness_node_command(&h, CMD_POLICY_HISTORY, 0)->n_policies, 3);
+	assert_string_equal(harness_node_command(&h, CMD_POLICY_GET, 0)->policies[0].text, ALL);
+	harness_stop(&h);
+}
+
+static void old_versions_go(void **state)
+{
+	(void)state;
+	struct harness h;
+	harness_start(&h, NULL);
+	for (int i = 0; i < POLICY_VERSIONS_MAX + 5; i++)
+		assert_int_equal(set(&h, i % 2 ? ALL : NONE)->e, OK);
+	struct reply *r = harness_node_command(&h, CMD_POLICY_HISTORY, 0);
+	assert_int_equal(r->n_policies, POLICY_VERSIONS_MAX);
+	assert_int_equal(r->policies[0].version, POLICY_VERSIONS_MAX + 5);
+	assert_int_equal(h.db.n_policies, POLICY_VERSIONS_MAX);
+	char *a = harness_dump(&h), *b = harness_dump_db(&h);
+	assert_string_equal(a, b);
+	free(a);
+	free(b);
+
+	/* Long ones take the room of many. */
+	char *big = malloc(POLICY_TEXT_MAX);
+	memset(big, ' ', POLICY_TEXT_MAX - 1);
+	big[POLICY_TEXT_MAX - 1] = 0;
+	for (int i = 0; i < 6; i++)
+		assert_int_equal(set(&h, big)->e, OK);
+	free(big);
+	assert_int_equal(harness_node_command(&h, CMD_POLICY_HISTORY, 0)->n_policies, POLICY_VERSIONS_BYTES / (POLICY_TEXT_MAX - 1) + 1);
+	harness_stop(&h);
+}
+
+static size_t peers_of(struct device *d)
+{
+	size_t n = 0;
+	device_hang_up(d);
+	device_stream(d);
+	for (json_t *m; (m = device_next(d));)
+		n = json_array_size(json_object_get(m, "Peers"));
+	return n;
+}
+
+/* The worker looked at a tailnet that is another one when it is done. */
+static void nodes_change_meanwhile(void **state)
+{
+	(void)state;
+	struct harness h;
+	struct device d[4];
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	harness_user(&h, "bob");
+	const char *ann = harness_authkey(&h, "ann", AK_REUSABLE), *bob = harness_authkey(&h, "bob", AK_REUSABLE);
+	for (int i = 0; i < 4; i++) {
+		char name[16];
+		snprintf(name, sizeof name, "n%d", i);
+		device_init(&d[i], &h, name);
+	}
+	device_join(&d[0], ann);
+	device_join(&d[1], ann);
+	int64_t gone = device_join(&d[2], bob);
+	assert_int_equal(peers_of(&d[0]), 2);
+
+	h.hold_jobs = true;
+	assert_null(set(&h, "{\"acls\": [{\"action\": \"accept\", \"src\": [\"ann@\"], \"dst\": [\"ann@:*\"]}]}"));
+	harness_node_command(&h, CMD_NODE_DELETE, gone);
+	device_join(&d[3], bob); /* takes the slot that was left */
+	assert_int_equal(peers_of(&d[0]), 2);
+	struct command *m = command_new(CMD_NODE_MOVE);
+	m->id = device_node_id(&d[1]);
+	m->user = "bob";
+	assert_int_equal(harness_command(&h, m)->e, OK);
+	h.hold_jobs = false;
+	harness_settle(&h);
+	assert_int_equal(peers_of(&d[0]), 0); /* the other one is bob's now, and so is the new one */
+	assert_int_equal(peers_of(&d[3]), 0);
+	m = command_new(CMD_NODE_MOVE);
+	m->id = device_node_id(&d[3]);
+	m->user = "ann";
+	assert_int_equal(harness_command(&h, m)->e, OK);
+	assert_int_equal(peers_of(&d[0]), 1);
+	for (int i = 0; i < 4; i++)
+		device_done(&d[i]);
+	harness_stop(&h);
+}
+
+static void what_is_not_durable_is_undone(void **state)
+{
+	(void)state;
+	struct harness h;
+	struct device d[2];
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	const char *ann = harness_authkey(&h, "ann", AK_REUSABLE);
+	for (int i = 0; i < 2; i++) {
+		device_init(&d[i], &h, i ? "b" : "a");
+		device_join(&d[i], ann);
+	}
+	assert_int_equal(set(&h, ALL)->e, OK);
+	h.hold = true;
+	assert_null(set(&h, NONE));
+	h.hold = false;
+	harness_fail(&h);
+	assert_string_equal(harness_node_command(&h, CMD_POLICY_GET, 0)->policies[0].text, ALL);
+	assert_int_equal(harness_node_command(&h, CMD_POLICY_HISTORY, 0)->n_policies, 1);
+	assert_int_equal(peers_of(&d[0]), 1);
+	char *a = harness_dump(&h), *b = harness_dump_db(&h);
+	assert_string_equal(a, b);
+	free(a);
+	free(b);
+	for (int i = 0; i < 2; i++)
+		device_done(&d[i]);
+	harness_stop(&h);
+}
+
+static void a_stop_answers_who_waits(void **state)
+{
+	(void)state;
+	struct harness h;
+	harness_start(&h, NULL);
+	h.hold_jobs = true;
+	for (int i = 0; i < JOBS_MAX; i++)
+		assert_null(set(&h, NONE));
+	assert_int_equal(set(&h, NONE)->e, ERR_BUSY);
+	harness_stop(&h); /* the calls free themselves once they are answered: leaks would show */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(versions_are_counted),
+		cmocka_unit_test(old_versions_go),
+		cmocka_unit_test(nodes_change_meanwhile),
+		cmocka_unit_test(what_is_not_durable_is_undone),
+		cmocka_unit_test(a_stop_answers_who_waits),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
