@@ -16,7 +16,6 @@
 #include "common/text/jsonw.h"
 
 enum {
-	BATCH = 128,
 	LOCAL_MAX = 64,
 	KEEP_MAX = 128,		/* addresses that no route may cover */
 	ACTIVE_MS = 120 * 1000,
@@ -69,7 +68,6 @@ static void on_send(void *ctx, struct wg_peer *peer, const struct wg_from *to, c
 {
 	struct dataplane *p = ctx;
 	struct peer *x = peer ? wg_peer_user(peer) : NULL;
-	struct bytes views[BATCH];
 
 	if (!x) {
 		struct path_from at = to_path(to);
@@ -78,15 +76,7 @@ static void on_send(void *ctx, struct wg_peer *peer, const struct wg_from *to, c
 			magic_send_to(p->magic, &at, bytes_of(pkts[i].p, pkts[i].n));
 		return;
 	}
-	while (n) {
-		size_t some = MIN_OF(n, (size_t)BATCH);
-
-		for (size_t i = 0; i < some; i++)
-			views[i] = bytes_of(pkts[i].p, pkts[i].n);
-		magic_send(p->magic, x->path, views, some);
-		pkts += some;
-		n -= some;
-	}
+	magic_send(p->magic, x->path, pkts, n);
 }
 
 /* What the machine sends into the tunnel. One destination, so one verdict on where; replies are remembered singly. */
@@ -176,22 +166,14 @@ static void greet_lost(struct dataplane *p, const struct path_from *from, int64_
 		wg_peer_regreet(x->wg, now);
 }
 
-static void on_wireguard(void *ctx, const struct path_from *from, struct magic_packet *pkts, size_t n)
+static void on_wireguard(void *ctx, const struct path_from *from, struct wg_packet *pkts, size_t n)
 {
 	struct dataplane *p = ctx;
 	struct wg_from at = to_wg(from);
-	struct wg_packet list[BATCH];
 	uint64_t unknown = wg_stats(p->wg)->unknown_index;
 	int64_t now = clock_mono_ms();
 
-	for (size_t done = 0; done < n;) {
-		size_t some = MIN_OF(n - done, (size_t)BATCH);
-
-		for (size_t i = 0; i < some; i++)
-			list[i] = (struct wg_packet){ .p = pkts[done + i].p, .n = pkts[done + i].n };
-		pump_deliver(&p->pump, &at, list, some, now);
-		done += some;
-	}
+	pump_deliver(&p->pump, &at, pkts, n, now);
 	if (wg_stats(p->wg)->unknown_index != unknown)
 		greet_lost(p, from, now);
 	queue_turn(p); /* handshakes wait in the engine */

@@ -4,18 +4,18 @@
 #include <netdb.h>
 #include <stdlib.h>
 
-#include "client/path/magic_io.h"
+#include "client/path/udp.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "common/net/sock.h"
 
-enum { NAMES_MAX = 256, FAMILIES = 2, READS_A_TURN = 8 };
+enum { NAMES_MAX = 256, FAMILIES = 2, READS_A_TURN = 16, DERP_PACKET_ROOM = 64 << 10 };
 
 struct socket {
 	struct magic *m;
-	struct magic_io io;
+	struct udp *udp; /* owned; NULL: none of this family */
 	struct loop_io *ready;
 };
 
@@ -134,40 +134,37 @@ static bool is_plainly_wireguard(const uint8_t *p, size_t n)
 	return n >= 4 && p[0] >= 1 && p[0] <= 4 && !p[1] && !p[2] && !p[3];
 }
 
-static void got_train(struct magic *m, const struct magic_train *t)
+static void got_buffer(struct magic *m, const struct udp_rx *rx)
 {
-	struct path_from from = { .addr = t->from };
-	struct magic_packet pkts[MAGIC_IO_TRAIN / 32];
-	size_t n = 0;
+	struct path_from from = { .addr = rx->from };
+	struct wg_packet pkts[MAGIC_BATCH];
+	size_t at = 0, got;
 
-	for (size_t at = 0; at < t->n && n < ARRAY_LEN(pkts);) {
-		size_t len = MIN_OF(t->segment, t->n - at);
-		uint8_t *p = t->p + at;
+	while ((got = udp_rx_split(rx, &at, pkts, MAGIC_BATCH))) {
+		size_t n = 0;
 
-		at += len;
-		m->stats.udp_rx++;
-		if (is_plainly_wireguard(p, len) ||
-			path_recv(m->path, &from, bytes_of(p, len), clock_mono_us()) == PATH_WIREGUARD)
-			pkts[n++] = (struct magic_packet){ p, len };
+		m->stats.udp_rx += got;
+		for (size_t i = 0; i < got; i++) {
+			if (is_plainly_wireguard(pkts[i].p, pkts[i].n) ||
+				path_recv(m->path, &from, bytes_of(pkts[i].p, pkts[i].n), clock_mono_us()) == PATH_WIREGUARD)
+				pkts[n++] = pkts[i];
+		}
+		if (n)
+			m->c.on_wireguard(m->c.ctx, &from, pkts, n);
 	}
-	if (n)
-		m->c.on_wireguard(m->c.ctx, &from, pkts, n);
 }
 
 static void on_readable(struct loop_io *io, unsigned ready, void *ctx)
 {
 	struct socket *s = ctx;
-	struct magic_train train[MAGIC_IO_BATCH];
+	struct udp_rx rx[UDP_RX_SLOTS_PLAIN];
+	size_t n;
 
 	(void)io;
 	(void)ready;
-	for (unsigned turn = 0; turn < READS_A_TURN; turn++) {
-		size_t n = magic_io_read(&s->io, train);
-
+	for (unsigned turn = 0; turn < READS_A_TURN && (n = udp_recv(s->udp, rx)); turn++) {
 		for (size_t i = 0; i < n; i++)
-			got_train(s->m, &train[i]);
-		if (n < MAGIC_IO_BATCH)
-			break;
+			got_buffer(s->m, &rx[i]);
 	}
 	if (s->m->c.on_batch_end)
 		s->m->c.on_batch_end(s->m->c.ctx);
@@ -181,10 +178,10 @@ static void on_derp_packet(void *ctx, uint16_t region, const struct node_pub *ke
 
 	m->stats.derp_rx++;
 	magic_flush(m);
-	if (path_recv(m->path, &from, packet, clock_mono_us()) != PATH_WIREGUARD || packet.n > MAGIC_IO_TRAIN || !packet.n)
+	if (path_recv(m->path, &from, packet, clock_mono_us()) != PATH_WIREGUARD || packet.n > DERP_PACKET_ROOM || !packet.n)
 		return;
 	memcpy(m->copy, packet.p, packet.n);
-	m->c.on_wireguard(m->c.ctx, &from, &(struct magic_packet){ m->copy, packet.n }, 1);
+	m->c.on_wireguard(m->c.ctx, &from, &(struct wg_packet){ .p = m->copy, .n = packet.n }, 1);
 	if (m->c.on_batch_end)
 		m->c.on_batch_end(m->c.ctx);
 }
@@ -227,7 +224,19 @@ static void send_derp(struct magic *m, uint16_t region, const struct node_pub *t
 		log_debug("packet for a relay dropped", "region=%u", region);
 }
 
-bool magic_send(struct magic *m, struct path_peer *peer, const struct bytes *pkts, size_t n)
+/* 0, or the errno of what could not be sent. */
+static int send_udp(struct magic *m, struct addrport to, const struct wg_packet *pkts, size_t n)
+{
+	struct udp *u = socket_for(m, to.addr)->udp;
+
+	m->stats.udp_tx += n;
+	if (u && udp_send(u, to, pkts, n) == OK)
+		return 0;
+	m->stats.udp_failed++;
+	return u ? errno : EAFNOSUPPORT;
+}
+
+bool magic_send(struct magic *m, struct path_peer *peer, const struct wg_packet *pkts, size_t n)
 {
 	struct path_route r;
 	int64_t now_us = clock_mono_us();
@@ -238,31 +247,27 @@ bool magic_send(struct magic *m, struct path_peer *peer, const struct bytes *pkt
 		return false;
 	}
 	if (r.udp.addr.family) {
-		int e = magic_io_send(&socket_for(m, r.udp.addr)->io, r.udp, pkts, n);
+		int e = send_udp(m, r.udp, pkts, n);
 
-		m->stats.udp_tx += n;
-		if (e)
-			m->stats.udp_failed++;
-		if (e == EHOSTUNREACH || e == ENETUNREACH || e == EADDRNOTAVAIL) {
+		if (e == EHOSTUNREACH || e == ENETUNREACH || e == EADDRNOTAVAIL || e == EAFNOSUPPORT) {
 			path_unreachable(peer, r.udp, now_us);
 			path_route(peer, now_us, &r); /* this batch by the relay, then */
 		}
 	}
 	for (size_t i = 0; i < n && r.region; i++)
-		send_derp(m, r.region, path_peer_key(peer), pkts[i]);
+		send_derp(m, r.region, path_peer_key(peer), bytes_of(pkts[i].p, pkts[i].n));
 	magic_flush(m);
 	return true;
 }
 
 void magic_send_to(struct magic *m, const struct path_from *to, struct bytes packet)
 {
-	if (to->addr.addr.family == 0) {
+	struct wg_packet pkt = { .p = (uint8_t *)(uintptr_t)packet.p, .n = packet.n }; /* which sending only reads */
+
+	if (to->addr.addr.family)
+		send_udp(m, to->addr, &pkt, 1);
+	else
 		send_derp(m, to->region, &to->key, packet);
-		return;
-	}
-	m->stats.udp_tx++;
-	if (magic_io_send(&socket_for(m, to->addr.addr)->io, to->addr, &packet, 1) != 0)
-		m->stats.udp_failed++;
 }
 
 /* ---- relays' names -------------------------------------------------------------------------------------------- */
@@ -490,17 +495,25 @@ err magic_set_derp_map(struct magic *m, const struct tailcfg_derp_map *map)
 
 /* ---- life ----------------------------------------------------------------------------------------------------- */
 
+/* On that port, or on any where it is taken. */
+static void open_socket(struct socket *s, int family, uint16_t port)
+{
+	struct addrport at = { .addr.family = (uint8_t)family, .port = port };
+	unsigned want = s->m->c.no_offload ? 0 : UDP_OFFLOADS;
+
+	if (udp_open(at, 0, want, &s->udp) == OK)
+		return;
+	at.port = 0;
+	if (udp_open(at, 0, want, &s->udp) != OK)
+		log_info("no UDP socket", "family=%d errno=%d", family, errno);
+}
+
 static void open_sockets(struct magic *m)
 {
-	struct magic_io *v4 = &m->sock[0].io, *v6 = &m->sock[1].io;
-	bool offload = !m->c.no_offload;
-
-	m->sock[0].io.fd = m->sock[1].io.fd = -1;
-	if (magic_io_open(v4, 4, m->c.port, offload) != OK && magic_io_open(v4, 4, 0, offload) != OK)
-		log_warn("no IPv4 socket", "error=%d", errno);
-	uint16_t port = v4->fd >= 0 ? v4->port : m->c.port;
-	if (magic_io_open(v6, 6, port, offload) != OK && magic_io_open(v6, 6, 0, offload) != OK)
-		log_info("no IPv6 socket", "error=%d", errno);
+	for (size_t i = 0; i < FAMILIES; i++) {
+		m->sock[i].m = m;
+		open_socket(&m->sock[i], i ? 6 : 4, i && m->sock[0].udp ? udp_local(m->sock[0].udp).port : m->c.port);
+	}
 }
 
 err magic_new(const struct magic_config *c, struct magic **out)
@@ -514,24 +527,23 @@ err magic_new(const struct magic_config *c, struct magic **out)
 	loop_timer_init(&m->timer, c->loop, on_timer);
 	loop_timer_init(&m->resolve_timer, c->loop, on_resolve_timer);
 	open_sockets(m);
-	m->copy = malloc(MAGIC_IO_TRAIN);
+	m->copy = malloc(DERP_PACKET_ROOM);
 	m->name = calloc(NAMES_MAX, sizeof *m->name);
 	if (!m->copy || !m->name)
 		return ERR_NOMEM;
-	if (m->sock[0].io.fd < 0 && m->sock[1].io.fd < 0)
+	if (!m->sock[0].udp && !m->sock[1].udp)
 		return ERR_SYS;
 	for (size_t i = 0; i < FAMILIES; i++) {
 		struct socket *s = &m->sock[i];
 
-		s->m = m;
-		if (s->io.fd < 0)
+		if (!s->udp)
 			continue;
-		TRY(loop_io_new(c->loop, s->io.fd, on_readable, s, &s->ready));
+		TRY(loop_io_new(c->loop, udp_fd(s->udp), on_readable, s, &s->ready));
 		loop_io_want(s->ready, LOOP_READ);
 	}
 	struct path_config pc = { .key = c->key->pub, .disco = c->disco, .now_us = clock_mono_us() };
 	TRY(path_new(&pc, &m->path));
-	path_set_families(m->path, m->sock[0].io.fd >= 0, m->sock[1].io.fd >= 0);
+	path_set_families(m->path, m->sock[0].udp, m->sock[1].udp);
 	struct derp_links_config dc = { .loop = c->loop, .key = c->key, .ca_file = c->ca_file, .on_packet = on_derp_packet,
 		.on_state = on_derp_state, .on_heard = on_derp_heard, .on_latency = on_derp_latency,
 		.on_peer_gone = on_derp_gone, .ctx = m };
@@ -546,7 +558,7 @@ void magic_free(struct magic *m)
 		return;
 	for (size_t i = 0; i < FAMILIES; i++) {
 		loop_io_close(m->sock[i].ready);
-		magic_io_close(&m->sock[i].io);
+		udp_close(m->sock[i].udp);
 	}
 	derp_links_free(m->derp);
 	path_free(m->path);
@@ -576,9 +588,9 @@ struct derp_links *magic_derp(struct magic *m)
 
 uint16_t magic_port(const struct magic *m, int family)
 {
-	const struct magic_io *io = &m->sock[family == 6].io;
+	const struct udp *u = m->sock[family == 6].udp;
 
-	return io->fd >= 0 ? io->port : 0;
+	return u ? udp_local(u).port : 0;
 }
 
 void magic_set_local(struct magic *m, const struct addr *a, size_t n, bool moved)

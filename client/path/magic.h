@@ -1,24 +1,21 @@
 /* magic: the socket under WireGuard that hides where packets really go: UDP sockets of both families and DERP links on one
  * loop, with the path engine deciding. Runs the engine's turn: who owns a magic never calls path_tick or path_pull.
  *
- * UDP moves in batches with GSO and GRO where the kernel has them (magic_io.h). All of it belongs to the loop's thread. */
+ * UDP moves in batches with GSO and GRO where the kernel has them (udp.h). All of it belongs to the loop's thread. */
 #pragma once
 
 #include "client/path/derp_link.h"
 #include "client/path/path.h"
+#include "client/wg/wg.h"
 #include "common/wire/tailcfg_response.h"
 
 struct magic;
 
 enum {
 	MAGIC_PORT = 41641,
+	MAGIC_BATCH = 128,
 	MAGIC_RESOLVE_MS = 10 * 60 * 1000, /* names of relays are looked up again so often, */
 	MAGIC_RESOLVE_RETRY_MS = 2000,	   /* and after a failure */
-};
-
-struct magic_packet {
-	uint8_t *p;
-	size_t n;
 };
 
 struct magic_config {
@@ -28,8 +25,9 @@ struct magic_config {
 	uint16_t port;		      /* MAGIC_PORT; 0 or taken: any */
 	bool no_offload;	      /* no GSO, no GRO */
 	const char *ca_file;	      /* for DERP; NULL: the system's; borrowed for ever */
-	/* WireGuard packets from one source, writable, to be opened in place. from and pkts are borrowed for the call. */
-	void (*on_wireguard)(void *ctx, const struct path_from *from, struct magic_packet *pkts, size_t n);
+	/* WireGuard packets from one source, at most MAGIC_BATCH, writable, to be opened in place. from and pkts are
+	 * borrowed for the call. */
+	void (*on_wireguard)(void *ctx, const struct path_from *from, struct wg_packet *pkts, size_t n);
 	/* Everything was read that waited: a good moment to write a batch out. NULL is fine. */
 	void (*on_batch_end)(void *ctx);
 	/* Events of the engine that concern others; PATH_EV_HOME and PATH_EV_PROBE were already acted upon. */
@@ -48,7 +46,7 @@ uint16_t magic_port(const struct magic *m, int family); /* 4 or 6; 0: no socket 
 
 /* Sends a batch of WireGuard packets to a peer on its best path (or two); they are read before it returns. False: there is
  * no way at all. */
-bool magic_send(struct magic *m, struct path_peer *peer, const struct bytes *pkts, size_t n);
+bool magic_send(struct magic *m, struct path_peer *peer, const struct wg_packet *pkts, size_t n);
 /* To an address or by DERP, whoever is there: cookie replies and handshake responses. */
 void magic_send_to(struct magic *m, const struct path_from *to, struct bytes packet);
 

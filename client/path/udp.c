@@ -281,9 +281,10 @@ size_t udp_recv(struct udp *u, struct udp_rx *rx)
 			.msg_controllen = sizeof u->rx_control[i].b,
 		};
 	}
-	do
-		n = recvmmsg(u->fd, u->rx, slots, MSG_DONTWAIT, NULL);
-	while (n < 0 && errno == EINTR);
+	/* An error that an earlier datagram met (ICMP) is told once; what waits comes with the next call. */
+	for (unsigned tries = 0; (n = recvmmsg(u->fd, u->rx, slots, MSG_DONTWAIT, NULL)) < 0 && tries < 4; tries++)
+		if (errno == EAGAIN || errno == EBADF)
+			break;
 	u->stats.recv_calls++;
 	if (n <= 0)
 		return 0;

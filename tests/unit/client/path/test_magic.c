@@ -82,7 +82,7 @@ static void remove_state(void)
 	assert_int_equal(rmdir(state_dir), 0);
 }
 
-static void on_wireguard(void *ctx, const struct path_from *from, struct magic_packet *pkts, size_t n)
+static void on_wireguard(void *ctx, const struct path_from *from, struct wg_packet *pkts, size_t n)
 {
 	struct end *e = ctx;
 
@@ -152,7 +152,7 @@ static void test_two_magics(void **state)
 	struct arena a = arena_make(1 << 20);
 	struct tailcfg_derp_map *map;
 	struct json_why why;
-	struct bytes pkts[100];
+	struct wg_packet pkts[100];
 
 	(void)state;
 	pid_t relay = start_relay(map_text, sizeof map_text);
@@ -183,7 +183,7 @@ static void test_two_magics(void **state)
 	for (size_t i = 0; i < 100; i++) {
 		memset(space[i], 0, sizeof space[i]);
 		space[i][0] = 4;
-		pkts[i] = bytes_of(space[i], i == 99 ? 77 : sizeof space[i]);
+		pkts[i] = (struct wg_packet){ .p = space[i], .n = i == 99 ? 77 : sizeof space[i] };
 	}
 	/* No endpoint of the other is known: the relay, and it calls. */
 	/* A packet for one who has not reached the relay yet is lost, as any: WireGuard would send again, and so do we. */
