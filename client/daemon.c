@@ -15,6 +15,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/memory.h"
 #include "common/base/version.h"
 
 enum { PATH_LEN = 4096, STATE_SAVE_MS = 1000 };
@@ -35,6 +36,12 @@ static void save_now(struct daemon *d)
 static void on_state_timer(struct loop_timer *t)
 {
 	save_now(container_of(t, struct daemon, state_timer));
+}
+
+static void on_rest_timer(struct loop_timer *t)
+{
+	(void)t;
+	memory_rest();
 }
 
 static bool has_node_key(const struct daemon *d)
@@ -216,6 +223,8 @@ static err on_map(void *ctx, struct map_update *u, bool fresh)
 
 	TRY(netmap_apply(&d->netmap, u, fresh, loop_wall_ms(d->loop), &l));
 	d->netmap_is_cached = false;
+	if (fresh)
+		loop_timer_in(&d->rest_timer, DAEMON_REST_MS);
 	const struct nm_node *self = d->netmap.self;
 	if (self->id != d->state.node_id || strcmp(self->stable_id, d->state.stable_id) != 0) {
 		d->state.node_id = self->id;
@@ -466,6 +475,7 @@ err daemon_new(const struct daemon_opts *o, struct daemon **out)
 	}
 	loop_timer_init(&d->cache_timer, d->loop, on_cache_timer);
 	loop_timer_init(&d->state_timer, d->loop, on_state_timer);
+	loop_timer_init(&d->rest_timer, d->loop, on_rest_timer);
 	if (mkdir(o->dir, 0700) != 0 && errno != EEXIST) {
 		fprintf(stderr, "fairlead-client: %s: %m\n", o->dir);
 		e = ERR_SYS;
@@ -494,6 +504,7 @@ err daemon_new(const struct daemon_opts *o, struct daemon **out)
 	save_now(d);
 	if (has_node_key(d))
 		load_cache(d);
+	loop_timer_in(&d->rest_timer, DAEMON_REST_MS);
 	if (d->state.prefs.want_running && start_running(d) != OK)
 		log_error("cannot start", "login_server=%s", log_qs(d->state.prefs.login_server).s);
 	*out = d;
@@ -522,6 +533,7 @@ void daemon_free(struct daemon *d)
 	netmap_done(&d->netmap);
 	loop_timer_done(&d->cache_timer);
 	loop_timer_done(&d->state_timer);
+	loop_timer_done(&d->rest_timer);
 	loop_free(d->loop);
 	state_wipe(&d->state);
 	sodium_memzero(&d->self, sizeof d->self);

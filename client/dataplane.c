@@ -192,18 +192,25 @@ static void take_endpoints(struct dataplane *p)
 		s->endpoints[i] = (struct control_endpoint){ e[i].at, (int)e[i].type };
 }
 
-static void take_report(struct dataplane *p)
+/* True: it tells control something new. */
+static bool take_report(struct dataplane *p)
 {
 	struct control_self *s = &p->d->self;
 	const struct path_report *r = path_report(magic_path(p->magic));
 
+	int was_home = s->preferred_derp, was_varies = s->varies;
+	bool had = s->has_netinfo, had_udp = s->udp, had_v6 = s->v6;
+
 	s->preferred_derp = path_home(magic_path(p->magic));
 	s->has_netinfo = s->preferred_derp != 0 || r->done_us != 0;
 	if (r->done_us) {
-		s->varies = (int)r->varies;
+		if (r->varies != PATH_UNKNOWN) /* not each report finds out */
+			s->varies = (int)r->varies;
 		s->udp = r->udp;
 		s->v6 = r->v6;
 	}
+	return was_home != s->preferred_derp || was_varies != s->varies || had != s->has_netinfo || had_udp != s->udp ||
+		had_v6 != s->v6;
 }
 
 static void on_path_event(void *ctx, const struct path_event *ev)
@@ -218,8 +225,8 @@ static void on_path_event(void *ctx, const struct path_event *ev)
 		break;
 	case PATH_EV_HOME:
 	case PATH_EV_REPORT:
-		take_report(p);
-		daemon_endpoints_changed(p->d);
+		if (take_report(p))
+			daemon_endpoints_changed(p->d);
 		local_notify(p->d->local);
 		if (ev->kind == PATH_EV_REPORT && p->netcheck_asked) {
 			p->netcheck_asked = false;

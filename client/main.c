@@ -17,6 +17,7 @@
 #include "client/daemon.h"
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
+#include "common/base/memory.h"
 
 static int run_daemon(const char *socket, int argc, char **argv)
 {
@@ -65,6 +66,7 @@ static int run_daemon(const char *socket, int argc, char **argv)
 		fprintf(stderr, "usage: fairlead-client daemon [--state-dir=DIR] [--socket=PATH] [--tun=NAME | --no-tun] [--port=N] [--mtu=N]\n");
 		return 2;
 	}
+	memory_settle();
 	setrlimit(RLIMIT_CORE, &no_core); /* keys are in memory */
 	if (daemon_new(&opts, &d) != OK)
 		return 1;

@@ -28,7 +28,6 @@ struct control_link {
 	struct control *c;
 	uint32_t mark;
 	struct link_server server;
-	struct tls_ctx *checked, *unchecked;
 	struct lookup *lookup; /* in flight */
 	struct addr at[LINK_ADDRESSES_MAX];
 	size_t n_at, next;
@@ -303,18 +302,23 @@ static void shake(struct control_link *k)
 
 static void connected(struct control_link *k)
 {
-	struct tls_ctx *ctx = k->fallback ? k->unchecked : k->server.secure ? k->checked : NULL;
+	struct tls_client_opts o = { .insecure = k->fallback, .once = true };
+	struct tls_ctx *ctx = NULL;
 	char why[100];
-	int e = sock_error(k->fd);
+	int refused = sock_error(k->fd);
 
-	if (e) {
-		errno = e;
+	if (refused) {
+		errno = refused;
 		snprintf(why, sizeof why, "cannot connect: %m");
 		attempt_failed(k, why);
 		return;
 	}
 	sock_nodelay(k->fd);
-	if (tls_new(ctx, k->fd, k->server.name, &k->tls) != OK) {
+	err e = k->fallback || k->server.secure ? tls_client_new(&o, &ctx) : OK;
+	if (e == OK)
+		e = tls_new(ctx, k->fd, k->server.name, &k->tls);
+	tls_ctx_free(ctx);
+	if (e != OK) {
 		attempt_failed(k, "out of memory");
 		return;
 	}
@@ -483,11 +487,6 @@ err control_link_new(struct loop *l, struct control *c, uint32_t mark, struct co
 	*k = (struct control_link){ .loop = l, .c = c, .mark = mark, .fd = -1, .turn = { .fn = on_turn } };
 	loop_timer_init(&k->timer, l, on_timer);
 	loop_timer_init(&k->connect_timer, l, on_connect_timeout);
-	if (tls_client_new(&(struct tls_client_opts){ 0 }, &k->checked) != OK ||
-		tls_client_new(&(struct tls_client_opts){ .insecure = true }, &k->unchecked) != OK) {
-		control_link_free(k);
-		return ERR_NOMEM;
-	}
 	*out = k;
 	return OK;
 }
@@ -499,8 +498,6 @@ void control_link_free(struct control_link *k)
 	close_now(k);
 	loop_timer_done(&k->timer);
 	loop_timer_done(&k->connect_timer);
-	tls_ctx_free(k->checked);
-	tls_ctx_free(k->unchecked);
 	free(k);
 }
 

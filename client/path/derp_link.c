@@ -178,7 +178,7 @@ static err start_tls(struct link *l)
 {
 	static const char pin[] = "sha256-raw:";
 	const struct derp_link_node *n = l->node;
-	struct tls_client_opts o = { .ca_file = l->d->c.ca_file, .insecure = n->insecure };
+	struct tls_client_opts o = { .ca_file = l->d->c.ca_file, .insecure = n->insecure, .once = true };
 	struct tls_ctx *ctx;
 
 	if (n->plain)

@@ -94,7 +94,7 @@ static bool walk(const struct nlmsghdr *h, size_t n, uint32_t seq, void (*fn)(co
 
 static int ask(struct netlink *nl, struct netlink_request *r, void (*fn)(const struct nlmsghdr *, void *), void *ctx)
 {
-	static _Thread_local union {
+	union {
 		struct nlmsghdr align;
 		uint8_t b[REPLY_MAX];
 	} reply;

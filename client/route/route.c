@@ -452,7 +452,7 @@ static bool concerns_others(const struct nlmsghdr *h, unsigned ours)
 
 bool route_watch_drain(int fd, const char *but_ifname)
 {
-	static _Thread_local union {
+	union {
 		struct nlmsghdr align;
 		uint8_t b[32 << 10];
 	} got;

@@ -1,6 +1,10 @@
 #include "common/base/memory.h"
 
+#include <inttypes.h>
 #include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 enum {
@@ -12,6 +16,27 @@ enum {
 void memory_settle(void)
 {
 	mallopt(M_MMAP_THRESHOLD, LARGE);
+}
+
+/* Text only: it is never written to, so nothing is lost. (Read-only data may hold relocations, which would be.) */
+static void drop_text(void)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	char line[512], mode[5];
+	uintptr_t from, to;
+
+	while (f && fgets(line, sizeof line, f))
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s", &from, &to, mode) == 3 && strcmp(mode, "r-xp") == 0 &&
+			strchr(line, '/'))
+			(void)madvise((void *)from, to - from, MADV_DONTNEED); /* NOLINT: addresses of our own maps */
+	if (f)
+		fclose(f);
+}
+
+void memory_rest(void)
+{
+	malloc_trim(0);
+	drop_text();
 }
 
 static int64_t process_us(void)

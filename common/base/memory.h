@@ -8,6 +8,11 @@
  * before threads start. */
 void memory_settle(void);
 
+/* After the work of a start or of a large change: gives free pages of the heap back, and lets go of program text, which the
+ * kernel maps in larger pieces than are run; what is still run comes back from the page cache in microseconds. For small
+ * machines; takes a few milliseconds. */
+void memory_rest(void);
+
 /* Tells when a burst of work is over, which is when what it left free should go back to the system: a burst leaves free
  * blocks in every thread's heap, and they count until someone asks for their pages. */
 struct memory_watch {

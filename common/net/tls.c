@@ -27,12 +27,14 @@ struct tls_ctx {
 	/* clients */
 	char *verify_name;
 	char *pin; /* lower-case hex */
+	bool once;
 };
 
 struct tls {
 	SSL *ssl; /* NULL: a plain stream */
 	int fd;
 	bool ready;  /* the handshake is done */
+	bool once;   /* the context is this stream's alone */
 	bool broken; /* no more SSL calls that write: SSL_shutdown after a fatal error is not allowed */
 	const char *why; /* static text */
 	X509 *metacert;	 /* until the handshake is done */
@@ -310,6 +312,7 @@ err tls_client_new(const struct tls_client_opts *o, struct tls_ctx **out)
 
 	if (!c || !(c->ssl = make_ssl(TLS_client_method())))
 		return ERR_NOMEM;
+	c->once = o->once;
 	if (o->sha256_raw) { /* a pin holds even where the rest is not checked */
 		TRY(take_pin(o->sha256_raw, &c->pin));
 		SSL_CTX_set_cert_verify_callback(c->ssl, check_pin, NULL);
@@ -371,6 +374,7 @@ err tls_new(struct tls_ctx *c, int fd, const char *server_name, struct tls **out
 	t->fd = fd;
 	t->why = "";
 	if (c) {
+		t->once = c->once;
 		pthread_mutex_lock(&c->lock);
 		t->ssl = SSL_new(c->ssl);
 		if (c->metacert && X509_up_ref(c->metacert))
@@ -471,6 +475,9 @@ enum tls_io tls_handshake(struct tls *t)
 	if (ret != 1)
 		return from_ssl(t, ret);
 	t->ready = true;
+	X509_STORE *none = t->once ? X509_STORE_new() : NULL;
+	if (none)
+		SSL_CTX_set_cert_store(SSL_get_SSL_CTX(t->ssl), none); /* taken */
 	X509_free(t->metacert);
 	t->metacert = NULL;
 	return TLS_OK;

@@ -27,6 +27,7 @@ struct tls_client_opts {
 	const char *sha256_raw;	 /* hex: pin the DER certificate instead of a chain (derp.md 3.1); NULL: no pin */
 	const char *verify_name; /* name to check instead of the SNI name; NULL: the SNI name */
 	bool insecure;		 /* no check at all: ts2021, where Noise authenticates, and tests */
+	bool once;		 /* for one stream: its roots, megabytes perhaps, go when the handshake is done */
 };
 MUST_USE err tls_client_new(const struct tls_client_opts *o, struct tls_ctx **out);
 void tls_ctx_free(struct tls_ctx *c); /* streams keep what they need */

@@ -198,8 +198,9 @@ static void chains_are_checked(void **state)
 		{ ca, "derp.example.com", "front.example.com", "" },
 		{ NULL, NULL, "derp.example.com", "self-signed certificate" },
 	};
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct tls_client_opts o = { .ca_file = cases[i].ca, .verify_name = cases[i].verify };
+	for (size_t k = 0; k < 2 * ARRAY_LEN(cases); k++) {
+		size_t i = k / 2; /* each with a context for many streams and for one */
+		struct tls_client_opts o = { .ca_file = cases[i].ca, .verify_name = cases[i].verify, .once = k % 2 };
 
 		assert_ok(tls_client_new(&o, &cc));
 		join(&j, server, cc, cases[i].name);
