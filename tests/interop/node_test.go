@@ -240,7 +240,32 @@ func (n *node) login(s *server, user string) {
 		n.t.Fatalf("%s: login: %v", n.Hostname, err)
 	}
 	s.approve(n.authURL(), user)
-	n.inState("Running", 20*time.Second)
+	n.isNodeOf(s, 20*time.Second)
+}
+
+// isNodeOf waits until a client runs as the node that the server has under its key. Running alone says nothing: a client that
+// was deleted while it was away runs on what it remembers, with addresses that are no longer its own.
+func (n *node) isNodeOf(s *server, d time.Duration) {
+	n.t.Helper()
+	eventually(n.t, d, n.Hostname+" runs as a node of the server", func() error {
+		st := n.status()
+		if st.BackendState != "Running" {
+			return errors.New("is " + st.BackendState)
+		}
+		var have []string
+		for _, ip := range st.TailscaleIPs {
+			have = append(have, ip.String())
+		}
+		for _, at := range s.nodes() {
+			if at.NodeKey == st.Self.PublicKey.String() {
+				if !slices.Equal(have, at.IPAddresses) {
+					return fmt.Errorf("has addresses %v, the server says %v", have, at.IPAddresses)
+				}
+				return nil
+			}
+		}
+		return fmt.Errorf("the server has no node with key %s", st.Self.PublicKey.ShortString())
+	})
 }
 
 // loginByKey does what `tailscale up --force-reauth --auth-key KEY` does.
@@ -271,7 +296,7 @@ func joinByLogin(t testing.TB, s *server, name, user string) *node {
 		t.Fatal(err)
 	}
 	s.approve(n.authURL(), user)
-	n.inState("Running", 20*time.Second)
+	n.isNodeOf(s, 20*time.Second)
 	n.ready(n.status())
 	return n
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""run.py [--budget S] [--run REGEX] [--versions new,old]: the official client as a Go library against build/release.
+"""run.py [--budget S] [--run REGEX] [--versions new,old] [--count N]: the official client as a Go library against build/release.
 
 Builds the test module once for each version of tailscale.com (go.mod: the newest that Go 1.26 builds; go.v180.mod:
 1.80), then runs each in a fresh set of namespaces: loopback, one private address on a cable that ends in the same namespace and
@@ -37,9 +37,6 @@ ip link set d1 up
 ip route add default dev d0
 exec "$@"
 """
-
-
-RETRIED_MAX = 2
 
 
 def plain(text):
@@ -83,7 +80,7 @@ def build(version):
     return exe
 
 
-def run(version, exe, unshare, pattern, budget):
+def run(version, exe, unshare, pattern, count, budget):
     """One version's tests; returns counts. A line for each test as it ends, the whole output of those that failed."""
     with tempfile.TemporaryDirectory(prefix="interop-") as tmp:
         hosts = os.path.join(tmp, "hosts")
@@ -96,9 +93,12 @@ def run(version, exe, unshare, pattern, budget):
             "sh", "-c", INSIDE, "inside", hosts, exe, "-test.v=test2json", "-test.timeout", f"{int(budget)}s"]
         if pattern:
             cmd += ["-test.run", pattern]
+        if count > 1:  # stops at the first failure: what a race leaves behind is in its folder's logs, printed below
+            cmd += ["-test.count", str(count), "-test.failfast"]
         p = subprocess.Popen(cmd, cwd=HERE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                              text=True, errors="replace", env=env)
-        state, output, stray = {}, {}, []
+        running, parents, output, stray = set(), set(), {}, []
+        tally = {"pass": 0, "fail": 0, "skip": 0}
         for line in p.stdout:
             try:
                 e = json.loads(line)
@@ -112,31 +112,31 @@ def run(version, exe, unshare, pattern, budget):
                 else:
                     stray.append(e["Output"])
             elif name and action == "run":
-                state[name] = "run"
-            elif name and action in ("pass", "fail", "skip"):
-                state[name] = action
-                if any(t.startswith(name + "/") for t in state):
+                running.add(name)
+                parents.add(name.rpartition("/")[0])
+            elif name and action in tally:
+                running.discard(name)
+                shown = output.pop(name, [])
+                if name in parents and not (action == "fail" and not tally["fail"]):
                     continue  # its parts have been counted
+                tally[action] += 1
                 print(f"{'FAIL' if action == 'fail' else action} {version} {name} ({e.get('Elapsed', 0):.1f} s)")
-                shown = output.get(name, [])
                 if action != "fail":  # what the test noted: figures, or why it was skipped
                     shown = [l for l in shown if "_test.go:" in l and "derphttp" not in l][:12]
                 cut = [l for l in shown[:-400] if "_test.go:" in l]  # what the test said is never lost
                 print(plain("".join("    " + l for l in cut + shown[-400:])), end="")
                 sys.stdout.flush()
         rc = p.wait()
-    leaf = [t for t in state if not any(u.startswith(t + "/") for u in state)]
-    count = [sum(state[t] == s for t in leaf) for s in ("pass", "fail", "skip")]
-    endless = [t for t in leaf if state[t] == "run"]
+    endless = sorted(t for t in running if t not in parents)
     if endless:
         print(f"FAIL {version}: did not end: {', '.join(endless)}")
-        count[1] += len(endless)
-    if rc and not count[1]:
+        tally["fail"] += len(endless)
+    if rc and not tally["fail"]:
         print(f"FAIL {version}: exit status {rc}")
-        count[1] = 1
+        tally["fail"] = 1
     if rc:
         print(plain("".join("    " + l for l in stray[-60:])))
-    return count, sorted({t.split("/")[0] for t in leaf if state[t] in ("fail", "run")})
+    return tally["pass"], tally["fail"], tally["skip"]
 
 
 def main():
@@ -144,6 +144,7 @@ def main():
     ap.add_argument("--budget", type=int, default=1200, help="seconds for all versions, builds included")
     ap.add_argument("--run", default="", help="only tests that match this regular expression")
     ap.add_argument("--versions", default="new,old")
+    ap.add_argument("--count", type=int, default=1, help="each test so many times, until one fails")
     a = ap.parse_args()
     start = time.monotonic()
     if not shutil.which("go"):
@@ -164,17 +165,8 @@ def main():
         if not exe or left < 10:
             total[1] += 1
             continue
-        count, failed = run(v, exe, unshare, a.run, left)
-        left = a.budget - (time.monotonic() - start)
-        if 0 < len(failed) <= RETRIED_MAX and left > 60:
-            # These are timed runs of other people's daemons on a shared machine: a few that failed get one more try, said
-            # aloud. A test that fails twice, or many that fail, are failures.
-            print(f"interop: {v}: once more, after a failure: {', '.join(failed)}")
-            again, still = run(v, exe, unshare, "^(" + "|".join(failed) + ")$", left)
-            if not again[1]:
-                print(f"FLAKY {v}: passed at the second try: {', '.join(failed)}")
-                count = [count[0] + count[1], 0, count[2]]
-        total = [x + y for x, y in zip(total, count)]
+        counts = run(v, exe, unshare, a.run, a.count, left)
+        total = [x + y for x, y in zip(total, counts)]
     print(f"interop: {time.monotonic() - start:.0f} s of {a.budget} s")
     return result(*total)
 
