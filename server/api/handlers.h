@@ -25,6 +25,8 @@ handler api_native_derp_map, api_native_stats, api_native_dns_records, api_nativ
 handler api_native_audit;
 /* A time of the query; 0: absent, or a fault. */
 int64_t query_time(struct request *r, const char *name);
+/* native_node.c */
+handler api_native_node_c2n;
 /* native_settings.c */
 handler api_native_settings, api_native_setting_get, api_native_setting_set, api_native_setting_reset;
 /* metrics.c */

@@ -61,6 +61,7 @@ static const struct route routes[] = {
 	{ "PUT", "/api/fairlead/v1/dns/records", ACCESS_KEY, api_native_dns_records },
 	{ "GET", "/api/fairlead/v1/config", ACCESS_KEY, api_native_config },
 	{ "GET", "/api/fairlead/v1/pending", ACCESS_KEY, api_native_pendings },
+	{ "POST", "/api/fairlead/v1/node/{}/c2n", ACCESS_KEY, api_native_node_c2n },
 	{ "GET", "/api/fairlead/v1/settings", ACCESS_KEY, api_native_settings },
 	{ "GET", "/api/fairlead/v1/settings/{}", ACCESS_KEY, api_native_setting_get },
 	{ "PUT", "/api/fairlead/v1/settings/{}", ACCESS_KEY, api_native_setting_set },

@@ -79,6 +79,9 @@ static const struct verb verbs[] = {
 	  { ID("the node"), { "routes", 'r', "PREFIX,…", "all that are approved; \"\" for none", NULL } }, run_nodes_approve },
 	{ "nodes", "move", "mv", "[NODE]", 1, "give a node to another user", "nodes move -i 7 --user bob",
 	  { ID("the node"), { "user", 'u', "USER", "its new owner", NULL } }, run_nodes_move },
+	{ "nodes", "ping", "", "[NODE]", 1, "ask a node's client whether it answers", "nodes ping laptop", { ID("the node") }, run_nodes_ping },
+	{ "nodes", "ask", "c2n", "[NODE] PATH", 2, "ask a node's client: /posture/identity, /debug/netmap, /debug/health, /debug/prefs …",
+	  "nodes ask laptop /posture/identity", { ID("the node") }, run_nodes_ask },
 	{ "nodes", "backfillips", "", "", 0, "give nodes the addresses of a pool that was added", "nodes backfillips --force", {{0}},
 	  run_nodes_backfill },
 

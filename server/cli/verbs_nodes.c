@@ -177,3 +177,52 @@ int run_nodes_backfill(struct cli *x)
 	json_decref(answered);
 	return answered ? EXIT_OK : EXIT_FAILED;
 }
+
+/* ---- asking the device itself ---- */
+
+static json_t *ask_device(const struct cli *x, size_t n, const char *path, int *status)
+{
+	CLEANUP(freep) char *to = NULL;
+
+	*status = node_target(x, "/api/fairlead/v1/node/%/c2n", n, NULL, &to);
+	if (*status != EXIT_OK)
+		return NULL;
+	json_t *answered = server_call(x, "POST", to, json_pack("{s:s}", "path", path));
+	if (!answered)
+		*status = EXIT_FAILED;
+	return answered;
+}
+
+int run_nodes_ping(struct cli *x)
+{
+	static const struct column answer_columns[] = { { "STATUS", "status" }, { "MS", "tookMs" } };
+	int status;
+	json_t *answered = ask_device(x, 0, "/echo", &status);
+
+	if (answered)
+		print_object(x, answered, answer_columns, ARRAY_LEN(answer_columns));
+	json_decref(answered);
+	return status;
+}
+
+/* The answer's body, as it came. */
+int run_nodes_ask(struct cli *x)
+{
+	const char *path = argument(x, flag_given(x, "identifier") ? 0 : 1);
+	int status;
+
+	if (!path)
+		return usage(x, "a path is needed: fairlead nodes ask laptop /posture/identity");
+	json_t *answered = ask_device(x, 0, path, &status);
+	const json_t *body = json_object_get(answered, "body");
+	if (answered && json_is_string(body)) {
+		puts(json_string_value(body));
+	} else if (answered) {
+		CLEANUP(freep) char *text = json_dumps(body, JSON_INDENT(2));
+		puts(text ? text : "");
+	}
+	if (answered && json_integer_value(json_object_get(answered, "status")) >= 400)
+		status = EXIT_FAILED;
+	json_decref(answered);
+	return status;
+}

@@ -27,6 +27,7 @@ enum command_kind {
 	CMD_NODE_TAGS,		 /* id, tags -> nodes[0] */
 	CMD_NODE_APPROVE_ROUTES, /* id, routes: the new list -> nodes[0] */
 	CMD_NODE_MOVE,		 /* id, user -> nodes[0] */
+	CMD_NODE_C2N,		 /* id, text: path ("/echo", "/posture/identity"), at_ms: wait so long -> status, text, took_ms */
 	CMD_NODE_BACKFILL_IPS,	 /* -> lines: what was given to whom */
 
 	CMD_AUTH_GET,	   /* auth_id -> pendings[0], or ssh_checks[0] */
@@ -164,6 +165,9 @@ struct reply {
 	int http_status;  /* 0: 200 */
 	bool registered;  /* the asking machine has a registered node now: the wire lifts its limits for strangers */
 	struct bytes body; /* in arena */
+	bool deferred;	   /* inside the core: somebody else answers later */
+	unsigned status;   /* CMD_NODE_C2N: of the device's HTTP answer */
+	int64_t took_ms;
 };
 struct reply *reply_new(void);
 void reply_free(struct reply *r);

@@ -166,6 +166,9 @@ void on_command(struct core *c, struct event *e)
 	case CMD_NODE_BACKFILL_IPS:
 		on_command_node(c, m, r);
 		break;
+	case CMD_NODE_C2N:
+		on_command_c2n(c, m, e->call, r);
+		break;
 	case CMD_AUTH_GET:
 	case CMD_AUTH_LIST:
 	case CMD_AUTH_REGISTER:
@@ -207,6 +210,10 @@ void on_command(struct core *c, struct event *e)
 	case CMD_STATS:
 		stats(c, r);
 		break;
+	}
+	if (r->deferred) {
+		reply_free(r);
+		return;
 	}
 	if (r->e != OK) {
 		core_abort(c);

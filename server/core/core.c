@@ -314,6 +314,8 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 	c->pendings = MAP_OF(struct pending, row.auth_id);
 	c->pendings_by_key = MAP_OF(struct pending, row.key);
 	c->pendings_by_machine = MAP_OF(struct pending, row.machine);
+	c->c2n = c2n_map();
+	list_init(&c->c2n_askers);
 	c->settings = MAP_OF(struct setting, name_key);
 	c->addrs = MAP_OF(struct recent_addr, addr);
 	c->ssh_approvals = MAP_OF(struct ssh_approval, row.pair);
@@ -431,6 +433,7 @@ void core_free(struct core *c)
 	free_all(&c->settings);
 	free_all(&c->ssh_approvals);
 	free_all(&c->addrs);
+	c2n_free_all(c);
 	timers_done(&c->timers);
 	effects_done(&fx);
 	free(c);
@@ -645,6 +648,7 @@ void core_close(struct core *c, struct now now, struct effects *fx)
 	}
 	ssh_checks_close(c);
 	jobs_close(c);
+	c2n_close(c);
 	gone_done(c);
 	for (size_t i = 0; i < c->n_tailnets; i++)
 		list_each_safe(it, &c->tailnets[i]->sessions)

@@ -102,6 +102,10 @@ void on_node_request(struct core *c, struct event *e)
 		on_ssh_action(c, e);
 		return;
 	}
+	if (is_path(e, "/machine/c2n/")) { /* its body is HTTP; its token says whose it is */
+		on_c2n_answer(c, e);
+		return;
+	}
 	if (e->body.n) {
 		err er = tailcfg_request_node_key(e->body, &key, &why);
 		if (er != OK) {

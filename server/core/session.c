@@ -292,6 +292,7 @@ err session_send_full(struct core *c, struct session *s)
 	}
 	slots_done(&s->told);
 	s->told = told;
+	s->begun = true;
 	if (note_all_routes(s) != OK) {
 		map_msg_unref(msg);
 		return ERR_NOMEM;

@@ -135,6 +135,7 @@ struct session {
 	bool need_full;	       /* its node was announced: a full map replaces what it was told */
 	bool compare;	       /* what it sees may have changed wholly: compare with what it was told */
 	bool self;	       /* its own Node must be sent */
+	bool begun;	       /* it got its first whole map */
 	struct slots told;
 	uint64_t last_seq; /* of the newest message: an undo beyond it ends the session */
 	/* Rounds read what stands above for every session: it shares cache lines. */
@@ -177,6 +178,7 @@ struct node {
 	bool ready;    /* others can use it, or waited long enough: m.announced is this and not shut */
 	enum node_shut shut; /* from the rows: gate.c */
 	bool at_relay; /* reached our relay; kept only until it is ready */
+	unsigned n_c2n; /* questions that wait for its answer (c2n.h) */
 	bool reported; /* told us its endpoints and the like since our start */
 	struct prefix *cand; /* owned: announced and approved, sorted */
 	size_t n_cand;
@@ -303,6 +305,8 @@ struct core {
 	struct map ssh_approvals, ssh_checks; /* by pair; by auth_id */
 	struct map addrs; /* struct recent_addr */
 
+	struct map c2n;		/* by token: c2n.c */
+	struct list c2n_askers;
 	struct timers timers;
 	struct timer lazy_timer;
 	struct list lazy;     /* nodes with lazy columns to write */
@@ -550,6 +554,12 @@ MUST_USE err register_pending(struct core *c, struct pending *p, struct user *u,
 struct reply *reply_registered(struct core *c, struct node *n);
 struct reply *reply_register_error(struct core *c, const char *text);
 
+struct map c2n_map(void);
+void c2n_close(struct core *c); /* who waits is told that the server stops */
+void c2n_free_all(struct core *c);
+void on_c2n_answer(struct core *c, struct event *e);
+void on_command_c2n(struct core *c, const struct command *m, struct call *call, struct reply *r);
+bool c2n_call_gone(struct core *c, struct call *call); /* false: it was not one of c2n's */
 void on_node_request(struct core *c, struct event *e);
 void on_command(struct core *c, struct event *e);
 void on_command_user(struct core *c, const struct command *m, struct reply *r);

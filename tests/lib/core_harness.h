@@ -42,7 +42,7 @@ struct harness {
 	struct node_pub last_revoked;
 	struct audit_row *audits; /* owned; durable, oldest first */
 	size_t n_audits;
-	struct reply *reply; /* of the last command */
+	struct reply *reply; /* of the last command; one that comes late replaces it */
 	unsigned devices;
 };
 

@@ -170,7 +170,7 @@ void admin_act(struct world *w)
 		{ CMD_AUTHKEY_CREATE, 8 }, { CMD_AUTHKEY_LIST, 1 }, { CMD_AUTHKEY_EXPIRE, 2 }, { CMD_AUTHKEY_DELETE, 1 },
 		{ CMD_APIKEY_CREATE, 1 }, { CMD_APIKEY_LIST, 1 }, { CMD_APIKEY_EXPIRE, 1 }, { CMD_APIKEY_DELETE, 1 },
 		{ CMD_POLICY_GET, 1 }, { CMD_POLICY_SET, 6 }, { CMD_POLICY_CHECK, 1 }, { CMD_DERPMAP_GET, 1 }, { CMD_DNS_RECORDS, 2 },
-		{ CMD_STATS, 1 }, { CMD_SETTINGS_SET, 4 }, { CMD_SETTINGS_RESET, 2 }, { CMD_SETTINGS_LIST, 1 },
+		{ CMD_STATS, 1 }, { CMD_NODE_C2N, 3 }, { CMD_SETTINGS_SET, 4 }, { CMD_SETTINGS_RESET, 2 }, { CMD_SETTINGS_LIST, 1 },
 	};
 	unsigned total = 0;
 
@@ -237,6 +237,10 @@ void admin_act(struct world *w)
 		m->text = settings[which][1 + chance(w, 2)];
 		break;
 	}
+	case CMD_NODE_C2N:
+		m->text = "/echo";
+		m->at_ms = 1 + (int64_t)chance(w, 5000);
+		break;
 	case CMD_SETTINGS_LIST:
 		m->name = "";
 		break;

@@ -95,6 +95,27 @@ static void sink_drop(struct sim_sink *k, bool tell)
 	map_sink_unref(&k->sink);
 }
 
+static void on_posted(struct sim_call *sc, struct reply *r)
+{
+	(void)sc;
+	(void)r;
+}
+
+static void answer_c2n(struct client *c, const json_t *ping)
+{
+	struct event *e = event_new(EV_NODE_REQUEST);
+	const char *path = strstr(json_string_value(json_object_get(ping, "URL")), "/machine/");
+
+	if (!path)
+		world_fail(c->w, "a question without a place for the answer");
+	e->machine = c->machine;
+	e->method = "POST";
+	e->path = arena_str(&e->arena, bytes_str(path));
+	e->body = one_in(c->w, 4) ? BYTES_LIT("no HTTP") : BYTES_LIT("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+	e->call = &world_call(c->w, c, on_posted)->call;
+	world_apply(c->w, e);
+}
+
 static void take_in(struct client *c, struct sim_sink *k)
 {
 	const char *why;
@@ -105,6 +126,8 @@ static void take_in(struct client *c, struct sim_sink *k)
 		if (!naive_client_apply(k->map, k->queue[i], &why))
 			world_fail(c->w, "client %zu: %s", c->index, why);
 		c->w->messages++;
+		if (!k->reader && json_object_get(k->queue[i], "PingRequest") && !one_in(c->w, 3))
+			answer_c2n(c, json_object_get(k->queue[i], "PingRequest"));
 		if (!k->reader && json_object_get(k->queue[i], "Node")) {
 			json_decref(c->last_self);
 			c->last_self = json_incref(json_object_get(k->queue[i], "Node"));
