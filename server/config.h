@@ -84,6 +84,8 @@ struct config {
 		int64_t max_unregistered_per_address;
 		int64_t max_pending_logins, max_pending_logins_per_address;
 		int64_t max_nodes;			/* 0: no ceiling */
+		int64_t api_requests_per_second;	/* of one API key, and of one address; 0: no ceiling */
+		int64_t api_wrong_keys_per_second;	/* from one address; 0: no ceiling */
 		int64_t max_relay_clients;
 	} limits;
 };

@@ -84,6 +84,8 @@ const struct config_key config_keys[] = {
 	LIVE(KEY_INT, "limits.max_pending_logins", limits.max_pending_logins, 1, MANY, "1024"),
 	LIVE(KEY_INT, "limits.max_pending_logins_per_address", limits.max_pending_logins_per_address, 1, MANY, "64"),
 	LIVE(KEY_INT, "limits.max_nodes", limits.max_nodes, 0, MANY, "0"),
+	INT("limits.api_requests_per_second", limits.api_requests_per_second, 0, MANY, "20000"),
+	INT("limits.api_wrong_keys_per_second", limits.api_wrong_keys_per_second, 0, MANY, "10"),
 	INT("limits.max_relay_clients", limits.max_relay_clients, 2, MANY, "10000"),
 };
 const size_t config_keys_n = sizeof config_keys / sizeof config_keys[0];

@@ -342,6 +342,8 @@ static err start_api(struct server *s)
 		.ctx = s,
 		.post = post_command,
 		.metrics = add_metrics,
+		.requests_per_s = (double)s->cfg->limits.api_requests_per_second,
+		.failures_per_s = (double)s->cfg->limits.api_wrong_keys_per_second,
 		.audit = read_audit,
 		.backup = back_up,
 	};

@@ -7,7 +7,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
-#include "server/api/backup.h"
+#include "server/api/access.h"
 #include "server/api/handlers.h"
 #include "server/api/request.h"
 #include "server/api/state.h"
@@ -81,76 +81,6 @@ static struct request *request_new(struct api *a, struct MHD_Connection *conn)
 	return r;
 }
 
-/* Who asks over the unix socket: the kernel knows. */
-static const char *unix_actor(struct request *r)
-{
-	const union MHD_ConnectionInfo *i = MHD_get_connection_info(r->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
-	struct ucred cred;
-	socklen_t n = sizeof cred;
-
-	if (!i || getsockopt((int)i->connect_fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) != 0)
-		return "cli";
-	return cred.uid == 0 ? "cli:root" : arena_printf(&r->arena, "cli:uid-%u", (unsigned)cred.uid);
-}
-
-/* How the connection came is told by the address that it was added with: see api_add_connection. */
-static enum api_origin origin_of(struct MHD_Connection *conn)
-{
-	const union MHD_ConnectionInfo *i = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-
-	if (!i || !i->client_addr || i->client_addr->sa_family != AF_UNIX)
-		return API_PUBLIC;
-	return ((const struct sockaddr_un *)(const void *)i->client_addr)->sun_path[0] == 'm' ? API_METRICS : API_UNIX;
-}
-
-static enum MHD_Result on_key_checked(struct request *r, const struct reply *reply)
-{
-	if (reply->e == ERR_AUTH || reply->e == ERR_NOT_FOUND || reply->e == ERR_MALFORMED || reply->e == ERR_INVALID)
-		return answer_unauthorized(r);
-	FAIL_ON(r, reply);
-	r->actor = reply->n_apikeys ? arena_printf(&r->arena, "apikey:%s", reply->apikeys[0].prefix) : "apikey";
-	if (!r->actor)
-		return answer_error(r, 500, "out of memory");
-	return r->route->begin(r);
-}
-
-static enum MHD_Result check_key(struct request *r)
-{
-	const char *header = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, "Authorization");
-	struct bytes rest;
-
-	if (!header || !bytes_eq_nocase(bytes_cut(bytes_str(header), ' ', &rest), BYTES_LIT("Bearer")) || rest.n == 0 ||
-			rest.n > 512)
-		return answer_unauthorized(r);
-	struct command *c = command_for(r, CMD_APIKEY_CHECK);
-	if (c)
-		c->key_text = command_str(c, (const char *)rest.p); /* to the header's end */
-	return ask(r, c, on_key_checked);
-}
-
-static enum MHD_Result begin_request(struct request *r)
-{
-	if (r->too_big)
-		return answer_error(r, 413, "the body is larger than this call takes");
-	enum api_origin origin = origin_of(r->conn);
-	r->trusted = origin == API_UNIX;
-	if (origin == API_METRICS && r->route->access != ACCESS_METRICS && r->route->begin != api_health && r->route->begin != api_version)
-		return answer_error(r, 404, "the metrics listener answers /metrics, /health and /version");
-	if (r->trusted)
-		r->actor = unix_actor(r);
-	switch (r->route->access) {
-	case ACCESS_OPEN:
-		return r->route->begin(r);
-	case ACCESS_KEY:
-		return r->trusted ? r->route->begin(r) : check_key(r);
-	case ACCESS_METRICS:
-		return origin == API_PUBLIC ? check_key(r) : r->route->begin(r);
-	case ACCESS_LOCAL:
-		return r->trusted ? r->route->begin(r) : answer_error(r, 403, "this call is answered on the server's unix socket only");
-	}
-	return MHD_NO;
-}
-
 static enum MHD_Result continue_request(struct request *r)
 {
 	struct reply *reply = MOVE(r->reply);
@@ -172,6 +102,7 @@ static enum MHD_Result on_head(struct api *a, struct MHD_Connection *conn, const
 	if (!r)
 		return MHD_NO;
 	*ctx = r;
+	r->v2 = strncmp(url, "/api/v2/", 8) == 0;
 	r->route = route_find(r, method, url, &known);
 	if (!r->route)
 		return known ? answer_error(r, 405, "this path does not take that method")
@@ -228,7 +159,9 @@ err api_new(const struct api_settings *cfg, struct api **out)
 	a->cfg = *cfg;
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_cond_init(&a->idle, NULL);
-	err e = worker_new(&a->worker);
+	rate_init(&a->requests, cfg->requests_per_s, 2 * cfg->requests_per_s);
+	rate_init(&a->failures, cfg->failures_per_s, 10 * cfg->failures_per_s);
+	err e = api_workers_new(&a->worker);
 	if (e != OK) {
 		api_free(a);
 		return e;
@@ -275,7 +208,9 @@ void api_free(struct api *a)
 		pthread_mutex_unlock(&a->lock);
 		MHD_stop_daemon(a->daemon);
 	}
-	worker_free(a->worker);
+	api_workers_free(a->worker);
+	rate_done(&a->requests);
+	rate_done(&a->failures);
 	pthread_cond_destroy(&a->idle);
 	pthread_mutex_destroy(&a->lock);
 	free(a);

@@ -16,6 +16,8 @@ struct audit_query;
 struct api_settings { /* strings are borrowed and live as long as the api */
 	const char *server_url;
 	const char *config_text; /* for GET /api/fairlead/v1/config */
+	double requests_per_s;	 /* of one key, and of one address; twice that in a burst. 0: no limit */
+	double failures_per_s;	 /* wrong keys from one address; ten times that in a burst. 0: no limit */
 	bool policy_in_file;	 /* policy.mode = "file": it cannot be set by call */
 
 	void *ctx;

@@ -1,7 +1,17 @@
 #include <string.h>
 
 #include "common/text/json.h"
+#include "server/api/access.h"
 #include "server/api/handlers.h"
+
+/* A key for DNS may set dns.… and nothing else. */
+static scope_set need_of(const char *key, bool write)
+{
+	enum scope area = strncmp(key, "dns.", 4) == 0 ? SCOPE_DNS : strncmp(key, "derp.", 5) == 0 ? SCOPE_NETWORKING_SETTINGS :
+			SCOPE_FEATURE_SETTINGS;
+
+	return write ? SCOPE_WRITE(area) : SCOPE_READ(area);
+}
 
 /* A value as JSON has it: numbers and true as such, a time as a text. */
 static void render_value(struct jsonw *w, const struct setting_info *i, const char *text)
@@ -40,7 +50,8 @@ static enum MHD_Result on_settings(struct request *r, const struct reply *reply)
 	struct jsonw w = answer_begin(&out);
 	jsonw_key(&w, "settings"), jsonw_arr(&w);
 	for (size_t i = 0; i < reply->n_settings; i++)
-		render_setting(&w, &reply->settings[i]);
+		if (scope_allows(r->may, need_of(reply->settings[i].key, false)))
+			render_setting(&w, &reply->settings[i]);
 	jsonw_arr_end(&w);
 	return answer_end(r, &w, &out);
 }
@@ -74,12 +85,20 @@ enum MHD_Result api_native_settings(struct request *r)
 
 enum MHD_Result api_native_setting_get(struct request *r)
 {
+	enum MHD_Result refused;
+
+	if (!may_else_refuse(r, need_of(r->param[0], false), &refused))
+		return refused;
 	return ask(r, command_for_setting(r, CMD_SETTINGS_LIST), on_setting);
 }
 
 /* {value}: text, number, true or a list. */
 enum MHD_Result api_native_setting_set(struct request *r)
 {
+	enum MHD_Result refused;
+
+	if (!may_else_refuse(r, need_of(r->param[0], true), &refused))
+		return refused;
 	struct command *c = command_for_setting(r, CMD_SETTINGS_SET);
 	const json_t *body = body_object(r);
 	const json_t *v = body ? json_object_get(body, "value") : NULL;
@@ -96,5 +115,9 @@ enum MHD_Result api_native_setting_set(struct request *r)
 
 enum MHD_Result api_native_setting_reset(struct request *r)
 {
+	enum MHD_Result refused;
+
+	if (!may_else_refuse(r, need_of(r->param[0], true), &refused))
+		return refused;
 	return ask(r, command_for_setting(r, CMD_SETTINGS_RESET), on_setting);
 }

@@ -152,9 +152,17 @@ void render_apikey(struct jsonw *w, const struct apikey_row *k)
 	jsonw_obj(w);
 	jsonw_key(w, "id"), render_id(w, k->id);
 	jsonw_key(w, "prefix"), jsonw_str(w, prefix);
-	jsonw_key(w, "expiration"), render_time(w, k->expires_ms);
+	int64_t ends = k->revoked_ms && (!k->expires_ms || k->revoked_ms < k->expires_ms) ? k->revoked_ms : k->expires_ms;
+	jsonw_key(w, "expiration"), render_time(w, ends);
 	jsonw_key(w, "createdAt"), render_time(w, k->created_ms);
 	jsonw_key(w, "lastSeen"), render_time(w, k->last_seen_ms);
+	jsonw_key(w, "scopes"), jsonw_str(w, k->scopes);
+	jsonw_key(w, "user");
+	if (k->user_id)
+		render_id(w, k->user_id);
+	else
+		jsonw_null(w);
+	jsonw_key(w, "description"), jsonw_str(w, k->description);
 	jsonw_obj_end(w);
 }
 

@@ -171,6 +171,7 @@ struct command *command_for(struct request *r, enum command_kind kind)
 	c->actor = command_str(c, r->actor ? r->actor : "web");
 	c->via = via_of(r);
 	c->from = client_of(r);
+	c->by_key = r->key_id;
 	return c;
 }
 
@@ -196,6 +197,11 @@ static enum MHD_Result queue(struct request *r, unsigned status, const char *typ
 	MHD_add_response_header(response, "Cache-Control", "no-store");
 	if (status == 401)
 		MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
+	if (r->retry_after_s || status == 503) {
+		char text[16];
+		snprintf(text, sizeof text, "%u", r->retry_after_s ? r->retry_after_s : 1);
+		MHD_add_response_header(response, "Retry-After", text);
+	}
 	enum MHD_Result result = MHD_queue_response(r->conn, status, response);
 	MHD_destroy_response(response);
 	return result;
@@ -325,7 +331,7 @@ static const char *title_of(unsigned status)
 		unsigned status;
 		const char *title;
 	} titles[] = {
-		{ 400, "Bad Request" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
+		{ 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
 		{ 409, "Conflict" }, { 413, "Content Too Large" }, { 429, "Too Many Requests" },
 		{ 501, "Not Implemented" }, { 503, "Service Unavailable" }, { 504, "Gateway Timeout" },
 	};
@@ -337,8 +343,31 @@ static const char *title_of(unsigned status)
 	return "Internal Server Error";
 }
 
+/* {"message", "status", "data"?: [{"user", "errors"}]} */
+static enum MHD_Result answer_problem_v2(struct request *r, unsigned status, const char *message, const char *const *lines, size_t n)
+{
+	struct buf out;
+	struct jsonw w = answer_begin(&out);
+
+	jsonw_key(&w, "message"), jsonw_str(&w, message);
+	jsonw_key(&w, "status"), jsonw_uint(&w, status);
+	if (n) {
+		jsonw_key(&w, "data"), jsonw_arr(&w), jsonw_obj(&w);
+		jsonw_key(&w, "user"), jsonw_str(&w, "");
+		jsonw_key(&w, "errors"), jsonw_arr(&w);
+		for (size_t i = 0; i < n; i++)
+			jsonw_str(&w, lines[i]);
+		jsonw_arr_end(&w);
+		jsonw_obj_end(&w), jsonw_arr_end(&w);
+	}
+	jsonw_obj_end(&w);
+	return answer_json(r, status, &out);
+}
+
 static enum MHD_Result answer_problem(struct request *r, unsigned status, const char *message, const char *const *lines, size_t n)
 {
+	if (r->v2)
+		return answer_problem_v2(r, status, message, lines, n);
 	struct buf out;
 	struct jsonw w = answer_begin(&out);
 
@@ -372,8 +401,10 @@ enum MHD_Result answer_fault(struct request *r, const struct reply *reply, const
 	return answer_problem(r, status_of(reply->e), whole ? whole : message, reply->lines, reply->n_lines);
 }
 
-/* Exactly this text, without a line end: tools compare it. */
+/* Exactly this text, without a line end: tools of Headscale compare it; those of Tailscale need JSON. */
 enum MHD_Result answer_unauthorized(struct request *r)
 {
+	if (r->v2)
+		return answer_error(r, 401, "API token invalid");
 	return answer_text(r, 401, "text/plain", "Unauthorized");
 }

@@ -27,6 +27,7 @@ struct route {
 	const char *pattern; /* "{}" is one path segment */
 	enum access access;
 	handler *begin;
+	scope_set need; /* what a key must have; 0: all */
 };
 
 enum { REQUEST_PARAMS_MAX = 2 };
@@ -43,6 +44,11 @@ struct request {
 	bool too_big;
 	json_t *json; /* the body, once it was asked for */
 	const char *actor;
+	scope_set may;
+	int64_t key_id, key_parent, key_user; /* of the key that asks; 0: none */
+	bool by_token;			      /* an OAuth token, not a user's key */
+	bool v2;			      /* errors in Tailscale's form */
+	unsigned retry_after_s;
 	bool trusted;
 	const char *fault; /* the first thing wrong with what was sent, a sentence */
 
@@ -103,5 +109,6 @@ enum MHD_Result answer_end(struct request *r, struct jsonw *w, struct buf *out);
 
 unsigned status_of(err e);
 
+const struct route *route_at(size_t i); /* NULL: no more */
 /* route.c: NULL: none; *known tells whether the path exists with another method. */
 const struct route *route_find(struct request *r, const char *method, const char *path, bool *known);

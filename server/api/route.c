@@ -3,74 +3,82 @@
 #include "server/api/backup.h"
 #include "server/api/handlers.h"
 
+#define READ(area) SCOPE_READ(SCOPE_##area)
+#define WRITE(area) SCOPE_WRITE(SCOPE_##area)
+
+#define ANY_SETTING (WRITE(FEATURE_SETTINGS) | WRITE(DNS) | WRITE(NETWORKING_SETTINGS))
+#define ANY_SETTING_READ (READ(FEATURE_SETTINGS) | READ(DNS) | READ(NETWORKING_SETTINGS))
+
+/* The one list of what there is, who may ask it, and what a key needs for it. Without a need a key must have "all". */
 static const struct route routes[] = {
-	{ "GET", "/", ACCESS_OPEN, api_page_root },
-	{ "GET", "/admin", ACCESS_OPEN, api_page_admin },
-	{ "GET", "/robots.txt", ACCESS_OPEN, api_page_robots },
-	{ "GET", "/style.css", ACCESS_OPEN, api_page_style },
-	{ "GET", "/register/{}", ACCESS_OPEN, api_page_register },
-	{ "GET", "/auth/{}", ACCESS_OPEN, api_page_auth },
-	{ "GET", "/health", ACCESS_OPEN, api_health },
-	{ "GET", "/version", ACCESS_OPEN, api_version },
-	{ "GET", "/metrics", ACCESS_METRICS, api_metrics },
-	{ "POST", "/verify", ACCESS_OPEN, api_verify },
+	{ "GET", "/", ACCESS_OPEN, api_page_root, 0 },
+	{ "GET", "/admin", ACCESS_OPEN, api_page_admin, 0 },
+	{ "GET", "/robots.txt", ACCESS_OPEN, api_page_robots, 0 },
+	{ "GET", "/style.css", ACCESS_OPEN, api_page_style, 0 },
+	{ "GET", "/register/{}", ACCESS_OPEN, api_page_register, 0 },
+	{ "GET", "/auth/{}", ACCESS_OPEN, api_page_auth, 0 },
+	{ "GET", "/health", ACCESS_OPEN, api_health, 0 },
+	{ "GET", "/version", ACCESS_OPEN, api_version, 0 },
+	{ "GET", "/metrics", ACCESS_METRICS, api_metrics, 0 },
+	{ "POST", "/verify", ACCESS_OPEN, api_verify, 0 },
 
-	{ "GET", "/api/v1/health", ACCESS_OPEN, api_health_v1 },
-	{ "POST", "/api/v1/user", ACCESS_KEY, api_user_create },
-	{ "GET", "/api/v1/user", ACCESS_KEY, api_user_list },
-	{ "POST", "/api/v1/user/{}/rename/{}", ACCESS_KEY, api_user_rename },
-	{ "DELETE", "/api/v1/user/{}", ACCESS_KEY, api_user_delete },
+	{ "GET", "/api/v1/health", ACCESS_OPEN, api_health_v1, 0 },
+	{ "POST", "/api/v1/user", ACCESS_KEY, api_user_create, WRITE(USERS) },
+	{ "GET", "/api/v1/user", ACCESS_KEY, api_user_list, READ(USERS) },
+	{ "POST", "/api/v1/user/{}/rename/{}", ACCESS_KEY, api_user_rename, WRITE(USERS) },
+	{ "DELETE", "/api/v1/user/{}", ACCESS_KEY, api_user_delete, WRITE(USERS) },
 
-	{ "GET", "/api/v1/node", ACCESS_KEY, api_node_list },
-	{ "POST", "/api/v1/node/register", ACCESS_KEY, api_node_register },
-	{ "POST", "/api/v1/node/backfillips", ACCESS_KEY, api_node_backfill },
-	{ "GET", "/api/v1/node/{}", ACCESS_KEY, api_node_get },
-	{ "DELETE", "/api/v1/node/{}", ACCESS_KEY, api_node_delete },
-	{ "POST", "/api/v1/node/{}/expire", ACCESS_KEY, api_node_expire },
-	{ "POST", "/api/v1/node/{}/rename/{}", ACCESS_KEY, api_node_rename },
-	{ "POST", "/api/v1/node/{}/tags", ACCESS_KEY, api_node_tags },
-	{ "POST", "/api/v1/node/{}/approve_routes", ACCESS_KEY, api_node_approve },
-	{ "POST", "/api/v1/node/{}/user", ACCESS_KEY, api_node_move },
-	{ "GET", "/api/v1/node/{}/routes", ACCESS_KEY, api_routes_of_node },
-	{ "GET", "/api/v1/routes", ACCESS_KEY, api_routes_list },
-	{ "POST", "/api/v1/routes/{}/enable", ACCESS_KEY, api_routes_enable },
-	{ "POST", "/api/v1/routes/{}/disable", ACCESS_KEY, api_routes_disable },
-	{ "DELETE", "/api/v1/routes/{}", ACCESS_KEY, api_routes_disable },
+	{ "GET", "/api/v1/node", ACCESS_KEY, api_node_list, READ(DEVICES_CORE) },
+	{ "POST", "/api/v1/node/register", ACCESS_KEY, api_node_register, WRITE(DEVICES_CORE) },
+	{ "POST", "/api/v1/node/backfillips", ACCESS_KEY, api_node_backfill, WRITE(DEVICES_CORE) },
+	{ "GET", "/api/v1/node/{}", ACCESS_KEY, api_node_get, READ(DEVICES_CORE) },
+	{ "DELETE", "/api/v1/node/{}", ACCESS_KEY, api_node_delete, WRITE(DEVICES_CORE) },
+	{ "POST", "/api/v1/node/{}/expire", ACCESS_KEY, api_node_expire, WRITE(DEVICES_CORE) },
+	{ "POST", "/api/v1/node/{}/rename/{}", ACCESS_KEY, api_node_rename, WRITE(DEVICES_CORE) },
+	{ "POST", "/api/v1/node/{}/tags", ACCESS_KEY, api_node_tags, WRITE(DEVICES_CORE) },
+	{ "POST", "/api/v1/node/{}/approve_routes", ACCESS_KEY, api_node_approve, WRITE(DEVICES_ROUTES) },
+	{ "POST", "/api/v1/node/{}/user", ACCESS_KEY, api_node_move, WRITE(DEVICES_CORE) },
+	{ "GET", "/api/v1/node/{}/routes", ACCESS_KEY, api_routes_of_node, READ(DEVICES_ROUTES) },
+	{ "GET", "/api/v1/routes", ACCESS_KEY, api_routes_list, READ(DEVICES_ROUTES) },
+	{ "POST", "/api/v1/routes/{}/enable", ACCESS_KEY, api_routes_enable, WRITE(DEVICES_ROUTES) },
+	{ "POST", "/api/v1/routes/{}/disable", ACCESS_KEY, api_routes_disable, WRITE(DEVICES_ROUTES) },
+	{ "DELETE", "/api/v1/routes/{}", ACCESS_KEY, api_routes_disable, WRITE(DEVICES_ROUTES) },
 
-	{ "POST", "/api/v1/auth/register", ACCESS_KEY, api_auth_register },
-	{ "POST", "/api/v1/auth/approve", ACCESS_KEY, api_auth_approve },
-	{ "POST", "/api/v1/auth/reject", ACCESS_KEY, api_auth_reject },
+	{ "POST", "/api/v1/auth/register", ACCESS_KEY, api_auth_register, WRITE(DEVICES_CORE) },
+	{ "POST", "/api/v1/auth/approve", ACCESS_KEY, api_auth_approve, WRITE(DEVICES_CORE) },
+	{ "POST", "/api/v1/auth/reject", ACCESS_KEY, api_auth_reject, WRITE(DEVICES_CORE) },
 
-	{ "POST", "/api/v1/preauthkey", ACCESS_KEY, api_authkey_create },
-	{ "GET", "/api/v1/preauthkey", ACCESS_KEY, api_authkey_list },
-	{ "DELETE", "/api/v1/preauthkey", ACCESS_KEY, api_authkey_delete },
-	{ "POST", "/api/v1/preauthkey/expire", ACCESS_KEY, api_authkey_expire },
+	{ "POST", "/api/v1/preauthkey", ACCESS_KEY, api_authkey_create, WRITE(AUTH_KEYS) },
+	{ "GET", "/api/v1/preauthkey", ACCESS_KEY, api_authkey_list, READ(AUTH_KEYS) },
+	{ "DELETE", "/api/v1/preauthkey", ACCESS_KEY, api_authkey_delete, WRITE(AUTH_KEYS) },
+	{ "POST", "/api/v1/preauthkey/expire", ACCESS_KEY, api_authkey_expire, WRITE(AUTH_KEYS) },
 
-	{ "POST", "/api/v1/apikey", ACCESS_KEY, api_apikey_create },
-	{ "GET", "/api/v1/apikey", ACCESS_KEY, api_apikey_list },
-	{ "DELETE", "/api/v1/apikey", ACCESS_KEY, api_apikey_delete_by_query },
-	{ "POST", "/api/v1/apikey/expire", ACCESS_KEY, api_apikey_expire },
-	{ "DELETE", "/api/v1/apikey/{}", ACCESS_KEY, api_apikey_delete },
+	{ "POST", "/api/v1/apikey", ACCESS_KEY, api_apikey_create, WRITE(API_TOKENS) },
+	{ "GET", "/api/v1/apikey", ACCESS_KEY, api_apikey_list, READ(API_TOKENS) },
+	{ "DELETE", "/api/v1/apikey", ACCESS_KEY, api_apikey_delete_by_query, WRITE(API_TOKENS) },
+	{ "POST", "/api/v1/apikey/expire", ACCESS_KEY, api_apikey_expire, WRITE(API_TOKENS) },
+	{ "DELETE", "/api/v1/apikey/{}", ACCESS_KEY, api_apikey_delete, WRITE(API_TOKENS) },
 
-	{ "GET", "/api/v1/policy", ACCESS_KEY, api_policy_get },
-	{ "PUT", "/api/v1/policy", ACCESS_KEY, api_policy_set },
-	{ "POST", "/api/v1/policy/check", ACCESS_KEY, api_policy_check },
+	{ "GET", "/api/v1/policy", ACCESS_KEY, api_policy_get, READ(POLICY_FILE) },
+	{ "PUT", "/api/v1/policy", ACCESS_KEY, api_policy_set, WRITE(POLICY_FILE) },
+	{ "POST", "/api/v1/policy/check", ACCESS_KEY, api_policy_check, READ(POLICY_FILE) },
 
-	{ "GET", "/api/fairlead/v1/derp-map", ACCESS_KEY, api_native_derp_map },
-	{ "GET", "/api/fairlead/v1/stats", ACCESS_KEY, api_native_stats },
-	{ "PUT", "/api/fairlead/v1/dns/records", ACCESS_KEY, api_native_dns_records },
-	{ "GET", "/api/fairlead/v1/config", ACCESS_KEY, api_native_config },
-	{ "GET", "/api/fairlead/v1/pending", ACCESS_KEY, api_native_pendings },
-	{ "POST", "/api/fairlead/v1/node/{}/c2n", ACCESS_KEY, api_native_node_c2n },
-	{ "GET", "/api/fairlead/v1/settings", ACCESS_KEY, api_native_settings },
-	{ "GET", "/api/fairlead/v1/settings/{}", ACCESS_KEY, api_native_setting_get },
-	{ "PUT", "/api/fairlead/v1/settings/{}", ACCESS_KEY, api_native_setting_set },
-	{ "DELETE", "/api/fairlead/v1/settings/{}", ACCESS_KEY, api_native_setting_reset },
-	{ "POST", "/api/fairlead/v1/user/{}/role", ACCESS_KEY, api_native_user_role },
-	{ "POST", "/api/fairlead/v1/user/{}/suspend", ACCESS_KEY, api_native_user_suspend },
-	{ "POST", "/api/fairlead/v1/user/{}/restore", ACCESS_KEY, api_native_user_restore },
-	{ "GET", "/api/fairlead/v1/audit", ACCESS_KEY, api_native_audit },
-	{ "POST", "/api/fairlead/v1/backup", ACCESS_LOCAL, begin_backup },
+	{ "GET", "/api/fairlead/v1/derp-map", ACCESS_KEY, api_native_derp_map, READ(NETWORKING_SETTINGS) },
+	{ "GET", "/api/fairlead/v1/stats", ACCESS_KEY, api_native_stats, READ(DEVICES_CORE) },
+	{ "PUT", "/api/fairlead/v1/dns/records", ACCESS_KEY, api_native_dns_records, WRITE(DNS) },
+	{ "GET", "/api/fairlead/v1/config", ACCESS_KEY, api_native_config, 0 },
+	{ "GET", "/api/fairlead/v1/pending", ACCESS_KEY, api_native_pendings, READ(DEVICES_CORE) },
+	/* A setting's own scope is looked up by its name: native_settings.c. */
+	{ "GET", "/api/fairlead/v1/settings", ACCESS_KEY, api_native_settings, ANY_SETTING_READ },
+	{ "GET", "/api/fairlead/v1/settings/{}", ACCESS_KEY, api_native_setting_get, ANY_SETTING_READ },
+	{ "PUT", "/api/fairlead/v1/settings/{}", ACCESS_KEY, api_native_setting_set, ANY_SETTING },
+	{ "DELETE", "/api/fairlead/v1/settings/{}", ACCESS_KEY, api_native_setting_reset, ANY_SETTING },
+	{ "POST", "/api/fairlead/v1/user/{}/role", ACCESS_KEY, api_native_user_role, WRITE(USERS) },
+	{ "POST", "/api/fairlead/v1/user/{}/suspend", ACCESS_KEY, api_native_user_suspend, WRITE(USERS) },
+	{ "POST", "/api/fairlead/v1/user/{}/restore", ACCESS_KEY, api_native_user_restore, WRITE(USERS) },
+	{ "POST", "/api/fairlead/v1/node/{}/c2n", ACCESS_KEY, api_native_node_c2n, 0 },
+	{ "GET", "/api/fairlead/v1/audit", ACCESS_KEY, api_native_audit, READ(LOGS_CONFIGURATION) },
+	{ "POST", "/api/fairlead/v1/backup", ACCESS_LOCAL, begin_backup, 0 },
 };
 
 /* Segment by segment; what stands at a "{}" goes to param, borrowed from path. */
@@ -117,4 +125,9 @@ const struct route *route_find(struct request *r, const char *method, const char
 		return &routes[i];
 	}
 	return NULL;
+}
+
+const struct route *route_at(size_t i)
+{
+	return i < sizeof routes / sizeof routes[0] ? &routes[i] : NULL;
 }

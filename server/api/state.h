@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "server/api/api.h"
+#include "server/api/rate.h"
 
 struct MHD_Daemon;
 struct request;
@@ -15,7 +16,8 @@ struct api {
 	pthread_cond_t idle;  /* waiting became 0 */
 	size_t waiting;	      /* requests whose reply is on its way */
 	size_t backups;
-	struct worker *worker;
+	struct api_workers *worker;
+	struct rate requests, failures; /* the daemon's thread only */
 	bool stopping;
 };
 

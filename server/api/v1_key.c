@@ -115,7 +115,8 @@ static enum MHD_Result on_apikeys(struct request *r, const struct reply *reply)
 	struct jsonw w = answer_begin(&out);
 	jsonw_key(&w, "apiKeys"), jsonw_arr(&w);
 	for (size_t i = 0; i < reply->n_apikeys; i++)
-		render_apikey(&w, &reply->apikeys[i]);
+		if (reply->apikeys[i].kind == APIKEY_KEY)
+			render_apikey(&w, &reply->apikeys[i]);
 	jsonw_arr_end(&w);
 	return answer_end(r, &w, &out);
 }
@@ -124,8 +125,12 @@ enum MHD_Result api_apikey_create(struct request *r)
 {
 	struct command *c = command_for(r, CMD_APIKEY_CREATE);
 
-	if (c)
+	if (c) {
 		c->expires_ms = body_time(r, "expiration", default_key_expiry());
+		c->user = command_str(c, user_or_none(body_id(r, "user")));
+		c->scopes = command_str(c, body_text(r, "scopes"));
+		c->description = command_str(c, body_text(r, "description"));
+	}
 	return ask(r, c, on_apikey_created);
 }
 

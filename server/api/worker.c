@@ -11,7 +11,7 @@ struct job {
 	work *run;
 };
 
-struct worker {
+struct api_workers {
 	pthread_mutex_t lock; /* the rest */
 	pthread_cond_t more;
 	struct job *first, **last;
@@ -21,7 +21,7 @@ struct worker {
 	size_t n_threads;
 };
 
-static struct job *take(struct worker *w)
+static struct job *take(struct api_workers *w)
 {
 	pthread_mutex_lock(&w->lock);
 	while (!w->first && !w->stop)
@@ -50,9 +50,9 @@ static void *run(void *arg)
 	return NULL;
 }
 
-err worker_new(struct worker **out)
+err api_workers_new(struct api_workers **out)
 {
-	struct worker *w = calloc(1, sizeof *w);
+	struct api_workers *w = calloc(1, sizeof *w);
 
 	if (!w)
 		return ERR_NOMEM;
@@ -63,14 +63,14 @@ err worker_new(struct worker **out)
 		if (pthread_create(&w->thread[w->n_threads], NULL, run, w) != 0)
 			break;
 	if (!w->n_threads) {
-		worker_free(w);
+		api_workers_free(w);
 		return ERR_SYS;
 	}
 	*out = w;
 	return OK;
 }
 
-void worker_free(struct worker *w)
+void api_workers_free(struct api_workers *w)
 {
 	if (!w)
 		return;
@@ -87,7 +87,7 @@ void worker_free(struct worker *w)
 
 enum MHD_Result work_for(struct request *r, work *what, reply_handler *next)
 {
-	struct worker *w = r->api->worker;
+	struct api_workers *w = r->api->worker;
 
 	if (r->fault)
 		return answer_error(r, 400, r->fault);

@@ -5,10 +5,10 @@
 
 enum { WORKERS = 2, WORK_MAX = 64 /* jobs that wait; more are told to come again */ };
 
-struct worker;
+struct api_workers;
 
-MUST_USE err worker_new(struct worker **out);
-void worker_free(struct worker *w); /* runs what waits first; NULL is fine */
+MUST_USE err api_workers_new(struct api_workers **out);
+void api_workers_free(struct api_workers *w); /* runs what waits first; NULL is fine */
 
 /* run is called on a worker with the sleeping request (its arena is the job's meanwhile) and an empty reply to fill; then
  * next goes on with it, as after ask(). */

@@ -102,7 +102,11 @@ static const struct verb verbs[] = {
 	  run_authkeys_delete },
 
 	{ "apikeys", "create", "c|new", "", 0, "make a key; it is shown this once", "apikeys create --expiration 90d",
-	  { { "expiration", 'e', "TIME", "how long it can be used: 24h, 90d, never; default 90d", NULL } }, run_apikeys_create },
+	  { { "expiration", 'e', "TIME", "how long it can be used: 24h, 90d, never; default 90d", NULL },
+	    { "user", 'u', "USER", "it may do what this user's role allows; without, all", NULL },
+	    { "scopes", 's', "SCOPE,…", "only that: devices:core, dns:read, all:read …; default all", NULL },
+	    { "description", 'd', "TEXT", "a note", NULL } },
+	  run_apikeys_create },
 	{ "apikeys", "list", "ls|show", "", 0, "list keys", "apikeys list", {{0}}, run_apikeys_list },
 	{ "apikeys", "expire", "revoke|exp|e", "[PREFIX]", 1, "end a key", "apikeys expire -i 3",
 	  { ID("the key"), { "prefix", 'p', "PREFIX", "the key, as listed", NULL } }, run_apikeys_expire },

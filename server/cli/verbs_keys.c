@@ -6,7 +6,8 @@ static const struct column authkey_columns[] = {
 	{ "EPHEMERAL", "ephemeral" }, { "USED", "used" }, { "EXPIRES", "expiration" }, { "CREATED", "createdAt" },
 };
 static const struct column apikey_columns[] = {
-	{ "ID", "id" }, { "PREFIX", "prefix" }, { "EXPIRES", "expiration" }, { "CREATED", "createdAt" }, { "LAST USED", "lastSeen" },
+	{ "ID", "id" }, { "PREFIX", "prefix" }, { "SCOPES", "scopes" }, { "USER", "user" }, { "EXPIRES", "expiration" },
+	{ "CREATED", "createdAt" }, { "LAST USED", "lastSeen" }, { "DESCRIPTION", "description" },
 };
 
 static const char *text_at(const json_t *object, const char *key)
@@ -91,7 +92,12 @@ int run_apikeys_create(struct cli *x)
 
 	if (!expiration)
 		return usage(x, "--expiration must be a time such as 24h or 90d, or never, not '%s'", wanted);
-	json_t *answered = server_call(x, "POST", "/api/v1/apikey", json_pack("{s:o}", "expiration", expiration));
+	CLEANUP(freep) char *scopes = flag_value(x, "scopes") ? strdup(flag_value(x, "scopes")) : NULL;
+	for (char *c = scopes; c && *c; c++)
+		if (*c == ',')
+			*c = ' ';
+	json_t *answered = server_call(x, "POST", "/api/v1/apikey", json_pack("{s:o, s:s*, s:s*, s:s*}", "expiration", expiration, "user",
+			flag_value(x, "user"), "scopes", scopes, "description", flag_value(x, "description")));
 	if (!answered)
 		return EXIT_FAILED;
 	print_word(x, "apiKey", text_at(answered, "apiKey"));

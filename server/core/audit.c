@@ -133,6 +133,8 @@ static bool look(struct core *c, const struct image *i, struct subject *s)
 	case ROW_APIKEY: {
 		struct apikey *k = map_get(&c->apikeys, &i->apikey.id);
 		s->has = k != NULL;
+		if ((i->existed ? i->apikey.kind : k ? k->row.kind : APIKEY_TOKEN) == APIKEY_TOKEN)
+			return false; /* an hour's token is a use of its client, no change */
 		number_id(s, i->apikey.id);
 		SIDES(apikey, prefix, &k->row);
 		return true;
@@ -307,6 +309,7 @@ void on_audit_timer(struct core *c, struct timer *t)
 	struct store_batch *b = calloc(1, sizeof *b + sizeof b->op[0]);
 
 	timer_arm(&c->timers, t, c->now.mono_ms + AUDIT_TRIM_MS);
+	apikeys_sweep(c);
 	if (!b)
 		return;
 	b->epoch = c->epoch;

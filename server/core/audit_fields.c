@@ -148,7 +148,13 @@ void audit_fields_authkey(struct audit_fields *f, const struct authkey_row *r)
 void audit_fields_apikey(struct audit_fields *f, const struct apikey_row *r)
 {
 	audit_put_text(f, "prefix", r->prefix);
+	audit_put_text(f, "type", r->kind == APIKEY_CLIENT ? "client" : "api");
+	audit_put_id(f, "user", r->user_id);
+	audit_put_text(f, "scopes", r->scopes);
+	audit_put_texts(f, "tags", r->tags, r->n_tags);
+	audit_put_text(f, "description", r->description);
 	audit_put_time(f, "expires", r->expires_ms);
+	audit_put_time(f, "revoked", r->revoked_ms);
 }
 
 /* Every policy stays in its table: the log names the version. */

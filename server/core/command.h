@@ -5,6 +5,7 @@
 #pragma once
 
 #include "common/base/arena.h"
+#include "server/core/scope.h"
 #include "server/store/rows.h"
 
 enum command_kind {
@@ -41,11 +42,14 @@ enum command_kind {
 	CMD_AUTHKEY_EXPIRE, /* id, or key text (whole or "hskey-auth-PREFIX…") */
 	CMD_AUTHKEY_DELETE, /* id */
 
-	CMD_APIKEY_CREATE, /* expires_ms -> apikeys[0], secret */
-	CMD_APIKEY_LIST,   /* -> apikeys */
+	CMD_APIKEY_CREATE, /* expires_ms, user, scopes ("" = all), tags, description, oauth_client -> apikeys[0], secret */
+	CMD_APIKEY_LIST,   /* -> apikeys: keys and OAuth clients */
+	CMD_APIKEY_UPDATE, /* id of an OAuth client, scopes, tags, description -> apikeys[0] */
+	CMD_APIKEY_REVOKE, /* id -> apikeys[0]; it stays listed as invalid */
+	CMD_APIKEY_TOKEN,  /* key_text: an OAuth client's secret; scopes, tags: a part of its own -> apikeys[0], secret */
 	CMD_APIKEY_EXPIRE, /* id, or key text (prefix as listed, masked, or whole) */
 	CMD_APIKEY_DELETE, /* the same */
-	CMD_APIKEY_CHECK,  /* key text -> OK or ERR_AUTH; apikeys[0] */
+	CMD_APIKEY_CHECK,  /* key text -> OK or ERR_AUTH; apikeys[0], may */
 
 	CMD_POLICY_GET,	  /* -> policies[0] (text "" and created_ms 0 when none was ever set) */
 	CMD_POLICY_SET,	  /* text, author, note -> policies[0]; ERR_INVALID with lines = faults */
@@ -77,12 +81,14 @@ struct command {
 	const char *name, *new_name, *display_name, *email, *picture_url;
 	const char *user; /* name, email or decimal id */
 	const char *role;
+	const char *scopes;
+	int64_t by_key; /* id of the API key or token that asks; 0: none */
 	const char *key_text, *auth_id, *text, *author, *note, *description;
 	const char *const *tags;
 	size_t n_tags;
 	const struct prefix *routes;
 	size_t n_routes;
-	bool reusable, ephemeral, disable;
+	bool reusable, ephemeral, disable, oauth_client;
 	int64_t at_ms, expires_ms; /* expires_ms 0: never */
 	struct node_pub key;
 };
@@ -151,6 +157,7 @@ struct reply {
 	size_t n_authkeys;
 	struct apikey_row *apikeys;
 	size_t n_apikeys;
+	scope_set may; /* CMD_APIKEY_CHECK: what the key may do */
 	struct pending_row *pendings;
 	size_t n_pendings;
 	struct ssh_check_info *ssh_checks;

@@ -9,7 +9,7 @@
 #include "common/text/hex.h"
 
 /* A fresh key: its prefix, the hash of its secret, and the text that is shown once. NULL: out of memory. */
-static const char *fresh_key(struct arena *a, const char *kind, char prefix[KEY_PREFIX_LEN + 1], uint8_t hash[KEY_HASH_LEN])
+const char *key_fresh(struct arena *a, const char *kind, char prefix[KEY_PREFIX_LEN + 1], uint8_t hash[KEY_HASH_LEN])
 {
 	uint8_t random[KEY_PREFIX_LEN / 2];
 	char hex[65];
@@ -26,7 +26,7 @@ static const char *fresh_key(struct arena *a, const char *kind, char prefix[KEY_
 }
 
 /* "hskey-auth-PREFIX-…", a masked form of it, or the prefix alone -> the 12 digits. */
-static bool prefix_of(const char *text, const char *kind, char prefix[KEY_PREFIX_LEN + 1])
+bool key_prefix_of(const char *text, const char *kind, char prefix[KEY_PREFIX_LEN + 1])
 {
 	struct bytes b = bytes_str(text), head = bytes_str(kind);
 
@@ -46,26 +46,10 @@ static struct authkey *find_authkey(struct core *c, struct tailnet *t, const str
 
 	if (m->id)
 		k = map_get(&c->authkeys, &m->id);
-	else if (prefix_of(m->key_text, "hskey-auth-", prefix))
+	else if (key_prefix_of(m->key_text, "hskey-auth-", prefix))
 		k = map_get(&c->authkeys_by_prefix, prefix);
 	if (!k || k->t != t) {
 		reply_fail(r, ERR_NOT_FOUND, "auth key not found");
-		return NULL;
-	}
-	return k;
-}
-
-static struct apikey *find_apikey(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
-{
-	char prefix[KEY_PREFIX_LEN + 1];
-	struct apikey *k = NULL;
-
-	if (m->id)
-		k = map_get(&c->apikeys, &m->id);
-	else if (prefix_of(m->key_text, "hskey-api-", prefix))
-		k = map_get(&c->apikeys_by_prefix, prefix);
-	if (!k || k->t != t) {
-		reply_fail(r, ERR_NOT_FOUND, "API key not found");
 		return NULL;
 	}
 	return k;
@@ -87,6 +71,18 @@ static err room_authkeys(struct reply *r, size_t n)
 	r->authkeys = arena_array(&r->arena, n + 1, sizeof *r->authkeys);
 	r->authkey_users = arena_array(&r->arena, n + 1, sizeof *r->authkey_users);
 	return r->authkeys && r->authkey_users ? OK : ERR_NOMEM;
+}
+
+/* What an OAuth token makes is tagged, with tags that it has or that its tags own. */
+static bool may_make_key(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
+{
+	if (!apikey_is_token(c, m->by_key))
+		return true;
+	if (!m->n_tags || *m->user) {
+		reply_fail(r, ERR_DENIED, "a key made with an OAuth token needs tags, and no user");
+		return false;
+	}
+	return apikey_may_tags(c, t, m, r);
 }
 
 static err authkey_create(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
@@ -114,7 +110,9 @@ static err authkey_create(struct core *c, struct tailnet *t, const struct comman
 			reply_fail(r, ERR_INVALID, "\"%.64s\" is not a tag; tags look like tag:server", m->tags[i]);
 			return r->e;
 		}
-	r->secret = fresh_key(&r->arena, "hskey-auth-", row.prefix, row.hash);
+	if (!may_make_key(c, t, m, r))
+		return r->e;
+	r->secret = key_fresh(&r->arena, "hskey-auth-", row.prefix, row.hash);
 	if (!r->secret)
 		return ERR_NOMEM;
 	TRY(next_id(c, &row.id));
@@ -196,93 +194,6 @@ static err authkey_delete(struct core *c, struct tailnet *t, const struct comman
 	return OK;
 }
 
-static err add_apikeys(struct reply *r, struct apikey *const *list, size_t n)
-{
-	r->apikeys = arena_array(&r->arena, n + 1, sizeof *r->apikeys);
-	if (!r->apikeys)
-		return ERR_NOMEM;
-	for (size_t i = 0; i < n; i++)
-		r->apikeys[r->n_apikeys++] = list[i]->row; /* owns nothing */
-	return OK;
-}
-
-static err apikey_create(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
-{
-	struct apikey_row row = { .tailnet_id = t->row.id, .created_ms = c->now.wall_ms, .expires_ms = m->expires_ms };
-
-	r->secret = fresh_key(&r->arena, "hskey-api-", row.prefix, row.hash);
-	if (!r->secret)
-		return ERR_NOMEM;
-	TRY(next_id(c, &row.id));
-	TRY(touch_new_apikey(c, row.id));
-	int64_t id = row.id;
-	TRY(apikey_put_memory(c, &row));
-	struct apikey *k = map_get(&c->apikeys, &id);
-	k->touched = c->tx;
-	return add_apikeys(r, &k, 1);
-}
-
-static int apikey_order(const void *a, const void *b)
-{
-	const struct apikey_row *x = a, *y = b;
-
-	return (x->id > y->id) - (x->id < y->id);
-}
-
-static err apikey_list(struct core *c, struct tailnet *t, struct reply *r)
-{
-	size_t at = 0;
-
-	r->apikeys = arena_array(&r->arena, c->apikeys.n + 1, sizeof *r->apikeys);
-	if (!r->apikeys)
-		return ERR_NOMEM;
-	for (struct apikey *k; (k = map_next(&c->apikeys, &at));)
-		if (k->t == t)
-			r->apikeys[r->n_apikeys++] = k->row;
-	if (r->n_apikeys)
-		qsort(r->apikeys, r->n_apikeys, sizeof *r->apikeys, apikey_order);
-	return OK;
-}
-
-static err apikey_expire(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
-{
-	struct apikey *k = find_apikey(c, t, m, r);
-
-	if (!k)
-		return r->e;
-	TRY(touch_apikey(c, k));
-	if (!k->row.expires_ms || k->row.expires_ms > c->now.wall_ms)
-		k->row.expires_ms = c->now.wall_ms;
-	return add_apikeys(r, &k, 1);
-}
-
-static err apikey_delete(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
-{
-	struct apikey *k = find_apikey(c, t, m, r);
-
-	if (!k)
-		return r->e;
-	TRY(touch_apikey(c, k));
-	apikey_drop_memory(c, k->row.id);
-	return OK;
-}
-
-static err apikey_check(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
-{
-	struct apikey *k = apikey_by_text(c, m->key_text);
-
-	if (!k || k->t != t || (k->row.expires_ms && k->row.expires_ms <= c->now.wall_ms)) {
-		reply_fail(r, ERR_AUTH, "this API key is not valid");
-		return r->e;
-	}
-	/* Written once an hour at most: it is for people who clean up. */
-	if (c->now.wall_ms - k->row.last_seen_ms > 3600 * 1000) {
-		TRY(touch_apikey(c, k));
-		k->row.last_seen_ms = c->now.wall_ms;
-	}
-	return add_apikeys(r, &k, 1);
-}
-
 void on_command_key(struct core *c, const struct command *m, struct reply *r)
 {
 	struct tailnet *t = core_tailnet(c, m->tailnet_id);
@@ -296,15 +207,5 @@ void on_command_key(struct core *c, const struct command *m, struct reply *r)
 		e = authkey_expire(c, t, m, r);
 	else if (m->kind == CMD_AUTHKEY_DELETE)
 		e = authkey_delete(c, t, m, r);
-	else if (m->kind == CMD_APIKEY_CREATE)
-		e = apikey_create(c, t, m, r);
-	else if (m->kind == CMD_APIKEY_LIST)
-		e = apikey_list(c, t, r);
-	else if (m->kind == CMD_APIKEY_EXPIRE)
-		e = apikey_expire(c, t, m, r);
-	else if (m->kind == CMD_APIKEY_DELETE)
-		e = apikey_delete(c, t, m, r);
-	else if (m->kind == CMD_APIKEY_CHECK)
-		e = apikey_check(c, t, m, r);
 	r->e = e;
 }

@@ -81,6 +81,8 @@ static err set_tags(struct core *c, struct node *n, const struct command *m, str
 			reply_fail(r, ERR_INVALID, "%.64s is not declared in the policy's tagOwners", m->tags[i]);
 			return r->e;
 		}
+	if (!apikey_may_tags(c, n->t, m, r))
+		return r->e;
 	CLEANUP(freep) char **tags = malloc(m->n_tags * sizeof(*tags));
 	if (!tags)
 		return ERR_NOMEM;

@@ -155,6 +155,7 @@ static err delete_user(struct core *c, struct tailnet *t, const struct command *
 		TRY(touch_authkey(c, k));
 		authkey_drop_memory(c, k->row.id);
 	}
+	TRY(apikeys_drop_of_user(c, u));
 	TRY(touch_user(c, u));
 	user_drop_memory(c, u->row.id);
 	return OK;
@@ -172,6 +173,10 @@ static err set_role(struct core *c, struct tailnet *t, const struct command *m, 
 	if (user_role_parse(m->role, &role) != OK) {
 		reply_fail(r, ERR_INVALID, "\"%.40s\" is no role: owner, admin, network-admin, it-admin, auditor, billing-admin or member",
 				m->role);
+		return r->e;
+	}
+	if (!apikey_within(c, m, scope_of_role(role)) || !apikey_within(c, m, scope_of_role(u->row.role))) {
+		reply_fail(r, ERR_DENIED, "a key cannot give or take a role that may do more than the key that asks");
 		return r->e;
 	}
 	if (role == USER_OWNER && u->row.suspended_ms) {

@@ -37,6 +37,14 @@ err authkey_to_arena(struct arena *a, const struct authkey_row *from, struct aut
 	return text_to(a, from->description, &out->description) && texts_to(a, from->tags, from->n_tags, &out->tags) ? OK : ERR_NOMEM;
 }
 
+err apikey_to_arena(struct arena *a, const struct apikey_row *from, struct apikey_row *out)
+{
+	*out = *from;
+	return text_to(a, from->scopes, &out->scopes) && text_to(a, from->description, &out->description) &&
+			texts_to(a, from->tags, from->n_tags, &out->tags) ?
+		OK : ERR_NOMEM;
+}
+
 err pending_to_arena(struct arena *a, const struct pending_row *from, struct pending_row *out)
 {
 	*out = *from;
@@ -109,6 +117,7 @@ static void derp_map_text(struct core *c, struct tailnet *t, struct reply *r)
 static void fill_defaults(struct command *m)
 {
 	const char **texts[] = { &m->actor, &m->via, &m->name, &m->new_name, &m->display_name, &m->email, &m->picture_url, &m->user, &m->role,
+		&m->scopes,
 		&m->key_text, &m->auth_id, &m->text, &m->author, &m->note, &m->description };
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
@@ -180,12 +189,17 @@ void on_command(struct core *c, struct event *e)
 	case CMD_AUTHKEY_LIST:
 	case CMD_AUTHKEY_EXPIRE:
 	case CMD_AUTHKEY_DELETE:
+		on_command_key(c, m, r);
+		break;
 	case CMD_APIKEY_CREATE:
 	case CMD_APIKEY_LIST:
 	case CMD_APIKEY_EXPIRE:
 	case CMD_APIKEY_DELETE:
 	case CMD_APIKEY_CHECK:
-		on_command_key(c, m, r);
+	case CMD_APIKEY_UPDATE:
+	case CMD_APIKEY_REVOKE:
+	case CMD_APIKEY_TOKEN:
+		on_command_apikey(c, m, r);
 		break;
 	case CMD_POLICY_SET:
 	case CMD_POLICY_CHECK:

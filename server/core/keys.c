@@ -76,6 +76,9 @@ err apikey_put_memory(struct core *c, struct apikey_row *taken)
 	apikey_row_done(&k->row);
 	k->row = *taken;
 	*taken = (struct apikey_row){ 0 };
+	struct bytes bad;
+	if (scope_parse(k->row.scopes, &k->may, &bad) != OK)
+		k->may = 0; /* of a later version: it may do nothing here */
 	return OK;
 }
 
@@ -120,13 +123,46 @@ struct authkey *authkey_by_text(struct core *c, const char *text)
 	return k && sodium_memcmp(k->row.hash, hash, sizeof hash) == 0 ? k : NULL;
 }
 
+/* How the text of each kind begins. OAuth clients have Tailscale's word: `tailscale up` knows their secrets by it. */
+static const char *const apikey_words[] = {
+	[APIKEY_KEY] = "hskey-api-", [APIKEY_CLIENT] = "tskey-client-", [APIKEY_TOKEN] = "hskey-oauthtok-"
+};
+
 struct apikey *apikey_by_text(struct core *c, const char *text)
 {
 	char prefix[KEY_PREFIX_LEN + 1];
 	uint8_t hash[KEY_HASH_LEN];
 
-	if (!split_key(text, "hskey-api-", prefix, hash))
-		return NULL;
-	struct apikey *k = map_get(&c->apikeys_by_prefix, prefix);
-	return k && sodium_memcmp(k->row.hash, hash, sizeof hash) == 0 ? k : NULL;
+	for (size_t kind = 0; kind < ARRAY_LEN(apikey_words); kind++) {
+		if (!split_key(text, apikey_words[kind], prefix, hash))
+			continue;
+		struct apikey *k = map_get(&c->apikeys_by_prefix, prefix);
+		return k && k->row.kind == kind && sodium_memcmp(k->row.hash, hash, sizeof hash) == 0 ? k : NULL;
+	}
+	return NULL;
+}
+
+bool apikey_is_valid(const struct core *c, const struct apikey *k)
+{
+	const struct apikey *parent = k->row.parent_id ? map_get(&c->apikeys, &k->row.parent_id) : NULL;
+	const struct user *u = k->row.user_id ? map_get(&c->users, &k->row.user_id) : NULL;
+
+	if (k->row.revoked_ms || (k->row.expires_ms && k->row.expires_ms <= c->now.wall_ms))
+		return false;
+	if (k->row.parent_id && (!parent || !apikey_is_valid(c, parent)))
+		return false;
+	return !k->row.user_id || (u && !u->row.suspended_ms);
+}
+
+err apikeys_drop_of_user(struct core *c, const struct user *u)
+{
+	size_t at = 0;
+
+	for (struct apikey *k; (k = map_next(&c->apikeys, &at));) {
+		if (k->row.user_id != u->row.id)
+			continue;
+		TRY(touch_apikey(c, k));
+		apikey_drop_memory(c, k->row.id);
+	}
+	return OK;
 }

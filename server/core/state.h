@@ -75,6 +75,7 @@ struct authkey {
 
 struct apikey {
 	struct apikey_row row;
+	scope_set may; /* by its scopes */
 	struct tailnet *t;
 	uint64_t touched;
 };
@@ -414,6 +415,9 @@ void apikey_drop_memory(struct core *c, int64_t id);
 /* "hskey-auth-PREFIX-SECRET". NULL: no such key, or the secret is wrong. */
 struct authkey *authkey_by_text(struct core *c, const char *text);
 struct apikey *apikey_by_text(struct core *c, const char *text);
+bool apikey_is_valid(const struct core *c, const struct apikey *k); /* not expired, not revoked, nor its client or user */
+/* At a user's end. */
+MUST_USE err apikeys_drop_of_user(struct core *c, const struct user *u);
 
 MUST_USE err pending_put_memory(struct core *c, struct pending_row *taken);
 void pending_drop_memory(struct core *c, const char *auth_id);
@@ -565,6 +569,17 @@ void on_command(struct core *c, struct event *e);
 void on_command_user(struct core *c, const struct command *m, struct reply *r);
 void on_command_node(struct core *c, const struct command *m, struct reply *r);
 void on_command_key(struct core *c, const struct command *m, struct reply *r);
+void on_command_apikey(struct core *c, struct command *m, struct reply *r);
+/* A fresh key: its prefix, the hash of its secret, and the text that is shown once. NULL: out of memory. */
+const char *key_fresh(struct arena *a, const char *kind, char prefix[KEY_PREFIX_LEN + 1], uint8_t hash[KEY_HASH_LEN]);
+/* "hskey-auth-PREFIX-…", a masked form of it, or the prefix alone -> the 12 digits. */
+bool key_prefix_of(const char *text, const char *kind, char prefix[KEY_PREFIX_LEN + 1]);
+bool apikey_is_token(struct core *c, int64_t id);
+/* May the token that asks give these tags? Says why not. Others than tokens may. */
+bool apikey_may_tags(struct core *c, struct tailnet *t, const struct command *m, struct reply *r);
+/* Would the key that asks itself have all of this? Commands without a key may give anything. */
+bool apikey_within(struct core *c, const struct command *m, scope_set wanted);
+void apikeys_sweep(struct core *c); /* tokens that expired */
 void on_command_auth(struct core *c, const struct command *m, struct reply *r);
 void on_command_settings(struct core *c, const struct command *m, struct reply *r);
 /* settings.c: what was set in t over out, memory in a; and who hears of a change. */
@@ -594,6 +609,7 @@ MUST_USE err reply_room_nodes(struct reply *r, size_t n);
 
 /* Rows copied into a reply's arena. */
 MUST_USE err user_to_arena(struct arena *a, const struct user_row *from, struct user_row *out);
+MUST_USE err apikey_to_arena(struct arena *a, const struct apikey_row *from, struct apikey_row *out);
 MUST_USE err authkey_to_arena(struct arena *a, const struct authkey_row *from, struct authkey_row *out);
 MUST_USE err pending_to_arena(struct arena *a, const struct pending_row *from, struct pending_row *out);
 MUST_USE err policy_to_arena(struct arena *a, const struct policy_row *from, struct policy_row *out);

@@ -3,11 +3,15 @@
 err apikey_sql_put(struct sql *s, const struct apikey_row *r)
 {
 	static const char sql[] =
-		"INSERT INTO apikey (id, tailnet_id, prefix, hash, created_ms, expires_ms, last_seen_ms)"
-		" VALUES (:id, :tailnet_id, :prefix, :hash, :created_ms, :expires_ms, :last_seen_ms)"
+		"INSERT INTO apikey (id, tailnet_id, prefix, hash, created_ms, expires_ms, last_seen_ms, kind,"
+		" user_id, parent_id, scopes, tags, description, updated_ms, revoked_ms)"
+		" VALUES (:id, :tailnet_id, :prefix, :hash, :created_ms, :expires_ms, :last_seen_ms, :kind,"
+		" :user_id, :parent_id, :scopes, :tags, :description, :updated_ms, :revoked_ms)"
 		" ON CONFLICT (id) DO UPDATE SET tailnet_id = excluded.tailnet_id, prefix = excluded.prefix,"
 		" hash = excluded.hash, created_ms = excluded.created_ms, expires_ms = excluded.expires_ms,"
-		" last_seen_ms = excluded.last_seen_ms";
+		" last_seen_ms = excluded.last_seen_ms, kind = excluded.kind, user_id = excluded.user_id,"
+		" parent_id = excluded.parent_id, scopes = excluded.scopes, tags = excluded.tags,"
+		" description = excluded.description, updated_ms = excluded.updated_ms, revoked_ms = excluded.revoked_ms";
 	struct query q = query_begin(s, sql);
 
 	query_int(&q, ":id", r->id);
@@ -17,6 +21,14 @@ err apikey_sql_put(struct sql *s, const struct apikey_row *r)
 	query_int(&q, ":created_ms", r->created_ms);
 	query_int_or_null(&q, ":expires_ms", r->expires_ms);
 	query_int_or_null(&q, ":last_seen_ms", r->last_seen_ms);
+	query_int(&q, ":kind", (int64_t)r->kind);
+	query_int_or_null(&q, ":user_id", r->user_id);
+	query_int_or_null(&q, ":parent_id", r->parent_id);
+	query_text(&q, ":scopes", r->scopes);
+	query_tags(&q, ":tags", r->tags, r->n_tags);
+	query_text(&q, ":description", r->description);
+	query_int_or_null(&q, ":updated_ms", r->updated_ms);
+	query_int_or_null(&q, ":revoked_ms", r->revoked_ms);
 	return query_run(&q);
 }
 
@@ -31,8 +43,8 @@ err apikey_sql_delete(struct sql *s, int64_t id)
 
 err apikey_sql_list(struct sql *s, struct apikey_row **out, size_t *n)
 {
-	static const char sql[] = "SELECT id, tailnet_id, prefix, hash, created_ms, expires_ms, last_seen_ms"
-				  " FROM apikey ORDER BY id";
+	static const char sql[] = "SELECT id, tailnet_id, prefix, hash, created_ms, expires_ms, last_seen_ms, kind, user_id,"
+				  " parent_id, scopes, tags, description, updated_ms, revoked_ms FROM apikey ORDER BY id";
 	struct query q = query_begin(s, sql);
 
 	while (query_next(&q)) {
@@ -46,6 +58,14 @@ err apikey_sql_list(struct sql *s, struct apikey_row **out, size_t *n)
 		r->created_ms = column_int(&q);
 		r->expires_ms = column_int(&q);
 		r->last_seen_ms = column_int(&q);
+		r->kind = (enum apikey_kind)column_int(&q);
+		r->user_id = column_int(&q);
+		r->parent_id = column_int(&q);
+		r->scopes = column_text(&q);
+		column_tags(&q, &r->tags, &r->n_tags);
+		r->description = column_text(&q);
+		r->updated_ms = column_int(&q);
+		r->revoked_ms = column_int(&q);
 	}
 	return query_end(&q);
 }

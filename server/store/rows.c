@@ -134,13 +134,16 @@ static void authkey_clear(struct authkey_row *r)
 
 static err apikey_deep(const struct apikey_row *from, struct apikey_row *out)
 {
-	(void)from, (void)out;
-	return OK;
+	TRY(copy_str(&out->scopes, from->scopes));
+	TRY(copy_str(&out->description, from->description));
+	return copy_strs(&out->tags, &out->n_tags, from->tags, from->n_tags);
 }
 
 static void apikey_clear(struct apikey_row *r)
 {
-	(void)r;
+	r->scopes = r->description = NULL;
+	r->tags = NULL;
+	r->n_tags = 0;
 }
 
 static err pending_deep(const struct pending_row *from, struct pending_row *out)
@@ -288,6 +291,9 @@ void authkey_row_done(struct authkey_row *r)
 
 void apikey_row_done(struct apikey_row *r)
 {
+	free(r->scopes);
+	free(r->description);
+	free_strs(r->tags, r->n_tags);
 	*r = (struct apikey_row){ 0 };
 }
 

@@ -92,12 +92,22 @@ struct authkey_row {
 	size_t n_tags;
 };
 
+enum apikey_kind { APIKEY_KEY, APIKEY_CLIENT /* OAuth */, APIKEY_TOKEN /* that a client got, for an hour */ };
+
 struct apikey_row {
 	int64_t id, tailnet_id;
 	char prefix[KEY_PREFIX_LEN + 1];
 	uint8_t hash[KEY_HASH_LEN];
 	int64_t created_ms, expires_ms; /* 0: never */
 	int64_t last_seen_ms;		/* lazy */
+	enum apikey_kind kind;
+	int64_t user_id;   /* it may do at most what this user may; 0: the server's admin made it */
+	int64_t parent_id; /* of a token: its client */
+	char *scopes;	   /* words with spaces between, as given */
+	char **tags;	   /* of a client or token: what it may give to nodes and keys */
+	size_t n_tags;
+	char *description;
+	int64_t updated_ms, revoked_ms; /* 0: never, not */
 };
 
 /* A login that waits for a person. auth_id: "hskey-authreq-" + 24 hex. */

@@ -208,7 +208,7 @@ static void note_audit(struct harness *h, const struct store_batch *b)
 		const struct store_op *op = &b->op[i];
 
 		changes += op->kind == STORE_DEL_USER || op->kind == STORE_DEL_NODE || op->kind == STORE_PUT_POLICY ||
-			op->kind == STORE_DEL_AUTHKEY || op->kind == STORE_DEL_APIKEY;
+			op->kind == STORE_DEL_AUTHKEY;
 		if (op->kind != STORE_PUT_AUDIT)
 			continue;
 		records++;

@@ -93,8 +93,12 @@ static inline struct authkey_row sample_authkey(int64_t id, int64_t user_id)
 
 static inline struct apikey_row sample_apikey(int64_t id)
 {
-	struct apikey_row r = { .id = id, .tailnet_id = 1, .created_ms = 1, .expires_ms = 2, .last_seen_ms = 3 };
+	struct apikey_row r = { .id = id, .tailnet_id = 1, .created_ms = 1, .expires_ms = 2, .last_seen_ms = 3,
+				 .kind = APIKEY_CLIENT, .user_id = 4, .parent_id = 5, .updated_ms = 6, .revoked_ms = 7, .n_tags = 2 };
 
+	r.scopes = dup_str("devices:core dns:read");
+	r.description = dup_str("terraform");
+	r.tags = dup_list(2, "tag:a");
 	snprintf(r.prefix, sizeof r.prefix, "%012llx", (unsigned long long)id);
 	memset(r.hash, 0x5a, sizeof r.hash);
 	return r;

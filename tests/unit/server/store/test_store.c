@@ -195,6 +195,11 @@ static void every_row_comes_back(void **state)
 	assert_string_equal(i.authkeys[0].description, "for CI");
 	assert_int_equal(i.n_apikeys, 1);
 	assert_int_equal(i.apikeys[0].last_seen_ms, 3);
+	assert_int_equal(i.apikeys[0].kind, APIKEY_CLIENT);
+	assert_string_equal(i.apikeys[0].scopes, "devices:core dns:read");
+	assert_int_equal(i.apikeys[0].n_tags, 2);
+	assert_string_equal(i.apikeys[0].description, "terraform");
+	assert_int_equal(i.apikeys[0].user_id + i.apikeys[0].parent_id + i.apikeys[0].updated_ms + i.apikeys[0].revoked_ms, 22);
 	assert_int_equal(i.n_pendings, 1);
 	assert_string_equal(i.pendings[0].auth_id, pending.auth_id);
 	assert_memory_equal(i.pendings[0].old_key.b, pending.old_key.b, 32);

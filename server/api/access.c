@@ -1,0 +1,189 @@
+#include "server/api/access.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/text/base64.h"
+#include "server/api/handlers.h"
+#include "server/api/rate.h"
+#include "server/api/state.h"
+
+enum { CREDENTIAL_MAX = 512 };
+
+/* Who asks over the unix socket: the kernel knows. */
+static const char *unix_actor(struct request *r)
+{
+	const union MHD_ConnectionInfo *i = MHD_get_connection_info(r->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct ucred cred;
+	socklen_t n = sizeof cred;
+
+	if (!i || getsockopt((int)i->connect_fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) != 0)
+		return "cli";
+	return cred.uid == 0 ? "cli:root" : arena_printf(&r->arena, "cli:uid-%u", (unsigned)cred.uid);
+}
+
+/* How the connection came is told by the address that it was added with: see api_add_connection. */
+static enum api_origin origin_of(struct MHD_Connection *conn)
+{
+	const union MHD_ConnectionInfo *i = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+	if (!i || !i->client_addr || i->client_addr->sa_family != AF_UNIX)
+		return API_PUBLIC;
+	return ((const struct sockaddr_un *)(const void *)i->client_addr)->sun_path[0] == 'm' ? API_METRICS : API_UNIX;
+}
+
+/* ---- what was shown ---- */
+
+/* "Bearer KEY", or "Basic" with the key as user name or as password. NULL: none. */
+static const char *credential(struct request *r)
+{
+	const char *header = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, "Authorization");
+	struct bytes rest;
+
+	if (!header)
+		return NULL;
+	struct bytes scheme = bytes_cut(bytes_str(header), ' ', &rest);
+	rest = bytes_trim(rest);
+	if (!rest.n || rest.n > CREDENTIAL_MAX)
+		return NULL;
+	if (bytes_eq_nocase(scheme, BYTES_LIT("Bearer")))
+		return arena_str(&r->arena, rest);
+	if (!bytes_eq_nocase(scheme, BYTES_LIT("Basic")))
+		return NULL;
+	char text[CREDENTIAL_MAX + 1];
+	size_t n = 0;
+	if (base64_decode(rest, text, CREDENTIAL_MAX, &n) != OK)
+		return NULL;
+	struct bytes password, user = bytes_cut(bytes_of(text, n), ':', &password);
+	return user.n || password.n ? arena_str(&r->arena, user.n ? user : password) : NULL;
+}
+
+static void bucket_name(char out[RATE_NAME_LEN], char kind, struct addr a, const char *prefix)
+{
+	memset(out, 0, RATE_NAME_LEN);
+	out[0] = kind;
+	if (prefix) {
+		size_t n = strlen(prefix);
+		memcpy(out + 1, prefix, n < RATE_NAME_LEN - 2 ? n : RATE_NAME_LEN - 2);
+	} else {
+		struct addr key = addr_limit_key(a);
+		out[1] = (char)key.family;
+		memcpy(out + 2, key.b, 16);
+	}
+}
+
+static enum MHD_Result answer_later(struct request *r, unsigned wait_s)
+{
+	r->retry_after_s = wait_s ? wait_s : 1;
+	return answer_error(r, 429, "too many requests; wait as Retry-After says");
+}
+
+/* A wrong key costs; who is out of tries is not even looked at. */
+static enum MHD_Result refuse_key(struct request *r)
+{
+	char name[RATE_NAME_LEN];
+	unsigned wait_s = 0;
+
+	bucket_name(name, 'f', client_of(r), NULL);
+	rate_take(&r->api->failures, name, clock_mono_ms(), &wait_s);
+	return answer_unauthorized(r);
+}
+
+/* ---- the decision ---- */
+
+static enum MHD_Result refuse_scope(struct request *r, scope_set need)
+{
+	char word[64];
+
+	scope_need_text(need, word, sizeof word);
+	return answer_error(r, 403, arena_printf(&r->arena, "token is missing the required scope %s", word));
+}
+
+bool may_else_refuse(struct request *r, scope_set need, enum MHD_Result *result)
+{
+	if (scope_allows(r->may, need))
+		return true;
+	*result = refuse_scope(r, need);
+	return false;
+}
+
+static enum MHD_Result go_on(struct request *r)
+{
+	if (!scope_allows(r->may, r->route->need))
+		return refuse_scope(r, r->route->need);
+	return r->route->begin(r);
+}
+
+static enum MHD_Result on_key_checked(struct request *r, const struct reply *reply)
+{
+	char name[RATE_NAME_LEN];
+	unsigned wait_s = 0;
+
+	if (reply->e == ERR_AUTH || reply->e == ERR_NOT_FOUND || reply->e == ERR_MALFORMED || reply->e == ERR_INVALID)
+		return refuse_key(r);
+	FAIL_ON(r, reply);
+	if (!reply->n_apikeys)
+		return answer_error(r, 500, "no key");
+	const struct apikey_row *k = &reply->apikeys[0];
+	bucket_name(name, 'k', (struct addr){ 0 }, k->prefix);
+	if (!rate_take(&r->api->requests, name, clock_mono_ms(), &wait_s))
+		return answer_later(r, wait_s);
+	r->actor = arena_printf(&r->arena, "%s:%s", k->kind == APIKEY_TOKEN ? "oauthtoken" : "apikey", k->prefix);
+	if (!r->actor)
+		return answer_error(r, 500, "out of memory");
+	r->may = reply->may;
+	r->key_id = k->id;
+	r->key_parent = k->parent_id;
+	r->key_user = k->user_id;
+	r->by_token = k->kind == APIKEY_TOKEN;
+	return go_on(r);
+}
+
+static enum MHD_Result check_key(struct request *r)
+{
+	char name[RATE_NAME_LEN];
+	unsigned wait_s = 0;
+	int64_t now = clock_mono_ms();
+
+	bucket_name(name, 'f', client_of(r), NULL);
+	if (!rate_has(&r->api->failures, name, now, &wait_s))
+		return answer_later(r, wait_s);
+	bucket_name(name, 'a', client_of(r), NULL);
+	if (!rate_take(&r->api->requests, name, now, &wait_s))
+		return answer_later(r, wait_s);
+	const char *key = credential(r);
+	if (!key)
+		return refuse_key(r);
+	struct command *c = command_for(r, CMD_APIKEY_CHECK);
+	if (c)
+		c->key_text = command_str(c, key);
+	return ask(r, c, on_key_checked);
+}
+
+enum MHD_Result begin_request(struct request *r)
+{
+	if (r->too_big)
+		return answer_error(r, 413, "the body is larger than this call takes");
+	enum api_origin origin = origin_of(r->conn);
+	r->trusted = origin == API_UNIX;
+	if (origin == API_METRICS && r->route->access != ACCESS_METRICS && r->route->begin != api_health && r->route->begin != api_version)
+		return answer_error(r, 404, "the metrics listener answers /metrics, /health and /version");
+	if (r->trusted) {
+		r->actor = unix_actor(r);
+		r->may = SCOPE_EVERYTHING;
+	}
+	switch (r->route->access) {
+	case ACCESS_OPEN:
+		return r->route->begin(r);
+	case ACCESS_KEY:
+		return r->trusted ? r->route->begin(r) : check_key(r);
+	case ACCESS_METRICS:
+		return origin == API_PUBLIC ? check_key(r) : r->route->begin(r);
+	case ACCESS_LOCAL:
+		return r->trusted ? r->route->begin(r) : answer_error(r, 403, "this call is answered on the server's unix socket only");
+	}
+	return MHD_NO;
+}

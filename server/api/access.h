@@ -1,0 +1,11 @@
+/* access: who asks, and whether the call is theirs to make: the unix socket, an API key or OAuth token with its scopes and
+ * its owner's role. What each call needs stands in route.c; here it is looked up. */
+#pragma once
+
+#include "server/api/request.h"
+
+/* The head and the body are there: checks, and begins the route's handler or answers. */
+enum MHD_Result begin_request(struct request *r);
+
+/* Inside a handler that serves several kinds of things: false, and it answered with 403 (*result). */
+bool may_else_refuse(struct request *r, scope_set need, enum MHD_Result *result);
