@@ -53,6 +53,10 @@ static void fill(struct reply *r, const struct command *c)
 	switch (c->kind) {
 	case CMD_APIKEY_CHECK:
 		r->e = c->key_text && strcmp(c->key_text, KEY) == 0 ? OK : ERR_AUTH;
+		r->apikeys = arena_array(&r->arena, 1, sizeof *r->apikeys);
+		r->apikeys[0] = (struct apikey_row){ .id = 1, .prefix = "0123456789ab" };
+		r->n_apikeys = 1;
+		r->may = SCOPE_EVERYTHING;
 		break;
 	case CMD_USER_LIST:
 	case CMD_USER_CREATE:

@@ -59,7 +59,8 @@ static void every_kind_copies(void **state)
 	assert_string_equal(t2.name, "default");
 	user_row_done(&u), user_row_done(&u2);
 	authkey_row_done(&k), authkey_row_done(&k2);
-	apikey_row_done(&a2);
+	assert_string_equal(a2.scopes, a.scopes);
+	apikey_row_done(&a), apikey_row_done(&a2);
 	pending_row_done(&p), pending_row_done(&p2);
 	policy_row_done(&y2);
 	server_key_row_done(&s2);
