@@ -118,12 +118,17 @@ static void conn_end(struct derp_conn *c, const char *why)
 
 /* ---- out -------------------------------------------------------------------------------------------------------- */
 
+static int64_t stall_ms(const struct derp_conn *c)
+{
+	return relay_client_is_mesh(c->client) ? DERP_CONN_STALL_MESH_MS : DERP_CONN_STALL_MS;
+}
+
 static void set_timer(struct derp_conn *c)
 {
 	int64_t now_ms = loop_now_ms(c->t->loop), due_ms = session_due_ms(relay_client_session(c->client));
 
-	if (c->stalled_ms && c->stalled_ms + DERP_CONN_STALL_MS < due_ms)
-		due_ms = c->stalled_ms + DERP_CONN_STALL_MS;
+	if (c->stalled_ms && c->stalled_ms + stall_ms(c) < due_ms)
+		due_ms = c->stalled_ms + stall_ms(c);
 	if (due_ms == INT64_MAX || (loop_timer_armed(&c->timer) && c->timer.due_ms == due_ms))
 		return;
 	loop_timer_in(&c->timer, due_ms > now_ms ? due_ms - now_ms : 0);
@@ -232,7 +237,7 @@ static void on_timer(struct loop_timer *timer)
 	struct derp_conn *c = container_of(timer, struct derp_conn, timer);
 	int64_t now_ms = loop_now_ms(c->t->loop);
 
-	if (c->stalled_ms && now_ms - c->stalled_ms >= DERP_CONN_STALL_MS)
+	if (c->stalled_ms && now_ms - c->stalled_ms >= stall_ms(c))
 		relay_client_write_timeout(c->client);
 	session_tick(relay_client_session(c->client), now_ms);
 	set_timer(c);
@@ -420,6 +425,16 @@ void derp_thread_stop(struct derp_thread *t)
 	atomic_store(&t->stopped, true);
 	list_each_safe(it, &t->conns)
 		conn_end(container_of(it, struct derp_conn, in), "the relay stops");
+}
+
+struct loop *derp_thread_loop(struct derp_thread *t)
+{
+	return t->loop;
+}
+
+struct relay_worker *derp_thread_worker(struct derp_thread *t)
+{
+	return t->worker;
 }
 
 void derp_thread_free(struct derp_thread *t)

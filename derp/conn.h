@@ -12,6 +12,7 @@
 
 enum {
 	DERP_CONN_STALL_MS = 2000,
+	DERP_CONN_STALL_MESH_MS = 30000, /* of a mesh peer */
 	DERP_CONN_USER_TIMEOUT_MS = 15000, /* unacknowledged data, a keepalive mostly: the peer is gone */
 	DERP_CONN_TCP_KEEPALIVE_S = 600,   /* long on purpose: phones */
 	DERP_CONN_NOTSENT_BYTES = 128 << 10, /* the kernel holds no more: dropping the oldest must act */
@@ -20,6 +21,8 @@ enum {
 /* A relay's worker on a loop. One a thread; make all before traffic. */
 struct derp_thread;
 MUST_USE err derp_thread_new(struct relay *r, struct loop *l, struct derp_thread **out);
+struct loop *derp_thread_loop(struct derp_thread *t);
+struct relay_worker *derp_thread_worker(struct derp_thread *t);
 /* Ends its connections, at once. On the loop's thread, or when that has stopped. Every thread of a relay is stopped
  * before the first of their loops is freed. */
 void derp_thread_stop(struct derp_thread *t);

@@ -31,6 +31,7 @@ struct wire {
 };
 
 struct derpd {
+	struct mesh_link *mesh[OPTIONS_MESH_MAX];
 	const struct derpd_options *o;
 	struct node_key key;
 	struct tls_ctx *tls;
@@ -100,8 +101,11 @@ static err start_relay(struct derpd *d, char *why, size_t why_cap)
 		ro.admit = admit;
 		ro.admit_ctx = d->allowed;
 	}
+	ro.has_mesh_key = d->o->has_mesh_key;
+	ro.mesh_key = d->o->mesh_key;
 	err e = relay_new(&ro, &d->relay);
 	secret32_wipe(&ro.key.secret);
+	secret32_wipe(&ro.mesh_key);
 	return e;
 }
 
@@ -127,6 +131,22 @@ static err start_wire(struct derpd *d, struct wire *w, char *why, size_t why_cap
 		if (sock_listen_tcp(d->listen[i], SOCK_DUAL | SOCK_REUSEPORT, BACKLOG, &o.listen_fd) != OK)
 			return busy(why, why_cap, "listen", d->listen[i]);
 		TRY(door_new(&o, &w->door[i]));
+	}
+	return OK;
+}
+
+static err start_mesh(struct derpd *d)
+{
+	for (size_t i = 0; i < d->o->n_mesh; i++) {
+		struct mesh_link_opts o = {
+			.thread = d->wire[i % d->n_wires].thread,
+			.target = &d->o->mesh[i],
+			.key = &d->key,
+			.mesh_key = &d->o->mesh_key,
+			.ca_file = d->o->mesh_ca,
+		};
+
+		TRY(mesh_link_new(&o, &d->mesh[i]));
 	}
 	return OK;
 }
@@ -254,6 +274,7 @@ static err start_all(struct derpd *d, char *why, size_t why_cap)
 		TRY(claim(d, i, why, why_cap));
 	for (unsigned i = 0; i < d->n_wires; i++)
 		TRY(start_wire(d, &d->wire[i], why, why_cap));
+	TRY(start_mesh(d));
 	TRY(start_stun(d, o->stun, &d->stun, why, why_cap));
 	TRY(start_stun(d, o->stun_second, &d->stun_second, why, why_cap));
 	TRY(start_plain(d, why, why_cap));
@@ -315,6 +336,8 @@ void derpd_free(struct derpd *d)
 		loop_stop(d->wire[i].loop);
 		pthread_join(d->wire[i].id, NULL);
 	}
+	for (size_t i = 0; i < OPTIONS_MESH_MAX; i++)
+		mesh_link_free(d->mesh[i]);
 	for (unsigned i = 0; d->wire && i < d->n_wires; i++) {
 		for (size_t k = 0; k < OPTIONS_LISTEN_MAX; k++) {
 			door_free(d->wire[i].door[k]);

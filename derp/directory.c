@@ -14,6 +14,7 @@ struct directory_key {
 	_Atomic unsigned n;
 	uint64_t conn[DIRECTORY_CONNS_PER_KEY]; /* in order of joining; under the shard's lock */
 	struct peer_set sent_to;		/* of those that have left */
+	struct directory_info info;		/* under the shard's lock */
 };
 
 struct shard {
@@ -77,7 +78,8 @@ void directory_free(struct directory *d)
 	free(d);
 }
 
-static err join_locked(struct shard *s, const struct node_pub *key, uint64_t conn, struct directory_key **out)
+static err join_locked(struct shard *s, const struct node_pub *key, uint64_t conn, const struct directory_info *info,
+	struct directory_key **out)
 {
 	struct directory_key *k = map_get(&s->by_key, key->b);
 
@@ -96,18 +98,20 @@ static err join_locked(struct shard *s, const struct node_pub *key, uint64_t con
 	if (n == DIRECTORY_CONNS_PER_KEY)
 		return ERR_BUSY;
 	k->conn[n] = conn;
+	k->info = *info;
 	atomic_store(&k->active, conn);
 	atomic_store(&k->n, n + 1);
 	*out = k;
 	return OK;
 }
 
-err directory_join(struct directory *d, const struct node_pub *key, struct conn_handle h, struct directory_key **out)
+err directory_join(struct directory *d, const struct node_pub *key, struct conn_handle h,
+	const struct directory_info *info, struct directory_key **out)
 {
 	struct shard *s = shard_of(d, key);
 
 	pthread_rwlock_wrlock(&s->lock);
-	err e = join_locked(s, key, pack(h), out);
+	err e = join_locked(s, key, pack(h), info, out);
 	pthread_rwlock_unlock(&s->lock);
 	return e;
 }
@@ -180,6 +184,20 @@ unsigned directory_all(struct directory *d, const struct node_pub *key, struct c
 		out[n] = unpack(k->conn[n]);
 	pthread_rwlock_unlock(&s->lock);
 	return n;
+}
+
+void directory_each(struct directory *d,
+	void (*fn)(void *ctx, const struct node_pub *key, const struct directory_info *info), void *ctx)
+{
+	for (unsigned i = 0; i < SHARDS; i++) {
+		const struct directory_key *k;
+		size_t at = 0;
+
+		pthread_rwlock_rdlock(&d->shard[i].lock);
+		while ((k = map_next(&d->shard[i].by_key, &at)))
+			fn(ctx, &k->key, &k->info);
+		pthread_rwlock_unlock(&d->shard[i].lock);
+	}
 }
 
 struct conn_handle directory_active(const struct directory_key *k)

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "common/crypto/keys.h"
+#include "common/net/addr.h"
 #include "derp/peer_set.h"
 
 enum { DIRECTORY_CONNS_PER_KEY = 32 };
@@ -18,6 +19,12 @@ struct conn_handle {
 	uint64_t id; /* 48 bits */
 };
 
+/* What mesh watchers hear of a key: about its newest connection. */
+struct directory_info {
+	struct addrport addr;
+	uint8_t flags; /* DERP_PRESENT_… */
+};
+
 struct directory;
 struct directory_key;
 
@@ -25,8 +32,8 @@ MUST_USE err directory_new(struct directory **out);
 void directory_free(struct directory *d); /* all connections have left */
 
 /* Registers a connection, which becomes active. *key is valid until it leaves. ERR_BUSY: too many with this key. */
-MUST_USE err directory_join(
-	struct directory *d, const struct node_pub *key, struct conn_handle h, struct directory_key **out);
+MUST_USE err directory_join(struct directory *d, const struct node_pub *key, struct conn_handle h,
+	const struct directory_info *info, struct directory_key **out);
 /* sent_to is taken. True when it was the last of its key: then *all holds what every connection of the key sent to, and
  * is the caller's. */
 bool directory_leave(struct directory *d, struct directory_key *k, struct conn_handle h, struct peer_set sent_to,
@@ -38,6 +45,10 @@ void directory_touch(struct directory *d, struct directory_key *k, struct conn_h
 bool directory_find(struct directory *d, const struct node_pub *key, struct conn_handle *out);
 /* Every connection of a key, at most DIRECTORY_CONNS_PER_KEY; returns how many. */
 unsigned directory_all(struct directory *d, const struct node_pub *key, struct conn_handle out[DIRECTORY_CONNS_PER_KEY]);
+
+/* Every key. fn must not call the directory. */
+void directory_each(struct directory *d,
+	void (*fn)(void *ctx, const struct node_pub *key, const struct directory_info *info), void *ctx);
 
 /* Without a lock, by whoever has joined. */
 struct conn_handle directory_active(const struct directory_key *k);

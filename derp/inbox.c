@@ -32,7 +32,7 @@ void msg_list_init(struct msg_list *l)
 
 static uint64_t weight(const struct relay_msg *m)
 {
-	return m->kind == MSG_PACKET ? m->n + sizeof *m : 0;
+	return m->kind == MSG_PACKET || m->kind == MSG_FORWARD ? m->n + sizeof *m : 0;
 }
 
 void msg_list_add(struct msg_list *l, struct relay_msg *m)

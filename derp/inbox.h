@@ -14,6 +14,9 @@ enum relay_msg_kind {
 	MSG_ADMIT,	/* client number id is allowed, or not */
 	MSG_HEALTH,	/* data is text for all clients */
 	MSG_DRAIN,	/* spread_ms, try_for_ms */
+	MSG_FORWARD,	/* data is a ForwardPacket for mesh link number id */
+	MSG_CAME,	/* key joined, data is its struct directory_info: tell the mesh watchers */
+	MSG_LEFT,	/* key left: the same */
 };
 
 struct relay_msg {

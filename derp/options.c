@@ -6,6 +6,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/net/sock.h"
+#include "common/text/hex.h"
 #include "common/text/toml.h"
 
 enum {
@@ -133,6 +134,47 @@ static const char *set_region(struct derpd_options *o, const char *text)
 	return bad ? bad : n ? NULL : "must not be 0";
 }
 
+/* 64 hex digits, as derper's -mesh-psk-file. */
+static const char *set_mesh_key(struct derpd_options *o, const char *text)
+{
+	char line[128] = "";
+	FILE *f = fopen(text, "re");
+
+	if (!f)
+		return "cannot be read";
+	size_t n = fread(line, 1, sizeof line - 1, f);
+	fclose(f);
+	while (n && (line[n - 1] == '\n' || line[n - 1] == '\r' || line[n - 1] == ' '))
+		n--;
+	bool bad = n != 64 || hex_decode(bytes_of(line, n), o->mesh_key.b, sizeof o->mesh_key.b) != OK;
+	sodium_memzero(line, sizeof line);
+	o->has_mesh_key = !bad;
+	return bad ? "does not hold 64 hexadecimal digits" : NULL;
+}
+
+static const char *set_mesh_with(struct derpd_options *o, const char *text)
+{
+	struct bytes rest = bytes_str(text);
+
+	while (rest.n) {
+		const uint8_t *comma = memchr(rest.p, ',', rest.n);
+		struct bytes one = comma ? bytes_first(rest, (size_t)(comma - rest.p)) : rest;
+
+		if (o->n_mesh == OPTIONS_MESH_MAX)
+			return "is one relay too many";
+		if (mesh_target_parse(one, &o->mesh[o->n_mesh]) != OK)
+			return "is no relay (examples: derp2.example.com, derp2.example.com:8443/10.0.0.2, 192.0.2.7=sha256-raw:…)";
+		o->n_mesh++;
+		rest = bytes_skip(rest, one.n + (comma != NULL));
+	}
+	return NULL;
+}
+
+static const char *set_mesh_ca(struct derpd_options *o, const char *text)
+{
+	return set_string(o, text, &o->mesh_ca);
+}
+
 static const char *set_debug(struct derpd_options *o, const char *text)
 {
 	o->debug = strcmp(text, "debug") == 0;
@@ -157,6 +199,9 @@ static const struct setting {
 	{ "max-conns", "max_connections", set_max_conns, "N     connections at most, 0 = no limit                    (100000)" },
 	{ "max-conns-per-address", "max_connections_per_address", set_max_per_addr, "N  of one IPv4 address or IPv6 /64          (1024)" },
 	{ "max-queued-mib", "max_queued_mib", set_max_queued, "N MiB of packets that wait for slow clients, all together (1024)" },
+	{ "mesh-key-file", "mesh_key_file", set_mesh_key, "FILE  64 hex digits that all relays of this region share" },
+	{ "mesh-with", "mesh_with", set_mesh_with, "HOST     another relay of this region, host[:port][/dialhost[:port]]; or several, by comma" },
+	{ "mesh-ca", "mesh_ca_path", set_mesh_ca, "FILE       roots that other relays' certificates are checked against (the system's)" },
 	{ "region-id", "region_id", set_region, "N     for the derpMap entry that is printed                (900)" },
 	{ "log", "log_level", set_debug, "LEVEL       info or debug                                        (info)" },
 };
@@ -273,7 +318,7 @@ static const char *flag_at(int argc, char **argv, int *i, const char **value, ch
 static err parse_flags(int argc, char **argv, struct derpd_options *o, bool config_only, char *why, size_t why_cap)
 {
 	size_t n_file_listen = o->n_listen;
-	bool listen_given = false;
+	bool listen_given = false, mesh_given = false;
 
 	for (int i = 1; i < argc; i++) {
 		const char *value, *bad = NULL;
@@ -307,6 +352,9 @@ static err parse_flags(int argc, char **argv, struct derpd_options *o, bool conf
 			TRY(load_file(o, value, why, why_cap));
 		if (is_config || config_only)
 			continue;
+		if (s->set == set_mesh_with && !mesh_given)
+			o->n_mesh = 0;
+		mesh_given |= s->set == set_mesh_with;
 		if (s->set == set_listen && !listen_given && n_file_listen) /* the flag replaces the file's */
 			o->n_listen = 0;
 		listen_given |= s->set == set_listen;
@@ -341,6 +389,10 @@ err options_parse(int argc, char **argv, struct derpd_options *out, char *why, s
 		snprintf(why, why_cap, "--cert and --key belong together: one of them is missing");
 		e = ERR_INVALID;
 	}
+	if (e == OK && out->n_mesh && !out->has_mesh_key) {
+		snprintf(why, why_cap, "--mesh-with needs --mesh-key-file: the relays of a region know each other by its key");
+		e = ERR_INVALID;
+	}
 	if (e == OK && !out->hostname[0] && !out->help && !out->version) {
 		snprintf(why, why_cap, "--hostname is missing: the name or address by which clients reach this relay");
 		e = ERR_INVALID;
@@ -354,5 +406,6 @@ err options_parse(int argc, char **argv, struct derpd_options *out, char *why, s
 
 void options_done(struct derpd_options *o)
 {
+	secret32_wipe(&o->mesh_key);
 	arena_done(&o->arena);
 }

@@ -6,7 +6,9 @@
 #include "common/base/arena.h"
 #include "common/net/addr.h"
 
-enum { OPTIONS_LISTEN_MAX = 8 };
+#include "derp/mesh_link.h"
+
+enum { OPTIONS_LISTEN_MAX = 8, OPTIONS_MESH_MAX = 16 };
 
 struct derpd_options {
 	struct arena arena; /* strings live here */
@@ -21,6 +23,11 @@ struct derpd_options {
 	uint32_t max_conns, max_conns_per_addr;
 	uint64_t max_queued_bytes;
 	unsigned region_id;
+	bool has_mesh_key;
+	struct secret32 mesh_key;
+	struct mesh_target mesh[OPTIONS_MESH_MAX];
+	size_t n_mesh;
+	const char *mesh_ca; /* NULL: the system's roots */
 	bool debug;
 	bool help, version; /* print and leave */
 };

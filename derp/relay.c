@@ -2,66 +2,8 @@
 
 #include <stdlib.h>
 
-#include "common/base/cleanup.h"
-#include "common/base/map.h"
 #include "common/base/random.h"
-#include "derp/conn_limits.h"
-#include "derp/inbox.h"
-
-struct relay_client {
-	struct session s;
-	struct relay_worker *w;
-	uint64_t id;
-	struct directory_key *entry; /* NULL until admitted */
-	struct list all;	     /* of its worker */
-	struct list same_key;	     /* ring of this worker's clients with this key; one of them is in by_key */
-	struct list dirty;	     /* in its worker's list while it has something to push */
-	struct peer_set sent_to;
-	struct relay_client_opts opts;
-	unsigned gone_tokens;
-	int64_t gone_at_ms;
-	bool home;
-};
-
-struct relay_worker {
-	struct relay *r;
-	uint16_t index;
-	void (*wake)(void *ctx);
-	void *wake_ctx;
-	void (*on_dirty)(void *ctx);
-	void *on_dirty_ctx;
-	bool told_dirty;
-	struct session_pool pool;
-	struct map by_key; /* one client a key; the others hang on its ring */
-	struct map by_id;
-	struct list all, dirty;
-	uint64_t last_id;
-	int64_t queued_bytes, max_queued_bytes;
-	struct stats_cells stats;
-	struct inbox inbox;
-	struct msg_list *out; /* one a worker: what the turn gathered for it */
-	uint8_t *area;
-	size_t area_used;
-};
-
-struct relay {
-	struct relay_opts opts;
-	struct directory *dir;
-	struct conn_limits limits;
-	atomic_bool draining;
-	_Atomic unsigned n_workers;
-	struct relay_worker *worker[RELAY_WORKERS_MAX];
-};
-
-static struct relay_client *client_of(struct session *s)
-{
-	return container_of(s, struct relay_client, s);
-}
-
-static struct conn_handle handle_of(const struct relay_client *c)
-{
-	return (struct conn_handle){ .worker = c->w->index, .id = c->id };
-}
+#include "derp/relay_state.h"
 
 /* ---- between threads -------------------------------------------------------------------------------------------- */
 
@@ -92,7 +34,7 @@ static void deliver(struct relay_worker *to, struct msg_list *from, struct stats
 		to->wake(to->wake_ctx);
 }
 
-static void post_from(struct relay_worker *w, uint16_t to, struct relay_msg *m)
+void worker_post(struct relay_worker *w, uint16_t to, struct relay_msg *m)
 {
 	msg_list_add(&w->out[to], m);
 	tell_dirty(w);
@@ -133,7 +75,7 @@ static struct relay_client *active_here(struct relay_client *some)
 	return some;
 }
 
-static void count_drop(struct relay_worker *w, enum session_drop why, bool disco)
+void worker_count_drop(struct relay_worker *w, enum session_drop why, bool disco)
 {
 	STATS_ADD(&w->stats, dropped_disco, disco);
 	switch (why) {
@@ -162,11 +104,11 @@ static void forward(struct relay_worker *w, uint16_t to, const struct node_pub *
 	struct relay_msg *m = data ? msg_new(MSG_PACKET, dst, data, pkt.n) : NULL;
 
 	if (!m) {
-		count_drop(w, SESSION_DROP_QUEUE_TAIL, pkt.disco);
+		worker_count_drop(w, SESSION_DROP_QUEUE_TAIL, pkt.disco);
 		return;
 	}
 	m->disco = pkt.disco;
-	post_from(w, to, m);
+	worker_post(w, to, m);
 }
 
 /* At most RELAY_GONE_BURST at once, then one a second. */
@@ -194,32 +136,44 @@ static void unknown_dest(struct relay_client *c, const struct node_pub *dst, boo
 		STATS_ADD(&w->stats, peer_gone_not_here, 1);
 }
 
+bool worker_deliver(struct relay_worker *w, const struct node_pub *dst, struct session_packet *pkt)
+{
+	struct relay_client *head = map_get(&w->by_key, dst->b), *to = head ? active_here(head) : NULL;
+	struct conn_handle h;
+
+	if (to)
+		session_enqueue(&to->s, *pkt);
+	else if (directory_find(w->r->dir, dst, &h))
+		forward(w, h.worker, dst, *pkt);
+	else
+		return false;
+	return true;
+}
+
+bool worker_sheds(struct relay_worker *w, struct session_packet *pkt)
+{
+	if (!w->max_queued_bytes || w->queued_bytes <= w->max_queued_bytes)
+		return false;
+	worker_count_drop(w, SESSION_DROP_QUEUE_TAIL, pkt->disco);
+	free(pkt->base);
+	return true;
+}
+
 static void on_packet(struct session *s, const struct node_pub *dst, struct session_packet pkt, int64_t now_ms)
 {
-	struct relay_client *c = client_of(s), *head, *to = NULL;
+	struct relay_client *c = client_of(s);
 	struct relay_worker *w = c->w;
-	struct conn_handle h;
 
 	STATS_ADD(&w->stats, packets_received, 1);
 	if (pkt.disco)
 		STATS_ADD(&w->stats, received_disco, 1);
 	else
 		STATS_ADD(&w->stats, received_other, 1);
-	if (w->max_queued_bytes && w->queued_bytes > w->max_queued_bytes) {
-		count_drop(w, SESSION_DROP_QUEUE_TAIL, pkt.disco);
-		free(pkt.base);
+	if (worker_sheds(w, &pkt))
 		return;
-	}
-	head = map_get(&w->by_key, dst->b);
-	if (head)
-		to = active_here(head);
-	if (to) {
+	if (worker_deliver(w, dst, &pkt)) {
 		peer_set_add(&c->sent_to, dst);
-		session_enqueue(&to->s, pkt);
-	} else if (directory_find(w->r->dir, dst, &h)) {
-		peer_set_add(&c->sent_to, dst);
-		forward(w, h.worker, dst, pkt);
-	} else {
+	} else if (!mesh_forward(w, &s->key, dst, &pkt)) {
 		free(pkt.base);
 		unknown_dest(c, dst, pkt.disco, now_ms);
 	}
@@ -232,10 +186,12 @@ static err enter_tables(struct relay_client *c)
 	struct relay_worker *w = c->w;
 	struct relay_client *head = map_get(&w->by_key, c->s.key.b);
 	struct peer_set none = { 0 };
+	struct directory_info info = mesh_info(c);
 
-	TRY(directory_join(w->r->dir, &c->s.key, handle_of(c), &c->entry));
+	TRY(directory_join(w->r->dir, &c->s.key, handle_of(c), &info, &c->entry));
 	if (head) {
 		list_add_tail(&head->same_key, &c->same_key);
+		mesh_came(c);
 		return OK;
 	}
 	err e = map_put(&w->by_key, c);
@@ -243,8 +199,10 @@ static err enter_tables(struct relay_client *c)
 		directory_leave(w->r->dir, c->entry, handle_of(c), none, &none);
 		peer_set_done(&none);
 		c->entry = NULL;
+		return e;
 	}
-	return e;
+	mesh_came(c);
+	return OK;
 }
 
 static void let_in(struct relay_client *c, int64_t now_ms)
@@ -275,6 +233,12 @@ static void on_client(struct session *s, int64_t now_ms)
 	struct addr from = c->opts.peer.addr;
 	enum relay_verdict v = RELAY_ALLOW;
 
+	s->trusted = mesh_is_peer(c);
+	secret32_wipe(&s->info.mesh_key);
+	if (s->trusted) {
+		let_in(c, now_ms);
+		return;
+	}
 	if (o->ask)
 		v = o->ask(o->admit_ctx, &s->key, from, (struct relay_ticket){ handle_of(c) });
 	else if (o->admit)
@@ -336,7 +300,7 @@ static void on_output(struct session *s)
 
 static void on_drop(struct session *s, enum session_drop why, const struct session_packet *pkt)
 {
-	count_drop(client_of(s)->w, why, pkt->disco);
+	worker_count_drop(client_of(s)->w, why, pkt->disco);
 }
 
 static void on_queued(struct session *s, int64_t bytes)
@@ -351,6 +315,9 @@ static const struct session_host host = {
 	.on_client = on_client,
 	.on_activity = on_activity,
 	.on_packet = on_packet,
+	.on_forward = mesh_on_forward,
+	.on_watch = mesh_on_watch,
+	.on_close_peer = mesh_on_close_peer,
 	.on_home = on_home,
 	.on_ping = on_ping,
 	.on_output = on_output,
@@ -388,6 +355,7 @@ err relay_client_new(
 	c->gone_at_ms = now_ms;
 	list_init(&c->same_key);
 	list_init(&c->dirty);
+	list_init(&c->watching);
 	list_add_tail(&w->all, &c->all);
 	STATS_ADD(&w->stats, accepts, 1);
 	STATS_ADD(&w->stats, websocket_accepts, o->websocket);
@@ -399,7 +367,7 @@ err relay_client_new(
 	return OK;
 }
 
-static void tell_gone(struct relay_worker *w, const struct node_pub *dst, const struct node_pub *gone)
+void worker_tell_gone(struct relay_worker *w, const struct node_pub *dst, const struct node_pub *gone)
 {
 	struct relay_client *head = map_get(&w->by_key, dst->b), *c = head;
 	struct conn_handle h;
@@ -418,7 +386,7 @@ static void tell_gone(struct relay_worker *w, const struct node_pub *dst, const 
 	if (!m)
 		return; /* the peer finds out by itself, as with any lost packet */
 	m->other = *gone;
-	post_from(w, h.worker, m);
+	worker_post(w, h.worker, m);
 }
 
 static void leave_tables(struct relay_client *c)
@@ -443,9 +411,12 @@ static void leave_tables(struct relay_client *c)
 	c->sent_to = (struct peer_set){ 0 };
 	if (!directory_leave(w->r->dir, c->entry, handle_of(c), sent_to, &heard))
 		return;
+	mesh_left(w, &c->s.key);
+	if (forwarders_take_heard(w->r->remote, &c->s.key, &heard))
+		return; /* it is at another relay of the region: not gone */
 	while ((dst = peer_set_next(&heard, &at)))
 		if (!node_pub_eq(dst, &c->s.key))
-			tell_gone(w, dst, &c->s.key);
+			worker_tell_gone(w, dst, &c->s.key);
 	peer_set_done(&heard);
 }
 
@@ -456,6 +427,7 @@ void relay_client_end(struct relay_client *c)
 	struct relay_worker *w = c->w;
 
 	on_home(&c->s, false);
+	mesh_unwatch(c);
 	if (c->entry)
 		leave_tables(c);
 	else
@@ -474,6 +446,11 @@ void relay_client_end(struct relay_client *c)
 struct session *relay_client_session(struct relay_client *c)
 {
 	return &c->s;
+}
+
+bool relay_client_is_mesh(const struct relay_client *c)
+{
+	return c->s.trusted;
 }
 
 void relay_client_feed(struct relay_client *c, uint8_t *p, size_t n, int64_t now_ms)
@@ -531,6 +508,7 @@ err relay_worker_new(struct relay *r, void (*wake)(void *ctx), void *ctx, struct
 	w->by_id = MAP_OF(struct relay_client, id);
 	list_init(&w->all);
 	list_init(&w->dirty);
+	list_init(&w->watchers);
 	w->max_queued_bytes = (int64_t)(r->opts.limits.max_queued_bytes / r->opts.workers);
 	w->area = malloc(RELAY_AREA_BYTES);
 	w->out = calloc(r->opts.workers, sizeof *w->out);
@@ -602,7 +580,7 @@ static void packet_arrived(struct relay_worker *w, struct relay_msg *m)
 	struct session_packet pkt = { .base = m->data, .p = m->data, .n = m->n, .disco = m->disco };
 
 	if (!head) {
-		count_drop(w, SESSION_DROP_GONE, m->disco);
+		worker_count_drop(w, SESSION_DROP_GONE, m->disco);
 		return;
 	}
 	struct relay_client *to = active_here(head);
@@ -632,7 +610,7 @@ static void on_msg(struct relay_worker *w, struct relay_msg *m, int64_t now_ms)
 	case MSG_PEER_GONE:
 		c = map_get(&w->by_key, m->key.b);
 		if (c)
-			tell_gone(w, &m->key, &m->other);
+			worker_tell_gone(w, &m->key, &m->other);
 		return;
 	case MSG_CLOSE_KEY:
 		close_key(w, &m->key, "no longer admitted");
@@ -650,6 +628,13 @@ static void on_msg(struct relay_worker *w, struct relay_msg *m, int64_t now_ms)
 		return;
 	case MSG_DRAIN:
 		drain_all(w, m, now_ms);
+		return;
+	case MSG_FORWARD:
+		w->r->link[m->id].forward(w->r->link[m->id].ctx, bytes_of(m->data, m->n));
+		return;
+	case MSG_CAME:
+	case MSG_LEFT:
+		mesh_tell_watchers(w, m);
 		return;
 	}
 }
@@ -680,6 +665,8 @@ err relay_new(const struct relay_opts *opts, struct relay **out)
 	r->opts = *opts;
 	conn_limits_init(&r->limits, opts->limits.max_conns, opts->limits.max_conns_per_addr);
 	err e = directory_new(&r->dir);
+	if (e == OK)
+		e = forwarders_new(&r->remote);
 	if (e != OK) {
 		relay_free(r);
 		return e;
@@ -695,8 +682,10 @@ void relay_free(struct relay *r)
 	for (unsigned i = 0; i < atomic_load(&r->n_workers); i++)
 		worker_free(r->worker[i]);
 	directory_free(r->dir);
+	forwarders_free(r->remote);
 	conn_limits_done(&r->limits);
 	secret32_wipe(&r->opts.key.secret);
+	secret32_wipe(&r->opts.mesh_key);
 	free(r);
 }
 

@@ -45,6 +45,10 @@ struct relay_opts {
 	/* Asked instead of admit when set. After RELAY_LATER, relay_admit_done must follow within the handshake's time. */
 	enum relay_verdict (*ask)(void *ctx, const struct node_pub *key, struct addr from, struct relay_ticket t);
 	void *admit_ctx;
+	/* Whoever shows this key in its ClientInfo is another relay of the region: no admission, no limits, and it may watch
+	 * who is here, forward packets and close connections. Wiped by relay_free. */
+	bool has_mesh_key;
+	struct secret32 mesh_key;
 };
 
 struct relay;
@@ -87,6 +91,7 @@ MUST_USE err relay_client_new(
 /* Takes it out of the tables and frees it. Not within its push. */
 void relay_client_end(struct relay_client *c);
 struct session *relay_client_session(struct relay_client *c);
+bool relay_client_is_mesh(const struct relay_client *c);
 void relay_client_feed(struct relay_client *c, uint8_t *p, size_t n, int64_t now_ms);
 /* session_pull, counted. */
 size_t relay_client_pull(struct relay_client *c, uint8_t *dst, size_t cap);

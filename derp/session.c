@@ -192,8 +192,26 @@ static void on_send_packet(struct session *s, uint8_t *base, uint8_t *frame, siz
 	s->host->on_packet(s, &m.key, pkt, now_ms);
 }
 
+/* From a mesh peer; the same for ForwardPacket. */
+static void on_forward_packet(struct session *s, uint8_t *base, uint8_t *frame, size_t len, int64_t now_ms)
+{
+	struct derp_forward m;
+
+	if (derp_parse_forward(bytes_of(frame + DERP_HEADER_LEN, len - DERP_HEADER_LEN), &m) != OK) {
+		free(base);
+		session_close(s, "bad ForwardPacket");
+		return;
+	}
+	bool disco = disco_looks_like_on_derp(m.packet);
+	struct bytes recv = derp_forward_to_recv(frame, len);
+	struct session_packet pkt = { .base = base, .p = frame + (len - recv.n), .n = (uint32_t)recv.n, .disco = disco };
+
+	s->host->on_forward(s, &m.src, &m.dst, pkt, now_ms);
+}
+
 static void on_short_frame(struct session *s, const struct derp_frame *f)
 {
+	struct node_pub key;
 	bool home;
 
 	switch (f->type) {
@@ -214,10 +232,14 @@ static void on_short_frame(struct session *s, const struct derp_frame *f)
 		s->has_pong = true;
 		tell_output(s);
 		return;
-	case DERP_FORWARD_PACKET:
 	case DERP_WATCH_CONNS:
+		s->host->on_watch(s);
+		return;
 	case DERP_CLOSE_PEER:
-		session_close(s, "a mesh frame from one that is no mesh peer");
+		if (derp_parse_close_peer(f->payload, &key) != OK)
+			session_close(s, "bad ClosePeer");
+		else
+			s->host->on_close_peer(s, &key);
 		return;
 	default: /* of the future, or not for a server: skipped */
 		return;
@@ -241,6 +263,10 @@ static void on_frame(struct session *s, uint8_t *base, uint8_t *frame, size_t le
 	s->host->on_activity(s);
 	if (f.type == DERP_SEND_PACKET) {
 		on_send_packet(s, base, frame, len, now_ms);
+		return;
+	}
+	if (f.type == DERP_FORWARD_PACKET) {
+		on_forward_packet(s, base, frame, len, now_ms);
 		return;
 	}
 	on_short_frame(s, &f);
@@ -270,6 +296,8 @@ static enum take check_header(struct session *s, struct derp_header h)
 	case DERP_FORWARD_PACKET: /* the header alone closes: nothing is kept of it */
 	case DERP_WATCH_CONNS:
 	case DERP_CLOSE_PEER:
+		if (s->trusted)
+			return TAKE_FRAME;
 		session_close(s, "a mesh frame from one that is no mesh peer");
 		return TAKE_BAD;
 	default:
@@ -466,7 +494,7 @@ void session_enqueue(struct session *s, struct session_packet pkt)
 
 static bool queue_control(struct session *s, const struct writer *w)
 {
-	if (s->state != SESSION_OPEN || w->bad || w->n > SESSION_CONTROL_BYTES - buf_len(&s->control))
+	if (s->state != SESSION_OPEN || w->bad || w->n > s->control.max - buf_len(&s->control))
 		return false;
 	buf_append(&s->control, wr_view(w));
 	if (s->control.bad)
@@ -482,6 +510,28 @@ bool session_peer_gone(struct session *s, const struct node_pub *key, enum derp_
 
 	derp_write_peer_gone(&w, key, reason);
 	return queue_control(s, &w);
+}
+
+void session_watch(struct session *s)
+{
+	if (s->state == SESSION_OPEN)
+		s->control.max = SESSION_WATCH_BYTES;
+}
+
+void session_tell_came(struct session *s, const struct derp_peer_present *p)
+{
+	uint8_t frame[DERP_SHORT_MAX];
+	struct writer w = wr_init(frame, sizeof frame);
+
+	derp_write_peer_present(&w, p);
+	if (!queue_control(s, &w))
+		session_close(s, "a mesh peer that does not read");
+}
+
+void session_tell_left(struct session *s, const struct node_pub *key)
+{
+	if (!session_peer_gone(s, key, DERP_GONE_DISCONNECTED))
+		session_close(s, "a mesh peer that does not read");
 }
 
 bool session_health(struct session *s, struct bytes text)

@@ -19,6 +19,7 @@ enum {
 	SESSION_QUEUE_PACKETS = 32,	     /* of each kind, as derper */
 	SESSION_QUEUE_BYTES = 512 << 10,     /* of each kind */
 	SESSION_CONTROL_BYTES = 16 << 10,    /* notices that wait for a slow reader; more are dropped */
+	SESSION_WATCH_BYTES = 16 << 20,	     /* of a mesh peer, which must not miss one: more closes it */
 	SESSION_HELD_BYTES = 512 << 10,	     /* what a client sent on while its admission is decided; more closes it */
 	SESSION_HANDSHAKE_MS = 10000,	     /* from the start to the end of admission */
 	SESSION_KEEPALIVE_MS = 60000,	     /* plus up to SESSION_KEEPALIVE_SPREAD_MS, fixed for a connection */
@@ -49,6 +50,11 @@ struct session_host {
 	void (*on_activity)(struct session *s);
 	/* pkt is the RecvPacket for dst; taken. */
 	void (*on_packet)(struct session *s, const struct node_pub *dst, struct session_packet pkt, int64_t now_ms);
+	/* From a mesh peer (s->trusted): pkt is the RecvPacket for dst, from src; taken. */
+	void (*on_forward)(struct session *s, const struct node_pub *src, const struct node_pub *dst, struct session_packet pkt,
+		int64_t now_ms);
+	void (*on_watch)(struct session *s);
+	void (*on_close_peer)(struct session *s, const struct node_pub *key);
 	void (*on_home)(struct session *s, bool home);
 	void (*on_ping)(struct session *s);
 	/* Output was queued, or the session has closed: pull and settle before the fed bytes go. Often called. */
@@ -79,6 +85,7 @@ struct session {
 	struct node_pub key;		     /* public to read, from on_client on */
 	struct derp_client_info info;	     /* the same; the mesh key is wiped with the session */
 	uint64_t packets_out;		     /* public to read */
+	bool trusted;			     /* a mesh peer; set by the host in on_client */
 	const struct session_host *host;
 	const struct node_key *self; /* borrowed: the server's key */
 	struct session_pool *pool;   /* borrowed */
@@ -123,6 +130,10 @@ void session_enqueue(struct session *s, struct session_packet pkt);
 /* Notices. False: not an open session, or too many wait already. */
 bool session_peer_gone(struct session *s, const struct node_pub *key, enum derp_gone reason);
 bool session_health(struct session *s, struct bytes text);
+/* To a mesh peer that watches; the session is closed when it does not read them. */
+void session_watch(struct session *s); /* from now on */
+void session_tell_came(struct session *s, const struct derp_peer_present *p);
+void session_tell_left(struct session *s, const struct node_pub *key);
 /* Tells the client to come back in in_ms, and closes the session then (official clients do not act on the frame). */
 void session_drain(struct session *s, uint32_t in_ms, uint32_t try_for_ms, int64_t now_ms);
 

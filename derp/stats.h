@@ -29,6 +29,10 @@
 	C(got_ping, "got_ping")                                                                                        \
 	C(peer_gone_disconnected, "peer_gone_disconnected_frames")                                                     \
 	C(peer_gone_not_here, "peer_gone_not_here_frames")                                                             \
+	G(watchers, "watchers")                                                                                        \
+	C(forwarded_out, "packets_forwarded_out")                                                                      \
+	C(forwarded_in, "packets_forwarded_in")                                                                        \
+	C(dropped_unknown_dest_on_fwd, "packets_dropped_unknown_dest_on_fwd")                                          \
 	C(write_timeouts, "sclient_write_timeouts")                                                                    \
 	C(refused_limit, "refused_limit")                                                                              \
 	C(refused_admission, "refused_admission")                                                                      \

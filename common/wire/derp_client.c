@@ -118,6 +118,38 @@ err derp_client_note_preferred(struct derp_client *c, bool home)
 	return queue(c, &w);
 }
 
+err derp_client_watch(struct derp_client *c)
+{
+	uint8_t frame[DERP_SHORT_MAX];
+	struct writer w = wr_init(frame, sizeof frame);
+
+	if (c->state != DERP_CLIENT_AT_OPEN)
+		return ERR_STATE;
+	derp_write_watch_conns(&w);
+	return queue(c, &w);
+}
+
+err derp_client_forward(struct derp_client *c, struct bytes frame)
+{
+	if (c->state != DERP_CLIENT_AT_OPEN)
+		return ERR_STATE;
+	if (frame.n > c->out.max - buf_len(&c->out))
+		return ERR_TOO_BIG;
+	buf_append(&c->out, frame);
+	return c->out.bad ? ERR_NOMEM : OK;
+}
+
+err derp_client_close_peer(struct derp_client *c, const struct node_pub *key)
+{
+	uint8_t frame[DERP_SHORT_MAX];
+	struct writer w = wr_init(frame, sizeof frame);
+
+	if (c->state != DERP_CLIENT_AT_OPEN)
+		return ERR_STATE;
+	derp_write_close_peer(&w, key);
+	return queue(c, &w);
+}
+
 /* ---- in --------------------------------------------------------------------------------------------------------- */
 
 err derp_client_feed(struct derp_client *c, struct bytes in)

@@ -77,4 +77,8 @@ MUST_USE err derp_client_next(struct derp_client *c, struct derp_client_event *e
 /* ERR_STATE: not connected yet. ERR_TOO_BIG: the packet is, or too much waits in out. */
 MUST_USE err derp_client_send(struct derp_client *c, const struct node_pub *dst, struct bytes packet);
 MUST_USE err derp_client_ping(struct derp_client *c, const struct derp_ping *p);
+/* With a mesh key in info, once connected. frame: a whole ForwardPacket. ERR_STATE, ERR_TOO_BIG as above. */
+MUST_USE err derp_client_watch(struct derp_client *c);
+MUST_USE err derp_client_forward(struct derp_client *c, struct bytes frame);
+MUST_USE err derp_client_close_peer(struct derp_client *c, const struct node_pub *key);
 MUST_USE err derp_client_note_preferred(struct derp_client *c, bool home);

@@ -22,6 +22,12 @@ static void push(void *ctx)
 
 void join_open(struct joined *j, struct relay_worker *w, const struct node_key *key, int64_t now_ms)
 {
+	join_open_mesh(j, w, key, NULL, now_ms);
+}
+
+void join_open_mesh(struct joined *j, struct relay_worker *w, const struct node_key *key, const struct secret32 *mesh_key,
+	int64_t now_ms)
+{
 	struct relay_client_opts o = { .push = push, .ctx = j, .peer = { addr_v4(192, 0, 2, 1), 1 } };
 	struct derp_client_opts co = { .key = &j->key, .host = "relay.example", .raw = true };
 
@@ -33,6 +39,10 @@ void join_open(struct joined *j, struct relay_worker *w, const struct node_key *
 		node_key_new(&k);
 	*j = (struct joined){ .w = w, .key = k };
 	co.info = (struct derp_client_info){ .version = DERP_PROTOCOL_VERSION, .can_ack_pings = true };
+	if (mesh_key) {
+		co.info.has_mesh_key = true;
+		co.info.mesh_key = *mesh_key;
+	}
 	assert_ok(derp_client_init(&j->near, &co));
 	assert_ok(relay_client_new(w, &o, now_ms, &j->far));
 }
@@ -65,9 +75,15 @@ bool join_event(struct joined *j, struct derp_client_event *ev)
 
 void join_connect(struct joined *j, struct relay_worker *w, const struct node_key *key, int64_t now_ms)
 {
+	join_connect_mesh(j, w, key, NULL, now_ms);
+}
+
+void join_connect_mesh(struct joined *j, struct relay_worker *w, const struct node_key *key,
+	const struct secret32 *mesh_key, int64_t now_ms)
+{
 	struct derp_client_event ev;
 
-	join_open(j, w, key, now_ms);
+	join_open_mesh(j, w, key, mesh_key, now_ms);
 	relay_flush(w);
 	assert_false(join_event(j, &ev)); /* ServerKey is no event; it queues ClientInfo */
 	join_move(j, now_ms);

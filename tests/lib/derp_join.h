@@ -18,6 +18,11 @@ struct joined {
 
 /* Makes a client with this key (fresh when NULL) with its relay side. */
 void join_open(struct joined *j, struct relay_worker *w, const struct node_key *key, int64_t now_ms);
+/* The same with a mesh key in its ClientInfo. */
+void join_open_mesh(struct joined *j, struct relay_worker *w, const struct node_key *key, const struct secret32 *mesh_key,
+	int64_t now_ms);
+void join_connect_mesh(struct joined *j, struct relay_worker *w, const struct node_key *key,
+	const struct secret32 *mesh_key, int64_t now_ms);
 /* Moves what the client wrote into the relay, and flushes the worker. */
 void join_move(struct joined *j, int64_t now_ms);
 /* The next event for the client, or false. Moves nothing. */

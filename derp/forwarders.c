@@ -1,0 +1,208 @@
+#include "derp/forwarders.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/map.h"
+
+enum { SHARDS = 64 };
+
+struct remote {
+	struct node_pub key;
+	uint8_t link[FORWARDERS_LINKS_MAX]; /* oldest claim first */
+	unsigned n;
+	struct peer_set heard;
+};
+
+struct shard {
+	pthread_rwlock_t lock;
+	struct map by_key;
+};
+struct forwarders {
+	struct shard shard[SHARDS];
+	_Atomic size_t n;
+};
+
+static struct shard *shard_of(struct forwarders *f, const struct node_pub *key)
+{
+	return &f->shard[map_hash(key->b, sizeof key->b) >> 58];
+}
+_Static_assert(SHARDS == 64, "shard_of takes six bits");
+
+err forwarders_new(struct forwarders **out)
+{
+	struct forwarders *f = calloc(1, sizeof *f);
+
+	if (!f)
+		return ERR_NOMEM;
+	for (unsigned i = 0; i < SHARDS; i++) {
+		pthread_rwlock_init(&f->shard[i].lock, NULL);
+		f->shard[i].by_key = MAP_OF(struct remote, key);
+	}
+	*out = f;
+	return OK;
+}
+
+static void remote_free(struct remote *k)
+{
+	peer_set_done(&k->heard);
+	free(k);
+}
+
+void forwarders_free(struct forwarders *f)
+{
+	if (!f)
+		return;
+	for (unsigned i = 0; i < SHARDS; i++) {
+		struct remote *k;
+		size_t at = 0;
+
+		while ((k = map_next(&f->shard[i].by_key, &at)))
+			remote_free(k);
+		map_done(&f->shard[i].by_key);
+		pthread_rwlock_destroy(&f->shard[i].lock);
+	}
+	free(f);
+}
+
+static unsigned claim_at(const struct remote *k, unsigned link)
+{
+	unsigned i = 0;
+
+	while (i < k->n && k->link[i] != link)
+		i++;
+	return i;
+}
+
+static err add_locked(struct forwarders *f, struct shard *s, const struct node_pub *key, unsigned link)
+{
+	struct remote *k = map_get(&s->by_key, key->b);
+
+	if (!k) {
+		if (atomic_load(&f->n) >= FORWARDERS_KEYS_MAX)
+			return ERR_TOO_BIG;
+		k = calloc(1, sizeof *k);
+		if (!k)
+			return ERR_NOMEM;
+		k->key = *key;
+		err e = map_put(&s->by_key, k);
+		if (e != OK) {
+			free(k);
+			return e;
+		}
+		atomic_fetch_add(&f->n, 1);
+	}
+	if (claim_at(k, link) == k->n && k->n < FORWARDERS_LINKS_MAX)
+		k->link[k->n++] = (uint8_t)link;
+	return OK;
+}
+
+err forwarders_add(struct forwarders *f, const struct node_pub *key, unsigned link)
+{
+	struct shard *s = shard_of(f, key);
+
+	pthread_rwlock_wrlock(&s->lock);
+	err e = add_locked(f, s, key, link);
+	pthread_rwlock_unlock(&s->lock);
+	return e;
+}
+
+/* The caller holds the lock. The remote, out of the table, when link's was its last claim. */
+static struct remote *end_claim(struct forwarders *f, struct shard *s, struct remote *k, unsigned link)
+{
+	unsigned i = claim_at(k, link);
+
+	if (i == k->n)
+		return NULL;
+	memmove(&k->link[i], &k->link[i + 1], (k->n - i - 1) * sizeof k->link[0]);
+	if (--k->n)
+		return NULL;
+	map_del(&s->by_key, k->key.b);
+	atomic_fetch_sub(&f->n, 1);
+	return k;
+}
+
+bool forwarders_del(struct forwarders *f, const struct node_pub *key, unsigned link, struct peer_set *heard)
+{
+	struct shard *s = shard_of(f, key);
+
+	pthread_rwlock_wrlock(&s->lock);
+	struct remote *k = map_get(&s->by_key, key->b);
+	if (k)
+		k = end_claim(f, s, k, link);
+	pthread_rwlock_unlock(&s->lock);
+	if (!k)
+		return false;
+	*heard = k->heard;
+	free(k);
+	return true;
+}
+
+void forwarders_drop(struct forwarders *f, unsigned link,
+	void (*gone)(void *ctx, const struct node_pub *key, const struct peer_set *heard), void *ctx)
+{
+	for (unsigned i = 0; i < SHARDS; i++) {
+		struct shard *s = &f->shard[i];
+		struct remote *k, *last;
+
+		do {
+			size_t at = 0;
+
+			last = NULL;
+			pthread_rwlock_wrlock(&s->lock);
+			while (!last && (k = map_next(&s->by_key, &at)))
+				last = end_claim(f, s, k, link);
+			pthread_rwlock_unlock(&s->lock);
+			if (last) {
+				gone(ctx, &last->key, &last->heard);
+				remote_free(last);
+			}
+		} while (last);
+	}
+}
+
+bool forwarders_find(struct forwarders *f, const struct node_pub *key, unsigned *link)
+{
+	struct shard *s = shard_of(f, key);
+
+	pthread_rwlock_rdlock(&s->lock);
+	const struct remote *k = map_get(&s->by_key, key->b);
+	if (k)
+		*link = k->link[0];
+	pthread_rwlock_unlock(&s->lock);
+	return k != NULL;
+}
+
+void forwarders_note(struct forwarders *f, const struct node_pub *src, const struct node_pub *dst)
+{
+	struct shard *s = shard_of(f, src);
+
+	pthread_rwlock_wrlock(&s->lock);
+	struct remote *k = map_get(&s->by_key, src->b);
+	if (k)
+		peer_set_add(&k->heard, dst);
+	pthread_rwlock_unlock(&s->lock);
+}
+
+bool forwarders_take_heard(struct forwarders *f, const struct node_pub *key, struct peer_set *heard)
+{
+	struct shard *s = shard_of(f, key);
+	const struct node_pub *dst;
+	uint32_t at = 0;
+
+	pthread_rwlock_wrlock(&s->lock);
+	struct remote *k = map_get(&s->by_key, key->b);
+	while (k && (dst = peer_set_next(heard, &at)))
+		peer_set_add(&k->heard, dst);
+	pthread_rwlock_unlock(&s->lock);
+	if (k)
+		peer_set_done(heard);
+	return k != NULL;
+}
+
+size_t forwarders_count(struct forwarders *f)
+{
+	return atomic_load(&f->n);
+}
