@@ -42,6 +42,7 @@ struct mesh_link {
 	struct lookup *lookup;
 	struct addrs addrs;
 	unsigned attempt; /* which address */
+	unsigned failures; /* in a row */
 	int fd;
 	struct tls *tls;
 	struct loop_io *io;
@@ -148,7 +149,9 @@ static void fail(struct mesh_link *l, const char *why)
 	drop_connection(l);
 	l->state = LINK_WAITING;
 	l->attempt++;
-	loop_timer_in(&l->timer, MESH_LINK_RETRY_MS + (int64_t)random_below(MESH_LINK_RETRY_MS));
+	int64_t ms = MIN_OF((int64_t)MESH_LINK_RETRY_MIN_MS << MIN_OF(l->failures, 8u), (int64_t)MESH_LINK_RETRY_MAX_MS);
+	l->failures++;
+	loop_timer_in(&l->timer, ms / 2 + (int64_t)random_below((uint64_t)ms / 2 + 1));
 }
 
 /* The other relay has our own key: this region's list of relays names us, too. */
@@ -236,6 +239,7 @@ static void opened(struct mesh_link *l)
 		return;
 	}
 	l->state = LINK_OPEN;
+	l->failures = 0;
 	loop_timer_in(&l->timer, MESH_LINK_SILENT_MS);
 	log_info("mesh link", "host=%s port=%u", log_qs(l->target.host).s, l->target.port);
 }

@@ -8,7 +8,8 @@
 #include "derp/conn.h"
 
 enum {
-	MESH_LINK_RETRY_MS = 5000,	 /* and up to as much again */
+	MESH_LINK_RETRY_MIN_MS = 250,	 /* after the first failure; then twice as long each time */
+	MESH_LINK_RETRY_MAX_MS = 5000,
 	MESH_LINK_DIAL_MS = 10000,	 /* from the name's look-up to ServerInfo */
 	MESH_LINK_SILENT_MS = 120 * 1000, /* not even a keepalive */
 	MESH_TARGET_HOST_MAX = 254,

@@ -234,42 +234,167 @@ func TestDERP(t *testing.T) {
 	}
 }
 
-// TestDERPAlone: the same with fairlead-derp, which admits the keys of a file.
-func TestDERPAlone(t *testing.T) {
-	a, b := key.NewNode(), key.NewNode()
-	dir, port := t.TempDir(), freePort(t)
-	keys := filepath.Join(dir, "keys")
-	if err := os.WriteFile(keys, fmt.Appendf(nil, "%s\n%s\n", a.Public(), b.Public()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+// derpAlone is fairlead-derp as a process on a port of its own.
+type derpAlone struct {
+	t    testing.TB
+	url  string
+	addr string
+	dir  string
+	args []string
+	cmd  *exec.Cmd
+	log  *os.File
+}
+
+func newDerpAlone(t testing.TB, port int, args ...string) *derpAlone {
+	t.Helper()
+	dir := t.TempDir()
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
 	addr := fmt.Sprintf("%s:%d", hostIP, port)
-	cmd := exec.Command(filepath.Join(binDir, "fairlead-derp"), "--hostname", hostName, "--listen", addr, "--http", "off",
-		"--stun", addr, "--cert", tlsCert, "--key", tlsKey, "--state", dir, "--allow-keys", keys)
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	d := &derpAlone{t: t, addr: addr, dir: dir, log: log, url: fmt.Sprintf("https://%s:%d/derp", hostName, port)}
+	d.args = append([]string{"--hostname", hostName, "--listen", addr, "--http", "off", "--stun", addr, "--cert", tlsCert,
+		"--key", tlsKey, "--state", dir}, args...)
+	d.start()
 	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
+		d.kill()
+		log.Close()
 		if t.Failed() {
 			text, _ := os.ReadFile(log.Name())
-			t.Logf("fairlead-derp:\n%s", text[max(0, len(text)-8000):])
+			t.Logf("fairlead-derp on %d:\n%s", port, text[max(0, len(text)-8000):])
 		}
 	})
-	eventually(t, 10*time.Second, "fairlead-derp listens", func() error {
-		c, err := net.Dial("tcp", addr)
+	return d
+}
+
+func (d *derpAlone) start() {
+	d.t.Helper()
+	d.cmd = exec.Command(filepath.Join(binDir, "fairlead-derp"), d.args...)
+	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	if err := d.cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	eventually(d.t, 10*time.Second, "fairlead-derp listens", func() error {
+		c, err := net.Dial("tcp", d.addr)
 		if err == nil {
 			c.Close()
 		}
 		return err
 	})
-	tryRelay(t, fmt.Sprintf("https://%s:%d/derp", hostName, port), a, b, key.NewNode())
+}
+
+func (d *derpAlone) kill() {
+	d.cmd.Process.Kill()
+	d.cmd.Wait()
+}
+
+// TestDERPAlone: the same with fairlead-derp, which admits the keys of a file.
+func TestDERPAlone(t *testing.T) {
+	a, b := key.NewNode(), key.NewNode()
+	keys := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(keys, fmt.Appendf(nil, "%s\n%s\n", a.Public(), b.Public()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := newDerpAlone(t, freePort(t), "--allow-keys", keys)
+	tryRelay(t, d.url, a, b, key.NewNode())
+}
+
+// meshKeyFile holds a fresh mesh key.
+func meshKeyFile(t testing.TB) (path, hex string) {
+	t.Helper()
+	b := make([]byte, 32)
+	rand.Read(b)
+	hex = fmt.Sprintf("%x", b)
+	path = filepath.Join(t.TempDir(), "mesh.key")
+	if err := os.WriteFile(path, []byte(hex+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path, hex
+}
+
+// acrossMesh wants packets both ways between clients of two relays, before and after one of them is away for a moment.
+func acrossMesh(t *testing.T, urlA, urlB string, restartB func()) {
+	t.Helper()
+	a, b := key.NewNode(), key.NewNode()
+	ra, rb := dialRelay(t, urlA, a), dialRelay(t, urlB, b)
+	try := func(from, to *relay, d time.Duration) {
+		t.Helper()
+		start := time.Now()
+		eventually(t, d, "a packet crosses the mesh", func() error {
+			if err := from.Send(to.key.Public(), []byte("over")); err != nil {
+				return err
+			}
+			_, err := to.packet(from.key.Public(), 200*time.Millisecond)
+			return err
+		})
+		t.Logf("crossed after %v", time.Since(start).Round(time.Millisecond))
+	}
+	try(ra, rb, 20*time.Second)
+	try(rb, ra, 20*time.Second)
+	big := make([]byte, derp.MaxPacketSize)
+	rand.Read(big)
+	drain(rb)
+	relayed(t, ra, rb, big)
+
+	// Order is kept for a pair, and nothing comes twice.
+	const n = 200
+	go func() {
+		for i := range n {
+			ra.Send(b.Public(), fmt.Appendf(nil, "packet %d", i))
+			if i%8 == 7 {
+				time.Sleep(2 * time.Millisecond)
+			}
+		}
+	}()
+	for i := range n {
+		got, err := rb.packet(a.Public(), 5*time.Second)
+		if want := fmt.Sprintf("packet %d", i); err != nil || string(got) != want {
+			t.Fatalf("got %q (%v), want %q", got, err, want)
+		}
+	}
+
+	// b goes: who heard from it is told, although it was at the other relay.
+	rb.Close()
+	end := time.After(8 * time.Second)
+	for told := false; !told; {
+		select {
+		case m := <-ra.msgs:
+			g, ok := m.(derp.PeerGoneMessage)
+			told = ok && g.Peer == b.Public() && g.Reason == derp.PeerGoneReasonDisconnected
+		case <-end:
+			t.Fatal("a was not told that b has gone")
+		}
+	}
+	if restartB == nil {
+		return
+	}
+	restartB()
+	rb = dialRelay(t, urlB, b)
+	try(ra, rb, 20*time.Second)
+	try(rb, ra, 20*time.Second)
+}
+
+// drain takes what has come and waits until nothing more does.
+func drain(r *relay) {
+	for {
+		select {
+		case <-r.msgs:
+		case <-time.After(300 * time.Millisecond):
+			return
+		}
+	}
+}
+
+// TestMesh: two of our relays in one region, one of which is killed and comes back.
+func TestMesh(t *testing.T) {
+	file, _ := meshKeyFile(t)
+	portA, portB := freePort(t), freePort(t)
+	with := fmt.Sprintf("%s:%d,%s:%d", hostName, portA, hostName, portB) // each has itself in the list, too
+	ca := os.Getenv("SSL_CERT_FILE")
+	a := newDerpAlone(t, portA, "--mesh-key-file", file, "--mesh-with", with, "--mesh-ca", ca)
+	b := newDerpAlone(t, portB, "--mesh-key-file", file, "--mesh-with", with, "--mesh-ca", ca)
+	acrossMesh(t, a.url, b.url, func() { b.kill(); b.start() })
 }
 
 // TestAdmission: a node that is deleted is no longer admitted by the relay.
