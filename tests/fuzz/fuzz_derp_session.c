@@ -1,5 +1,5 @@
 /* fuzz_derp_session: a relay with one admitted client, and what it sends after the handshake. The first byte picks the
- * pieces in which the bytes arrive; whether the whole stream before admission is the fuzzer's is its lowest bit. */
+ * pieces in which the bytes arrive; whether the whole stream before admission is the fuzzer's is its lowest bit; its highest makes the client a mesh peer. */
 #include <stdlib.h>
 
 #include "common/base/cleanup.h"
@@ -87,7 +87,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	relay_flush(w);
 	if (data[0] & 1)
 		open_session(w, &o.key);
-	feed(w, bytes_of(data + 1, n - 1), (size_t)(data[0] >> 1) + 1);
+	relay_client_session(client)->trusted = data[0] & 0x80;
+	feed(w, bytes_of(data + 1, n - 1), (size_t)(data[0] >> 1 & 0x3f) + 1);
 	relay_client_end(client);
 	relay_stats_read(r, &st);
 	if (st.queued_bytes)

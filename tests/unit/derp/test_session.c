@@ -10,9 +10,9 @@
 /* A host that admits everybody and keeps what it is told. */
 static struct {
 	struct session *s;
-	unsigned clients, packets, activities, homes, pings, outputs, drops[3];
+	unsigned clients, packets, activities, homes, pings, outputs, drops[3], watches, closes;
 	bool home, hold;
-	struct node_pub dst;
+	struct node_pub dst, src;
 	uint8_t *last; /* owned: the last RecvPacket */
 	size_t last_n;
 	int64_t queued;
@@ -39,6 +39,23 @@ static void on_packet(struct session *s, const struct node_pub *dst, struct sess
 	memcpy(h.last, pkt.p, pkt.n);
 	h.last_n = pkt.n;
 	free(pkt.base);
+}
+static void on_forward(struct session *s, const struct node_pub *src, const struct node_pub *dst, struct session_packet pkt,
+	int64_t now_ms)
+{
+	h.src = *src;
+	on_packet(s, dst, pkt, now_ms);
+}
+static void on_watch(struct session *s)
+{
+	(void)s;
+	h.watches++;
+}
+static void on_close_peer(struct session *s, const struct node_pub *key)
+{
+	(void)s;
+	h.closes++;
+	h.dst = *key;
 }
 static void on_home(struct session *s, bool home)
 {
@@ -67,8 +84,8 @@ static void on_queued(struct session *s, int64_t bytes)
 	h.queued += bytes;
 	assert_true(h.queued >= 0);
 }
-static const struct session_host host = { on_client, on_activity, on_packet, on_home, on_ping, on_output, on_drop,
-	on_queued };
+static const struct session_host host = { on_client, on_activity, on_packet, on_forward, on_watch, on_close_peer,
+	on_home, on_ping, on_output, on_drop, on_queued };
 
 static struct node_key server, alice;
 static struct node_pub bob;
@@ -274,6 +291,41 @@ static void packets_come_out_rewritten(void **state)
 		session_done(&s);
 	}
 	test_exact_free(want);
+	assert_int_equal(h.queued, 0);
+}
+
+/* Of a mesh peer, cut at any place; each closes another client by its header alone. */
+static void frames_of_a_mesh_peer(void **state)
+{
+	static const uint8_t packet[] = "some packet";
+	uint8_t bytes[512];
+	struct writer w = wr_init(bytes, sizeof bytes);
+	struct session s;
+
+	(void)state;
+	NEED_VECTORS();
+	derp_write_watch_conns(&w);
+	derp_write_forward_header(&w, &alice.pub, &bob, sizeof packet);
+	wr_bytes(&w, bytes_of(packet, sizeof packet));
+	derp_write_close_peer(&w, &bob);
+	for (size_t step = 0; step < 12; step++) {
+		open_session(&s);
+		s.trusted = true;
+		feed(&s, wr_view(&w), step);
+		assert_int_equal(s.state, SESSION_OPEN);
+		assert_int_equal(h.watches, step + 1);
+		assert_int_equal(h.closes, step + 1);
+		assert_int_equal(h.packets, step + 1);
+		assert_true(node_pub_eq(&h.src, &alice.pub));
+		assert_true(node_pub_eq(&h.dst, &bob));
+		assert_int_equal(h.last_n, DERP_RECV_HEADER_LEN + sizeof packet);
+		assert_memory_equal(h.last + DERP_RECV_HEADER_LEN, packet, sizeof packet);
+		session_done(&s);
+	}
+	open_session(&s);
+	feed(&s, wr_view(&w), 0);
+	assert_int_equal(s.state, SESSION_CLOSED);
+	session_done(&s);
 	assert_int_equal(h.queued, 0);
 }
 
@@ -487,6 +539,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(opening_matches_vectors, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_openings_close, setup, teardown),
 		cmocka_unit_test_setup_teardown(packets_come_out_rewritten, setup, teardown),
+		cmocka_unit_test_setup_teardown(frames_of_a_mesh_peer, setup, teardown),
 		cmocka_unit_test_setup_teardown(every_client_frame, setup, teardown),
 		cmocka_unit_test_setup_teardown(admission_holds_what_follows, setup, teardown),
 		cmocka_unit_test_setup_teardown(queues_drop_the_oldest_and_serve_disco_first, setup, teardown),
