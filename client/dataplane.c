@@ -19,7 +19,8 @@ enum {
 	LOCAL_MAX = 64,
 	KEEP_MAX = 128,		/* addresses that no route may cover */
 	ACTIVE_MS = 120 * 1000,
-	COEXIST_MS = 30 * 1000, /* tailscaled may flush its chain */
+	COEXIST_MS = 30 * 1000, /* tailscaled may flush its chain, */
+	COEXIST_SOON_MS = 250,	/* which nft tells, and old iptables does not */
 	RETRY_MS = 1000,	/* routes that could not be set */
 	GREET_MS = 50,		/* between looks for whom messages of an unknown session come from */
 };
@@ -41,12 +42,12 @@ struct dataplane {
 	struct wg *wg;
 	struct magic *magic;
 	struct pump pump;
-	struct loop_io *tun_io, *watch_io;
-	int watch_fd;
+	struct loop_io *tun_io, *watch_io, *rules_io;
+	int watch_fd, rules_fd;
 	struct loop_timer timer, coexist_timer, route_timer;
 	struct loop_post turn;
 	int64_t greeted_ms;
-	bool turn_queued, routes_dirty, had_session, coexist_busy, netcheck_asked;
+	bool turn_queued, routes_dirty, had_session, coexist_busy, rules_changed, netcheck_asked;
 };
 
 static void queue_turn(struct dataplane *p);
@@ -203,6 +204,7 @@ static bool take_report(struct dataplane *p)
 
 	s->preferred_derp = path_home(magic_path(p->magic));
 	s->has_netinfo = s->preferred_derp != 0 || r->done_us != 0;
+	s->has_report = r->done_us != 0;
 	if (r->done_us) {
 		if (r->varies != PATH_UNKNOWN) /* not each report finds out */
 			s->varies = (int)r->varies;
@@ -406,7 +408,22 @@ static void coexisted(void *arg)
 
 	p->coexist_busy = false;
 	if (p->running)
-		loop_timer_in(&p->coexist_timer, COEXIST_MS);
+		loop_timer_in(&p->coexist_timer, p->rules_changed ? COEXIST_SOON_MS : COEXIST_MS);
+	p->rules_changed = false;
+}
+
+/* Somebody's rules changed: tailscaled starts perhaps, and its chain begins anew. */
+static void on_rules(struct loop_io *io, unsigned ready, void *ctx)
+{
+	struct dataplane *p = ctx;
+
+	(void)io;
+	(void)ready;
+	route_watch_rules_drain(p->rules_fd);
+	if (p->coexist_busy)
+		p->rules_changed = true; /* by ourselves perhaps: looked at once more */
+	else
+		loop_timer_in(&p->coexist_timer, COEXIST_SOON_MS);
 }
 
 static void on_coexist_timer(struct loop_timer *t)
@@ -608,7 +625,7 @@ err dataplane_new(struct daemon *d, struct dataplane **out)
 
 	if (!p)
 		return ERR_NOMEM;
-	*p = (struct dataplane){ .d = d, .watch_fd = -1, .turn = { .fn = on_turn } };
+	*p = (struct dataplane){ .d = d, .watch_fd = -1, .rules_fd = -1, .turn = { .fn = on_turn } };
 	loop_timer_init(&p->timer, d->loop, on_timer);
 	loop_timer_init(&p->coexist_timer, d->loop, on_coexist_timer);
 	loop_timer_init(&p->route_timer, d->loop, on_route_timer);
@@ -682,6 +699,10 @@ static err open_all(struct dataplane *p)
 		TRY(loop_io_new(d->loop, p->watch_fd, on_watch, p, &p->watch_io));
 	if (p->watch_io)
 		loop_io_want(p->watch_io, LOOP_READ);
+	if (route_watch_rules_open(&p->rules_fd) == OK)
+		TRY(loop_io_new(d->loop, p->rules_fd, on_rules, p, &p->rules_io));
+	if (p->rules_io)
+		loop_io_want(p->rules_io, LOOP_READ);
 	return OK;
 }
 
@@ -694,6 +715,10 @@ static void close_all(struct dataplane *p)
 	loop_timer_stop(&p->route_timer);
 	loop_io_close(MOVE(p->tun_io));
 	loop_io_close(MOVE(p->watch_io));
+	loop_io_close(MOVE(p->rules_io));
+	if (p->rules_fd >= 0)
+		close(p->rules_fd);
+	p->rules_fd = -1;
 	if (p->watch_fd >= 0)
 		close(p->watch_fd);
 	p->watch_fd = -1;
@@ -738,6 +763,11 @@ void dataplane_stop(struct dataplane *p)
 	if (route_cleanup(p->route) != OK)
 		log_warn("routes may be left behind", "table=%d", ROUTE_TABLE);
 	p->d->self.n_endpoints = 0;
+}
+
+bool dataplane_dns_is_overruled(const struct dataplane *p)
+{
+	return p->running && resolver_is_overruled(p->resolver);
 }
 
 bool dataplane_is_ready(const struct dataplane *p)

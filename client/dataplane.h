@@ -11,6 +11,7 @@ MUST_USE err dataplane_new(struct daemon *d, struct dataplane **out);
 void dataplane_free(struct dataplane *p);
 MUST_USE err dataplane_start(struct dataplane *p); /* with the netmap there is; again is fine */
 void dataplane_stop(struct dataplane *p);	     /* interface, routes and rules away */
+bool dataplane_dns_is_overruled(const struct dataplane *p);
 bool dataplane_is_ready(const struct dataplane *p); /* it has a home relay, or a peer with a session */
 
 /* The netmap changed: struct nm_listener. */

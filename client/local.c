@@ -117,7 +117,11 @@ static void tell_running(struct client *c)
 	jsonw_key(&w, "ips"), put_addresses(&w, d->netmap.self);
 	jsonw_key(&w, "name"), jsonw_str(&w, d->netmap.self ? d->netmap.self->name : "");
 	jsonw_key(&w, "home"), jsonw_int(&w, d->self.preferred_derp);
-	jsonw_key(&w, "udp"), jsonw_bool(&w, d->self.udp);
+	const struct tailcfg_derp_region *home =
+		d->netmap.derp && d->self.preferred_derp ? tailcfg_derp_region_by_id(d->netmap.derp, d->self.preferred_derp) : NULL;
+
+	jsonw_key(&w, "relay"), jsonw_str(&w, home ? home->region_code : "");
+	jsonw_key(&w, "udp_blocked"), jsonw_bool(&w, d->self.has_report && !d->self.udp);
 	jsonw_key(&w, "peers"), jsonw_int(&w, (int64_t)d->netmap.peers.n);
 	line_end(c, &w, true);
 }

@@ -5,6 +5,7 @@
 
 #include "client/dns/dns_os.h"
 #include "client/dns/dns_server.h"
+#include "client/route/route.h"
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
 
@@ -21,7 +22,7 @@ struct resolver {
 	struct daemon *d;
 	struct dns *dns;
 	struct dns_server *server; /* NULL: not running */
-	struct addr at;
+	struct addr at;      /* where it listens, or will; family 0: not chosen yet */
 	struct addrport system[SYSTEM_MAX];
 	size_t n_system;
 	bool told, busy, again, orphan; /* orphan: freed while busy */
@@ -38,9 +39,16 @@ static bool is_wanted(const struct resolver *r)
 		(c->proxied || c->n_resolvers || c->n_routes);
 }
 
-struct addr resolver_address(const struct resolver *r)
+struct addr resolver_address(struct resolver *r)
 {
-	return is_wanted(r) ? addr_v4(100, 100, 100, 100) : (struct addr){ .family = 0 };
+	const struct addr usual = addr_v4(100, 100, 100, 100), other = addr_v4(100, 100, 100, 101);
+
+	if (!is_wanted(r))
+		return (struct addr){ .family = 0 };
+	/* Chosen once a run. It may be tailscaled's; both lie in a range that is never given to nodes. */
+	if (!r->at.family)
+		r->at = route_is_taken(usual, r->d->opts.tun) ? other : usual;
+	return r->at;
 }
 
 /* ---- names --------------------------------------------------------------------------------------------------------- */
@@ -163,8 +171,14 @@ err resolver_new(struct daemon *d, struct resolver **out)
 	return OK;
 }
 
+bool resolver_is_overruled(const struct resolver *r)
+{
+	return r->told && dns_os_overwritten(NULL);
+}
+
 void resolver_stop(struct resolver *r)
 {
+	r->at = (struct addr){ .family = 0 };
 	if (!r->server)
 		return;
 	dns_server_free(MOVE(r->server));
@@ -185,13 +199,18 @@ void resolver_free(struct resolver *r)
 		free(r);
 }
 
-/* 100.100.100.100, which everyone knows; our own address where that is another program's. */
+/* Our own address where that one cannot be had. */
 static err start(struct resolver *r)
 {
 	struct dns_server_config c = { .loop = r->d->loop, .dns = r->dns, .listen = { resolver_address(r), PORT } };
+	size_t n = 0;
 
 	if (dns_os_system(NULL, r->system, SYSTEM_MAX, &r->n_system) != OK)
 		r->n_system = 0;
+	for (size_t i = 0; i < r->n_system; i++)
+		if (!addr_eq(r->system[i].addr, c.listen.addr)) /* left there by someone: it would ask itself */
+			r->system[n++] = r->system[i];
+	r->n_system = n;
 	err e = dns_server_new(&c, &r->server);
 	if (e != OK) {
 		c.listen.addr = nm_address(r->d->netmap.self, 4);

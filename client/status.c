@@ -152,6 +152,8 @@ static void put_health(struct daemon *d, struct jsonw *w)
 		snprintf(line, sizeof line, "Not connected to the coordination server: %s", control_last_error(d->control));
 		jsonw_str(w, line);
 	}
+	if (d->dp && dataplane_dns_is_overruled(d->dp))
+		jsonw_str(w, "Another program wrote over /etc/resolv.conf: names of this tailnet may not resolve");
 	for (size_t i = 0; i < nm->n_health; i++) {
 		snprintf(line, sizeof line, "Coordination server reports an issue: %.300s", nm->health[i]);
 		jsonw_str(w, line);

@@ -205,8 +205,13 @@ static void say_done(const json_t *line)
 	printf("Connected:");
 	json_array_foreach(ips, i, ip)
 		printf("%s %s", i ? "," : "", json_string_value(ip));
-	printf(" (%s); peers are reached %s\n", cli_text(line, "name"),
-		json_is_true(json_object_get(line, "udp")) ? "directly where possible, else by relay" : "by relay until UDP works");
+	const char *relay = cli_text(line, "relay");
+
+	printf(" (%s); ", cli_text(line, "name"));
+	if (json_is_true(json_object_get(line, "udp_blocked")))
+		printf("UDP is blocked here: peers are reached by relay (%s)\n", *relay ? relay : "none yet");
+	else
+		printf("peers are reached directly where that works, else by relay (%s)\n", *relay ? relay : "none yet");
 }
 
 static int follow(struct cli *c, const struct up_args *a)

@@ -287,8 +287,11 @@ static void on_response(struct http2 *h, struct http2_stream *s, const struct ht
 		c->answer_status = m->status;
 		if (bytes_parse_u64(http2_find_header(m, "retry-after"), RETRY_AFTER_MAX_S, &seconds) == OK)
 			c->retry_after_s = (int)seconds;
-	} else if (kind_of(s) == LITE && m->status / 100 != 2) {
-		c->lite_asked = true; /* again, a little later */
+	} else if (kind_of(s) == LITE) {
+		if (c->polling) /* the sign of life that control_network_changed may wait for */
+			c->due_ms = c->now_ms + CONTROL_SILENT_MS;
+		if (m->status / 100 != 2)
+			c->lite_asked = true; /* again, a little later */
 	}
 }
 

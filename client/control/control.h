@@ -53,6 +53,7 @@ struct control_self {
 	bool has_netinfo; /* a netcheck was made */
 	int preferred_derp;
 	int varies; /* 0 unknown, 1 no, 2 yes */
+	bool has_report; /* udp, v6 and varies were found out; else they are unknown */
 	bool udp, v6;
 };
 

@@ -119,6 +119,15 @@ bool dns_os_repair(const char *resolv_conf)
 	return true;
 }
 
+bool dns_os_overwritten(const char *resolv_conf)
+{
+	const char *path = resolv_conf ? resolv_conf : usual_path;
+	char aside[PATH_LEN];
+	struct stat st;
+
+	return saved_path(path, aside) == OK && lstat(aside, &st) == 0 && !is_ours(path);
+}
+
 /* ---- what the system asks ------------------------------------------------------------------------------------- */
 
 static size_t parse_nameservers(struct bytes text, struct addrport *out, size_t cap)
@@ -243,9 +252,11 @@ err dns_os_apply(const struct dns_os_config *c)
 void dns_os_restore(const struct dns_os_config *c)
 {
 	const char *const revert[] = { "resolvectl", "revert", c->ifname, NULL };
-	char out[256];
+	char out[256], aside[PATH_LEN];
 
 	if (!c->resolv_conf && name_ok(c->ifname) && has_resolved())
 		run_command(revert, out, sizeof out);
 	dns_os_repair(c->resolv_conf);
+	if (dns_os_overwritten(c->resolv_conf) && saved_path(c->resolv_conf ? c->resolv_conf : usual_path, aside) == OK)
+		unlink(aside); /* somebody else's file stands; what was before ours is of no use */
 }

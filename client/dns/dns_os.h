@@ -25,3 +25,5 @@ MUST_USE err dns_os_apply(const struct dns_os_config *c);
 void dns_os_restore(const struct dns_os_config *c);
 /* After a crash: puts back a resolv.conf that is still ours. True: it was. */
 bool dns_os_repair(const char *resolv_conf);
+/* Ours was put there, and another program has written over it since. */
+bool dns_os_overwritten(const char *resolv_conf);

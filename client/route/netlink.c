@@ -129,6 +129,12 @@ int netlink_dump(struct netlink *nl, struct netlink_request *r, void (*fn)(const
 	return ask(nl, r, fn, ctx);
 }
 
+int netlink_get(struct netlink *nl, struct netlink_request *r, void (*fn)(const struct nlmsghdr *h, void *ctx), void *ctx)
+{
+	r->h.nlmsg_flags |= NLM_F_ACK;
+	return ask(nl, r, fn, ctx);
+}
+
 void netlink_attributes(const struct nlmsghdr *h, size_t fixed, const struct rtattr **at, size_t n)
 {
 	size_t skip = NLMSG_LENGTH(NLMSG_ALIGN(fixed));

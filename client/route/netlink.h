@@ -32,6 +32,9 @@ int netlink_talk(struct netlink *nl, struct netlink_request *r);
 /* Asks for all objects and calls fn for each message. 0 or an errno. fn must not use nl. */
 int netlink_dump(struct netlink *nl, struct netlink_request *r, void (*fn)(const struct nlmsghdr *h, void *ctx), void *ctx);
 
+/* Asks for one object. 0 or an errno. */
+int netlink_get(struct netlink *nl, struct netlink_request *r, void (*fn)(const struct nlmsghdr *h, void *ctx), void *ctx);
+
 /* Attributes of a message whose fixed struct is fixed bytes long: at[type] or NULL. */
 void netlink_attributes(const struct nlmsghdr *h, size_t fixed, const struct rtattr **at, size_t n);
 uint32_t netlink_u32(const struct rtattr *a, uint32_t otherwise);

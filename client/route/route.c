@@ -11,6 +11,8 @@
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
 
+enum { OWN_ROUTE_BITS = 8 }; /* a shorter prefix leads everywhere */
+
 struct route {
 	struct netlink nl;
 };
@@ -405,6 +407,40 @@ err route_local_addrs(const char *but_ifname, struct addr *out, size_t cap, size
 	}
 	freeifaddrs(all);
 	return OK;
+}
+
+struct leads {
+	unsigned oif, bits;
+	bool found;
+};
+
+static void on_leads(const struct nlmsghdr *h, void *ctx)
+{
+	const struct rtattr *at[RTA_MAX + 1];
+	struct leads *l = ctx;
+	struct rtmsg m;
+
+	if (h->nlmsg_type != RTM_NEWROUTE || h->nlmsg_len < NLMSG_LENGTH(sizeof m))
+		return;
+	memcpy(&m, NLMSG_DATA(h), sizeof m);
+	netlink_attributes(h, sizeof m, at, RTA_MAX + 1);
+	*l = (struct leads){ netlink_u32(at[RTA_OIF], 0), m.rtm_dst_len, true };
+}
+
+bool route_is_taken(struct addr a, const char *ifname)
+{
+	struct rtmsg m = { .rtm_family = af_of(a), .rtm_dst_len = (uint8_t)addr_bits(a), .rtm_flags = RTM_F_FIB_MATCH };
+	struct netlink_request q;
+	struct leads l = { 0 };
+	struct netlink nl;
+
+	if (netlink_open(&nl, 0) != OK)
+		return false;
+	netlink_begin(&q, RTM_GETROUTE, 0, &m, sizeof m);
+	netlink_put(&q, RTA_DST, a.b, len_of(a));
+	bool known = netlink_get(&nl, &q, on_leads, &l) == 0 && l.found;
+	netlink_close(&nl);
+	return known && l.bits >= OWN_ROUTE_BITS && l.oif != if_nametoindex(ifname);
 }
 
 err route_watch_open(int *fd)

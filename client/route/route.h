@@ -1,4 +1,4 @@
-/* route: the tunnel device's addresses, routes and policy rules, by rtnetlink; and one nft rule beside tailscaled.
+/* route: the tunnel device's addresses, routes and policy rules, by rtnetlink; and two nft rules beside tailscaled.
  *
  *	rule 5110  fwmark ROUTE_MARK -> main		our own sockets never go into the tunnel
  *	rule 5130  fwmark ROUTE_MARK -> default
@@ -40,11 +40,19 @@ MUST_USE err route_apply(struct route *r, const struct route_config *c);
 /* Rules and our table away, on exit and before the first apply. Idempotent. */
 MUST_USE err route_cleanup(struct route *r);
 
-/* tailscaled drops 100.64.0.0/10 that comes from other devices than its own. Where its chain exists, a rule that leaves
- * the chain for packets from ifname is put first; called again it is repaired (tailscaled flushes the chain). Runs nft or
+/* tailscaled drops 100.64.0.0/10 that comes from other devices than its own. Where its chain exists, rules that leave
+ * the chain for packets from ifname, and from this machine to itself, are put first; called again it is repaired (tailscaled flushes the chain). Runs nft or
  * iptables for a few milliseconds; off the loop by loop_work. *changed: it was missing. OK where there is no tailscaled. */
 MUST_USE err route_coexist(const char *ifname, bool *changed);
 void route_coexist_remove(const char *ifname);
+
+/* A route of its own leads to a (no default route), by another device than ifname: another program's. */
+bool route_is_taken(struct addr a, const char *ifname);
+
+/* A descriptor that becomes readable when nft rules change, whoever changed them; and what empties it. ERR_SYS: not on this
+ * kernel. */
+MUST_USE err route_watch_rules_open(int *fd);
+void route_watch_rules_drain(int fd);
 
 /* Addresses of all interfaces that are up, but those of ifname: for path_set_local. */
 MUST_USE err route_local_addrs(const char *but_ifname, struct addr *out, size_t cap, size_t *n);

@@ -410,6 +410,20 @@ static void silence_ends_the_stream(void **state)
 	assert_int_equal(lab.registers, 1); /* it is known: straight to the poll */
 }
 
+/* The network changed: a lite update is asked for a sign of life, and its answer is one. */
+static void a_changed_network(void **state)
+{
+	(void)state;
+	synced();
+	unsigned lites = lab.lites;
+	control_network_changed(lab.c, lab.now);
+	settle();
+	assert_int_equal(lab.lites, lites + 1);
+	pass(60 * 1000);
+	assert_int_equal(lab.polls, 1);
+	assert_int_equal(lab.state, CONTROL_SYNCED);
+}
+
 static void a_forgotten_node_asks_again(void **state)
 {
 	(void)state;
@@ -546,6 +560,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_forgotten_node_asks_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(pings, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(lite_updates, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_changed_network, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(hostile_streams, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(logout, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(another_servers_key, set_up, tear_down),

@@ -98,6 +98,9 @@ static void test_apply(void **state)
 	/* What marks packets as ours goes elsewhere. */
 	assert_int_equal(count("ip route get 100.64.9.9", "dev flt0"), 1);
 	assert_int_equal(count("ip route get 100.64.9.9 mark 0x2000000 2>&1", "dev flt0"), 0);
+	assert_false(route_is_taken(addr_v4(100, 64, 9, 9), "flt0")); /* by ourselves is not taken */
+	assert_true(route_is_taken(addr_v4(100, 64, 9, 9), "other0"));
+	assert_false(route_is_taken(addr_v4(8, 8, 8, 8), "flt0"));
 	if (count("ip -6 addr show flt0", "fd7a:115c:a1e0::1"))
 		assert_int_equal(count("ip -6 route get fd7a:115c:a1e0::9", "dev flt0"), 1);
 	assert_false(route_watch_drain(watch, "flt0")); /* our own doing is no news */
@@ -148,7 +151,8 @@ static void test_coexist(void **state)
 	assert_int_equal(system("nft insert rule ip filter ts-input ip saddr 1.2.3.4 drop"), 0);
 	assert_ok(route_coexist("flt0", &changed));
 	assert_true(changed);
-	assert_int_equal(count("nft list chain ip filter ts-input", "fairlead"), 1);
+	assert_int_equal(count("nft list chain ip filter ts-input", "fairlead"), 2);
+	assert_int_equal(count("nft list chain ip filter ts-input | grep lo", "fairlead"), 1);
 	route_coexist_remove("flt0");
 	assert_int_equal(count("nft list chain ip filter ts-input", "fairlead"), 0);
 	assert_int_equal(count("nft list chain ip filter ts-input", "drop"), 2);
