@@ -33,6 +33,9 @@ struct guest {
 	struct buf head, out;
 	bool shaken; /* the TLS handshake is done */
 	bool last;   /* close once out is written */
+	bool linger; /* … but read on for a while: closing on unread input would reset the connection, and the answer with it */
+	bool ended;  /* lingers */
+	size_t discarded;
 };
 
 static void guest_free(struct guest *g)
@@ -73,13 +76,14 @@ static void answer(struct guest *g, const struct http1_request *r)
 		derp_http_answer_plain(r, g->d->o.hostname, &g->out);
 	else if (!derp_http_answer(r, &g->out))
 		derp_http_answer_other(r, &g->out);
-	g->last = !r->keep_alive || r->framing != HTTP1_BODY_NONE; /* bodies are for nothing here */
+	g->linger = r->framing != HTTP1_BODY_NONE; /* bodies are for nothing here */
+	g->last = !r->keep_alive || g->linger;
 }
 
 static void refuse(struct guest *g, struct bytes text)
 {
 	buf_append(&g->out, text);
-	g->last = true;
+	g->last = g->linger = true;
 }
 
 /* Takes one request from g->head. False: more bytes are needed, or out must be written first, or g is gone. */
@@ -164,9 +168,21 @@ static enum next read_more(struct guest *g, bool *got)
 	return NEXT_READ;
 }
 
+static enum next linger(struct guest *g)
+{
+	if (!g->ended) {
+		tls_end(g->tls);
+		loop_timer_in(&g->deadline, DOOR_LINGER_MS);
+		g->ended = true;
+	}
+	return tls_discard(g->tls, &g->discarded) == TLS_EOF || g->discarded > DOOR_LINGER_MAX ? NEXT_END : NEXT_READ;
+}
+
 /* Handshake, then requests and answers until something must be waited for. *gone: the guest has become a client. */
 static enum next step(struct guest *g, bool *gone)
 {
+	if (g->ended)
+		return linger(g);
 	if (!g->shaken) {
 		enum tls_io io = tls_handshake(g->tls);
 
@@ -182,6 +198,8 @@ static enum next step(struct guest *g, bool *gone)
 		if (*gone)
 			return NEXT_END;
 		enum next n = write_out(g);
+		if (n == NEXT_END && g->linger && !buf_len(&g->out))
+			return linger(g);
 		if (n != NEXT_READ)
 			return n;
 		if (take_request(g, gone)) /* one that waited for out */

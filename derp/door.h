@@ -9,6 +9,8 @@
 
 enum {
 	DOOR_HEAD_MS = 10000, /* handshake and request head, and between requests */
+	DOOR_LINGER_MS = 2000, /* after a refusal; and so many bytes of what still comes are thrown away */
+	DOOR_LINGER_MAX = 1024 * 1024,
 	DOOR_CONNS = 4096,    /* at all doors of a process */
 	DOOR_CONNS_PER_ADDR = 256,
 };

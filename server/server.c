@@ -221,10 +221,28 @@ static bool may_relay(void *ctx, const struct node_pub *key, struct addr from)
 	return known || !s->cfg->derp_server.verify_clients;
 }
 
+static void limit_caps(const struct config *c, struct limit_caps caps[LIMIT_KINDS])
+{
+	caps[LIMIT_CONNECTIONS] = (struct limit_caps){ c->limits.max_connections, c->limits.max_connections_per_address };
+	caps[LIMIT_HANDSHAKES] = (struct limit_caps){ c->limits.max_handshakes, c->limits.max_handshakes_per_address };
+	caps[LIMIT_UNREGISTERED] = (struct limit_caps){ c->limits.max_unregistered_sessions, c->limits.max_unregistered_per_address };
+}
+
+/* An office behind one NAT comes back together. */
+static void on_recent_addr(void *ctx, struct addr a)
+{
+	struct server *s = ctx;
+
+	limits_exempt(s->limits, a, clock_mono_ms());
+}
+
 static err start_core(struct server *s, struct store_image *image)
 {
-	struct core_runner_opts o = { .on_revoke = on_key_revoked, .ctx = s };
+	struct core_runner_opts o = { .on_revoke = on_key_revoked, .on_recent_addr = on_recent_addr, .ctx = s };
+	struct limit_caps caps[LIMIT_KINDS];
 
+	limit_caps(s->cfg, caps);
+	TRY(explain(s, limits_new(caps, &s->limits), "cannot start"));
 	TRY(make_settings(s, &s->start));
 	return core_runner_start(&s->start.settings, s->store, image, &o, s->why, sizeof s->why, &s->runner);
 }
@@ -360,21 +378,10 @@ static err add_http(void *ctx, int fd, struct addrport client)
 	return api_add_connection(s->api, fd, client, API_PUBLIC);
 }
 
-static void limit_caps(const struct config *c, struct limit_caps caps[LIMIT_KINDS])
-{
-	caps[LIMIT_CONNECTIONS] = (struct limit_caps){ c->limits.max_connections, c->limits.max_connections_per_address };
-	caps[LIMIT_HANDSHAKES] = (struct limit_caps){ c->limits.max_handshakes, c->limits.max_handshakes_per_address };
-	caps[LIMIT_UNREGISTERED] = (struct limit_caps){ c->limits.max_unregistered_sessions, c->limits.max_unregistered_per_address };
-}
-
 static err start_front(struct server *s)
 {
-	struct limit_caps caps[LIMIT_KINDS];
-
 	TRY(parse_prefixes(s, &s->cfg->trusted_proxies, "trusted_proxies", s->trusted, &s->n_trusted));
 	TRY(parse_prefixes(s, &s->cfg->proxy_protocol, "proxy_protocol", s->proxied, &s->n_proxied));
-	limit_caps(s->cfg, caps);
-	TRY(explain(s, limits_new(caps, &s->limits), "cannot start"));
 	s->front_opts = (struct front_opts){
 		.wires = wire_count(s->cfg),
 		.listeners = s->listeners,

@@ -1,11 +1,13 @@
 #!/bin/sh
-# soak.sh SECONDS: half the time simulations with fresh seeds, half the time every fuzzer on a copy of its corpus.
+# soak.sh SECONDS: the long integration tests (2 minutes), then half the time simulations with fresh seeds, half the time every
+# fuzzer on a copy of its corpus.
 # Stops at the first failure, whose seed or input stands in the output. Findings lie in build/soak/.
 set -eu
 total=$1
 mkdir -p build/soak build/results
 
-${MAKE:-make} --no-print-directory SAN=address,undefined sim-binaries
+${MAKE:-make} --no-print-directory SAN=address,undefined all sim-binaries
+python3 tests/integration/run.py --long
 sims=$(find build/asan/tests/sim -maxdepth 1 -name 'sim_*' -perm -u+x -type f 2>/dev/null || true)
 runs=0
 end=$(($(date +%s) + total / 2))

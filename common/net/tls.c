@@ -416,6 +416,32 @@ void tls_free(struct tls *t)
 	free(t);
 }
 
+void tls_end(struct tls *t)
+{
+	if (t->ssl && t->ready && !t->broken) {
+		ERR_clear_error();
+		SSL_shutdown(t->ssl);
+	}
+	t->broken = true;
+	shutdown(t->fd, SHUT_WR);
+}
+
+enum tls_io tls_discard(struct tls *t, size_t *n)
+{
+	uint8_t area[16 * 1024]; /* sealed or not, it goes nowhere */
+
+	for (int i = 0; i < 16; i++) { /* then others get their turn */
+		ssize_t got = recv(t->fd, area, sizeof area, 0);
+
+		if (got == 0)
+			return TLS_EOF;
+		if (got < 0)
+			return errno == EAGAIN || errno == EINTR ? TLS_WANT_READ : TLS_EOF;
+		*n += (size_t)got;
+	}
+	return TLS_WANT_READ;
+}
+
 static enum tls_io fail(struct tls *t, const char *why)
 {
 	t->broken = true;

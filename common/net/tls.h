@@ -35,6 +35,11 @@ void tls_ctx_free(struct tls_ctx *c); /* streams keep what they need */
 /* A stream over fd (borrowed: the caller closes it after tls_free). server_name: SNI for clients, NULL for none. */
 MUST_USE err tls_new(struct tls_ctx *c, int fd, const char *server_name, struct tls **out);
 void tls_free(struct tls *t); /* sends close_notify when it can be done at once */
+/* Says that nothing more comes from us (close_notify, FIN). What still comes in is then read by tls_discard: closing a socket
+ * with unread input would reset it, and the peer would lose the answer that it was just sent. */
+void tls_end(struct tls *t);
+/* After tls_end: throws away what came, unread. TLS_WANT_READ: more may come; TLS_EOF: the peer closed, too. *n counts up. */
+enum tls_io tls_discard(struct tls *t, size_t *n);
 
 enum tls_io {
 	TLS_OK,

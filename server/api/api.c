@@ -108,6 +108,10 @@ static enum MHD_Result on_head(struct api *a, struct MHD_Connection *conn, const
 		return known ? answer_error(r, 405, "this path does not take that method")
 			     : answer_error(r, 404, "there is nothing at this path");
 	r->body_max = strcmp(r->route->pattern, "/verify") == 0 ? API_VERIFY_BODY_MAX : API_BODY_MAX;
+	const char *length = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Content-Length");
+	uint64_t announced;
+	if (length && (bytes_parse_u64(bytes_str(length), UINT64_MAX, &announced) != OK || announced > r->body_max))
+		return answer_error(r, 413, "the body is larger than this call takes");
 	r->body = buf_make(r->body_max);
 	return MHD_YES;
 }

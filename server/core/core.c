@@ -237,6 +237,7 @@ static err load(struct core *c, struct store_image *im, char *why, size_t why_ca
 		return ERR_MALFORMED;
 	}
 	c->next_audit = c->audits_reserved = (int64_t)reserved > 0 ? (int64_t)reserved : 1;
+	addrs_load(c);
 
 	for (size_t i = 0; i < im->n_tailnets; i++)
 		TRY(add_tailnet(c, &im->tailnets[i]));
@@ -327,6 +328,7 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 	c->policies = MAP_OF(struct policy_version, row.id);
 	c->lazy_timer.fire = on_lazy_timer;
 	c->audit_timer.fire = on_audit_timer;
+	c->addrs_timer.fire = on_addrs_timer;
 	c->fx = &fx;
 	c->tx = 1;
 	err e = timers_reserve(&c->timers, 64);
@@ -655,6 +657,8 @@ void core_close(struct core *c, struct now now, struct effects *fx)
 			session_drop(c, container_of(it, struct session, all), true);
 	for (size_t n = c->nodes.n; n && !list_is_empty(&c->lazy); n--) /* bounded: without memory it would not end */
 		lazy_flush(c);
+	if (c->addrs_timer.index && (addrs_write(c) != OK || core_commit(c) != OK))
+		log_warn("addresses of this minute are not remembered", "cause=\"out of memory\"");
 	for (size_t i = 0; i < fx->n; i++)
 		if (fx->e[i].seq == FX_THIS_EVENT)
 			fx->e[i].seq = 0; /* nothing more becomes durable */

@@ -70,6 +70,9 @@ void core_admit_all(struct core *c, struct effects *fx);
  * written (a lazy batch). */
 void core_close(struct core *c, struct now now, struct effects *fx);
 
+/* Addresses (limit keys) behind which nodes were lately, those of before the start included. */
+void core_each_recent_addr(const struct core *c, void (*fn)(void *ctx, struct addr a), void *ctx);
+
 /* How long an event took, for CMD_STATS: the core itself has no clock. */
 void core_note_event_us(struct core *c, int64_t us);
 

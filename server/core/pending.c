@@ -41,47 +41,6 @@ void pending_expire(struct core *c, struct timer *t)
 		timer_arm(&c->timers, &p->expiry, c->now.mono_ms + 1000);
 }
 
-static struct recent_addr *addr_get(struct core *c, struct addr from, bool make)
-{
-	struct recent_addr *a = map_get(&c->addrs, &from);
-
-	if (a || !make)
-		return a;
-	if (c->addrs.n >= RECENT_ADDRS_MAX)
-		addrs_sweep(c);
-	if (c->addrs.n >= RECENT_ADDRS_MAX + c->set.max_pending)
-		return NULL;
-	a = calloc(1, sizeof *a);
-	if (!a)
-		return NULL;
-	a->addr = from;
-	if (map_put(&c->addrs, a) != OK) {
-		free(a);
-		return NULL;
-	}
-	return a;
-}
-
-void addrs_sweep(struct core *c)
-{
-	size_t at = 0;
-
-	for (struct recent_addr *a; (a = map_next(&c->addrs, &at));)
-		if (!a->pendings && (!a->registered_ms || c->now.mono_ms - a->registered_ms > RECENT_ADDR_MS)) {
-			map_del(&c->addrs, &a->addr);
-			free(a);
-		}
-}
-
-void addr_registered(struct core *c, struct addr from)
-{
-	struct addr key = addr_limit_key(from);
-	struct recent_addr *a = key.family ? addr_get(c, key, true) : NULL;
-
-	if (a)
-		a->registered_ms = MAX_OF(c->now.mono_ms, 1);
-}
-
 err pending_put_memory(struct core *c, struct pending_row *taken)
 {
 	struct pending *p = map_get(&c->pendings, taken->auth_id);
@@ -133,7 +92,7 @@ void pending_drop_memory(struct core *c, const char *auth_id)
 	if (map_get(&c->pendings_by_machine, &p->row.machine) == p)
 		map_del(&c->pendings_by_machine, &p->row.machine);
 	timer_stop(&c->timers, &p->expiry);
-	struct recent_addr *a = p->from.family ? addr_get(c, p->from, false) : NULL;
+	struct recent_addr *a = p->from.family ? map_get(&c->addrs, &p->from) : NULL;
 	if (a && a->pendings)
 		a->pendings--;
 	pending_row_done(&p->row);

@@ -519,32 +519,6 @@ static void answer_auth_url(struct core *c, struct event *e, const struct pendin
 	answer(c, e->call, url ? reply_response(&(struct tailcfg_register_response){ .auth_url = url }) : NULL);
 }
 
-/* The address's own count; NULL and *full: refuse it. */
-static struct recent_addr *count_for(struct core *c, struct addr from, bool *full)
-{
-	struct addr key = addr_limit_key(from);
-
-	*full = false;
-	if (!key.family)
-		return NULL;
-	struct recent_addr *a = map_get(&c->addrs, &key);
-	bool exempt = a && a->registered_ms && c->now.mono_ms - a->registered_ms <= RECENT_ADDR_MS;
-	*full = a && !exempt && c->set.max_pending_per_addr && a->pendings >= c->set.max_pending_per_addr;
-	if (a || *full)
-		return a;
-	if (c->addrs.n >= RECENT_ADDRS_MAX)
-		addrs_sweep(c);
-	a = calloc(1, sizeof *a);
-	if (!a)
-		return NULL;
-	a->addr = key;
-	if (map_put(&c->addrs, a) != OK) {
-		free(a);
-		return NULL;
-	}
-	return a;
-}
-
 static void start_login(struct core *c, struct event *e)
 {
 	struct pending *p = map_get(&c->pendings_by_machine, &e->machine);
@@ -568,7 +542,7 @@ static void start_login(struct core *c, struct event *e)
 			return;
 		}
 	}
-	struct recent_addr *a = count_for(c, e->remote, &full);
+	struct recent_addr *a = addr_count(c, e->remote, &full);
 	if (full || (c->set.max_pending && c->pendings.n >= c->set.max_pending)) {
 		refuse(c, e, full ? "too many logins from your address wait for approval; finish one of them, or try again later" :
 				"too many logins wait for approval on this server; try again later");

@@ -480,6 +480,8 @@ err core_runner_start(const struct core_settings *cfg, struct store *store, stru
 	err e = core_new(cfg, image, read_now(), why, why_cap, &r->core);
 	if (e == OK && (e = fill_admitted(r)) != OK)
 		snprintf(why, why_cap, "out of memory");
+	if (e == OK && o->on_recent_addr)
+		core_each_recent_addr(r->core, o->on_recent_addr, o->ctx);
 	if (e == OK && (e = store_start(store, &cb)) != OK)
 		snprintf(why, why_cap, "cannot start the database's thread");
 	if (e == OK && (e = worker_start(r, &r->worker)) != OK)

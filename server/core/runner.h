@@ -27,6 +27,8 @@ struct core_runner_opts {
 	void (*on_revoke)(void *ctx, const struct node_pub *key);
 	/* Something changed and is durable (or a node came or went). On the release thread; hands over. May be NULL. */
 	void (*on_changed)(void *ctx, const struct audit_row *what);
+	/* An address behind which nodes were before the start. Before the core's thread starts. May be NULL. */
+	void (*on_recent_addr)(void *ctx, struct addr a);
 };
 
 /* Makes the core from image (taken), starts the store's thread and ours. The store stays the caller's: store_stop after

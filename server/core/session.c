@@ -404,6 +404,7 @@ void session_open(struct core *c, struct event *e)
 		return;
 	}
 	s->reader = e->map->read_only;
+	addr_registered(c, e->remote);
 	struct session *old = s->reader ? n->reader : n->session;
 	if (old)
 		session_drop(c, old, true);

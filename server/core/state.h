@@ -36,6 +36,8 @@ enum {
 	POLICY_VERSIONS_BYTES = 16 << 20, /* … all together, but for the newest */
 	RECENT_ADDRS_MAX = 4096,
 	RECENT_ADDR_MS = 24 * 3600 * 1000,
+	RECENT_ADDRS_WRITE_MS = 30000,	    /* new ones reach the database this late … */
+	RECENT_ADDR_REWRITE_MS = 3600 * 1000, /* … and a known one is written again when it is this much fresher */
 	TIMER_STEP_MS = 600000, /* a wall-clock timer looks again at least this often: clocks jump */
 };
 
@@ -210,7 +212,8 @@ struct gone_slot {
 struct recent_addr { /* an address that has a node or waiting logins */
 	struct addr addr;
 	size_t pendings;
-	int64_t registered_ms; /* mono; 0: none */
+	bool registered, is_written;
+	int64_t registered_ms, written_ms; /* mono; may be below 0: from before the start */
 };
 
 struct tailnet {
@@ -305,6 +308,7 @@ struct core {
 	struct map settings;
 	struct map ssh_approvals, ssh_checks; /* by pair; by auth_id */
 	struct map addrs; /* struct recent_addr */
+	struct timer addrs_timer;
 
 	struct map c2n;		/* by token: c2n.c */
 	struct list c2n_askers;
@@ -508,6 +512,15 @@ void lazy_flush(struct core *c);
 void lazy_soon(struct core *c);
 void on_lazy_timer(struct core *c, struct timer *t);
 
+/* ---- recent.c ---- */
+
+void addr_registered(struct core *c, struct addr from); /* a node of ours is there */
+/* The count of logins that wait from there; *full: no more of them. NULL: not counted. */
+struct recent_addr *addr_count(struct core *c, struct addr from, bool *full);
+void addrs_load(struct core *c);
+MUST_USE err addrs_write(struct core *c); /* to the setting, in the event at hand */
+void on_addrs_timer(struct core *c, struct timer *t);
+
 /* ---- session.c, flush.c ---- */
 
 void session_open(struct core *c, struct event *e);
@@ -549,8 +562,6 @@ struct pending *pending_by_id(struct core *c, const char *auth_id);
 void pending_answer_all(struct core *c, struct pending *p, int status, const char *error, struct node *n);
 void pending_expire(struct core *c, struct timer *t);
 MUST_USE err pending_delete(struct core *c, struct pending *p);
-void addr_registered(struct core *c, struct addr from);
-void addrs_sweep(struct core *c);
 /* Makes the node of a login, or rotates the key of the one that is there. why: on an error, one sentence. */
 MUST_USE err register_pending(struct core *c, struct pending *p, struct user *u, enum register_method method, char *why,
 		size_t why_cap, struct node **out);

@@ -31,7 +31,8 @@ enum stage {
 	STAGE_HEAD, /* the head of the next request */
 	STAGE_BODY, /* a request goes to libmicrohttpd */
 	STAGE_PAIR, /* the pair is finished before the head in `in` can be acted on */
-	STAGE_FLUSH, /* write what is in out, then close */
+	STAGE_FLUSH, /* write what is in out, then close, or linger */
+	STAGE_LINGER, /* the answer is out; what the client still sends is thrown away for a while */
 	STAGE_N,
 };
 
@@ -48,11 +49,15 @@ struct conn {
 	bool handshaking; /* counted in LIMIT_HANDSHAKES */
 	bool eof;	  /* nothing more comes from the client */
 	bool tls_wants_write;
+	bool pair_gone; /* what it says last is still awaited */
+	bool linger; /* after the flush: more input is on its way than we will read */
 	bool closing;
 	struct buf in, out;
 	struct http_pair pair;
 	size_t head_left; /* bytes of the head still to be forwarded */
 	struct http1_body body;
+	int64_t body_until_ms; /* mono */
+	size_t lingered; /* bytes */
 	unsigned turn_requests; /* of this turn */
 	struct loop_post again;
 	bool again_queued, freed;
@@ -183,7 +188,19 @@ static enum step refuse(struct conn *c, struct bytes answer)
 	atomic_fetch_add_explicit(&c->wire->counters->bad_heads, 1, memory_order_relaxed);
 	buf_append(&c->out, answer);
 	c->stage = STAGE_FLUSH;
+	c->linger = true;
 	return STEP_AGAIN;
+}
+
+/* While a body comes, its own limit holds as well: a byte a second would hold the connection for ever. */
+static void restart_deadline(struct conn *c, int64_t ms)
+{
+	if (c->stage == STAGE_BODY) {
+		int64_t left = c->body_until_ms - loop_now_ms(c->wire->loop);
+
+		ms = left < ms ? left : ms;
+	}
+	loop_timer_in(&c->deadline, ms > 0 ? ms : 0);
 }
 
 /* The header is peeked at and then read exactly, so that TLS finds its own first byte in the socket. */
@@ -333,6 +350,7 @@ static enum step to_http(struct conn *c, const struct http1_request *r, struct a
 	atomic_fetch_add_explicit(&c->wire->counters->http_requests, 1, memory_order_relaxed);
 	c->head_left = r->head_len;
 	http1_body_init(&c->body, r->framing, r->body_len);
+	c->body_until_ms = loop_now_ms(c->wire->loop) + CONN_BODY_MS;
 	c->stage = STAGE_BODY;
 	return STEP_AGAIN;
 }
@@ -345,6 +363,7 @@ static enum step head_step(struct conn *c)
 
 	if (c->pair.eof) { /* libmicrohttpd ended this connection: "Connection: close", an error, or it stops */
 		c->stage = STAGE_FLUSH;
+		c->linger = buf_len(&c->in) > 0;
 		return STEP_AGAIN;
 	}
 	if (buf_len(&c->in) == 0 && !c->eof)
@@ -407,6 +426,14 @@ static enum step head_step(struct conn *c)
 	return to_http(c, &r, client);
 }
 
+/* libmicrohttpd takes no more of this body: its answer may still lie in the pair. */
+static enum step pair_gone(struct conn *c)
+{
+	c->pair_gone = c->linger = true;
+	c->stage = STAGE_FLUSH;
+	return STEP_AGAIN;
+}
+
 /* Forwards the head as it came, then the body as far as its framing says. */
 static enum step body_step(struct conn *c)
 {
@@ -414,14 +441,13 @@ static enum step body_step(struct conn *c)
 
 	if (c->pair.eof) { /* answered and closed before the body was through: 413, or libmicrohttpd stops */
 		c->stage = STAGE_FLUSH;
+		c->linger = true;
 		return STEP_AGAIN;
 	}
-	loop_timer_in(&c->deadline, CONN_STALL_MS);
+	restart_deadline(c, CONN_STALL_MS);
 	while (c->head_left) {
-		if (http_pair_send(&c->pair, bytes_first(buf_view(&c->in), c->head_left), &n) != OK) {
-			c->stage = STAGE_FLUSH;
-			return STEP_AGAIN;
-		}
+		if (http_pair_send(&c->pair, bytes_first(buf_view(&c->in), c->head_left), &n) != OK)
+			return pair_gone(c);
 		if (n == 0)
 			return STEP_MORE;
 		buf_consume(&c->in, n);
@@ -443,10 +469,8 @@ static enum step body_step(struct conn *c)
 				c->closing = true;
 			return STEP_MORE;
 		}
-		if (http_pair_send(&c->pair, bytes_first(rest, span), &n) != OK) {
-			c->stage = STAGE_FLUSH;
-			return STEP_AGAIN;
-		}
+		if (http_pair_send(&c->pair, bytes_first(rest, span), &n) != OK)
+			return pair_gone(c);
 		if (n == 0)
 			return STEP_MORE;
 		for (size_t at = 0; at < n;) {
@@ -472,7 +496,23 @@ static enum step pair_step(struct conn *c)
 
 static enum step flush_step(struct conn *c)
 {
-	if (buf_len(&c->out) == 0)
+	if (buf_len(&c->out) || (c->pair_gone && !c->pair.eof))
+		return STEP_MORE;
+	if (!c->linger || c->eof) {
+		c->closing = true;
+		return STEP_MORE;
+	}
+	http_pair_close(&c->pair);
+	tls_end(c->tls);
+	buf_done(&c->in);
+	loop_timer_in(&c->deadline, CONN_LINGER_MS);
+	c->stage = STAGE_LINGER;
+	return STEP_AGAIN;
+}
+
+static enum step linger_step(struct conn *c)
+{
+	if (tls_discard(c->tls, &c->lingered) == TLS_EOF || c->lingered > CONN_LINGER_MAX)
 		c->closing = true;
 	return STEP_MORE;
 }
@@ -484,6 +524,7 @@ static enum step (*const stage_step[STAGE_N])(struct conn *) = {
 	[STAGE_BODY] = body_step,
 	[STAGE_PAIR] = pair_step,
 	[STAGE_FLUSH] = flush_step,
+	[STAGE_LINGER] = linger_step,
 };
 
 /* One turn: take what came, step as far as it goes, send what is to be sent, say what to wait for. */
@@ -494,7 +535,7 @@ static void conn_turn(struct conn *c)
 	c->tls_wants_write = false;
 	c->turn_requests = 0;
 	while (!c->closing && s == STEP_AGAIN) {
-		if (c->stage >= STAGE_HEAD) {
+		if (c->stage >= STAGE_HEAD && c->stage != STAGE_LINGER) {
 			if (c->stage != STAGE_FLUSH)
 				pull(c);
 			if (http_pair_is_open(&c->pair)) {
@@ -502,7 +543,7 @@ static void conn_turn(struct conn *c)
 
 				http_pair_receive(&c->pair, &c->out, CONN_OUT_HIGH);
 				if (buf_len(&c->out) != before)
-					loop_timer_in(&c->deadline, c->stage == STAGE_HEAD ? CONN_IDLE_MS : CONN_STALL_MS);
+					restart_deadline(c, c->stage == STAGE_HEAD ? CONN_IDLE_MS : CONN_STALL_MS);
 			}
 			push(c);
 		}
@@ -510,17 +551,15 @@ static void conn_turn(struct conn *c)
 			s = stage_step[c->stage](c);
 		if (s == STEP_GONE)
 			return;
-		if (!c->closing && c->stage >= STAGE_HEAD && s != STEP_AGAIN)
+		if (!c->closing && c->stage >= STAGE_HEAD && c->stage != STAGE_LINGER && s != STEP_AGAIN)
 			push(c);
-		if (s == STEP_BLOCKED && buf_len(&c->out) == 0)
+		if (buf_len(&c->out) == 0 && (s == STEP_BLOCKED || (s == STEP_MORE && c->stage == STAGE_FLUSH && (!c->pair_gone || c->pair.eof))))
 			s = STEP_AGAIN;
 	}
 	if (s == STEP_YIELD && !c->closing && !c->again_queued) {
 		c->again_queued = true;
 		loop_post_node(c->wire->loop, &c->again);
 	}
-	if (c->stage == STAGE_FLUSH && buf_len(&c->out) == 0)
-		c->closing = true;
 	if (c->closing) {
 		conn_free(c);
 		return;

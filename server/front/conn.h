@@ -12,6 +12,9 @@ enum {
 	CONN_HANDSHAKE_MS = 10000, /* from accept to the end of the first head */
 	CONN_IDLE_MS = 60000,	   /* between requests */
 	CONN_STALL_MS = 30000,	   /* a body, or an answer that is not read */
+	CONN_BODY_MS = 60000,	   /* from a head to the end of its body, however busily it trickles */
+	CONN_LINGER_MS = 2000,	   /* after a refusal: reading on, so that the answer is not lost to a reset … */
+	CONN_LINGER_MAX = 1024 * 1024, /* … and this many bytes of it */
 	CONN_IN_MAX = 32 * 1024,
 	CONN_OUT_MAX = 128 * 1024,
 	CONN_OUT_HIGH = 64 * 1024, /* stop taking answers from libmicrohttpd above this, and answering */

@@ -12,8 +12,16 @@ struct entry {
 	int64_t exempt_until_ms;
 };
 
+struct asker { /* a machine that asked lately */
+	struct machine_pub key;
+	int64_t at_ms;
+	double tokens; /* as of at_ms */
+};
+
 struct limits {
 	pthread_mutex_t lock;
+	struct map askers; /* of owned askers */
+	int64_t askers_swept_ms;
 	struct limit_caps caps[LIMIT_KINDS];
 	struct map by_addr; /* of owned entries */
 	struct limits_stats stats;
@@ -28,6 +36,7 @@ err limits_new(const struct limit_caps caps[LIMIT_KINDS], struct limits **out)
 	pthread_mutex_init(&l->lock, NULL);
 	memcpy(l->caps, caps, sizeof l->caps);
 	l->by_addr = MAP_OF(struct entry, key);
+	l->askers = MAP_OF(struct asker, key);
 	*out = l;
 	return OK;
 }
@@ -42,6 +51,10 @@ void limits_free(struct limits *l)
 	while ((e = map_next(&l->by_addr, &at)))
 		free(e);
 	map_done(&l->by_addr);
+	at = 0;
+	for (struct asker *a; (a = map_next(&l->askers, &at));)
+		free(a);
+	map_done(&l->askers);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
 }
@@ -137,6 +150,61 @@ void limits_exempt(struct limits *l, struct addr from, int64_t mono_ms)
 	if (e)
 		e->exempt_until_ms = mono_ms + LIMITS_EXEMPT_MS;
 	pthread_mutex_unlock(&l->lock);
+}
+
+static double tokens_now(const struct asker *a, int64_t mono_ms)
+{
+	double t = a->tokens + (double)(mono_ms - a->at_ms) * LIMITS_REQUESTS_PER_S / 1000;
+
+	return t > LIMITS_REQUESTS_BURST ? LIMITS_REQUESTS_BURST : t;
+}
+
+/* Who has its whole burst again is as good as new. At most once a second: a crowd must not make every request a walk. */
+static void sweep_askers(struct limits *l, int64_t mono_ms)
+{
+	size_t at = 0;
+
+	if (l->askers_swept_ms && mono_ms - l->askers_swept_ms < 1000)
+		return;
+	l->askers_swept_ms = mono_ms;
+	for (struct asker *a; (a = map_next(&l->askers, &at));)
+		if (tokens_now(a, mono_ms) >= LIMITS_REQUESTS_BURST) {
+			map_del(&l->askers, &a->key);
+			free(a);
+		}
+}
+
+static struct asker *asker_for(struct limits *l, const struct machine_pub *machine, int64_t mono_ms)
+{
+	struct asker *a = map_get(&l->askers, machine);
+
+	if (a)
+		return a;
+	if (l->askers.n >= LIMITS_MACHINES_MAX)
+		sweep_askers(l, mono_ms);
+	if (l->askers.n >= LIMITS_MACHINES_MAX || !(a = calloc(1, sizeof *a)))
+		return NULL;
+	*a = (struct asker){ .key = *machine, .at_ms = mono_ms, .tokens = LIMITS_REQUESTS_BURST };
+	if (map_put(&l->askers, a) != OK) {
+		free(a);
+		return NULL;
+	}
+	return a;
+}
+
+bool limits_request(struct limits *l, const struct machine_pub *machine, int64_t mono_ms)
+{
+	pthread_mutex_lock(&l->lock);
+	struct asker *a = asker_for(l, machine, mono_ms);
+	double tokens = a ? tokens_now(a, mono_ms) : 0;
+	bool ok = tokens >= 1;
+
+	if (a) {
+		a->at_ms = mono_ms;
+		a->tokens = ok ? tokens - 1 : tokens;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return ok;
 }
 
 void limits_stats(struct limits *l, struct limits_stats *out)

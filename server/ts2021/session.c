@@ -45,8 +45,6 @@ struct session {
 	struct loop_post again; /* another turn: deferred to gather output, or posted so that others get theirs first */
 	bool again_queued, freed;
 	int64_t started_ms, active_ms, progress_ms; /* mono: start; last request or end of one; output taken */
-	int64_t tokens_ms;
-	double tokens;
 };
 
 static void session_turn(struct session *s);
@@ -88,18 +86,6 @@ static void on_again(struct loop_post *p)
 
 /* ---- requests ------------------------------------------------------------------------------------------------------ */
 
-static bool take_token(struct session *s, int64_t now)
-{
-	s->tokens += (double)(now - s->tokens_ms) * TS2021_REQUESTS_PER_S / 1000;
-	s->tokens_ms = now;
-	if (s->tokens > TS2021_REQUESTS_BURST)
-		s->tokens = TS2021_REQUESTS_BURST;
-	if (s->tokens < 1)
-		return false;
-	s->tokens -= 1;
-	return true;
-}
-
 static void on_request(struct http2 *h2, struct http2_stream *stream, const struct http2_message *m, void *ctx)
 {
 	struct session *s = ctx;
@@ -109,7 +95,7 @@ static void on_request(struct http2 *h2, struct http2_stream *stream, const stru
 
 	s->asked = true;
 	s->active_ms = now;
-	if (!take_token(s, now) || s->host.calls >= TS2021_CALLS_MAX) {
+	if (!limits_request(s->wire->opts->limits, &s->machine, now) || s->host.calls >= TS2021_CALLS_MAX) {
 		stream_refuse(h2, stream, 429, "too many requests");
 		return;
 	}
@@ -411,8 +397,6 @@ void ts2021_session_start(const struct ts2021_start *st)
 		.started_ms = now,
 		.active_ms = now,
 		.progress_ms = now,
-		.tokens_ms = now,
-		.tokens = TS2021_REQUESTS_BURST,
 	};
 	if ((st->websocket && websocket_new(false, &s->ws) != OK) || !shake_hands(s, st) || http2_new(&h2_opts, &events, s, &s->h2) != OK ||
 		loop_io_new(s->wire->loop, s->fd, on_ready, s, &s->io) != OK) {

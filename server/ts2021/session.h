@@ -18,8 +18,6 @@ enum {
 	TS2021_CALLS_MAX = 32,		      /* requests under way */
 	TS2021_MAPS_MAX = 4,		      /* map streams; a newer one of the same node replaces the older */
 	TS2021_BODIES_MAX = 1 << 20,	      /* half-received bodies of all streams */
-	TS2021_REQUESTS_PER_S = 20,	      /* over it: 429 */
-	TS2021_REQUESTS_BURST = 100,
 };
 
 struct ts2021_start {

@@ -146,11 +146,6 @@ class Server(Program):
         self.key = re.search(r"hskey-auth-[\w-]+",
                              self.run("preauthkeys", "create", "--user", "ann", "--reusable", "--expiration", "1h"))[0]
 
-    def env(self):
-        # FIXME: the server's wire threads leave two buffers behind when they end (session.c, fill), which LeakSanitizer
-        # tells; these tests are about the client, so its exit status is not judged by that.
-        return dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
-
     def start(self):
         self.spawn(f"{build}/fairlead", "serve", "--config", self.conf)
         until("the server answers", lambda: subprocess.run([f"{build}/fairlead", "-c", self.conf, "health"], env=self.env(),

@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "server/core/state.h"
 #include "tests/lib/core_harness.h"
 #include "tests/lib/test.h"
 
@@ -205,6 +206,51 @@ static void login_by_a_person(void **state)
 	harness_stop(&h);
 }
 
+/* An office stays one over a restart, for a day, and is written once, not with each stream. */
+static void an_office_is_remembered(void **state)
+{
+	struct harness h;
+	struct device at_work, waits[6];
+	char url[200];
+
+	(void)state;
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	const char *key = harness_authkey(&h, "ann", AK_REUSABLE);
+	device_init(&at_work, &h, "desk");
+	at_work.from = addr_v4(203, 0, 113, 5);
+	device_join(&at_work, key);
+	harness_step(&h, RECENT_ADDRS_WRITE_MS + 1000);
+	const char *kept = setting_get(h.core, 0, "recent_addrs");
+	assert_non_null(kept);
+	assert_int_equal(strncmp(kept, "203.0.113.5 ", 12), 0);
+	snprintf(url, sizeof url, "%s", kept);
+	for (int i = 0; i < 3; i++) {
+		device_stream(&at_work);
+		harness_step(&h, RECENT_ADDRS_WRITE_MS + 1000);
+	}
+	assert_string_equal(setting_get(h.core, 0, "recent_addrs"), url);
+	harness_step(&h, 2 * 3600 * 1000);
+	device_stream(&at_work);
+	harness_step(&h, RECENT_ADDRS_WRITE_MS + 1000);
+	assert_string_not_equal(setting_get(h.core, 0, "recent_addrs"), url);
+
+	harness_restart(&h);
+	for (int i = 0; i < 6; i++) {
+		device_init(&waits[i], &h, "x");
+		waits[i].from = addr_v4(203, 0, 113, 5);
+		assert_string_not_equal(auth_url(device_register(&waits[i], NULL)), "");
+		device_done(&waits[i]);
+	}
+	harness_step(&h, RECENT_ADDR_MS + 1000);
+	device_init(&waits[0], &h, "x");
+	waits[0].from = addr_v4(203, 0, 113, 5);
+	assert_non_null(strstr(error_of(device_register(&waits[0], NULL)), "too many logins"));
+	device_done(&waits[0]);
+	device_done(&at_work);
+	harness_stop(&h);
+}
+
 static void logins_are_bounded_and_expire(void **state)
 {
 	struct harness h;
@@ -373,6 +419,7 @@ int main(void)
 		cmocka_unit_test(stolen_node_key_is_refused_everywhere),
 		cmocka_unit_test(login_by_a_person),
 		cmocka_unit_test(logins_are_bounded_and_expire),
+		cmocka_unit_test(an_office_is_remembered),
 		cmocka_unit_test(logout_and_back),
 		cmocka_unit_test(tags),
 		cmocka_unit_test(single_use_survives_undo),

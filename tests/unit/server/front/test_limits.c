@@ -63,10 +63,41 @@ static void ipv6_by_64(void **state)
 	limits_free(l);
 }
 
+/* A burst, then a pace; a machine's sessions share it, others have their own; who rested is forgotten. */
+static void requests_of_a_machine(void **state)
+{
+	struct machine_pub a = { { 1 } }, b = { { 2 } };
+	struct limits *l;
+	int got = 0;
+
+	(void)state;
+	assert_ok(limits_new(caps, &l));
+	for (int i = 0; i < 2 * LIMITS_REQUESTS_BURST; i++)
+		got += limits_request(l, &a, 1000);
+	assert_int_equal(got, LIMITS_REQUESTS_BURST);
+	assert_true(limits_request(l, &b, 1000));
+	for (int i = 0; i < 1000; i++)
+		got += limits_request(l, &a, 1000 + i * 10);
+	assert_in_range(got, LIMITS_REQUESTS_BURST + 10 * LIMITS_REQUESTS_PER_S - 2, LIMITS_REQUESTS_BURST + 10 * LIMITS_REQUESTS_PER_S);
+	/* A crowd of strangers is bounded, who was there before goes on, and the crowd passes. */
+	assert_true(limits_request(l, &b, 20000));
+	for (uint32_t i = 0; i < LIMITS_MACHINES_MAX; i++) {
+		struct machine_pub m = { { 9 } };
+
+		memcpy(m.b + 8, &i, sizeof i);
+		(void)limits_request(l, &m, 20000);
+	}
+	struct machine_pub late = { { 3 } };
+	assert_false(limits_request(l, &late, 20001));
+	assert_true(limits_request(l, &b, 20001));
+	assert_true(limits_request(l, &late, 30000));
+	limits_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(counts), cmocka_unit_test(exemption),
-		cmocka_unit_test(ipv6_by_64) };
+		cmocka_unit_test(ipv6_by_64), cmocka_unit_test(requests_of_a_machine) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
