@@ -357,6 +357,7 @@ static err start_api(struct server *s)
 	struct api_settings a = {
 		.server_url = s->cfg->server_url,
 		.policy_in_file = strcmp(s->cfg->policy_mode, "file") == 0,
+		.policy_path = strcmp(s->cfg->policy_mode, "file") == 0 ? s->cfg->policy_path : NULL,
 		.ctx = s,
 		.post = post_command,
 		.metrics = add_metrics,

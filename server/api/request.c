@@ -5,6 +5,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/text/json.h"
+#include "server/policy/policy.h"
 #include "server/api/state.h"
 
 enum { BODY_DEPTH_MAX = 32, BODY_LIST_MAX = 4096 };
@@ -364,7 +365,8 @@ static enum MHD_Result answer_problem_v2(struct request *r, unsigned status, con
 	return answer_json(r, status, &out);
 }
 
-static enum MHD_Result answer_problem(struct request *r, unsigned status, const char *message, const char *const *lines, size_t n)
+static enum MHD_Result answer_problem(struct request *r, unsigned status, const char *message, const char *const *lines, size_t n,
+		const struct policy_faults *faults)
 {
 	if (r->v2)
 		return answer_problem_v2(r, status, message, lines, n);
@@ -381,6 +383,11 @@ static enum MHD_Result answer_problem(struct request *r, unsigned status, const 
 	for (size_t i = 0; i < n; i++) {
 		jsonw_obj(&w);
 		jsonw_key(&w, "message"), jsonw_str(&w, lines[i]);
+		if (faults && i < faults->n) {
+			jsonw_key(&w, "line"), jsonw_uint(&w, faults->fault[i].line);
+			jsonw_key(&w, "column"), jsonw_uint(&w, faults->fault[i].column);
+			jsonw_key(&w, "text"), jsonw_str(&w, faults->fault[i].text);
+		}
 		jsonw_obj_end(&w);
 	}
 	jsonw_arr_end(&w);
@@ -390,7 +397,7 @@ static enum MHD_Result answer_problem(struct request *r, unsigned status, const 
 
 enum MHD_Result answer_error(struct request *r, unsigned status, const char *message)
 {
-	return answer_problem(r, status, message, NULL, 0);
+	return answer_problem(r, status, message, NULL, 0, NULL);
 }
 
 enum MHD_Result answer_fault(struct request *r, const struct reply *reply, const char *prefix)
@@ -398,7 +405,7 @@ enum MHD_Result answer_fault(struct request *r, const struct reply *reply, const
 	const char *message = reply->message ? reply->message : err_text(reply->e);
 	const char *whole = prefix[0] ? arena_printf(&r->arena, "%s%s", prefix, message) : message;
 
-	return answer_problem(r, status_of(reply->e), whole ? whole : message, reply->lines, reply->n_lines);
+	return answer_problem(r, status_of(reply->e), whole ? whole : message, reply->lines, reply->n_lines, reply->faults);
 }
 
 /* Exactly this text, without a line end: tools of Headscale compare it; those of Tailscale need JSON. */

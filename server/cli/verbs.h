@@ -15,7 +15,8 @@ verb_run run_nodes_list, run_nodes_routes, run_nodes_register, run_nodes_expire,
 	run_nodes_tag, run_nodes_approve, run_nodes_move, run_nodes_backfill, run_nodes_ping, run_nodes_ask;
 verb_run run_authkeys_create, run_authkeys_list, run_authkeys_expire, run_authkeys_delete;
 verb_run run_apikeys_create, run_apikeys_list, run_apikeys_expire, run_apikeys_delete;
-verb_run run_policy_get, run_policy_set, run_policy_check;
+verb_run run_policy_get, run_policy_set, run_policy_check, run_policy_preview, run_policy_history, run_policy_show, run_policy_diff,
+	run_policy_rollback, run_policy_explain, run_policy_who, run_policy_what;
 verb_run run_audit_list, run_audit_export;
 verb_run run_auth_list, run_auth_register, run_auth_approve, run_auth_reject;
 

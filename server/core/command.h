@@ -55,6 +55,11 @@ enum command_kind {
 	CMD_POLICY_SET,	  /* text, author, note -> policies[0]; ERR_INVALID with lines = faults */
 	CMD_POLICY_CHECK, /* text */
 	CMD_POLICY_ROLLBACK, /* id: a version, whose text is set anew; author, note -> policies[0] */
+	CMD_POLICY_PREVIEW,  /* text -> text: JSON, what would change */
+	CMD_POLICY_EXPLAIN,  /* name: source, new_name: destination[:port][/proto] -> text: JSON, as all questions (policy/query.h) */
+	CMD_POLICY_WHO,	     /* new_name: destination -> text */
+	CMD_POLICY_WHAT,     /* name: source -> text */
+	CMD_POLICY_DIFF,     /* id, other: versions; 0 in other: the one in force -> text: a unified diff */
 	CMD_POLICY_HISTORY,  /* -> policies, newest first, without text (policy_bytes) */
 	CMD_POLICY_VERSION,  /* id: a version -> policies[0] */
 
@@ -77,7 +82,7 @@ struct command {
 	const char *via;    /* and how: "cli", "v1", "v2", "native", "console", "oidc", "file" */
 	struct addr from;   /* and from where; family 0: from this machine */
 
-	int64_t id;
+	int64_t id, other;
 	const char *name, *new_name, *display_name, *email, *picture_url;
 	const char *user; /* name, email or decimal id */
 	const char *role;

@@ -204,6 +204,11 @@ void on_command(struct core *c, struct event *e)
 	case CMD_POLICY_SET:
 	case CMD_POLICY_CHECK:
 	case CMD_POLICY_ROLLBACK:
+	case CMD_POLICY_PREVIEW:
+	case CMD_POLICY_EXPLAIN:
+	case CMD_POLICY_WHO:
+	case CMD_POLICY_WHAT:
+	case CMD_POLICY_DIFF:
 		if (job_begin(c, e, t, r))
 			return;
 		break;

@@ -61,6 +61,15 @@ static err remake_facts(struct core *c, struct tailnet *t)
 	return OK;
 }
 
+static err version_text(struct tailnet *t, int64_t number, struct arena *a, struct bytes *out)
+{
+	struct bytes text = bytes_str(or_empty(policy_version(t, number)->row.text));
+	char *copy = arena_str(a, text);
+
+	*out = bytes_of(copy, text.n);
+	return copy ? OK : ERR_NOMEM;
+}
+
 static err fill(struct core *c, struct event *e, struct tailnet *t, struct job *j)
 {
 	struct command *m = e->command;
@@ -68,6 +77,10 @@ static err fill(struct core *c, struct event *e, struct tailnet *t, struct job *
 	if (t->facts_lost)
 		TRY(remake_facts(c, t));
 	TRY(snapshot_copy(&t->facts, &j->snap));
+	if (m->kind == CMD_POLICY_DIFF) {
+		TRY(version_text(t, m->id, &m->arena, &j->from_text));
+		TRY(version_text(t, m->other, &m->arena, &j->to_text));
+	}
 	if (m->kind == CMD_POLICY_ROLLBACK) { /* the row may be gone before the worker reads */
 		m->text = arena_str(&m->arena, bytes_str(or_empty(policy_version(t, m->id)->row.text)));
 		if (!m->text)
@@ -82,12 +95,18 @@ static err fill(struct core *c, struct event *e, struct tailnet *t, struct job *
 }
 
 /* What can be said at once. */
-static bool is_refused(struct core *c, const struct command *m, struct tailnet *t, struct reply *r)
+static bool is_refused(struct core *c, struct command *m, struct tailnet *t, struct reply *r)
 {
+	bool takes_id = m->kind == CMD_POLICY_ROLLBACK || m->kind == CMD_POLICY_DIFF;
+
+	if (m->kind == CMD_POLICY_DIFF && !m->other)
+		m->other = policy_in_force(t)->version;
 	if (strlen(m->text) > POLICY_TEXT_MAX)
 		reply_fail(r, ERR_TOO_BIG, "a policy may have %d bytes", POLICY_TEXT_MAX);
-	else if (m->kind == CMD_POLICY_ROLLBACK && !policy_version(t, m->id))
+	else if (takes_id && !policy_version(t, m->id))
 		reply_fail(r, ERR_NOT_FOUND, "there is no version %lld of the policy", (long long)m->id);
+	else if (m->kind == CMD_POLICY_DIFF && !policy_version(t, m->other))
+		reply_fail(r, ERR_NOT_FOUND, "there is no version %lld of the policy", (long long)m->other);
 	else if (c->n_jobs >= JOBS_MAX)
 		reply_fail(r, ERR_BUSY, "too many questions about the policy wait: ask again later");
 	return r->e != OK;

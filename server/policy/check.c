@@ -175,19 +175,26 @@ static const struct autogroup autogroups[] = {
 	{ "autogroup:billing-admin", SEL_ROLE, POLICY_ROLE_BILLING_ADMIN },
 };
 
+bool policy_autogroup(const char *name, enum sel_kind *kind, enum policy_role *role)
+{
+	for (size_t i = 0; i < ARRAY_LEN(autogroups); i++)
+		if (strcmp(name, autogroups[i].name) == 0) {
+			*kind = autogroups[i].kind;
+			*role = autogroups[i].role;
+			return true;
+		}
+	return false;
+}
+
 static bool parse_autogroup(struct check *c, const struct syntax *at, struct sel *out, const char *where)
 {
 	const char *names[ARRAY_LEN(autogroups) + 1] = { 0 };
 	char text[HINT_MAX];
 
-	for (size_t i = 0; i < ARRAY_LEN(autogroups); i++) {
+	if (policy_autogroup(out->name, &out->kind, &out->role))
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(autogroups); i++)
 		names[i] = autogroups[i].name;
-		if (strcmp(out->name, names[i]) == 0) {
-			out->kind = autogroups[i].kind;
-			out->role = autogroups[i].role;
-			return true;
-		}
-	}
 	FAULT(c, at, "%s=unknown autogroup \"%s\"%s", where, out->name, hint_list(names, out->name, text));
 	return false;
 }
@@ -477,6 +484,7 @@ static void check_all(struct check *c, const struct syntax *root)
 		check_groups(c, v);
 	if ((v = check_get(root, "hosts")))
 		check_hosts(c, v);
+	c->p->hosts = c->hosts;
 	if ((v = check_get(root, "ipsets")))
 		check_ipsets(c, v);
 	if (c->owners)

@@ -59,6 +59,10 @@ bool check_sels(struct check *c, const struct syntax *list, unsigned takes, cons
 uint32_t check_set(struct check *c, const uint32_t *sel, size_t n, uint64_t postures);
 
 bool check_proto(struct check *c, const struct syntax *at, struct bytes text, int16_t *out, bool *ports);
+/* The same without faults. policy_proto_name: "" for PROTO_ANY; out is used for numbers without a name. */
+bool policy_proto(struct bytes text, int16_t *out);
+const char *policy_proto_name(int16_t proto, char out[16]);
+bool policy_autogroup(const char *name, enum sel_kind *kind, enum policy_role *role);
 bool check_port(struct check *c, const struct syntax *at, struct bytes text, struct port_range *out);
 bool check_ports(struct check *c, const struct syntax *at, struct bytes text, const struct port_range **out, size_t *n);
 /* "name:ports", also "[fd7a::1]:53". */

@@ -26,27 +26,46 @@ static const struct proto protos[] = {
 	{ "ip-in-ip", 4 }, { "egp", 8 }, { "igp", 9 },	     { "gre", 47 }, { "esp", 50 },	 { "ah", 51 },	{ "fc", 133 },
 };
 
+bool policy_proto(struct bytes text, int16_t *out)
+{
+	uint64_t number = 0;
+	bool known = bytes_parse_u64(text, 255, &number) == OK && number > 0 && text.p[0] != '0';
+
+	for (size_t i = 0; !known && i < ARRAY_LEN(protos); i++)
+		if (bytes_eq_nocase(text, bytes_str(protos[i].name))) {
+			number = protos[i].number;
+			known = true;
+		}
+	*out = (int16_t)number;
+	return known;
+}
+
+const char *policy_proto_name(int16_t proto, char out[16])
+{
+	out[0] = 0;
+	for (size_t i = 0; i < ARRAY_LEN(protos); i++)
+		if (protos[i].number == proto)
+			return protos[i].name;
+	if (proto != PROTO_ANY)
+		snprintf(out, 16, "%d", proto);
+	return out;
+}
+
 bool check_proto(struct check *c, const struct syntax *at, struct bytes text, int16_t *out, bool *ports)
 {
 	const char *names[ARRAY_LEN(protos) + 1] = { 0 };
 	char hint[HINT_MAX], shown[40];
-	uint64_t number = 0;
-	bool known = bytes_parse_u64(text, 255, &number) == OK && number > 0 && text.p[0] != '0';
+	int16_t number;
 
-	for (size_t i = 0; i < ARRAY_LEN(protos); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(protos); i++)
 		names[i] = protos[i].name;
-		if (!known && bytes_eq_nocase(text, bytes_str(names[i]))) {
-			number = protos[i].number;
-			known = true;
-		}
-	}
-	if (!known) {
+	if (!policy_proto(text, &number)) {
 		snprintf(shown, sizeof shown, "%.*s", (int)MIN_OF(text.n, (size_t)30), (const char *)text.p);
 		FAULT(c, at, "unknown protocol \"%s\"%s; a name such as tcp, udp, icmp, or a number from 1 to 255", shown,
 		      hint_list(names, shown, hint));
 		return false;
 	}
-	*out = (int16_t)number;
+	*out = number;
 	*ports = number == 6 || number == 17 || number == 132;
 	return true;
 }
@@ -231,6 +250,7 @@ static void check_acl(struct check *c, const struct syntax *v)
 	else if (strcmp(action->text, "accept") != 0)
 		FAULT(c, action, "action=\"%s\" is not supported: it is \"accept\", everything else is denied anyway", action->text);
 	r->line = v->line;
+	r->at = v;
 	r->first_dst = c->p->n_dsts;
 	if (p && (!is_kind(c, p, SYNTAX_STRING, "proto is a text such as \"tcp\", \"udp\", \"icmp\" or \"47\"") ||
 		  (*p->text && !check_proto(c, p, bytes_str(p->text), &proto, &ports))))
@@ -449,6 +469,7 @@ static void check_grant(struct check *c, const struct syntax *v)
 	const struct syntax *ip = check_get(v, "ip"), *app = check_get(v, "app"), *via = check_get(v, "via"), *dst = check_get(v, "dst");
 
 	r->line = v->line;
+	r->at = v;
 	r->first_dst = c->p->n_dsts;
 	if ((!ip || !ip->n) && (!app || !app->n)) {
 		FAULT(c, v, "ip and app can not both be empty: a grant gives ports, capabilities, or both");
@@ -509,6 +530,7 @@ void check_rules(struct check *c, const struct syntax *grants, const struct synt
 		allow_all(c);
 	for (const struct syntax *v = has_grants ? grants->first : NULL; v; v = v->next)
 		check_grant(c, v);
+	c->p->n_grants = c->p->n_rules;
 	for (const struct syntax *v = has_acls ? acls->first : NULL; v; v = v->next)
 		check_acl(c, v);
 }

@@ -7,6 +7,9 @@
  *	filter.c       a node's packet filters as named chunks
  *	ssh.c attrs.c  its SSH rules and node capabilities
  *	verify.c       tests and sshTests
+ *	query.c	       who somebody means, and whether one reaches another, with the rule or the hop that fails
+ *	reach.c	       who can reach, what can be reached
+ *	preview.c      what another policy would change
  *
  * A selector ("tag:web", "ann@", a range) is there once, with a number. What tells one node from another is the sorted
  * list of selectors that match it: nodes with equal lists are one class. A class has bit sets over the rules: those that
@@ -90,8 +93,11 @@ struct rule_dst {
 	int16_t proto;
 };
 
+struct syntax;
+
 struct rule {
 	unsigned line;
+	const struct syntax *at;  /* as written; NULL: of no text (everyone reaches everyone) */
 	uint32_t src, dst;	  /* sets; dst for what goes the other way */
 	size_t first_dst, n_dst;  /* in policy.dst, ordered by proto */
 	const uint32_t *via;	  /* selectors of tags */
@@ -187,6 +193,7 @@ struct ssh_test {
 struct policy {
 	_Atomic unsigned refs;
 	struct arena arena; /* owns everything below */
+	const struct syntax *hosts; /* NULL: none */
 	struct group *group;
 	size_t n_groups;
 	struct tag_owner *owner;
@@ -198,7 +205,7 @@ struct policy {
 	struct sel_set *set;
 	size_t n_sets;
 	struct rule *rule;
-	size_t n_rules;
+	size_t n_rules, n_grants; /* grants come first */
 	struct rule_dst *dst;
 	size_t n_dsts;
 	struct node_attr *attr;
@@ -395,3 +402,17 @@ struct view_node *view_node_at(const struct policy_view *v, struct addr a);
 void view_forget_filters(struct policy_view *v);
 /* The nodes of a set by identity, in the order of ids; owned by the caller. NULL: no memory. */
 struct view_node **view_members(const struct policy_view *v, const struct sel_set *s, int64_t only_user, size_t *n);
+
+/* ---- verify.c, seen by the files of queries ---- */
+
+struct probe { /* a node, or an address that is nobody's */
+	struct view_node *node;
+	struct addr addr;
+};
+
+/* Does the probe count as a source of the rule, as a destination of the entry? */
+bool probe_is_source(const struct policy_view *v, const struct rule *r, const struct probe *src);
+bool probe_is_destination(const struct policy_view *v, const struct rule_dst *d, const struct probe *src, const struct probe *dst);
+/* A rule without a protocol lets TCP, UDP and ICMP through; who asks without one (PROTO_ANY) asks for TCP. */
+bool dst_carries_proto(const struct rule_dst *d, int16_t proto);
+bool dst_carries(const struct rule_dst *d, int16_t proto, uint16_t port);

@@ -55,11 +55,6 @@ static void verify_domains(const struct policy_view *v, const char *const *domai
 
 /* ---- what a name in a test stands for ---- */
 
-struct probe { /* a node, or an address that is nobody's */
-	struct view_node *node;
-	struct addr addr;
-};
-
 struct probes {
 	struct probe *list; /* owned */
 	size_t n;
@@ -116,7 +111,7 @@ static bool is_tailnet_source(const struct policy_view *v, struct addr a)
 	return false;
 }
 
-static bool is_source(const struct policy_view *v, const struct rule *r, const struct probe *src)
+bool probe_is_source(const struct policy_view *v, const struct rule *r, const struct probe *src)
 {
 	const struct policy *p = v->p;
 	const struct sel_set *set = &p->set[r->src];
@@ -133,7 +128,7 @@ static bool is_source(const struct policy_view *v, const struct rule *r, const s
 	return false;
 }
 
-static bool is_destination(const struct policy_view *v, const struct rule_dst *d, const struct probe *src, const struct probe *dst)
+bool probe_is_destination(const struct policy_view *v, const struct rule_dst *d, const struct probe *src, const struct probe *dst)
 {
 	const struct policy *p = v->p;
 	const struct sel *s = p->sel[d->sel];
@@ -155,12 +150,16 @@ static bool is_destination(const struct policy_view *v, const struct rule_dst *d
 	return s->kind == SEL_RANGES && ranges_have(s, dst->addr);
 }
 
-/* A rule without a protocol lets TCP, UDP and ICMP through; a test without one tries TCP. */
-static bool carries(const struct rule_dst *d, int16_t proto, uint16_t port)
+bool dst_carries_proto(const struct rule_dst *d, int16_t proto)
 {
 	int16_t asked = proto == PROTO_ANY ? 6 : proto;
 
-	if (d->proto == PROTO_ANY ? asked != 6 && asked != 17 && asked != 1 && asked != 58 : d->proto != asked)
+	return d->proto == PROTO_ANY ? asked == 6 || asked == 17 || asked == 1 || asked == 58 : d->proto == asked;
+}
+
+bool dst_carries(const struct rule_dst *d, int16_t proto, uint16_t port)
+{
+	if (!dst_carries_proto(d, proto))
 		return false;
 	for (size_t i = 0; i < d->n_ports; i++)
 		if (d->ports[i].first <= port && port <= d->ports[i].last)
@@ -175,10 +174,10 @@ static bool is_let_through(const struct policy_view *v, const struct probe *src,
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const struct rule *r = &p->rule[i];
 
-		if (!is_source(v, r, src))
+		if (!probe_is_source(v, r, src))
 			continue;
 		for (size_t d = r->first_dst; d < r->first_dst + r->n_dst; d++)
-			if (carries(&p->dst[d], proto, port) && is_destination(v, &p->dst[d], src, dst))
+			if (dst_carries(&p->dst[d], proto, port) && probe_is_destination(v, &p->dst[d], src, dst))
 				return true;
 	}
 	return false;
