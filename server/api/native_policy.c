@@ -24,6 +24,8 @@ static void write_row(struct jsonw *w, const struct policy_row *p, const size_t 
 static enum MHD_Result on_version(struct request *r, const struct reply *reply)
 {
 	FAIL_ON(r, reply);
+	if (!reply->n_policies)
+		return answer_empty(r);
 	struct buf out;
 	struct jsonw w = answer_begin(&out);
 

@@ -77,6 +77,30 @@ static void fill(struct reply *r, const struct command *c)
 		r->policies[0].text = arena_str(&r->arena, BYTES_LIT("{ /* mine */ }"));
 		r->n_policies = 1;
 		break;
+	case CMD_POLICY_VERSION:
+	case CMD_POLICY_ROLLBACK:
+	case CMD_POLICY_HISTORY:
+		r->policies = arena_array(&r->arena, 1, sizeof *r->policies);
+		r->policies[0] = (struct policy_row){ .version = 7, .text = arena_str(&r->arena, BYTES_LIT("{ /* seventh */ }")),
+			.author = arena_str(&r->arena, BYTES_LIT("cli:root")), .note = arena_str(&r->arena, BYTES_LIT("because")) };
+		r->policy_bytes = arena_array(&r->arena, 1, sizeof *r->policy_bytes);
+		r->n_policies = 1;
+		break;
+	case CMD_POLICY_EXPLAIN:
+		r->text = "{\"version\":7,\"source\":{},\"destination\":{},\"allowed\":\"no\",\"pairs\":[{\"source\":{\"name\":\"laptop\"},"
+			"\"destination\":{\"address\":\"10.1.2.3\"},\"count\":1,\"allowed\":false,\"hop\":\"port\",\"why\":\"not to this port\","
+			"\"near\":[{\"line\":12,\"section\":\"acls\",\"index\":3,\"ports\":[\"tcp:80\",\"443\"]}]}]}";
+		break;
+	case CMD_POLICY_WHO:
+		r->text = "{\"destination\":{},\"nodes\":[{\"name\":\"laptop\",\"address\":\"100.64.0.1\",\"ports\":[\"22\"],\"rules\":[{\"line\":4,"
+			"\"section\":\"grants\",\"index\":0}]}],\"others\":[]}";
+		break;
+	case CMD_POLICY_PREVIEW:
+		r->text = "{\"tests\":{\"passed\":true},\"connections\":{\"counted\":true,\"gained\":3,\"lost\":1,\"changed\":0},\"nodesTotal\":9}";
+		break;
+	case CMD_POLICY_DIFF:
+		r->text = "@@ -1,1 +1,1 @@\n-a\n+b\n";
+		break;
 	default:
 		break;
 	}
@@ -263,6 +287,30 @@ static void policies(void **state)
 	snprintf(line, sizeof line, "policy set -f %s", file);
 	expect(line, 0, "Policy set");
 	assert_string_equal(last->text, "{ \"acls\": [] }");
+	snprintf(line, sizeof line, "policy set %s --note why", file);
+	expect(line, 0, "Policy set");
+	assert_string_equal(last->note, "why");
+	snprintf(line, sizeof line, "policy preview %s", file);
+	expect(line, 0, "3 gained, 1 lost, 0 with other ports");
+	expect("policy history", 0, "because");
+	expect("policy show 7", 0, "{ /* seventh */ }\n");
+	assert_int_equal(last->id, 7);
+	expect("policy show", 0, "{ /* mine */ }\n");
+	expect("policy show seven", 1, "version");
+	expect("policy diff 3 7", 0, "-a\n+b\n");
+	assert_int_equal(last->id, 3);
+	assert_int_equal(last->other, 7);
+	expect("policy rollback 7 --note back", 0, "Policy set: version 7");
+	assert_string_equal(last->note, "back");
+	expect("policy explain laptop 10.1.2.3:22/tcp", 0, "laptop -> 10.1.2.3: denied\n    port: not to this port\n    near: line 12, acls[3], "
+		"ports tcp:80, 443");
+	assert_string_equal(last->name, "laptop");
+	assert_string_equal(last->new_name, "10.1.2.3:22/tcp");
+	expect("policy explain laptop", 2, "who, and what?");
+	expect("policy explain laptop web -o json", 0, "\"hop\": \"port\"");
+	expect("policy who-can-reach web", 0, "line 4, grants[0]");
+	expect("policy what-can-reach web", 0, "nothing");
+	snprintf(line, sizeof line, "policy set -f %s", file);
 	next_error = ERR_INVALID;
 	expect(line, 1, "line 3: unknown group");
 	unlink(file);
