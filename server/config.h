@@ -15,6 +15,28 @@ struct config_list {
 	size_t n;
 };
 
+/* An identity provider: the keys of [oidc] themselves, and of each [[oidc.providers]]. */
+struct config_oidc {
+	const char *name;	/* of letters, digits, "-": in URLs, logs and lists */
+	const char *title;	/* on the page where a person chooses; "": the issuer's host */
+	const char *issuer;	/* "": none */
+	const char *client_id;
+	const char *client_secret; /* from the key, the file or the environment; "": a public client */
+	const char *client_secret_path, *client_secret_env;
+	const char *client_auth; /* "" | client_secret_basic | client_secret_post */
+	const char *ca_path;	 /* "": the system's certificates */
+	struct config_list scope;
+	struct config_list extra_params; /* name, value, name, value … */
+	struct config_list allowed_domains, allowed_users, allowed_groups;
+	struct config_list domains; /* mail domains whose users sign in here and nowhere else */
+	struct config_list login_claims, name_claims, picture_claims, groups_claims; /* dotted paths, the first that is there */
+	bool email_verified_required, use_expiry_from_token, pkce;
+	const char *pkce_method;
+	int64_t expiry_ms;	/* 0: node.expiry */
+	int64_t refresh_ms;	/* 0: groups are as at the last login */
+	bool expire_nodes;	/* of a user who is gone at the provider */
+};
+
 struct config {
 	const char *file; /* path it was read from */
 
@@ -65,6 +87,13 @@ struct config {
 		size_t n_extra;
 		const char *extra_records_path; /* a JSON file, read again on SIGHUP and when it changes */
 	} dns;
+
+	struct config_oidc oidc;		/* the first provider; issuer "": none */
+	const struct config_oidc *oidc_more;	/* [[oidc.providers]] */
+	size_t n_oidc_more;
+	const struct config_oidc *oidc_all;	/* both, checked, secrets read */
+	size_t n_oidc_all;
+	bool oidc_only_start; /* oidc.only_start_if_oidc_is_available */
 
 	int64_t node_expiry_ms;		     /* node.expiry */
 	int64_t ephemeral_timeout_ms;	     /* node.ephemeral.inactivity_timeout */

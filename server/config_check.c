@@ -203,5 +203,6 @@ err config_check(struct config_load *l)
 	TRY(check_base_domain(l));
 	TRY(check_addresses(l));
 	TRY(check_dns(l));
+	TRY(config_check_oidc(l));
 	return check_files(l);
 }

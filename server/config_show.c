@@ -77,6 +77,40 @@ static void put_records(struct buf *b, const struct config *c)
 	buf_append_u8(b, ']');
 }
 
+static void put_params(struct buf *b, const struct config_list *list)
+{
+	buf_append_u8(b, '{');
+	for (size_t i = 0; i + 1 < list->n; i += 2) {
+		buf_append_str(b, i ? ", " : " ");
+		put_text(b, list->s[i]);
+		buf_append_str(b, " = ");
+		put_text(b, list->s[i + 1]);
+	}
+	buf_append_str(b, list->n ? " }" : "}");
+}
+
+static void put_value(struct buf *b, const struct config_key *k, const struct config *c);
+
+static void put_providers(struct buf *b, const struct config *c)
+{
+	buf_append_u8(b, '[');
+	for (size_t i = 0; i < c->n_oidc_more; i++) {
+		struct config one = { .oidc = c->oidc_more[i] };
+		bool first = true;
+
+		buf_append_str(b, i ? ", { " : "{ ");
+		for (size_t k = 0; k < config_keys_n; k++) {
+			if (!config_is_provider_key(&config_keys[k]))
+				continue;
+			buf_printf(b, "%s%s = ", first ? "" : ", ", config_keys[k].path + strlen("oidc."));
+			put_value(b, &config_keys[k], &one);
+			first = false;
+		}
+		buf_append_str(b, " }");
+	}
+	buf_append_u8(b, ']');
+}
+
 static void put_value(struct buf *b, const struct config_key *k, const struct config *c)
 {
 	const void *at = config_field_const(k, c);
@@ -108,6 +142,15 @@ static void put_value(struct buf *b, const struct config_key *k, const struct co
 		return;
 	case KEY_RECORDS:
 		put_records(b, c);
+		return;
+	case KEY_SECRET:
+		put_text(b, (*(const char *const *)at)[0] ? "(hidden)" : "");
+		return;
+	case KEY_PARAMS:
+		put_params(b, list);
+		return;
+	case KEY_PROVIDERS:
+		put_providers(b, c);
 		return;
 	}
 }

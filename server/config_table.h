@@ -14,6 +14,9 @@ enum key_type {
 	KEY_LIST,     /* struct config_list; a single text is a list of one */
 	KEY_SPLIT,    /* dns.nameservers.split */
 	KEY_RECORDS,  /* dns.extra_records */
+	KEY_SECRET,   /* const char *, never shown */
+	KEY_PARAMS,   /* struct config_list: a table of texts as name, value, name, value */
+	KEY_PROVIDERS, /* oidc.providers */
 };
 
 struct config_key {
@@ -58,5 +61,15 @@ MUST_USE err config_read_records(struct config_load *l, struct toml *t);
 MUST_USE err config_read_records_file(struct config_load *l);
 /* config_managed.c: managed. */
 MUST_USE err config_read_managed(struct config_load *l, struct toml *t);
+/* config_oidc.c: oidc.providers, and what belongs together in each provider. */
+MUST_USE err config_read_params(struct config_load *l, const struct config_key *k, struct toml *t);
+MUST_USE err config_read_providers(struct config_load *l, struct toml *t);
+MUST_USE err config_check_oidc(struct config_load *l);
+/* Is the key one of those that every provider has? */
+bool config_is_provider_key(const struct config_key *k);
+/* config.c: a value, or the key's default, into l->c. */
+MUST_USE err config_read_value(struct config_load *l, const struct config_key *k, struct toml *t);
+MUST_USE err config_read_default(struct config_load *l, const struct config_key *k);
+
 bool config_is_resolver(const char *text);
 bool config_is_domain(const char *text);

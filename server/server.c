@@ -27,12 +27,14 @@
 #include "server/core/runner.h"
 #include "server/derp_region.h"
 #include "server/front/front.h"
+#include "server/login/login.h"
 #include "server/server_keys.h"
 #include "server/store/audit.h"
 
 enum {
 	STOP_WAIT_MS = 1500, /* sessions end politely; the relay goes on that long: a handshake under way costs 5 s if it is cut */
 	MEMORY_LOOK_MS = 2000,
+	LOGIN_READY_MS = 30000, /* oidc.only_start_if_oidc_is_available */
 	LISTENERS_MAX = 32,
 	PREFIXES_MAX = 256,
 };
@@ -57,6 +59,7 @@ struct server {
 	struct tls_ctx *tls_files, *tls_self; /* NULL: not used */
 	struct core_runner *runner;
 	struct relay *relay;
+	struct login login;
 	struct api *api;
 	char *config_text;
 	struct limits *limits;
@@ -352,10 +355,33 @@ static void add_metrics(void *ctx, struct buf *out)
 	}
 }
 
+static err start_login(struct server *s)
+{
+	const struct config *c = s->cfg;
+	struct login *l = &s->login;
+
+	l->providers = c->oidc_all;
+	l->n_providers = c->n_oidc_all;
+	l->server_url = c->server_url;
+	l->seal = s->keys.web;
+	pthread_mutex_init(&l->used.lock, NULL);
+	if (!l->n_providers)
+		return OK;
+	TRY(explain(s, helper_start(s->loop, NULL, l->providers, l->n_providers, s->why, sizeof s->why, &l->helper),
+		"cannot start fairlead-oidc"));
+	for (size_t i = 0; i < l->n_providers; i++)
+		if (strncmp(l->providers[i].issuer, "http://", 7) == 0)
+			log_warn("this identity provider is reached without TLS: whoever is on the way can sign in as anybody", "provider=%s",
+					l->providers[i].name);
+	return c->oidc_only_start && c->oidc.issuer[0] ?
+		helper_wait_ready(l->helper, c->oidc.name, LOGIN_READY_MS, s->why, sizeof s->why) : OK;
+}
+
 static err start_api(struct server *s)
 {
 	struct api_settings a = {
 		.server_url = s->cfg->server_url,
+		.login = &s->login,
 		.policy_in_file = strcmp(s->cfg->policy_mode, "file") == 0,
 		.policy_path = strcmp(s->cfg->policy_mode, "file") == 0 ? s->cfg->policy_path : NULL,
 		.ctx = s,
@@ -590,6 +616,7 @@ static err server_start(struct server *s, const char *config_path)
 	TRY(start_tls(s));
 	TRY(start_core(s, &image));
 	TRY(start_relay(s));
+	TRY(start_login(s));
 	TRY(start_api(s));
 	TRY(start_stun(s));
 	TRY(start_admin_socket(s));
@@ -610,7 +637,9 @@ static void server_stop(struct server *s)
 	}
 	front_stop(s->front, STOP_WAIT_MS);
 	core_runner_stop(s->runner); /* answers what waits */
+	helper_stop(s->login.helper); /* it answers no more */
 	api_free(s->api);
+	helper_free(s->login.helper);
 	front_free(s->front);
 	for (int i = 0; i < 2; i++)
 		stun_server_free(s->stun[i]);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/random.h"
 #include "common/net/tls.h"
 
 enum { SELF_SIGNED_DAYS = 3650 };
@@ -60,6 +61,12 @@ static err load_all(struct store *s, const struct store_image *image, const char
 	}
 	TRY(e);
 	node_key_derive(&out->derp);
+	e = load_secret(image, "web", &out->web);
+	if (e == ERR_NOT_FOUND) {
+		random_fill(out->web.b, sizeof out->web.b);
+		e = store_put_server_key(s, "web", bytes_of(out->web.b, sizeof out->web.b));
+	}
+	TRY(e);
 	return load_certificate(s, image, host, out);
 }
 
@@ -84,6 +91,7 @@ void server_keys_done(struct server_keys *k)
 {
 	secret32_wipe(&k->noise.secret);
 	secret32_wipe(&k->derp.secret);
+	secret32_wipe(&k->web);
 	if (k->tls_key_pem)
 		sodium_memzero(k->tls_key_pem, strlen(k->tls_key_pem));
 	free(k->tls_key_pem);

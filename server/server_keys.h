@@ -8,6 +8,7 @@
 struct server_keys {
 	struct machine_key noise;
 	struct node_key derp;
+	struct secret32 web; /* seals cookies and forms */
 	char *tls_cert_pem, *tls_key_pem; /* owned; self-made, for host */
 };
 

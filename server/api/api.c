@@ -8,10 +8,12 @@
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
 #include "server/api/access.h"
+#include "server/api/browser.h"
 #include "server/api/handlers.h"
 #include "server/api/request.h"
 #include "server/api/state.h"
 #include "server/api/worker.h"
+#include "server/login/login.h"
 
 /* ---- one request: head, body, key, handler ---- */
 
@@ -68,6 +70,19 @@ enum MHD_Result ask(struct request *r, struct command *c, reply_handler *next)
 	return MHD_YES;
 }
 
+enum MHD_Result ask_helper(struct request *r, json_t *request, reply_handler *next)
+{
+	if (!request)
+		return answer_error(r, 500, "out of memory");
+	r->next = next;
+	if (!api_wait_begins(r)) {
+		json_decref(request);
+		return answer_error(r, 503, "the server is stopping");
+	}
+	helper_ask(r->api->cfg.login->helper, request, &r->call);
+	return MHD_YES;
+}
+
 static struct request *request_new(struct api *a, struct MHD_Connection *conn)
 {
 	struct request *r = calloc(1, sizeof *r);
@@ -107,7 +122,9 @@ static enum MHD_Result on_head(struct api *a, struct MHD_Connection *conn, const
 	if (!r->route)
 		return known ? answer_error(r, 405, "this path does not take that method")
 			     : answer_error(r, 404, "there is nothing at this path");
-	r->body_max = strcmp(r->route->pattern, "/verify") == 0 ? API_VERIFY_BODY_MAX : API_BODY_MAX;
+	r->body_max = strcmp(r->route->pattern, "/verify") == 0	      ? API_VERIFY_BODY_MAX
+		      : strncmp(r->route->pattern, "/api/", 5) == 0 ? API_BODY_MAX
+								     : FORM_BODY_MAX;
 	const char *length = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Content-Length");
 	uint64_t announced;
 	if (length && (bytes_parse_u64(bytes_str(length), UINT64_MAX, &announced) != OK || announced > r->body_max))
@@ -160,7 +177,10 @@ err api_new(const struct api_settings *cfg, struct api **out)
 
 	if (!a)
 		return ERR_NOMEM;
+	static struct login nobody; /* without providers and keys: nobody signs in */
 	a->cfg = *cfg;
+	if (!a->cfg.login)
+		a->cfg.login = &nobody;
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_cond_init(&a->idle, NULL);
 	rate_init(&a->requests, cfg->requests_per_s, 2 * cfg->requests_per_s);

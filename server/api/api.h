@@ -12,12 +12,14 @@
 struct api;
 struct audit_page;
 struct audit_query;
+struct login;
 
 struct api_settings { /* strings are borrowed and live as long as the api */
 	const char *server_url;
 	const char *config_text; /* for GET /api/fairlead/v1/config */
 	double requests_per_s;	 /* of one key, and of one address; twice that in a burst. 0: no limit */
 	double failures_per_s;	 /* wrong keys from one address; ten times that in a burst. 0: no limit */
+	struct login *login;	 /* borrowed */
 	bool policy_in_file;	 /* policy.mode = "file": it cannot be set by call */
 	const char *policy_path; /* then; "" or NULL: none */
 

@@ -33,10 +33,12 @@ int64_t query_time(struct request *r, const char *name);
 handler api_native_node_c2n;
 /* native_settings.c */
 handler api_native_settings, api_native_setting_get, api_native_setting_set, api_native_setting_reset;
+/* signins.c */
+handler api_identity_list, api_identity_link, api_identity_unlink, api_signin_list, api_signin_end, api_signin_end_all;
 /* metrics.c */
 handler api_metrics;
 /* pages.c */
-handler api_page_root, api_page_admin, api_page_robots, api_page_style, api_page_register, api_page_auth, api_health, api_health_v1, api_version, api_verify;
+handler api_page_root, api_page_admin, api_page_robots, api_page_style, api_health, api_health_v1, api_version, api_verify;
 
 /* Shared by those that name a waiting login: adds the prefix that some tools leave out. NULL (and a fault): not an id. */
 const char *auth_id_from(struct request *r, const char *text);

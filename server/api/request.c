@@ -184,7 +184,7 @@ const char *command_str(struct command *c, const char *s)
 /* ---- answering ---- */
 
 /* Pages bring their own style and nothing else; answers of the API are no pages at all. */
-#define PAGE_POLICY "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+#define PAGE_POLICY "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; img-src 'self'"
 
 static enum MHD_Result queue(struct request *r, unsigned status, const char *type, struct MHD_Response *response)
 {
@@ -196,6 +196,10 @@ static enum MHD_Result queue(struct request *r, unsigned status, const char *typ
 	MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
 	MHD_add_response_header(response, "Content-Security-Policy", PAGE_POLICY);
 	MHD_add_response_header(response, "Cache-Control", "no-store");
+	for (size_t i = 0; i < r->n_cookies; i++)
+		MHD_add_response_header(response, "Set-Cookie", r->cookie[i]);
+	if (r->location)
+		MHD_add_response_header(response, "Location", r->location);
 	if (status == 401)
 		MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
 	if (r->retry_after_s || status == 503) {

@@ -50,11 +50,16 @@ struct request {
 	bool v2;			      /* errors in Tailscale's form */
 	unsigned retry_after_s;
 	bool trusted;
+	const char *cookie[3];	 /* lines of Set-Cookie, in the arena */
+	size_t n_cookies;
+	const char *location;	 /* of a redirect, in the arena */
 	const char *fault; /* the first thing wrong with what was sent, a sentence */
 
 	reply_handler *next;
 	bool delivered;
 	struct reply *reply; /* delivered and not yet looked at; NULL: memory was short */
+	const char *token;   /* of the browser's session, see browser.h */
+	reply_handler *after_signin;
 	void *keep;	     /* of the handlers, in the arena */
 };
 
@@ -83,6 +88,9 @@ struct command *command_for(struct request *r, enum command_kind kind);
 const char *command_str(struct command *c, const char *s); /* copied to its arena; NULL stays NULL */
 /* c is taken (NULL: answers that memory is short). A fault is answered instead of asking. */
 enum MHD_Result ask(struct request *r, struct command *c, reply_handler *next);
+
+/* The same of fairlead-oidc (server/login/helper.h); request is taken. */
+enum MHD_Result ask_helper(struct request *r, json_t *request, reply_handler *next);
 
 /* ---- answering ---- */
 

@@ -2,6 +2,7 @@
 
 #include "server/api/backup.h"
 #include "server/api/handlers.h"
+#include "server/api/login.h"
 
 #define READ(area) SCOPE_READ(SCOPE_##area)
 #define WRITE(area) SCOPE_WRITE(SCOPE_##area)
@@ -15,8 +16,19 @@ static const struct route routes[] = {
 	{ "GET", "/admin", ACCESS_OPEN, api_page_admin, 0 },
 	{ "GET", "/robots.txt", ACCESS_OPEN, api_page_robots, 0 },
 	{ "GET", "/style.css", ACCESS_OPEN, api_page_style, 0 },
-	{ "GET", "/register/{}", ACCESS_OPEN, api_page_register, 0 },
-	{ "GET", "/auth/{}", ACCESS_OPEN, api_page_auth, 0 },
+	{ "GET", "/register/{}", ACCESS_OPEN, login_page_register, 0 },
+	{ "GET", "/connect/{}", ACCESS_OPEN, login_page_connect, 0 },
+	{ "POST", "/connect/{}", ACCESS_OPEN, login_connect, 0 },
+	{ "POST", "/connect/{}/deny", ACCESS_OPEN, login_deny, 0 },
+	{ "GET", "/auth/{}", ACCESS_OPEN, login_page_auth, 0 },
+	{ "POST", "/auth/{}", ACCESS_OPEN, login_auth_confirm, 0 },
+	{ "POST", "/auth/{}/deny", ACCESS_OPEN, login_auth_deny, 0 },
+	{ "GET", "/login", ACCESS_OPEN, login_page, 0 },
+	{ "GET", "/login/with/{}", ACCESS_OPEN, login_with, 0 },
+	{ "GET", "/oidc/callback", ACCESS_OPEN, login_callback, 0 },
+	{ "POST", "/oidc/backchannel-logout/{}", ACCESS_OPEN, login_backchannel, 0 },
+	{ "GET", "/my", ACCESS_OPEN, login_page_my, 0 },
+	{ "POST", "/logout", ACCESS_OPEN, login_logout, 0 },
 	{ "GET", "/health", ACCESS_OPEN, api_health, 0 },
 	{ "GET", "/version", ACCESS_OPEN, api_version, 0 },
 	{ "GET", "/metrics", ACCESS_METRICS, api_metrics, 0 },
@@ -89,6 +101,12 @@ static const struct route routes[] = {
 	{ "POST", "/api/fairlead/v1/user/{}/restore", ACCESS_KEY, api_native_user_restore, WRITE(USERS) },
 	{ "POST", "/api/fairlead/v1/node/{}/c2n", ACCESS_KEY, api_native_node_c2n, 0 },
 	{ "GET", "/api/fairlead/v1/audit", ACCESS_KEY, api_native_audit, READ(LOGS_CONFIGURATION) },
+	{ "GET", "/api/fairlead/v1/identities", ACCESS_KEY, api_identity_list, READ(USERS) },
+	{ "POST", "/api/fairlead/v1/identities", ACCESS_KEY, api_identity_link, WRITE(USERS) },
+	{ "DELETE", "/api/fairlead/v1/identities/{}", ACCESS_KEY, api_identity_unlink, WRITE(USERS) },
+	{ "GET", "/api/fairlead/v1/sessions", ACCESS_KEY, api_signin_list, READ(USERS) },
+	{ "DELETE", "/api/fairlead/v1/sessions", ACCESS_KEY, api_signin_end_all, WRITE(USERS) },
+	{ "DELETE", "/api/fairlead/v1/sessions/{}", ACCESS_KEY, api_signin_end, WRITE(USERS) },
 	{ "POST", "/api/fairlead/v1/backup", ACCESS_LOCAL, begin_backup, 0 },
 };
 

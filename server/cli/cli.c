@@ -19,6 +19,7 @@ static const struct group groups[] = {
 	{ "preauthkeys", "preauthkey|authkeys|authkey|pre", "keys with which devices join without a person" },
 	{ "apikeys", "apikey|api", "keys for the REST API" },
 	{ "auth", "", "devices that wait to be let in" },
+	{ "sessions", "session", "browsers that are signed in" },
 	{ "policy", "acl", "who may reach whom" },
 	{ "audit", "", "the record of every change" },
 	{ "settings", "setting", "what the tailnet decides for itself, changed in the running server" },
@@ -55,6 +56,20 @@ static const struct verb verbs[] = {
 	  { ID("the user"), { "name", 'n', "NAME", "the user", NULL } }, run_users_suspend },
 	{ "users", "restore", "unsuspend", "[NAME]", 1, "give a suspended user's devices their access back", "users restore ann",
 	  { ID("the user"), { "name", 'n', "NAME", "the user", NULL } }, run_users_restore },
+
+	{ "users", "identities", "", "", 0, "list accounts at identity providers, and whose they are", "users identities --user ann",
+	  { { "user", 'u', "USER", "only this user's", NULL } }, run_users_identities },
+	{ "users", "link", "", "USER", 1, "let an account at an identity provider sign in as a user",
+	  "users link ann --issuer https://id.example.com --subject 248289761001",
+	  { { "issuer", 0, "URL", "the provider, as the configuration names it", NULL },
+	    { "subject", 0, "TEXT", "who it is there (sub)", NULL } },
+	  run_users_link },
+	{ "users", "unlink", "", "", 1, "end that", "users unlink -i 12", { ID("the identity") }, run_users_unlink },
+
+	{ "sessions", "list", "ls|show", "", 0, "list signed-in browsers", "sessions list --user ann",
+	  { { "user", 'u', "USER", "only this user's", NULL } }, run_sessions_list },
+	{ "sessions", "end", "delete|rm", "", 0, "sign a browser out, or all of a user's", "sessions end -i 12",
+	  { ID("the session"), { "user", 'u', "USER", "all of this user's", NULL } }, run_sessions_end },
 
 	{ "nodes", "list", "ls|show", "", 0, "list nodes", "nodes list --user ann",
 	  { { "user", 'u', "USER", "only this user's", NULL } }, run_nodes_list },

@@ -20,6 +20,8 @@ verb_run run_policy_get, run_policy_set, run_policy_check, run_policy_preview, r
 verb_run run_audit_list, run_audit_export;
 verb_run run_auth_list, run_auth_register, run_auth_approve, run_auth_reject;
 
+verb_run run_users_identities, run_users_link, run_users_unlink, run_sessions_list, run_sessions_end;
+
 enum { ID_TEXT_MAX = 24, PATH_MAX_LEN = 1024 };
 
 /* ---- verbs_common.c ---- */

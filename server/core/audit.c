@@ -182,6 +182,20 @@ static bool look(struct core *c, const struct image *i, struct subject *s)
 		s->kind = "ssh";
 		return true;
 	}
+	case ROW_IDENTITY: {
+		struct identity *d = identity_by_id(c, i->identity.id);
+		s->has = d != NULL;
+		number_id(s, i->identity.id);
+		SIDES(identity, login, &d->row);
+		return true;
+	}
+	case ROW_SIGNIN: {
+		struct signin *g = signin_by_id(c, i->signin.id);
+		s->has = g != NULL;
+		number_id(s, i->signin.id);
+		SIDES(signin, remote, &g->row);
+		return true;
+	}
 	case ROW_PENDING: {
 		struct pending *p = pending_by_id(c, i->pending.auth_id);
 		/* That a stranger asks, or gives up, is no change of the tailnet; that somebody decides is. */

@@ -187,3 +187,23 @@ void audit_fields_pending(struct audit_fields *f, const struct pending_row *r)
 	audit_put_text(f, "nodeKey", node_pub_text(&r->key, text));
 	audit_put_texts(f, "requestTags", r->request_tags, r->n_request_tags);
 }
+
+void audit_fields_identity(struct audit_fields *f, const struct identity_row *r)
+{
+	audit_put_id(f, "user", r->user_id);
+	audit_put_text(f, "provider", r->provider);
+	audit_put_text(f, "issuer", r->issuer);
+	audit_put_text(f, "subject", r->subject);
+	audit_put_text(f, "login", r->login);
+	audit_put_texts(f, "groups", r->groups, r->n_groups);
+	audit_put_time(f, "gone", r->gone_ms);
+}
+
+void audit_fields_signin(struct audit_fields *f, const struct signin_row *r)
+{
+	audit_put_id(f, "user", r->user_id);
+	audit_put_id(f, "identity", r->identity_id);
+	audit_put_bool(f, "link", r->kind == SIGNIN_LINK);
+	audit_put_text(f, "from", r->remote);
+	audit_put_time(f, "expires", r->expires_ms);
+}

@@ -37,6 +37,20 @@ enum command_kind {
 	CMD_AUTH_APPROVE,  /* auth_id; of an SSH check with user: only the owner of the source (ERR_AUTH) */
 	CMD_AUTH_REJECT,   /* auth_id */
 
+	/* Signing in: command_login.c. A token is what a browser's cookie holds. */
+	CMD_LOGIN,	      /* login, agent, expires_ms, at_ms: of nodes' keys, 0 = default -> users[0], signins[0], secret: the token. ERR_EXISTS: an admin must link */
+	CMD_IDENTITY_LIST,    /* user: "" = all -> identities */
+	CMD_IDENTITY_LINK,    /* user, login: provider, issuer, subject -> identities[0] */
+	CMD_IDENTITY_UNLINK,  /* id */
+	CMD_IDENTITY_REFRESH, /* id, login: what the provider says now -> identities[0] */
+	CMD_IDENTITY_GONE,    /* id, disable: its user's nodes expire, too -> identities[0] */
+	CMD_BACK_CHANNEL,     /* login: issuer, subject and provider_sid ("" = any), disable as above */
+	CMD_SIGNIN_CHECK,     /* key_text: a token -> users[0], signins[0]; ERR_AUTH */
+	CMD_SIGNIN_LIST,      /* user: "" = all -> signins, users (one each) */
+	CMD_SIGNIN_END,	      /* id, or key_text, or user: all of the user's */
+	CMD_AUTH_CONNECT,     /* auth_id, key_text: a token -> users[0], nodes[0] */
+	CMD_AUTH_DENY,	      /* auth_id, key_text: the person says that the device is not theirs */
+
 	CMD_AUTHKEY_CREATE, /* user, tags, reusable, ephemeral, expires_ms, description -> authkeys[0], secret */
 	CMD_AUTHKEY_LIST,   /* filter: user -> authkeys */
 	CMD_AUTHKEY_EXPIRE, /* id, or key text (whole or "hskey-auth-PREFIX…") */
@@ -74,6 +88,19 @@ enum command_kind {
 
 struct policy_faults;
 
+/* What an identity provider vouched for (server/login/claims.h made sure of it). No member is NULL. */
+struct login_facts {
+	const char *provider, *issuer, *subject;
+	const char *login;	/* what the person is called: a mail address, else a name */
+	const char *email;	/* "": none, or not verified */
+	const char *name;	/* a short one, preferred */
+	const char *display_name, *picture_url;
+	const char *const *groups; /* sorted, each once */
+	size_t n_groups;
+	const char *refresh_token; /* "": keep what is there */
+	const char *provider_sid;
+};
+
 struct command {
 	enum command_kind kind;
 	struct arena arena; /* owns everything below */
@@ -89,6 +116,8 @@ struct command {
 	const char *scopes;
 	int64_t by_key; /* id of the API key or token that asks; 0: none */
 	const char *key_text, *auth_id, *text, *author, *note, *description;
+	const char *agent;		 /* what a browser calls itself */
+	const struct login_facts *login; /* in the arena */
 	const char *const *tags;
 	size_t n_tags;
 	const struct prefix *routes;
@@ -167,6 +196,10 @@ struct reply {
 	size_t n_pendings;
 	struct ssh_check_info *ssh_checks;
 	size_t n_ssh_checks;
+	struct identity_row *identities;
+	size_t n_identities;
+	struct signin_row *signins;
+	size_t n_signins;
 	struct policy_row *policies;
 	size_t *policy_bytes; /* of CMD_POLICY_HISTORY: how long each text is */
 	size_t n_policies;

@@ -40,7 +40,7 @@ static err finish(struct core *c, struct pending *p, struct user *u, struct repl
 	char why[240] = "";
 	struct node *n;
 
-	err e = register_pending(c, p, u, REGISTER_CLI, why, sizeof why, &n);
+	err e = register_pending(c, p, u, REGISTER_CLI, 0, why, sizeof why, &n);
 	if (e != OK) {
 		if (why[0])
 			reply_fail(r, e, "%s", why);

@@ -8,7 +8,7 @@
 
 enum { USER_NAME_MAX = 255, USER_TEXT_MAX = 1024 };
 
-static bool is_user_name(const char *s)
+bool user_name_ok(const char *s)
 {
 	size_t n = strlen(s);
 
@@ -34,7 +34,7 @@ static bool name_ok(struct tailnet *t, const char *name, const struct user *self
 {
 	struct user *other = by_exact_name(t, name);
 
-	if (!is_user_name(name)) {
+	if (!user_name_ok(name)) {
 		reply_fail(r, ERR_INVALID, "\"%.64s\" cannot be a user's name: 1 to %d characters without spaces and slashes", name,
 				USER_NAME_MAX);
 		return false;
@@ -156,6 +156,7 @@ static err delete_user(struct core *c, struct tailnet *t, const struct command *
 		authkey_drop_memory(c, k->row.id);
 	}
 	TRY(apikeys_drop_of_user(c, u));
+	TRY(user_forget_logins(c, u));
 	TRY(touch_user(c, u));
 	user_drop_memory(c, u->row.id);
 	return OK;

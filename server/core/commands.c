@@ -48,7 +48,7 @@ err apikey_to_arena(struct arena *a, const struct apikey_row *from, struct apike
 err pending_to_arena(struct arena *a, const struct pending_row *from, struct pending_row *out)
 {
 	*out = *from;
-	return text_to(a, from->hostname, &out->hostname) && text_to(a, from->os, &out->os) &&
+	return text_to(a, from->hostname, &out->hostname) && text_to(a, from->os, &out->os) && text_to(a, from->remote, &out->remote) &&
 			text_to(a, from->hostinfo_json, &out->hostinfo_json) &&
 			texts_to(a, from->request_tags, from->n_request_tags, &out->request_tags) ?
 		OK : ERR_NOMEM;
@@ -118,7 +118,8 @@ static void fill_defaults(struct command *m)
 {
 	const char **texts[] = { &m->actor, &m->via, &m->name, &m->new_name, &m->display_name, &m->email, &m->picture_url, &m->user, &m->role,
 		&m->scopes,
-		&m->key_text, &m->auth_id, &m->text, &m->author, &m->note, &m->description };
+		&m->key_text, &m->auth_id, &m->text, &m->author, &m->note, &m->description,
+		&m->agent };
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (!*texts[i])
@@ -184,6 +185,20 @@ void on_command(struct core *c, struct event *e)
 	case CMD_AUTH_APPROVE:
 	case CMD_AUTH_REJECT:
 		on_command_auth(c, m, r);
+		break;
+	case CMD_LOGIN:
+	case CMD_IDENTITY_LIST:
+	case CMD_IDENTITY_LINK:
+	case CMD_IDENTITY_UNLINK:
+	case CMD_IDENTITY_REFRESH:
+	case CMD_IDENTITY_GONE:
+	case CMD_BACK_CHANNEL:
+	case CMD_SIGNIN_CHECK:
+	case CMD_SIGNIN_LIST:
+	case CMD_SIGNIN_END:
+	case CMD_AUTH_CONNECT:
+	case CMD_AUTH_DENY:
+		on_command_login(c, m, r);
 		break;
 	case CMD_AUTHKEY_CREATE:
 	case CMD_AUTHKEY_LIST:

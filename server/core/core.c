@@ -251,6 +251,10 @@ static err load(struct core *c, struct store_image *im, char *why, size_t why_ca
 	}
 	for (size_t i = 0; i < im->n_users; i++)
 		TRY(user_put_memory(c, &im->users[i]));
+	for (size_t i = 0; i < im->n_identities; i++)
+		TRY(identity_put_memory(c, &im->identities[i]));
+	for (size_t i = 0; i < im->n_signins; i++)
+		TRY(signin_put_memory(c, &im->signins[i]));
 	for (size_t i = 0; i < im->n_authkeys; i++)
 		TRY(authkey_put_memory(c, &im->authkeys[i]));
 	for (size_t i = 0; i < im->n_apikeys; i++)
@@ -317,6 +321,9 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 	c->pendings_by_machine = MAP_OF(struct pending, row.machine);
 	c->c2n = c2n_map();
 	list_init(&c->c2n_askers);
+	c->identities = MAP_OF(struct identity, row.id);
+	c->signins = MAP_OF(struct signin, row.id);
+	c->signins_by_hash = MAP_OF(struct signin, row.hash);
 	c->settings = MAP_OF(struct setting, name_key);
 	c->addrs = MAP_OF(struct recent_addr, addr);
 	c->ssh_approvals = MAP_OF(struct ssh_approval, row.pair);
@@ -398,6 +405,12 @@ void core_free(struct core *c)
 	for (struct pending *p; (p = map_next(&c->pendings, &at));)
 		pending_drop_memory(c, p->row.auth_id);
 	at = 0;
+	for (struct signin *s; (s = map_next(&c->signins, &at));)
+		signin_drop_memory(c, s->row.id);
+	at = 0;
+	for (struct identity *i; (i = map_next(&c->identities, &at));)
+		identity_drop_memory(c, i->row.id);
+	at = 0;
 	for (struct user *u; (u = map_next(&c->users, &at));)
 		user_drop_memory(c, u->row.id);
 	at = 0;
@@ -425,6 +438,9 @@ void core_free(struct core *c)
 	map_done(&c->nodes_by_key);
 	map_done(&c->nodes_by_disco);
 	free_all(&c->machines);
+	map_done(&c->identities);
+	map_done(&c->signins);
+	map_done(&c->signins_by_hash);
 	map_done(&c->authkeys);
 	map_done(&c->authkeys_by_prefix);
 	map_done(&c->apikeys);

@@ -492,6 +492,7 @@ static err copy_texts(const char *const *from, size_t n, char ***out)
 static err pending_row_of(struct core *c, const struct event *e, const char *auth_id, struct pending_row *row)
 {
 	const struct tailcfg_register_request *reg = e->reg;
+	char remote[ADDR_TEXT_MAX];
 
 	*row = (struct pending_row){
 		.tailnet_id = 1, .machine = e->machine, .key = reg->node_key, .nl = reg->nl_key, .ephemeral = reg->ephemeral,
@@ -504,8 +505,9 @@ static err pending_row_of(struct core *c, const struct event *e, const char *aut
 		row->old_key = reg->old_node_key;
 	row->hostname = strdup(reg->hostinfo->hostname);
 	row->os = strdup(reg->hostinfo->os);
+	row->remote = strdup(addr_text(e->remote, remote));
 	row->hostinfo_json = bytes_dup(reg->hostinfo->raw);
-	if (!row->hostname || !row->os || !row->hostinfo_json)
+	if (!row->hostname || !row->os || !row->remote || !row->hostinfo_json)
 		return ERR_NOMEM;
 	TRY(copy_texts(reg->hostinfo->request_tags, reg->hostinfo->n_request_tags, &row->request_tags));
 	row->n_request_tags = reg->hostinfo->n_request_tags;
@@ -601,7 +603,7 @@ static void follow_up(struct core *c, struct event *e, struct node *n)
 	start_login(c, e);
 }
 
-err register_pending(struct core *c, struct pending *p, struct user *u, enum register_method method, char *why, size_t why_cap,
+err register_pending(struct core *c, struct pending *p, struct user *u, enum register_method method, int64_t expires_ms, char *why, size_t why_cap,
 		struct node **out)
 {
 	struct arena a = arena_make(0);
@@ -615,7 +617,7 @@ err register_pending(struct core *c, struct pending *p, struct user *u, enum reg
 		struct claim cl = {
 			.t = p->t, .machine = &p->row.machine, .key = &p->row.key, .old_key = &p->row.old_key, .nl = &p->row.nl,
 			.hi = hi, .capver = p->row.capver, .user = u, .tags = p->row.request_tags, .n_tags = p->row.n_request_tags,
-			.ephemeral = p->row.ephemeral, .method = method,
+			.ephemeral = p->row.ephemeral, .method = method, .expires_ms = expires_ms,
 		};
 		e = admit_claim(c, &cl, why, why_cap, out);
 	}

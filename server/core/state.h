@@ -82,6 +82,24 @@ struct apikey {
 	uint64_t touched;
 };
 
+enum {
+	SIGNINS_PER_USER_MAX = 32,
+	SIGNINS_SWEEP_MAX = 64, /* expired ones that one login sweeps out */
+	SIGNIN_AGENT_MAX = 255,
+};
+
+struct identity {
+	struct identity_row row;
+	struct tailnet *t;
+	uint64_t touched;
+};
+
+struct signin {
+	struct signin_row row;
+	struct tailnet *t;
+	uint64_t touched;
+};
+
 struct waiter { /* a follow-up request that waits for a person */
 	struct call *call;
 };
@@ -255,7 +273,7 @@ struct tailnet {
 	uint64_t v6_cursor; /* newest host number given where IPv6 is not derived */
 };
 
-enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_SSH_APPROVAL, ROW_PENDING };
+enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_SSH_APPROVAL, ROW_PENDING, ROW_IDENTITY, ROW_SIGNIN };
 
 struct image { /* a row before a change */
 	enum row_kind kind;
@@ -269,6 +287,8 @@ struct image { /* a row before a change */
 		struct node_row node;
 		struct ssh_approval_row ssh_approval;
 		struct pending_row pending;
+		struct identity_row identity;
+		struct signin_row signin;
 	};
 };
 struct undo {
@@ -305,6 +325,7 @@ struct core {
 	struct map authkeys, authkeys_by_prefix, apikeys, apikeys_by_prefix;
 	struct map policies; /* struct policy_version, by id */
 	struct map pendings, pendings_by_key, pendings_by_machine; /* by auth_id, node key, machine */
+	struct map identities, signins, signins_by_hash;
 	struct map settings;
 	struct map ssh_approvals, ssh_checks; /* by pair; by auth_id */
 	struct map addrs; /* struct recent_addr */
@@ -344,6 +365,8 @@ MUST_USE err touch_node(struct core *c, struct node *n);
 MUST_USE err touch_authkey(struct core *c, struct authkey *k);
 MUST_USE err touch_apikey(struct core *c, struct apikey *k);
 MUST_USE err touch_pending(struct core *c, struct pending *p);
+MUST_USE err touch_identity(struct core *c, struct identity *i);
+MUST_USE err touch_signin(struct core *c, struct signin *s);
 MUST_USE err touch_ssh_approval(struct core *c, struct ssh_approval *a);
 MUST_USE err touch_new_ssh_approval(struct core *c, const struct ssh_pair *pair);
 MUST_USE err touch_policy(struct core *c, struct policy_version *v);
@@ -354,6 +377,8 @@ MUST_USE err touch_new_policy(struct core *c, struct tailnet *t, int64_t id);
 MUST_USE err touch_new_node(struct core *c, int64_t id);
 MUST_USE err touch_new_authkey(struct core *c, int64_t id);
 MUST_USE err touch_new_apikey(struct core *c, int64_t id);
+MUST_USE err touch_new_identity(struct core *c, int64_t id);
+MUST_USE err touch_new_signin(struct core *c, int64_t id);
 MUST_USE err touch_new_pending(struct core *c, const char *auth_id);
 
 MUST_USE err core_commit(struct core *c); /* an event's end: batch out, seq up. On an error nothing was changed */
@@ -411,6 +436,26 @@ struct user *user_find(struct tailnet *t, const char *text);
 MUST_USE err user_put_memory(struct core *c, struct user_row *taken); /* insert or replace */
 void user_drop_memory(struct core *c, int64_t id);
 MUST_USE err user_changed(struct core *c, struct user *u); /* another name or address: its nodes are seen anew */
+
+bool user_name_ok(const char *s); /* can it be a user's name */
+
+/* signin.c */
+struct identity *identity_by_id(struct core *c, int64_t id);
+struct identity *identity_find(struct tailnet *t, const char *issuer, const char *subject);
+MUST_USE err identity_put_memory(struct core *c, struct identity_row *taken);
+void identity_drop_memory(struct core *c, int64_t id);
+struct signin *signin_by_id(struct core *c, int64_t id);
+struct signin *signin_by_token(struct core *c, const char *token, enum signin_kind kind); /* NULL: none, or it has expired */
+MUST_USE err signin_put_memory(struct core *c, struct signin_row *taken);
+void signin_drop_memory(struct core *c, int64_t id);
+MUST_USE err signin_delete(struct core *c, struct signin *s);
+/* Those that i made, or with i NULL all of u. n may be NULL; else it is counted up. */
+MUST_USE err signins_end(struct core *c, const struct user *u, const struct identity *i, size_t *n);
+MUST_USE err user_forget_logins(struct core *c, struct user *u); /* before a user is deleted */
+/* By what a provider said last. */
+bool user_in_group(struct core *c, const struct user *u, const char *group);
+MUST_USE err identity_to_arena(struct arena *a, const struct identity_row *from, struct identity_row *out);
+MUST_USE err signin_to_arena(struct arena *a, const struct signin_row *from, struct signin_row *out);
 
 MUST_USE err authkey_put_memory(struct core *c, struct authkey_row *taken);
 void authkey_drop_memory(struct core *c, int64_t id);
@@ -563,7 +608,7 @@ void pending_answer_all(struct core *c, struct pending *p, int status, const cha
 void pending_expire(struct core *c, struct timer *t);
 MUST_USE err pending_delete(struct core *c, struct pending *p);
 /* Makes the node of a login, or rotates the key of the one that is there. why: on an error, one sentence. */
-MUST_USE err register_pending(struct core *c, struct pending *p, struct user *u, enum register_method method, char *why,
+MUST_USE err register_pending(struct core *c, struct pending *p, struct user *u, enum register_method method, int64_t expires_ms, char *why,
 		size_t why_cap, struct node **out);
 /* RegisterResponse; NULL: out of memory. */
 struct reply *reply_registered(struct core *c, struct node *n);
@@ -596,6 +641,10 @@ void on_command_settings(struct core *c, const struct command *m, struct reply *
 /* settings.c: what was set in t over out, memory in a; and who hears of a change. */
 MUST_USE err settings_apply(struct core *c, struct tailnet *t, struct arena *a, struct core_settings *out);
 MUST_USE err settings_effects(struct core *c, struct tailnet *t, unsigned effects);
+void on_command_login(struct core *c, const struct command *m, struct reply *r);
+/* A signed-in browser (or a link) of u: r->secret is its token. m: login (may be NULL), agent, expires_ms, at_ms. */
+MUST_USE err signin_make(struct core *c, struct user *u, enum signin_kind kind, int64_t identity_id, const struct command *m,
+		struct reply *r);
 void on_command_policy(struct core *c, const struct command *m, struct reply *r);
 /* ssh_check.c: sessions that wait for a person, and who was confirmed when. */
 struct map ssh_checks_map(void);

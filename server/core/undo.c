@@ -18,6 +18,8 @@ void image_done(struct image *i)
 	case ROW_NODE: node_row_done(&i->node); break;
 	case ROW_SSH_APPROVAL: ssh_approval_row_done(&i->ssh_approval); break;
 	case ROW_PENDING: pending_row_done(&i->pending); break;
+	case ROW_IDENTITY: identity_row_done(&i->identity); break;
+	case ROW_SIGNIN: signin_row_done(&i->signin); break;
 	}
 }
 
@@ -81,6 +83,16 @@ err touch_pending(struct core *c, struct pending *p)
 err touch_policy(struct core *c, struct policy_version *v)
 {
 	TOUCH(ROW_POLICY, policy, v);
+}
+
+err touch_identity(struct core *c, struct identity *i)
+{
+	TOUCH(ROW_IDENTITY, identity, i);
+}
+
+err touch_signin(struct core *c, struct signin *s)
+{
+	TOUCH(ROW_SIGNIN, signin, s);
 }
 
 err touch_new_policy(struct core *c, struct tailnet *t, int64_t id)
@@ -174,6 +186,16 @@ err touch_new_ssh_approval(struct core *c, const struct ssh_pair *pair)
 	i->ssh_approval.pair = *pair;
 	c->n_image++;
 	return OK;
+}
+
+err touch_new_identity(struct core *c, int64_t id)
+{
+	TOUCH_NEW(ROW_IDENTITY, identity, id);
+}
+
+err touch_new_signin(struct core *c, int64_t id)
+{
+	TOUCH_NEW(ROW_SIGNIN, signin, id);
 }
 
 err touch_new_pending(struct core *c, const char *auth_id)
@@ -302,6 +324,8 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 	CASE(NODE, node, node_by_id(c, i->node.id))
 	CASE(SSH_APPROVAL, ssh_approval, map_get(&c->ssh_approvals, &i->ssh_approval.pair))
 	CASE(PENDING, pending, pending_by_id(c, i->pending.auth_id))
+	CASE(IDENTITY, identity, identity_by_id(c, i->identity.id))
+	CASE(SIGNIN, signin, signin_by_id(c, i->signin.id))
 #undef CASE
 	}
 	return OK;
@@ -310,8 +334,9 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 static err add_ops(struct core *c, struct store_batch *b)
 {
 	/* Owners before what they own; deletions the other way round, and first, so that a freed name can be given again. */
-	static const enum row_kind puts[] = { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_SSH_APPROVAL, ROW_PENDING };
-	static const enum row_kind dels[] = { ROW_PENDING, ROW_SSH_APPROVAL, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_POLICY, ROW_USER };
+	static const enum row_kind puts[] = { ROW_SETTING, ROW_USER, ROW_IDENTITY, ROW_SIGNIN, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY,
+		ROW_NODE, ROW_SSH_APPROVAL, ROW_PENDING };
+	static const enum row_kind dels[] = { ROW_PENDING, ROW_SSH_APPROVAL, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_IDENTITY, ROW_POLICY, ROW_USER };
 
 	for (int deletes = 1; deletes >= 0; deletes--) {
 		const enum row_kind *kinds = deletes ? dels : puts;
@@ -460,6 +485,16 @@ static err restore(struct core *c, struct image *i)
 		if (i->existed)
 			return ssh_approval_put_memory(c, &i->ssh_approval);
 		ssh_approval_drop_memory(c, &i->ssh_approval);
+		return OK;
+	case ROW_IDENTITY:
+		if (i->existed)
+			return identity_put_memory(c, &i->identity);
+		identity_drop_memory(c, i->identity.id);
+		return OK;
+	case ROW_SIGNIN:
+		if (i->existed)
+			return signin_put_memory(c, &i->signin);
+		signin_drop_memory(c, i->signin.id);
 		return OK;
 	case ROW_PENDING:
 		if (i->existed)

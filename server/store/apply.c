@@ -31,6 +31,14 @@ err apply_op(struct sql *s, const struct store_op *op)
 		return ssh_approval_sql_put(s, &op->ssh_approval);
 	case STORE_DEL_SSH_APPROVAL:
 		return ssh_approval_sql_delete(s, &op->ssh_approval);
+	case STORE_PUT_IDENTITY:
+		return identity_sql_put(s, &op->identity);
+	case STORE_DEL_IDENTITY:
+		return identity_sql_delete(s, op->identity.id);
+	case STORE_PUT_SIGNIN:
+		return signin_sql_put(s, &op->signin);
+	case STORE_DEL_SIGNIN:
+		return signin_sql_delete(s, op->signin.id);
 	case STORE_PUT_POLICY:
 		return policy_sql_put(s, &op->policy);
 	case STORE_DEL_POLICY:
@@ -77,6 +85,14 @@ void store_op_done(struct store_op *op)
 	case STORE_PUT_SSH_APPROVAL:
 	case STORE_DEL_SSH_APPROVAL:
 		ssh_approval_row_done(&op->ssh_approval);
+		return;
+	case STORE_PUT_IDENTITY:
+	case STORE_DEL_IDENTITY:
+		identity_row_done(&op->identity);
+		return;
+	case STORE_PUT_SIGNIN:
+	case STORE_DEL_SIGNIN:
+		signin_row_done(&op->signin);
 		return;
 	case STORE_PUT_POLICY:
 	case STORE_DEL_POLICY:

@@ -3,13 +3,13 @@
 err pending_sql_put(struct sql *s, const struct pending_row *r)
 {
 	static const char sql[] =
-		"INSERT INTO pending (auth_id, tailnet_id, machine_pub, node_pub, old_node_pub, nl_pub, hostname, os, hostinfo,"
+		"INSERT INTO pending (auth_id, tailnet_id, machine_pub, node_pub, old_node_pub, nl_pub, hostname, os, remote, hostinfo,"
 		" tags, ephemeral, capver, created_ms, expires_ms)"
-		" VALUES (:auth_id, :tailnet_id, :machine_pub, :node_pub, :old_node_pub, :nl_pub, :hostname, :os, :hostinfo,"
+		" VALUES (:auth_id, :tailnet_id, :machine_pub, :node_pub, :old_node_pub, :nl_pub, :hostname, :os, :remote, :hostinfo,"
 		" :tags, :ephemeral, :capver, :created_ms, :expires_ms)"
 		" ON CONFLICT (auth_id) DO UPDATE SET tailnet_id = excluded.tailnet_id, machine_pub = excluded.machine_pub,"
 		" node_pub = excluded.node_pub, old_node_pub = excluded.old_node_pub, nl_pub = excluded.nl_pub,"
-		" hostname = excluded.hostname, os = excluded.os, hostinfo = excluded.hostinfo, tags = excluded.tags,"
+		" hostname = excluded.hostname, os = excluded.os, remote = excluded.remote, hostinfo = excluded.hostinfo, tags = excluded.tags,"
 		" ephemeral = excluded.ephemeral, capver = excluded.capver, created_ms = excluded.created_ms,"
 		" expires_ms = excluded.expires_ms";
 	struct query q = query_begin(s, sql);
@@ -22,6 +22,7 @@ err pending_sql_put(struct sql *s, const struct pending_row *r)
 	query_blob_or_null(&q, ":nl_pub", bytes_of(r->nl.b, sizeof r->nl.b));
 	query_text(&q, ":hostname", r->hostname);
 	query_text(&q, ":os", r->os);
+	query_text(&q, ":remote", r->remote);
 	query_text(&q, ":hostinfo", r->hostinfo_json);
 	query_tags(&q, ":tags", r->request_tags, r->n_request_tags);
 	query_int(&q, ":ephemeral", r->ephemeral);
@@ -42,7 +43,7 @@ err pending_sql_delete(struct sql *s, const char *auth_id)
 
 err pending_sql_list(struct sql *s, struct pending_row **out, size_t *n)
 {
-	static const char sql[] = "SELECT auth_id, tailnet_id, machine_pub, node_pub, old_node_pub, nl_pub, hostname, os,"
+	static const char sql[] = "SELECT auth_id, tailnet_id, machine_pub, node_pub, old_node_pub, nl_pub, hostname, os, remote,"
 				  " hostinfo, tags, ephemeral, capver, created_ms, expires_ms FROM pending ORDER BY auth_id";
 	struct query q = query_begin(s, sql);
 
@@ -58,6 +59,7 @@ err pending_sql_list(struct sql *s, struct pending_row **out, size_t *n)
 		column_blob_into(&q, r->nl.b, sizeof r->nl.b);
 		r->hostname = column_text(&q);
 		r->os = column_text(&q);
+		r->remote = column_text(&q);
 		r->hostinfo_json = column_text(&q);
 		column_tags(&q, &r->request_tags, &r->n_request_tags);
 		r->ephemeral = column_bool(&q);

@@ -150,15 +150,45 @@ static err pending_deep(const struct pending_row *from, struct pending_row *out)
 {
 	TRY(copy_str(&out->hostname, from->hostname));
 	TRY(copy_str(&out->os, from->os));
+	TRY(copy_str(&out->remote, from->remote));
 	TRY(copy_str(&out->hostinfo_json, from->hostinfo_json));
 	return copy_strs(&out->request_tags, &out->n_request_tags, from->request_tags, from->n_request_tags);
 }
 
 static void pending_clear(struct pending_row *r)
 {
-	r->hostname = r->os = r->hostinfo_json = NULL;
+	r->hostname = r->os = r->remote = r->hostinfo_json = NULL;
 	r->request_tags = NULL;
 	r->n_request_tags = 0;
+}
+
+static err identity_deep(const struct identity_row *from, struct identity_row *out)
+{
+	TRY(copy_str(&out->provider, from->provider));
+	TRY(copy_str(&out->issuer, from->issuer));
+	TRY(copy_str(&out->subject, from->subject));
+	TRY(copy_str(&out->login, from->login));
+	TRY(copy_str(&out->refresh_token, from->refresh_token));
+	return copy_strs(&out->groups, &out->n_groups, from->groups, from->n_groups);
+}
+
+static void identity_clear(struct identity_row *r)
+{
+	r->provider = r->issuer = r->subject = r->login = r->refresh_token = NULL;
+	r->groups = NULL;
+	r->n_groups = 0;
+}
+
+static err signin_deep(const struct signin_row *from, struct signin_row *out)
+{
+	TRY(copy_str(&out->provider_sid, from->provider_sid));
+	TRY(copy_str(&out->remote, from->remote));
+	return copy_str(&out->agent, from->agent);
+}
+
+static void signin_clear(struct signin_row *r)
+{
+	r->provider_sid = r->remote = r->agent = NULL;
 }
 
 static err policy_deep(const struct policy_row *from, struct policy_row *out)
@@ -248,6 +278,8 @@ ROW_COPY(node)
 ROW_COPY(authkey)
 ROW_COPY(apikey)
 ROW_COPY(pending)
+ROW_COPY(identity)
+ROW_COPY(signin)
 ROW_COPY(policy)
 ROW_COPY(ssh_approval)
 ROW_COPY(setting)
@@ -269,6 +301,25 @@ void user_row_done(struct user_row *r)
 	free(r->provider);
 	free(r->provider_id);
 	*r = (struct user_row){ 0 };
+}
+
+void identity_row_done(struct identity_row *r)
+{
+	free(r->provider);
+	free(r->issuer);
+	free(r->subject);
+	free(r->login);
+	free(r->refresh_token);
+	free_strs(r->groups, r->n_groups);
+	*r = (struct identity_row){ 0 };
+}
+
+void signin_row_done(struct signin_row *r)
+{
+	free(r->provider_sid);
+	free(r->remote);
+	free(r->agent);
+	*r = (struct signin_row){ 0 };
 }
 
 void node_row_done(struct node_row *r)
@@ -301,6 +352,7 @@ void pending_row_done(struct pending_row *r)
 {
 	free(r->hostname);
 	free(r->os);
+	free(r->remote);
 	free(r->hostinfo_json);
 	free_strs(r->request_tags, r->n_request_tags);
 	*r = (struct pending_row){ 0 };

@@ -119,7 +119,7 @@ struct pending_row {
 	struct machine_pub machine;
 	struct node_pub key, old_key; /* old_key zero: none */
 	struct nl_pub nl;
-	char *hostname, *os; /* for the page */
+	char *hostname, *os, *remote; /* for the page; remote: the address that asked, "" not known */
 	char *hostinfo_json;
 	char **request_tags;
 	size_t n_request_tags;
@@ -138,6 +138,43 @@ struct ssh_approval_row {
 	int64_t tailnet_id;
 	int64_t user_id; /* the source's owner at that time; 0: tagged */
 	int64_t approved_ms;
+};
+
+enum {
+	GROUPS_MAX = 512, /* of one person, from the provider */
+	GROUP_LEN_MAX = 255,
+	SUBJECT_LEN_MAX = 255,
+	REFRESH_TOKEN_MAX = 8192,
+};
+
+/* An account at an identity provider. (issuer, subject) never changes its user but by an admin's hand. */
+struct identity_row {
+	int64_t id, tailnet_id, user_id;
+	char *provider; /* its name in the configuration */
+	char *issuer, *subject, *login;
+	char **groups; /* sorted */
+	size_t n_groups;
+	char *refresh_token; /* "": none; a secret */
+	int64_t created_ms, login_ms, checked_ms;
+	int64_t gone_ms; /* 0: it is there */
+};
+
+enum signin_kind {
+	SIGNIN_BROWSER, /* a cookie */
+	SIGNIN_LINK,	 /* a link that signs a browser in, once */
+};
+
+/* Tokens are 32 random bytes that only the browser has; here is their BLAKE2b-256. */
+struct signin_row {
+	int64_t id, tailnet_id, user_id;
+	int64_t identity_id; /* 0: a local login */
+	enum signin_kind kind;
+	uint8_t hash[KEY_HASH_LEN];
+	char *provider_sid, *remote, *agent;
+	int64_t created_ms;
+	int64_t auth_ms; /* its person proved who they are */
+	int64_t expires_ms;
+	int64_t node_expires_ms; /* of the key of a device that it connects; 0: the default */
 };
 
 struct policy_row { /* every accepted policy is a version; the newest is in force */
@@ -175,6 +212,8 @@ ROW_TYPE(node)
 ROW_TYPE(authkey)
 ROW_TYPE(apikey)
 ROW_TYPE(pending)
+ROW_TYPE(identity)
+ROW_TYPE(signin)
 ROW_TYPE(policy)
 ROW_TYPE(ssh_approval)
 ROW_TYPE(setting)

@@ -91,6 +91,8 @@ SQL_TABLE(apikey)
 SQL_TABLE(pending)
 SQL_TABLE(ssh_approval)
 SQL_TABLE(policy)
+SQL_TABLE(identity)
+SQL_TABLE(signin)
 SQL_TABLE(setting)
 SQL_TABLE(server_key)
 MUST_USE err audit_sql_put(struct sql *s, const struct audit_row *r);
@@ -102,6 +104,8 @@ MUST_USE err node_sql_delete(struct sql *s, int64_t id);
 MUST_USE err node_sql_seen(struct sql *s, const struct node_row *r); /* the lazy columns; no such node: nothing */
 MUST_USE err authkey_sql_delete(struct sql *s, int64_t id);
 MUST_USE err apikey_sql_delete(struct sql *s, int64_t id);
+MUST_USE err identity_sql_delete(struct sql *s, int64_t id);
+MUST_USE err signin_sql_delete(struct sql *s, int64_t id);
 MUST_USE err pending_sql_delete(struct sql *s, const char *auth_id);
 MUST_USE err ssh_approval_sql_delete(struct sql *s, const struct ssh_approval_row *r); /* by pair */
 MUST_USE err durable_sql_set(struct sql *s, uint64_t seq);

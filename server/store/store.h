@@ -29,6 +29,10 @@ enum store_op_kind {
 	STORE_DEL_PENDING, /* by auth_id */
 	STORE_PUT_SSH_APPROVAL,
 	STORE_DEL_SSH_APPROVAL,
+	STORE_PUT_IDENTITY,
+	STORE_DEL_IDENTITY,
+	STORE_PUT_SIGNIN,
+	STORE_DEL_SIGNIN,
 	STORE_PUT_POLICY,
 	STORE_DEL_POLICY,
 	STORE_PUT_SETTING, /* value NULL deletes */
@@ -54,6 +58,8 @@ struct store_op {
 		struct apikey_row apikey;
 		struct pending_row pending;
 		struct ssh_approval_row ssh_approval;
+		struct identity_row identity;
+		struct signin_row signin;
 		struct policy_row policy;
 		struct setting_row setting;
 		struct server_key_row server_key;
@@ -83,9 +89,11 @@ struct store_image {
 	struct pending_row *pendings;
 	struct ssh_approval_row *ssh_approvals;
 	struct policy_row *policies; /* every version that is kept */
+	struct identity_row *identities;
+	struct signin_row *signins;
 	struct setting_row *settings;
 	struct server_key_row *server_keys;
-	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_policies, n_settings, n_server_keys;
+	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_identities, n_signins, n_policies, n_settings, n_server_keys;
 };
 void store_image_done(struct store_image *i);
 

@@ -125,6 +125,18 @@ static void db_apply(struct store_image *db, const struct store_op *op)
 	case STORE_DEL_SSH_APPROVAL:
 		DB_DEL(ssh_approval, db->ssh_approvals, db->n_ssh_approvals, memcmp(&db->ssh_approvals[i].pair, &op->ssh_approval.pair, sizeof op->ssh_approval.pair) == 0);
 		break;
+	case STORE_PUT_IDENTITY:
+		DB_PUT(identity, db->identities, db->n_identities, db->identities[i].id == op->identity.id);
+		break;
+	case STORE_DEL_IDENTITY:
+		DB_DEL(identity, db->identities, db->n_identities, db->identities[i].id == op->identity.id);
+		break;
+	case STORE_PUT_SIGNIN:
+		DB_PUT(signin, db->signins, db->n_signins, db->signins[i].id == op->signin.id);
+		break;
+	case STORE_DEL_SIGNIN:
+		DB_DEL(signin, db->signins, db->n_signins, db->signins[i].id == op->signin.id);
+		break;
 	case STORE_PUT_POLICY:
 		DB_PUT(policy, db->policies, db->n_policies, db->policies[i].id == op->policy.id);
 		break;
@@ -365,6 +377,8 @@ static void copy_image(const struct store_image *from, struct store_image *to)
 	COPY(authkey, authkeys, n_authkeys);
 	COPY(apikey, apikeys, n_apikeys);
 	COPY(pending, pendings, n_pendings);
+	COPY(identity, identities, n_identities);
+	COPY(signin, signins, n_signins);
 	COPY(ssh_approval, ssh_approvals, n_ssh_approvals);
 	COPY(policy, policies, n_policies);
 	COPY(setting, settings, n_settings);
@@ -550,6 +564,15 @@ static char *dump(struct core *c)
 		assert_true(map_get(&c->pendings_by_key, &x->row.key) == x);
 		assert_true(map_get(&c->pendings_by_machine, &x->row.machine) == x);
 		buf_printf(&out, "pending %s %s\n", x->row.auth_id, x->row.hostname);
+	}
+	at = 0;
+	for (struct identity *x; (x = map_next(&c->identities, &at)); n++)
+		buf_printf(&out, "identity %lld user=%lld %s %s groups=%zu gone=%lld\n", (long long)x->row.id, (long long)x->row.user_id,
+				x->row.subject, x->row.login, x->row.n_groups, (long long)x->row.gone_ms);
+	at = 0;
+	for (struct signin *x; (x = map_next(&c->signins, &at)); n++) {
+		assert_true(map_get(&c->signins_by_hash, x->row.hash) == x);
+		buf_printf(&out, "signin %lld user=%lld until=%lld\n", (long long)x->row.id, (long long)x->row.user_id, (long long)x->row.expires_ms);
 	}
 	at = 0;
 	for (struct ssh_approval *x; (x = map_next(&c->ssh_approvals, &at)); n++)

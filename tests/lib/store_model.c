@@ -33,6 +33,8 @@ COMPARE(user, BY_ID)
 COMPARE(node, BY_ID)
 COMPARE(authkey, BY_ID)
 COMPARE(apikey, BY_ID)
+COMPARE(identity, BY_ID)
+COMPARE(signin, BY_ID)
 COMPARE(ssh_approval, memcmp(&a->pair, &b->pair, sizeof a->pair))
 COMPARE(policy, BY_ID)
 COMPARE(pending, strcmp(a->auth_id, b->auth_id))
@@ -89,6 +91,8 @@ TABLE(authkey, authkeys, n_authkeys)
 TABLE(apikey, apikeys, n_apikeys)
 TABLE(pending, pendings, n_pendings)
 TABLE(ssh_approval, ssh_approvals, n_ssh_approvals)
+TABLE(identity, identities, n_identities)
+TABLE(signin, signins, n_signins)
 TABLE(setting, settings, n_settings)
 DELETE(policy, policies, n_policies)
 DELETE(user, users, n_users)
@@ -97,6 +101,8 @@ DELETE(authkey, authkeys, n_authkeys)
 DELETE(apikey, apikeys, n_apikeys)
 DELETE(pending, pendings, n_pendings)
 DELETE(ssh_approval, ssh_approvals, n_ssh_approvals)
+DELETE(identity, identities, n_identities)
+DELETE(signin, signins, n_signins)
 DELETE(setting, settings, n_settings)
 
 struct node_row *store_model_node(struct store_image *db, int64_t id)
@@ -150,6 +156,17 @@ static bool user_may_go(struct store_image *db, const struct user_row *r, char *
 	for (size_t i = 0; i < db->n_nodes; i++)
 		if (db->nodes[i].user_id == r->id) {
 			snprintf(why, why_cap, "user %lld is deleted and still has node %lld", (long long)r->id, (long long)db->nodes[i].id);
+			return false;
+		}
+	for (size_t i = 0; i < db->n_identities; i++)
+		if (db->identities[i].user_id == r->id) {
+			snprintf(why, why_cap, "user %lld is deleted and still has identity %lld", (long long)r->id,
+					(long long)db->identities[i].id);
+			return false;
+		}
+	for (size_t i = 0; i < db->n_signins; i++)
+		if (db->signins[i].user_id == r->id) {
+			snprintf(why, why_cap, "user %lld is deleted and still signed in", (long long)r->id);
 			return false;
 		}
 	return true;
@@ -231,6 +248,18 @@ bool store_model_apply(struct store_image *db, const struct store_op *op, char *
 	case STORE_DEL_SSH_APPROVAL:
 		del_ssh_approval(db, &op->ssh_approval);
 		break;
+	case STORE_PUT_IDENTITY:
+		put_identity(db, &op->identity);
+		break;
+	case STORE_DEL_IDENTITY:
+		del_identity(db, &op->identity);
+		break;
+	case STORE_PUT_SIGNIN:
+		put_signin(db, &op->signin);
+		break;
+	case STORE_DEL_SIGNIN:
+		del_signin(db, &op->signin);
+		break;
 	case STORE_PUT_POLICY:
 		put_policy(db, &op->policy);
 		break;
@@ -271,6 +300,8 @@ void store_model_copy(const struct store_image *from, struct store_image *to)
 	COPY(apikey, apikeys, n_apikeys);
 	COPY(pending, pendings, n_pendings);
 	COPY(ssh_approval, ssh_approvals, n_ssh_approvals);
+	COPY(identity, identities, n_identities);
+	COPY(signin, signins, n_signins);
 	COPY(policy, policies, n_policies);
 	COPY(setting, settings, n_settings);
 #undef COPY

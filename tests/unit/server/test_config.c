@@ -129,6 +129,64 @@ static void what_is_shown_loads_again(void **state)
 	config_free(again);
 }
 
+#define ONE_PROVIDER "[oidc]\nissuer = \"https://id.example.com\"\nclient_id = \"f\"\n"
+
+static void providers_arrive(void **state)
+{
+	(void)state;
+	setenv("FAIRLEAD_TEST_SECRET", "from the environment", 1);
+	struct config *c = load(MINIMAL ONE_PROVIDER "client_secret = \"s\"\nextra_params = { prompt = \"login\", hd = \"x\" }\n"
+				"[[oidc.providers]]\nname = \"two\"\nissuer = \"https://two.example\"\nclient_id = \"g\"\n"
+				"client_secret_env = \"FAIRLEAD_TEST_SECRET\"\npkce.enabled = false\nallowed_groups = [\"a\", \"b\"]\n");
+	assert_int_equal(c->n_oidc_all, 2);
+	const struct config_oidc *one = &c->oidc_all[0], *two = &c->oidc_all[1];
+	assert_string_equal(one->name, "oidc");
+	assert_string_equal(one->client_secret, "s");
+	assert_int_equal(one->scope.n, 3);
+	assert_string_equal(one->scope.s[1], "profile");
+	assert_int_equal(one->extra_params.n, 4);
+	assert_string_equal(one->extra_params.s[3], "x");
+	assert_true(one->pkce && one->email_verified_required && !one->use_expiry_from_token);
+	assert_string_equal(two->name, "two");
+	assert_string_equal(two->client_secret, "from the environment");
+	assert_false(two->pkce);
+	assert_int_equal(two->allowed_groups.n, 2);
+	assert_int_equal(two->login_claims.n, 3);
+	char *shown = config_show(c);
+	assert_null(strstr(shown, "from the environment")); /* secrets are not shown */
+	assert_non_null(strstr(shown, "(hidden)"));
+	struct config *again = load(shown);
+	char *shown_again = config_show(again);
+	assert_string_equal(shown, shown_again);
+	free(shown), free(shown_again);
+	config_free(again);
+	config_free(c);
+}
+
+static void provider_mistakes_are_named(void **state)
+{
+	(void)state;
+	refused(MINIMAL "[oidc]\nclient_id = \"x\"\n", 4, "oidc.issuer is missing");
+	refused(MINIMAL "[oidc]\nissuer = \"https://id.example.com\"\n", 0, "client_id is missing");
+	refused(MINIMAL "[oidc]\nissuer = \"id.example.com\"\nclient_id = \"f\"\n", 0, "issuer must be an https:// URL");
+	refused(MINIMAL "[oidc]\nissuer = \"https://vpn.example.com\"\nclient_id = \"f\"\n", 0, "this server itself");
+	refused(MINIMAL "[oidc]\nissuer = \"https://vpn.example.com/x\"\nclient_id = \"f\"\n", 0, "this server itself");
+	refused(MINIMAL ONE_PROVIDER "scope = [\"email\"]\n", 0, "must have \"openid\"");
+	refused(MINIMAL ONE_PROVIDER "client_secret = \"a\"\nclient_secret_env = \"B\"\n", 0, "give one of");
+	refused(MINIMAL ONE_PROVIDER "client_secret_env = \"FAIRLEAD_NOT_THERE\"\n", 0, "the environment has no");
+	refused(MINIMAL ONE_PROVIDER "client_secret_path = \"/nowhere/at/all\"\n", 0, "/nowhere/at/all");
+	refused(MINIMAL ONE_PROVIDER "name = \"a/b\"\n", 0, "letters, digits");
+	refused(MINIMAL ONE_PROVIDER "pkce.method = \"plain\"\n", 6, "one of S256");
+	refused(MINIMAL ONE_PROVIDER "[[oidc.providers]]\nissuer = \"https://two.example\"\nclient_id = \"g\"\n", 0, "two are called");
+	refused(MINIMAL ONE_PROVIDER "[[oidc.providers]]\nname = \"b\"\nissuer = \"https://id.example.com\"\nclient_id = \"g\"\n", 0,
+		"two have the issuer");
+	refused(MINIMAL ONE_PROVIDER "domains = [\"A.example\"]\n[[oidc.providers]]\nname = \"b\"\nissuer = \"https://two.example\"\n"
+				     "client_id = \"g\"\ndomains = [\"a.example\"]\n", 0, "belongs to one provider only");
+	refused(MINIMAL ONE_PROVIDER "[[oidc.providers]]\nname = \"b\"\nissue = \"https://two.example\"\n", 6, "needs an issuer");
+	refused(MINIMAL ONE_PROVIDER "[[oidc.providers]]\nname = \"b\"\nissuer = \"https://two.example\"\nclient_id = \"g\"\nscopes = []\n", 10,
+		"unknown key");
+}
+
 static void changes_are_told_apart(void **state)
 {
 	(void)state;
@@ -189,6 +247,8 @@ int main(void)
 		cmocka_unit_test(the_example_is_the_table),
 		cmocka_unit_test(values_arrive),
 		cmocka_unit_test(what_is_shown_loads_again),
+		cmocka_unit_test(providers_arrive),
+		cmocka_unit_test(provider_mistakes_are_named),
 		cmocka_unit_test(changes_are_told_apart),
 		cmocka_unit_test(mistakes_are_named),
 		cmocka_unit_test(absent_files_are_not_found),

@@ -116,8 +116,35 @@ static inline struct pending_row sample_pending(int n)
 	memset(r.nl.b, 4, 32);
 	r.hostname = dup_str("phone");
 	r.os = dup_str("iOS");
+	r.remote = dup_str("192.0.2.7");
 	r.hostinfo_json = dup_str("{}");
 	r.request_tags = dup_list(1, "tag:p");
+	return r;
+}
+
+static inline struct identity_row sample_identity(int64_t id, int64_t user_id)
+{
+	struct identity_row r = { .id = id, .tailnet_id = 1, .user_id = user_id, .n_groups = 2, .created_ms = 1, .login_ms = 2,
+				  .checked_ms = 3, .gone_ms = 4 };
+
+	r.provider = dup_str("oidc");
+	r.issuer = dup_str("https://id.example.com");
+	r.subject = dup_str("248289761001");
+	r.login = dup_str("ann@example.com");
+	r.groups = dup_list(2, "team");
+	r.refresh_token = dup_str("again");
+	return r;
+}
+
+static inline struct signin_row sample_signin(int64_t id, int64_t user_id)
+{
+	struct signin_row r = { .id = id, .tailnet_id = 1, .user_id = user_id, .identity_id = 6, .kind = SIGNIN_LINK, .created_ms = 1,
+				.auth_ms = 2, .expires_ms = 3, .node_expires_ms = 4 };
+
+	memset(r.hash, 0x33, sizeof r.hash);
+	r.provider_sid = dup_str("sid");
+	r.remote = dup_str("2001:db8::1");
+	r.agent = dup_str("Firefox");
 	return r;
 }
 

@@ -38,6 +38,8 @@ static void every_kind_copies(void **state)
 	struct authkey_row k = sample_authkey(1, 1), k2 = { 0 };
 	struct apikey_row a = sample_apikey(1), a2 = { 0 };
 	struct pending_row p = sample_pending(1), p2 = { 0 };
+	struct identity_row d = sample_identity(1, 1), d2 = { 0 };
+	struct signin_row g = sample_signin(1, 1), g2 = { 0 };
 	struct policy_row y = { .id = 1, .text = (char[]){ "{}" }, .author = (char[]){ "cli" } }, y2 = { 0 };
 	struct server_key_row s = { .name = (char[]){ "noise" }, .value = (uint8_t[]){ 1, 0, 3 }, .n = 3 }, s2 = { 0 };
 	struct tailnet_row t = { 1, (char[]){ "default" } }, t2 = { 0 };
@@ -46,7 +48,14 @@ static void every_kind_copies(void **state)
 	assert_ok(authkey_row_copy(&k, &k2));
 	assert_ok(apikey_row_copy(&a, &a2));
 	assert_ok(pending_row_copy(&p, &p2));
+	assert_ok(identity_row_copy(&d, &d2));
+	assert_ok(signin_row_copy(&g, &g2));
 	assert_ok(policy_row_copy(&y, &y2));
+	assert_string_equal(d2.groups[1], "team01");
+	assert_string_equal(d2.refresh_token, "again");
+	assert_string_equal(g2.agent, "Firefox");
+	identity_row_done(&d), identity_row_done(&d2);
+	signin_row_done(&g), signin_row_done(&g2);
 	assert_ok(server_key_row_copy(&s, &s2));
 	assert_ok(tailnet_row_copy(&t, &t2));
 	assert_string_equal(u2.provider_id, u.provider_id);

@@ -137,7 +137,7 @@ static void every_row_comes_back(void **state)
 	struct folder f = folder_new();
 	struct watcher w;
 	struct store *s = start_store(f.file, &w);
-	struct store_batch *b = batch_new(1, 1, 15);
+	struct store_batch *b = batch_new(1, 1, 19);
 	size_t at = 0;
 
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_TAILNET, .tailnet = { 1, dup_str("default") } };
@@ -148,6 +148,10 @@ static void every_row_comes_back(void **state)
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_AUTHKEY, .authkey = sample_authkey(2, 4) };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_APIKEY, .apikey = sample_apikey(3) };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_PENDING, .pending = sample_pending(5) };
+	b->op[at++] = (struct store_op){ .kind = STORE_PUT_IDENTITY, .identity = sample_identity(6, 4) };
+	b->op[at++] = (struct store_op){ .kind = STORE_PUT_SIGNIN, .signin = sample_signin(7, 4) };
+	b->op[at++] = (struct store_op){ .kind = STORE_DEL_SIGNIN, .signin = { .id = 8 } };
+	b->op[at++] = (struct store_op){ .kind = STORE_DEL_IDENTITY, .identity = { .id = 8 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_SSH_APPROVAL,
 					 .ssh_approval = { .pair = { 9, 10 }, .tailnet_id = 1, .user_id = 4, .approved_ms = 77 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_POLICY, .policy = { .id = 1, .tailnet_id = 1, .version = 1, .text = dup_str("old") } };
@@ -204,6 +208,29 @@ static void every_row_comes_back(void **state)
 	assert_string_equal(i.pendings[0].auth_id, pending.auth_id);
 	assert_memory_equal(i.pendings[0].old_key.b, pending.old_key.b, 32);
 	assert_string_equal(i.pendings[0].os, "iOS");
+	assert_string_equal(i.pendings[0].remote, "192.0.2.7");
+	assert_int_equal(i.n_identities, 1);
+	assert_int_equal(i.identities[0].user_id, 4);
+	assert_string_equal(i.identities[0].provider, "oidc");
+	assert_string_equal(i.identities[0].issuer, "https://id.example.com");
+	assert_string_equal(i.identities[0].subject, "248289761001");
+	assert_string_equal(i.identities[0].login, "ann@example.com");
+	assert_int_equal(i.identities[0].n_groups, 2);
+	assert_string_equal(i.identities[0].groups[1], "team01");
+	assert_string_equal(i.identities[0].refresh_token, "again");
+	assert_int_equal(i.identities[0].login_ms, 2);
+	assert_int_equal(i.identities[0].checked_ms, 3);
+	assert_int_equal(i.identities[0].gone_ms, 4);
+	assert_int_equal(i.n_signins, 1);
+	assert_int_equal(i.signins[0].identity_id, 6);
+	assert_int_equal(i.signins[0].kind, SIGNIN_LINK);
+	assert_int_equal(i.signins[0].hash[31], 0x33);
+	assert_string_equal(i.signins[0].provider_sid, "sid");
+	assert_string_equal(i.signins[0].remote, "2001:db8::1");
+	assert_string_equal(i.signins[0].agent, "Firefox");
+	assert_int_equal(i.signins[0].auth_ms, 2);
+	assert_int_equal(i.signins[0].expires_ms, 3);
+	assert_int_equal(i.signins[0].node_expires_ms, 4);
 	assert_int_equal(i.n_ssh_approvals, 1);
 	assert_int_equal(i.ssh_approvals[0].pair.dst, 10);
 	assert_int_equal(i.ssh_approvals[0].user_id, 4);

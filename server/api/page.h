@@ -1,0 +1,25 @@
+/* page: the frame of what people see without the console: no scripts, nothing loaded but one style sheet, readable on a phone. */
+#pragma once
+
+#include "server/api/request.h"
+#include "server/api/words.h"
+
+struct buf page_begin(struct request *r, enum word title);
+/* Footer and end; b is taken. */
+enum MHD_Result page_end(struct request *r, unsigned status, struct buf *b);
+
+void put_escaped(struct buf *b, const char *text);
+void put_word(struct buf *b, enum word w);	/* <p>…</p> */
+void put_fact(struct buf *b, enum word name, const char *value); /* nothing when value is empty */
+void put_ago(struct buf *b, enum word name, int64_t then_ms, int64_t now_ms);
+void put_code(struct buf *b, const char *text);
+void put_link(struct buf *b, const char *kind, const char *href, enum word w); /* kind: "primary" or "" */
+/* A form with one button. csrf may be NULL. */
+void put_button(struct buf *b, const char *kind, const char *action, const char *csrf, enum word w);
+
+/* A page with a title and a sentence. */
+enum MHD_Result page_say(struct request *r, unsigned status, enum word title, enum word text);
+/* A link that is too old, with what to do on the device. */
+enum MHD_Result page_gone(struct request *r);
+/* Why somebody may not enter, and whom to ask. why is escaped. again: a link to start over, or NULL. */
+enum MHD_Result page_refused(struct request *r, unsigned status, const char *why, const char *again);

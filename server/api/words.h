@@ -1,0 +1,90 @@
+/* words: every sentence that a page shows, in one table, so that a second language is one more column.
+ *
+ * Texts are HTML without markup of their own; what a stranger said is escaped and put beside them, never into them. */
+#pragma once
+
+#define WORDS(X)                                                                                                                   \
+	X(BRAND, "Fairlead")                                                                                                       \
+	X(ROOT_TEXT, "This is a coordination server for Tailscale clients. A device joins with")                                  \
+	X(SORRY, "This link cannot be used")                                                                                       \
+	X(SORRY_BAD_LINK, "This is not a link that a device was given. Copy it whole.")                                           \
+	X(SORRY_GONE, "No device waits under this link: it has joined already, or the link is too old.")                          \
+	X(SORRY_AGAIN, "Run this on the device to get a new one:")                                                                \
+	X(SORRY_BUSY, "The server cannot answer just now. Try again in a moment.")                                                \
+	X(WAITING, "A device wants to join")                                                                                       \
+	X(WAITING_CLI, "An administrator lets it in on the server with this command, with the name of its owner for NAME:")       \
+	X(WAITING_ON, "The device goes on by itself then. If you do not know it, do nothing.")                                    \
+	X(WAITING_SIGN_IN, "Sign in to connect it")                                                                                \
+	X(CONNECT, "Connect this device?")                                                                                         \
+	X(CONNECT_OWNER, "It will belong to")                                                                                      \
+	X(CONNECT_WARN, "Go on only if you started this on that device yourself. If somebody sent you this link, choose Not mine.") \
+	X(CONNECT_YES, "Connect")                                                                                                  \
+	X(CONNECT_NO, "Not mine")                                                                                                  \
+	X(NAME, "Name")                                                                                                            \
+	X(SYSTEM, "System")                                                                                                        \
+	X(ASKED_FROM, "Asked from")                                                                                                \
+	X(ASKED_AGO, "Asked")                                                                                                      \
+	X(KEY, "Key")                                                                                                              \
+	X(TAGS, "Wants the tags")                                                                                                  \
+	X(NOT_KNOWN, "not known")                                                                                                  \
+	X(AGO_NOW, "a moment ago")                                                                                                 \
+	X(AGO_SECONDS, "seconds ago")                                                                                              \
+	X(AGO_MINUTES, "minutes ago")                                                                                              \
+	X(AGO_HOURS, "hours ago")                                                                                                  \
+	X(AGO_DAYS, "days ago")                                                                                                    \
+	X(DONE, "Connected")                                                                                                       \
+	X(DONE_TEXT, "The device is part of the network now. You can close this page.")                                           \
+	X(DONE_KEY_ENDS, "Sign-in ends")                                                                                           \
+	X(DONE_NEVER, "never")                                                                                                     \
+	X(DONE_ADDRESS, "Address")                                                                                                 \
+	X(DENIED, "Not connected")                                                                                                 \
+	X(DENIED_TEXT, "The device was refused, and the refusal was logged. If somebody sent you the link, tell your administrator.") \
+	X(REFUSED, "You cannot sign in")                                                                                           \
+	X(REFUSED_ASK, "Ask the administrator of")                                                                   \
+	X(REFUSED_AGAIN, "Try again")                                                                                              \
+	X(EXPIRED, "This sign-in took too long")                                                                                   \
+	X(EXPIRED_TEXT, "It was begun in another browser, was used already, or is more than 15 minutes old.")                     \
+	X(PROVIDER_AWAY, "The sign-in service cannot be reached")                                                                 \
+	X(PROVIDER_AWAY_TEXT, "Try again in a moment. If it stays like this, tell your administrator.")                           \
+	X(CHOOSE, "Sign in")                                                                                                       \
+	X(CHOOSE_DEVICE, "to connect the device")                                                                                  \
+	X(CHOOSE_WITH, "Continue with")                                                                                            \
+	X(NO_LOGIN, "Nobody can sign in here yet")                                                                                 \
+	X(NO_LOGIN_TEXT, "An administrator sets up an identity provider, or gives you a link, with:")                             \
+	X(FORM_OLD, "This page is too old")                                                                                        \
+	X(FORM_OLD_TEXT, "Open the link again and answer there.")                                                                  \
+	X(MY, "Your devices")                                                                                                      \
+	X(MY_NONE, "No device is yours yet. One joins with:")                                                                      \
+	X(MY_ONLINE, "online")                                                                                                     \
+	X(MY_EXPIRED, "signed out")                                                                                                \
+	X(MY_OFFLINE, "offline")                                                                                                   \
+	X(SIGNED_IN_AS, "Signed in as")                                                                                            \
+	X(SIGN_OUT, "Sign out")                                                                                                    \
+	X(SIGNED_OUT, "Signed out")                                                                                                \
+	X(SIGNED_OUT_TEXT, "This browser is signed out here. Your sign-in service may still know you.")                           \
+	X(SSH, "Open this SSH session?")                                                                                           \
+	X(SSH_GONE, "No SSH session waits under this link: it was confirmed or refused already, or the link is too old. Connect again to get a new one.") \
+	X(SSH_FROM, "From")                                                                                                        \
+	X(SSH_OF, "Of")                                                                                                            \
+	X(SSH_TO, "To")                                                                                                            \
+	X(SSH_AS, "As")                                                                                                            \
+	X(SSH_CLI, "An administrator confirms or refuses it on the server:")                                                      \
+	X(SSH_WARN, "Go on only if you have just started it yourself.")                                                           \
+	X(SSH_YES, "Open the session")                                                                                             \
+	X(SSH_NO, "Not me")                                                                                                        \
+	X(SSH_DONE, "Confirmed")                                                                                                   \
+	X(SSH_DONE_TEXT, "The session goes on by itself. You can close this page.")                                               \
+	X(SSH_REFUSED, "Refused")                                                                                                  \
+	X(SSH_REFUSED_TEXT, "The session was refused, and the refusal was logged.")                                               \
+	X(SSH_NOT_OWNER, "Only the person whom the device belongs to can confirm this session.")                                  \
+	X(ADMIN, "Administration")                                                                                                 \
+	X(ADMIN_CLI, "This server is administered from its command line:")                                                        \
+	X(ADMIN_API, "or by tools for Headscale&#39;s API, with a key made by")
+
+enum word {
+#define X(name, en) W_##name,
+	WORDS(X)
+#undef X
+	WORDS_N
+};
+const char *word(enum word w);
