@@ -36,6 +36,7 @@ struct derp_conn {
 	struct loop_io *io;
 	struct relay_client *client;
 	struct loop_timer timer;
+	struct loop_timer pause; /* reading waits for it: a rate, or a congested receiver */
 	struct loop_post again; /* there is more to read, after the others had their turn */
 	bool again_posted;
 	bool paused;  /* reading waits for admission */
@@ -69,6 +70,7 @@ static void conn_free(struct derp_conn *c)
 {
 	relay_client_end(c->client);
 	loop_timer_done(&c->timer);
+	loop_timer_done(&c->pause);
 	loop_io_close(c->io);
 	websocket_free(c->ws);
 	tls_free(c->tls);
@@ -111,6 +113,7 @@ static void conn_end(struct derp_conn *c, const char *why)
 	session_close(relay_client_session(c->client), why);
 	loop_io_want(c->io, 0);
 	loop_timer_stop(&c->timer);
+	loop_timer_stop(&c->pause);
 	list_del(&c->in);
 	list_add_tail(&c->t->ended, &c->in);
 	reap_soon(c->t);
@@ -141,7 +144,8 @@ static void set_want(struct derp_conn *c)
 
 	if (s->state == SESSION_OPEN)
 		settle(&c->count);
-	if (session_wants_input(s))
+	relay_client_blocked(c->client, buf_len(&c->pending) > 0);
+	if (session_wants_input(s) && !loop_timer_armed(&c->pause))
 		want |= LOOP_READ;
 	if (buf_len(&c->pending) || c->read_wants_write)
 		want |= LOOP_WRITE;
@@ -291,13 +295,21 @@ static void feed_websocket(struct derp_conn *c, struct bytes in)
 static void read_some(struct derp_conn *c)
 {
 	size_t left = READ_BUDGET;
+	int64_t pause_ms;
 
 	c->read_wants_write = false;
+	if (loop_timer_armed(&c->pause))
+		return;
 	while (!c->ending) {
 		size_t cap, n = 0;
 
 		if (!session_wants_input(relay_client_session(c->client))) {
 			c->paused = true;
+			break;
+		}
+		pause_ms = relay_client_pause_ms(c->client, loop_now_ms(c->t->loop));
+		if (pause_ms) {
+			loop_timer_in(&c->pause, pause_ms);
 			break;
 		}
 		if (left == 0) {
@@ -336,6 +348,11 @@ static void read_some(struct derp_conn *c)
 	}
 	if (!c->ending)
 		set_want(c);
+}
+
+static void on_pause_over(struct loop_timer *timer)
+{
+	read_some(container_of(timer, struct derp_conn, pause));
 }
 
 static void on_again(struct loop_post *p)
@@ -486,6 +503,7 @@ void derp_conn_start(struct derp_thread *t, const struct derp_conn_start *s)
 	c->pending = buf_make(PLAIN_BYTES + 2 * HEAD_MAX + WEBSOCKET_OUT_MAX);
 	list_add_tail(&t->conns, &c->in);
 	loop_timer_init(&c->timer, t->loop, on_timer);
+	loop_timer_init(&c->pause, t->loop, on_pause_over);
 	tune(c->fd);
 	if ((o.websocket && websocket_new(false, &c->ws) != OK) ||
 		loop_io_new(t->loop, c->fd, on_ready, c, &c->io) != OK) {

@@ -14,6 +14,12 @@ void conn_limits_init(struct conn_limits *l, uint32_t max, uint32_t max_per_addr
 	l->by_addr = MAP_OF(struct addr_count, addr);
 }
 
+void conn_limits_change(struct conn_limits *l, uint32_t max, uint32_t max_per_addr)
+{
+	atomic_store(&l->max, max);
+	atomic_store(&l->max_per_addr, max_per_addr);
+}
+
 void conn_limits_done(struct conn_limits *l)
 {
 	struct addr_count *a;
@@ -40,7 +46,8 @@ static err take_addr(struct conn_limits *l, struct addr key)
 			return e;
 		}
 	}
-	if (l->max_per_addr && a->n >= l->max_per_addr)
+	uint32_t max = atomic_load(&l->max_per_addr);
+	if (max && a->n >= max)
 		return ERR_BUSY;
 	a->n++;
 	return OK;
@@ -48,7 +55,9 @@ static err take_addr(struct conn_limits *l, struct addr key)
 
 err conn_limits_take(struct conn_limits *l, struct addr from)
 {
-	if (atomic_fetch_add(&l->n, 1) >= (l->max ? l->max : UINT32_MAX)) {
+	uint32_t max = atomic_load(&l->max);
+
+	if (atomic_fetch_add(&l->n, 1) >= (max ? max : UINT32_MAX)) {
 		atomic_fetch_sub(&l->n, 1);
 		return ERR_BUSY;
 	}

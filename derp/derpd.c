@@ -1,16 +1,19 @@
 #include "derp/derpd.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/memory.h"
 #include "common/net/metacert.h"
 #include "common/net/notify.h"
 #include "common/net/sock.h"
@@ -19,7 +22,7 @@
 #include "derp/state.h"
 #include "derp/stun_server.h"
 
-enum { BACKLOG = 4096, POLL_MS = 100 };
+enum { BACKLOG = 4096, POLL_MS = 100, MEMORY_LOOK_MS = 2000 };
 
 /* One thread: accepts for itself (SO_REUSEPORT) and keeps what it accepted. */
 struct wire {
@@ -33,6 +36,8 @@ struct wire {
 struct derpd {
 	struct mesh_link *mesh[OPTIONS_MESH_MAX];
 	const struct derpd_options *o;
+	int argc;
+	char **argv;
 	struct node_key key;
 	struct tls_ctx *tls;
 	struct relay *relay;
@@ -43,7 +48,8 @@ struct derpd {
 	struct stun_server *stun, *stun_second;
 	struct stun_stats stun_stats;
 	struct door *plain;
-	struct loop_timer drain;
+	struct loop_timer drain, memory_timer;
+	struct memory_watch memory;
 	int64_t drain_until_ms; /* 0: serving */
 	struct wire *wire;
 	unsigned n_wires;
@@ -84,17 +90,21 @@ static err start_tls(struct derpd *d, char *why, size_t why_cap)
 	return tls_server_set_metacert(d->tls, buf_view(&der));
 }
 
+static struct relay_limits limits_of(const struct derpd_options *o)
+{
+	return (struct relay_limits){
+		.max_conns = o->max_conns,
+		.max_conns_per_addr = o->max_conns_per_addr,
+		.max_queued_bytes = o->max_queued_bytes,
+		.client_rate = o->client_rate,
+		.client_burst = o->client_burst,
+		.total_rate = o->total_rate,
+	};
+}
+
 static err start_relay(struct derpd *d, char *why, size_t why_cap)
 {
-	struct relay_opts ro = {
-		.key = d->key,
-		.limits = {
-			.max_conns = d->o->max_conns,
-			.max_conns_per_addr = d->o->max_conns_per_addr,
-			.max_queued_bytes = d->o->max_queued_bytes,
-		},
-		.workers = d->n_wires,
-	};
+	struct relay_opts ro = { .key = d->key, .limits = limits_of(d->o), .workers = d->n_wires };
 
 	if (d->o->allow_keys) {
 		TRY(admit_list_new(d->o->allow_keys, why, why_cap, &d->allowed));
@@ -239,12 +249,38 @@ static void on_stop(int signo, void *ctx)
 	on_drain(&d->drain);
 }
 
+static void reload_limits(struct derpd *d)
+{
+	struct derpd_options o;
+	char why[512] = "";
+
+	if (options_parse(d->argc, d->argv, &o, why, sizeof why) != OK) {
+		log_error("the old limits stay", "why=%s", log_qs(why).s);
+		return;
+	}
+	struct relay_limits l = limits_of(&o);
+
+	relay_set_limits(d->relay, &l);
+	log_info("limits read again", "max_connections=%u rate_client=%" PRIu64 " rate_total=%" PRIu64, l.max_conns,
+		l.client_rate, l.total_rate);
+	options_done(&o);
+}
+
+static void on_memory(struct loop_timer *t)
+{
+	struct derpd *d = container_of(t, struct derpd, memory_timer);
+
+	memory_look(&d->memory, loop_now_ms(d->loop));
+	loop_timer_in(t, MEMORY_LOOK_MS);
+}
+
 static void on_reload(int signo, void *ctx)
 {
 	struct derpd *d = ctx;
 	char why[512] = "";
 
 	(void)signo;
+	reload_limits(d);
 	if (d->o->cert_path) {
 		if (tls_server_reload(d->tls, why, sizeof why) == OK)
 			log_info("certificate read again", "file=%s", log_qs(d->o->cert_path).s);
@@ -259,17 +295,30 @@ static void on_reload(int signo, void *ctx)
 	}
 }
 
+static void raise_file_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
 static err start_all(struct derpd *d, char *why, size_t why_cap)
 {
 	const struct derpd_options *o = d->o;
 
+	raise_file_limit();
 	TRY(state_key(o->state_dir, &d->key, why, why_cap));
 	TRY(start_tls(d, why, why_cap));
 	TRY(start_relay(d, why, why_cap));
 	TRY(loop_new(&d->loop));
 	loop_timer_init(&d->drain, d->loop, on_drain);
+	loop_timer_init(&d->memory_timer, d->loop, on_memory);
+	loop_timer_in(&d->memory_timer, MEMORY_LOOK_MS);
 	for (size_t i = 0; i < o->n_listen; i++)
 		TRY(claim(d, i, why, why_cap));
 	for (unsigned i = 0; i < d->n_wires; i++)
@@ -284,7 +333,7 @@ static err start_all(struct derpd *d, char *why, size_t why_cap)
 	return start_threads(d);
 }
 
-err derpd_start(const struct derpd_options *o, char *why, size_t why_cap, struct derpd **out)
+err derpd_start(const struct derpd_options *o, int argc, char **argv, char *why, size_t why_cap, struct derpd **out)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	struct derpd *d = calloc(1, sizeof *d);
@@ -293,6 +342,8 @@ err derpd_start(const struct derpd_options *o, char *why, size_t why_cap, struct
 	if (!d)
 		return ERR_NOMEM;
 	d->o = o;
+	d->argc = argc;
+	d->argv = argv;
 	d->n_wires = o->threads ? o->threads : cores > 0 && cores < RELAY_WORKERS_MAX ? (unsigned)cores : 1;
 	conn_limits_init(&d->door_limits, DOOR_CONNS, DOOR_CONNS_PER_ADDR);
 	d->wire = calloc(d->n_wires, sizeof *d->wire);
@@ -355,6 +406,7 @@ void derpd_free(struct derpd *d)
 	stun_server_free(d->stun_second);
 	door_free(d->plain);
 	loop_timer_done(&d->drain);
+	loop_timer_done(&d->memory_timer);
 	loop_free(d->loop);
 	relay_free(d->relay);
 	admit_list_free(d->allowed);

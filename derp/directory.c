@@ -12,6 +12,7 @@ struct directory_key {
 	struct node_pub key;
 	_Atomic uint64_t active; /* packed handle */
 	_Atomic unsigned n;
+	atomic_bool congested;
 	uint64_t conn[DIRECTORY_CONNS_PER_KEY]; /* in order of joining; under the shard's lock */
 	struct peer_set sent_to;		/* of those that have left */
 	struct directory_info info;		/* under the shard's lock */
@@ -161,7 +162,7 @@ void directory_touch(struct directory *d, struct directory_key *k, struct conn_h
 	pthread_rwlock_unlock(&s->lock);
 }
 
-bool directory_find(struct directory *d, const struct node_pub *key, struct conn_handle *out)
+bool directory_find(struct directory *d, const struct node_pub *key, struct conn_handle *out, bool *congested)
 {
 	struct shard *s = shard_of(d, key);
 
@@ -169,6 +170,8 @@ bool directory_find(struct directory *d, const struct node_pub *key, struct conn
 	const struct directory_key *k = map_get(&s->by_key, key->b);
 	if (k)
 		*out = unpack(atomic_load(&k->active));
+	if (congested)
+		*congested = k && atomic_load_explicit(&k->congested, memory_order_relaxed);
 	pthread_rwlock_unlock(&s->lock);
 	return k != NULL;
 }
@@ -203,6 +206,12 @@ void directory_each(struct directory *d,
 struct conn_handle directory_active(const struct directory_key *k)
 {
 	return unpack(atomic_load_explicit(&k->active, memory_order_acquire));
+}
+
+void directory_note_congested(struct directory_key *k, bool yes)
+{
+	if (atomic_load_explicit(&k->congested, memory_order_relaxed) != yes)
+		atomic_store_explicit(&k->congested, yes, memory_order_relaxed);
 }
 
 bool directory_is_shared(const struct directory_key *k)

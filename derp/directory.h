@@ -41,8 +41,9 @@ bool directory_leave(struct directory *d, struct directory_key *k, struct conn_h
 /* Makes a connection of the key the active one. */
 void directory_touch(struct directory *d, struct directory_key *k, struct conn_handle h);
 
-/* The active connection of a key. False: nobody has it. */
-bool directory_find(struct directory *d, const struct node_pub *key, struct conn_handle *out);
+/* The active connection of a key. False: nobody has it. congested (may be NULL): it does not take what it is sent, as its
+ * thread said last. */
+bool directory_find(struct directory *d, const struct node_pub *key, struct conn_handle *out, bool *congested);
 /* Every connection of a key, at most DIRECTORY_CONNS_PER_KEY; returns how many. */
 unsigned directory_all(struct directory *d, const struct node_pub *key, struct conn_handle out[DIRECTORY_CONNS_PER_KEY]);
 
@@ -53,6 +54,7 @@ void directory_each(struct directory *d,
 /* Without a lock, by whoever has joined. */
 struct conn_handle directory_active(const struct directory_key *k);
 bool directory_is_shared(const struct directory_key *k); /* more than one connection has this key */
+void directory_note_congested(struct directory_key *k, bool yes);
 
 struct directory_counts {
 	uint64_t keys, dup_keys, dup_conns;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
+#include "common/base/memory.h"
 #include "common/base/version.h"
 #include "derp/derpd.h"
 
@@ -34,8 +35,9 @@ int main(int argc, char **argv)
 		options_done(&o);
 		return 0;
 	}
+	memory_settle();
 	log_set_level(o.debug ? LOG_DEBUG : LOG_INFO);
-	if (derpd_start(&o, why, sizeof why, &d) != OK) {
+	if (derpd_start(&o, argc, argv, why, sizeof why, &d) != OK) {
 		options_done(&o);
 		return fail(why);
 	}

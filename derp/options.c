@@ -125,6 +125,34 @@ static const char *set_max_queued(struct derpd_options *o, const char *text)
 	return bad;
 }
 
+/* Bytes a second, with an optional k, M or G (of 1000). */
+static const char *set_rate(const char *text, uint64_t *out)
+{
+	size_t n = strlen(text);
+	const char *unit = n ? strchr("kMG", text[n - 1]) : NULL;
+	uint64_t factor = !unit || !*unit ? 1 : *unit == 'k' ? 1000 : *unit == 'M' ? 1000000 : 1000000000, v = 0;
+
+	if (bytes_parse_u64(bytes_of(text, n - (factor > 1)), UINT64_MAX / 1000000000 / 1024, &v) != OK)
+		return "is no number of bytes a second (examples: 500k, 20M, 0 for no limit)";
+	*out = v * factor;
+	return NULL;
+}
+
+static const char *set_client_rate(struct derpd_options *o, const char *text)
+{
+	return set_rate(text, &o->client_rate);
+}
+
+static const char *set_client_burst(struct derpd_options *o, const char *text)
+{
+	return set_rate(text, &o->client_burst);
+}
+
+static const char *set_total_rate(struct derpd_options *o, const char *text)
+{
+	return set_rate(text, &o->total_rate);
+}
+
 static const char *set_region(struct derpd_options *o, const char *text)
 {
 	uint64_t n = 0;
@@ -199,6 +227,9 @@ static const struct setting {
 	{ "max-conns", "max_connections", set_max_conns, "N     connections at most, 0 = no limit                    (100000)" },
 	{ "max-conns-per-address", "max_connections_per_address", set_max_per_addr, "N  of one IPv4 address or IPv6 /64          (1024)" },
 	{ "max-queued-mib", "max_queued_mib", set_max_queued, "N MiB of packets that wait for slow clients, all together (1024)" },
+	{ "rate-client", "rate_client", set_client_rate, "BYTES  a second from each client (k, M, G); reading pauses over it    (0: none)" },
+	{ "rate-burst", "rate_burst", set_client_burst, "BYTES   at once above it, at least 65568" },
+	{ "rate-total", "rate_total", set_total_rate, "BYTES   a second from all clients together                     (0: none)" },
 	{ "mesh-key-file", "mesh_key_file", set_mesh_key, "FILE  64 hex digits that all relays of this region share" },
 	{ "mesh-with", "mesh_with", set_mesh_with, "HOST     another relay of this region, host[:port][/dialhost[:port]]; or several, by comma" },
 	{ "mesh-ca", "mesh_ca_path", set_mesh_ca, "FILE       roots that other relays' certificates are checked against (the system's)" },

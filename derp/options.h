@@ -22,6 +22,7 @@ struct derpd_options {
 	unsigned threads;	/* 0: one a core */
 	uint32_t max_conns, max_conns_per_addr;
 	uint64_t max_queued_bytes;
+	uint64_t client_rate, client_burst, total_rate; /* bytes a second; 0: no limit */
 	unsigned region_id;
 	bool has_mesh_key;
 	struct secret32 mesh_key;

@@ -136,23 +136,43 @@ static void unknown_dest(struct relay_client *c, const struct node_pub *dst, boo
 		STATS_ADD(&w->stats, peer_gone_not_here, 1);
 }
 
-bool worker_deliver(struct relay_worker *w, const struct node_pub *dst, struct session_packet *pkt)
+/* Onto the queue of a client of this worker. A queue that fills while its socket takes more is pulled at once: a large
+ * read may hold more for one receiver than a queue may. True: it stays full. */
+static bool enqueue(struct relay_client *to, struct session_packet pkt)
+{
+	session_enqueue(&to->s, pkt);
+	if (!session_is_pressed(&to->s))
+		return false;
+	if (!to->blocked)
+		to->opts.push(to->opts.ctx);
+	bool congested = session_is_pressed(&to->s);
+
+	directory_note_congested(to->entry, congested);
+	return congested;
+}
+
+bool worker_deliver(struct relay_worker *w, const struct node_pub *dst, struct session_packet *pkt, bool *congested)
 {
 	struct relay_client *head = map_get(&w->by_key, dst->b), *to = head ? active_here(head) : NULL;
 	struct conn_handle h;
+	bool full = false;
 
 	if (to)
-		session_enqueue(&to->s, *pkt);
-	else if (directory_find(w->r->dir, dst, &h))
+		full = enqueue(to, *pkt);
+	else if (directory_find(w->r->dir, dst, &h, &full))
 		forward(w, h.worker, dst, *pkt);
 	else
 		return false;
+	if (congested)
+		*congested = full;
 	return true;
 }
 
 bool worker_sheds(struct relay_worker *w, struct session_packet *pkt)
 {
-	if (!w->max_queued_bytes || w->queued_bytes <= w->max_queued_bytes)
+	int64_t max = (int64_t)atomic_load_explicit(&w->r->worker_queued_bytes, memory_order_relaxed);
+
+	if (!max || w->queued_bytes <= max)
 		return false;
 	worker_count_drop(w, SESSION_DROP_QUEUE_TAIL, pkt->disco);
 	free(pkt->base);
@@ -163,6 +183,7 @@ static void on_packet(struct session *s, const struct node_pub *dst, struct sess
 {
 	struct relay_client *c = client_of(s);
 	struct relay_worker *w = c->w;
+	bool congested;
 
 	STATS_ADD(&w->stats, packets_received, 1);
 	if (pkt.disco)
@@ -171,8 +192,12 @@ static void on_packet(struct session *s, const struct node_pub *dst, struct sess
 		STATS_ADD(&w->stats, received_other, 1);
 	if (worker_sheds(w, &pkt))
 		return;
-	if (worker_deliver(w, dst, &pkt)) {
+	if (worker_deliver(w, dst, &pkt, &congested)) {
 		peer_set_add(&c->sent_to, dst);
+		if (congested && !c->yield_ms) {
+			c->yield_ms = now_ms + RELAY_YIELD_MS;
+			STATS_ADD(&w->stats, yields, 1);
+		}
 	} else if (!mesh_forward(w, &s->key, dst, &pkt)) {
 		free(pkt.base);
 		unknown_dest(c, dst, pkt.disco, now_ms);
@@ -353,6 +378,8 @@ err relay_client_new(
 	c->opts = *o;
 	c->gone_tokens = RELAY_GONE_BURST;
 	c->gone_at_ms = now_ms;
+	c->tokens = (int64_t)atomic_load(&w->r->client_burst);
+	c->tokens_ms = now_ms;
 	list_init(&c->same_key);
 	list_init(&c->dirty);
 	list_init(&c->watching);
@@ -380,7 +407,7 @@ void worker_tell_gone(struct relay_worker *w, const struct node_pub *dst, const 
 		} while (c != head);
 		return;
 	}
-	if (!directory_find(w->r->dir, dst, &h) || h.worker == w->index)
+	if (!directory_find(w->r->dir, dst, &h, NULL) || h.worker == w->index)
 		return;
 	struct relay_msg *m = msg_new(MSG_PEER_GONE, dst, NULL, 0);
 	if (!m)
@@ -453,9 +480,80 @@ bool relay_client_is_mesh(const struct relay_client *c)
 	return c->s.trusted;
 }
 
+/* Adds what time has brought, up to burst. */
+static void refill(int64_t *tokens, int64_t *at_ms, uint64_t rate, uint64_t burst, int64_t now_ms)
+{
+	int64_t passed_ms = now_ms - *at_ms, add;
+
+	if (passed_ms <= 0)
+		return;
+	*at_ms = now_ms;
+	if (__builtin_mul_overflow(passed_ms, (int64_t)MIN_OF(rate, (uint64_t)INT64_MAX), &add))
+		add = INT64_MAX;
+	add /= 1000;
+	*tokens = add > (int64_t)burst - *tokens ? (int64_t)burst : *tokens + add;
+}
+
+/* Until there are tokens again. */
+static int64_t wait_ms(int64_t tokens, uint64_t rate)
+{
+	return tokens >= 0 ? 0 : (int64_t)(((uint64_t)-tokens * 1000 + rate - 1) / rate);
+}
+
+/* What time has brought to the client and to its worker. */
+static void refill_both(struct relay_client *c, uint64_t rate, uint64_t all, int64_t now_ms)
+{
+	uint64_t burst = atomic_load_explicit(&c->w->r->client_burst, memory_order_relaxed);
+
+	if (rate)
+		refill(&c->tokens, &c->tokens_ms, rate, burst, now_ms);
+	if (all)
+		refill(&c->w->tokens, &c->w->tokens_ms, all, MAX_OF(all / 10, (uint64_t)RELAY_AREA_BYTES), now_ms);
+}
+
+static void charge(struct relay_client *c, size_t n, int64_t now_ms)
+{
+	uint64_t rate = atomic_load_explicit(&c->w->r->client_rate, memory_order_relaxed);
+	uint64_t all = atomic_load_explicit(&c->w->r->worker_rate, memory_order_relaxed);
+
+	if (c->s.trusted || (!rate && !all))
+		return;
+	refill_both(c, rate, all, now_ms);
+	c->tokens -= rate ? (int64_t)n : 0;
+	c->w->tokens -= all ? (int64_t)n : 0;
+}
+
+int64_t relay_client_pause_ms(struct relay_client *c, int64_t now_ms)
+{
+	struct relay *r = c->w->r;
+	uint64_t rate = atomic_load_explicit(&r->client_rate, memory_order_relaxed);
+	uint64_t all = atomic_load_explicit(&r->worker_rate, memory_order_relaxed);
+	int64_t ms = c->yield_ms - now_ms;
+
+	if (ms <= 0)
+		c->yield_ms = ms = 0;
+	if (c->s.trusted || (!rate && !all))
+		return ms;
+	refill_both(c, rate, all, now_ms);
+	int64_t limited_ms = rate ? wait_ms(c->tokens, rate) : 0;
+	if (all)
+		limited_ms = MAX_OF(limited_ms, wait_ms(c->w->tokens, all));
+	if (limited_ms)
+		STATS_ADD(&c->w->stats, rate_pauses, 1);
+	return MAX_OF(ms, limited_ms);
+}
+
+void relay_client_blocked(struct relay_client *c, bool yes)
+{
+	c->blocked = yes;
+	if (!yes && c->entry && !session_is_pressed(&c->s))
+		directory_note_congested(c->entry, false);
+}
+
 void relay_client_feed(struct relay_client *c, uint8_t *p, size_t n, int64_t now_ms)
 {
 	STATS_ADD(&c->w->stats, bytes_received, n);
+	charge(c, n, now_ms);
 	session_feed(&c->s, p, n, now_ms);
 }
 
@@ -509,7 +607,6 @@ err relay_worker_new(struct relay *r, void (*wake)(void *ctx), void *ctx, struct
 	list_init(&w->all);
 	list_init(&w->dirty);
 	list_init(&w->watchers);
-	w->max_queued_bytes = (int64_t)(r->opts.limits.max_queued_bytes / r->opts.workers);
 	w->area = malloc(RELAY_AREA_BYTES);
 	w->out = calloc(r->opts.workers, sizeof *w->out);
 	if (!w->area || !w->out) {
@@ -586,7 +683,7 @@ static void packet_arrived(struct relay_worker *w, struct relay_msg *m)
 	struct relay_client *to = active_here(head);
 
 	m->data = NULL; /* the queue's now */
-	session_enqueue(to ? &to->s : &head->s, pkt);
+	enqueue(to ? to : head, pkt);
 }
 
 static void drain_all(struct relay_worker *w, const struct relay_msg *m, int64_t now_ms)
@@ -664,6 +761,7 @@ err relay_new(const struct relay_opts *opts, struct relay **out)
 		return ERR_NOMEM;
 	r->opts = *opts;
 	conn_limits_init(&r->limits, opts->limits.max_conns, opts->limits.max_conns_per_addr);
+	relay_set_limits(r, &opts->limits);
 	err e = directory_new(&r->dir);
 	if (e == OK)
 		e = forwarders_new(&r->remote);
@@ -744,6 +842,15 @@ err relay_drain(struct relay *r, uint32_t spread_ms, uint32_t try_for_ms)
 {
 	atomic_store(&r->draining, true);
 	return post_all(r, &(struct relay_msg){ .kind = MSG_DRAIN, .spread_ms = spread_ms, .try_for_ms = try_for_ms });
+}
+
+void relay_set_limits(struct relay *r, const struct relay_limits *l)
+{
+	conn_limits_change(&r->limits, l->max_conns, l->max_conns_per_addr);
+	atomic_store(&r->worker_queued_bytes, l->max_queued_bytes / r->opts.workers);
+	atomic_store(&r->client_rate, l->client_rate);
+	atomic_store(&r->client_burst, MAX_OF(l->client_burst, (uint64_t)RELAY_BURST_MIN));
+	atomic_store(&r->worker_rate, l->total_rate / r->opts.workers + (l->total_rate % r->opts.workers != 0));
 }
 
 void relay_stats_read(struct relay *r, struct relay_stats *out)

@@ -20,6 +20,8 @@ enum {
 	RELAY_AREA_MIN = 32 << 10,	  /* relay_area gives at least this much */
 	RELAY_INBOX_BYTES = 8 << 20,	  /* packets from other threads that wait; more are dropped */
 	RELAY_GONE_BURST = 3,		  /* PeerGone(not here) a sender, then one a second */
+	RELAY_YIELD_MS = 2,		  /* a sender to a congested receiver is not read from for so long */
+	RELAY_BURST_MIN = 65568,	  /* the largest frame's payload, as derper */
 };
 
 /* 0 means no limit. */
@@ -27,6 +29,11 @@ struct relay_limits {
 	uint32_t max_conns;	     /* handshakes included */
 	uint32_t max_conns_per_addr; /* per IPv4 address or IPv6 /64 */
 	uint64_t max_queued_bytes;   /* in queues and half-read frames, all clients together; split among workers */
+	/* What is read, in bytes a second: over it reading pauses, so that TCP holds the sender back and nothing is lost.
+	 * Mesh peers are exempt. */
+	uint64_t client_rate;
+	uint64_t client_burst; /* at least RELAY_BURST_MIN */
+	uint64_t total_rate;   /* all clients together; split among workers */
 };
 
 /* Names a client whose admission is asked for. */
@@ -95,6 +102,10 @@ bool relay_client_is_mesh(const struct relay_client *c);
 void relay_client_feed(struct relay_client *c, uint8_t *p, size_t n, int64_t now_ms);
 /* session_pull, counted. */
 size_t relay_client_pull(struct relay_client *c, uint8_t *dst, size_t cap);
+/* How long its owner should not read from it: its rate is used up, or whom it sends to is congested. 0: read on. */
+int64_t relay_client_pause_ms(struct relay_client *c, int64_t now_ms);
+/* The socket takes no more for now, or does again. */
+void relay_client_blocked(struct relay_client *c, bool yes);
 void relay_client_write_timeout(struct relay_client *c); /* counts it and closes the session */
 
 /* ---- any thread ------------------------------------------------------------------------------------------------- */
@@ -107,6 +118,8 @@ MUST_USE err relay_close_key(struct relay *r, const struct node_pub *key);
 MUST_USE err relay_health(struct relay *r, struct bytes text);
 /* Refuses new clients, tells those here to return, and closes them one by one over spread_ms. ERR_NOMEM. */
 MUST_USE err relay_drain(struct relay *r, uint32_t spread_ms, uint32_t try_for_ms);
+/* New limits from now on; connections that are there stay. */
+void relay_set_limits(struct relay *r, const struct relay_limits *l);
 void relay_stats_read(struct relay *r, struct relay_stats *out);
 struct directory_counts relay_count_keys(struct relay *r);
 uint32_t relay_conns(const struct relay *r); /* connections now, handshakes included */

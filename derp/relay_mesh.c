@@ -52,7 +52,7 @@ void mesh_on_forward(struct session *s, const struct node_pub *src, const struct
 	STATS_ADD(&w->stats, forwarded_in, 1);
 	if (worker_sheds(w, &pkt))
 		return;
-	if (worker_deliver(w, dst, &pkt)) {
+	if (worker_deliver(w, dst, &pkt, NULL)) {
 		forwarders_note(w->r->remote, src, dst);
 		return;
 	}
@@ -118,7 +118,7 @@ void mesh_tell_watchers(struct relay_worker *w, const struct relay_msg *m)
 {
 	struct directory_info info = { 0 };
 	struct conn_handle h;
-	bool here = directory_find(w->r->dir, &m->key, &h), came = m->kind == MSG_CAME;
+	bool here = directory_find(w->r->dir, &m->key, &h, NULL), came = m->kind == MSG_CAME;
 
 	if (here != came)
 		return; /* another message says what is so now */
@@ -206,7 +206,7 @@ static void remote_gone(void *ctx, const struct node_pub *key, const struct peer
 	struct conn_handle h;
 	uint32_t at = 0;
 
-	if (directory_find(w->r->dir, key, &h))
+	if (directory_find(w->r->dir, key, &h, NULL))
 		return; /* it is connected here, too */
 	while ((dst = peer_set_next(heard, &at)))
 		worker_tell_gone(w, dst, key);

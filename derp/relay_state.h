@@ -20,6 +20,10 @@ struct relay_client {
 	struct list watching;	     /* in its worker's watchers */
 	struct peer_set sent_to;
 	struct relay_client_opts opts;
+	bool blocked;	    /* its socket takes no more */
+	int64_t yield_ms;   /* do not read before; 0: read */
+	int64_t tokens;	    /* bytes that it may still send now; below 0: how many too many */
+	int64_t tokens_ms;  /* when they were counted last */
 	unsigned gone_tokens;
 	int64_t gone_at_ms;
 	bool home;
@@ -38,7 +42,8 @@ struct relay_worker {
 	struct map by_id;
 	struct list all, dirty, watchers;
 	uint64_t last_id;
-	int64_t queued_bytes, max_queued_bytes;
+	int64_t queued_bytes;
+	int64_t tokens, tokens_ms; /* of all its clients together */
 	struct stats_cells stats;
 	struct inbox inbox;
 	struct msg_list *out; /* one a worker: what the turn gathered for it */
@@ -61,6 +66,8 @@ struct relay {
 	_Atomic unsigned n_links;
 	atomic_bool watched[RELAY_WORKERS_MAX]; /* the worker has watchers */
 	struct conn_limits limits;
+	/* Of all workers, changed while they run. */
+	_Atomic uint64_t worker_queued_bytes, client_rate, client_burst, worker_rate;
 	atomic_bool draining;
 	_Atomic unsigned n_workers;
 	struct relay_worker *worker[RELAY_WORKERS_MAX];
@@ -82,8 +89,8 @@ static inline struct conn_handle handle_of(const struct relay_client *c)
 void worker_post(struct relay_worker *w, uint16_t to, struct relay_msg *m);
 void worker_count_drop(struct relay_worker *w, enum session_drop why, bool disco);
 /* Delivers a packet to dst where it is connected to this relay, on any worker; pkt is taken. False: it is not, and pkt
- * is still the caller's. */
-bool worker_deliver(struct relay_worker *w, const struct node_pub *dst, struct session_packet *pkt);
+ * is still the caller's. congested (may be NULL): it arrives faster than it leaves. */
+bool worker_deliver(struct relay_worker *w, const struct node_pub *dst, struct session_packet *pkt, bool *congested);
 /* True, and pkt is freed, when queues are full of what waits. */
 bool worker_sheds(struct relay_worker *w, struct session_packet *pkt);
 /* Tells dst's connections that gone is no longer in this region. */

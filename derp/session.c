@@ -555,6 +555,16 @@ void session_drain(struct session *s, uint32_t in_ms, uint32_t try_for_ms, int64
 		tell_output(s); /* the owner's timer must learn of it */
 }
 
+static bool is_pressed(const struct session_ring *r)
+{
+	return r && (r->n >= SESSION_PUSH_PACKETS || r->bytes >= SESSION_PUSH_BYTES);
+}
+
+bool session_is_pressed(const struct session *s)
+{
+	return is_pressed(s->bulk) || is_pressed(s->disco);
+}
+
 bool session_has_output(const struct session *s)
 {
 	return s->cur.p || buf_len(&s->control) || s->has_pong || s->disco || s->bulk;

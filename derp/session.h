@@ -16,8 +16,10 @@
 #include "common/wire/derp_frame.h"
 
 enum {
-	SESSION_QUEUE_PACKETS = 32,	     /* of each kind, as derper */
-	SESSION_QUEUE_BYTES = 512 << 10,     /* of each kind */
+	SESSION_QUEUE_PACKETS = 128,	     /* of each kind; derper has 32, and no bound in bytes */
+	SESSION_QUEUE_BYTES = 256 << 10,     /* of each kind */
+	SESSION_PUSH_PACKETS = 96,	     /* from here on the owner should pull, without waiting for the turn's end */
+	SESSION_PUSH_BYTES = 64 << 10,
 	SESSION_CONTROL_BYTES = 16 << 10,    /* notices that wait for a slow reader; more are dropped */
 	SESSION_WATCH_BYTES = 16 << 20,	     /* of a mesh peer, which must not miss one: more closes it */
 	SESSION_HELD_BYTES = 512 << 10,	     /* what a client sent on while its admission is decided; more closes it */
@@ -140,6 +142,8 @@ void session_drain(struct session *s, uint32_t in_ms, uint32_t try_for_ms, int64
 /* Moves the next output to dst: control frames, then disco, then bulk; whole frames while they fit, and a piece of one
  * that is larger than all of dst. Returns the bytes written; 0: nothing to send. */
 size_t session_pull(struct session *s, uint8_t *dst, size_t cap);
+/* A queue is about to drop: pull now if the socket takes more. */
+bool session_is_pressed(const struct session *s);
 bool session_has_output(const struct session *s);
 /* Queued packets stop borrowing. */
 void session_settle(struct session *s);

@@ -33,6 +33,8 @@
 	C(forwarded_out, "packets_forwarded_out")                                                                      \
 	C(forwarded_in, "packets_forwarded_in")                                                                        \
 	C(dropped_unknown_dest_on_fwd, "packets_dropped_unknown_dest_on_fwd")                                          \
+	C(rate_pauses, "rate_limit_pauses")                                                                            \
+	C(yields, "sender_yields")                                                                                     \
 	C(write_timeouts, "sclient_write_timeouts")                                                                    \
 	C(refused_limit, "refused_limit")                                                                              \
 	C(refused_admission, "refused_admission")                                                                      \

@@ -228,6 +228,99 @@ static void the_active_one_of_several_gets_the_packets(void **state)
 	stop();
 }
 
+/* One read that holds more for a receiver than its queue may: all of it arrives, for the queue is pulled as it fills. */
+static void a_large_read_loses_nothing(void **state)
+{
+	enum { PACKETS = 1000 };
+	static const uint8_t packet[150];
+	struct joined a, b;
+	struct derp_client_event ev;
+	unsigned came = 0;
+
+	(void)state;
+	start(NULL);
+	join_connect(&a, w, NULL, 0);
+	join_connect(&b, w, NULL, 0);
+	for (unsigned i = 0; i < PACKETS; i++)
+		assert_ok(derp_client_send(&a.near, &b.key.pub, bytes_of(packet, sizeof packet)));
+	join_move(&a, 0);
+	while (join_event(&b, &ev))
+		came += ev.kind == DERP_CLIENT_PACKET;
+	assert_int_equal(came, PACKETS);
+	assert_int_equal(relay_client_pause_ms(a.far, 0), 0);
+	join_close(&a), join_close(&b);
+	stop();
+}
+
+/* Who sends to a receiver that takes no more is read from only now and then; others are not held back. */
+static void senders_to_a_stopped_receiver_yield(void **state)
+{
+	static const uint8_t packet[1400];
+	struct joined a, b, c;
+
+	(void)state;
+	start(NULL);
+	join_connect(&a, w, NULL, 0);
+	join_connect(&b, w, NULL, 0);
+	join_connect(&c, w, NULL, 0);
+	b.stopped = true;
+	relay_client_blocked(b.far, true);
+	for (unsigned i = 0; i < 2 * SESSION_QUEUE_PACKETS; i++)
+		assert_ok(derp_client_send(&a.near, &b.key.pub, bytes_of(packet, sizeof packet)));
+	join_move(&a, 100);
+	assert_int_equal(relay_client_pause_ms(a.far, 100), RELAY_YIELD_MS);
+	assert_int_equal(relay_client_pause_ms(a.far, 100 + RELAY_YIELD_MS), 0);
+	assert_int_equal(stats().yields, 1);
+	send_to(&c, &a.key.pub, bytes_of(packet, sizeof packet), 100);
+	assert_int_equal(relay_client_pause_ms(c.far, 100), 0);
+	expect_packet(&a, &c.key.pub, bytes_of(packet, sizeof packet));
+	join_close(&a), join_close(&b), join_close(&c);
+	stop();
+}
+
+static void send_bytes(struct joined *from, const struct node_pub *to, size_t n, int64_t now_ms)
+{
+	static const uint8_t zeros[1000];
+
+	for (size_t at = 0; at < n; at += sizeof zeros)
+		assert_ok(derp_client_send(&from->near, to, bytes_of(zeros, sizeof zeros)));
+	join_move(from, now_ms);
+}
+
+static void rates_pause_reading(void **state)
+{
+	struct relay_opts o = { .limits = { .client_rate = 100000, .client_burst = 200000 } };
+	struct joined a, b;
+
+	(void)state;
+	start(&o);
+	join_connect(&a, w, NULL, 0);
+	join_connect(&b, w, NULL, 0);
+	send_bytes(&a, &b.key.pub, 150000, 1000); /* within the burst */
+	assert_int_equal(relay_client_pause_ms(a.far, 1000), 0);
+	send_bytes(&a, &b.key.pub, 150000, 1000);
+	int64_t ms = relay_client_pause_ms(a.far, 1000);
+	assert_in_range(ms, 1000, 1200); /* 111,000 bytes too many, with headers */
+	assert_true(relay_client_pause_ms(a.far, 1000 + ms / 2) > 0);
+	assert_int_equal(relay_client_pause_ms(a.far, 1000 + ms + 5), 0);
+	assert_int_equal(relay_client_pause_ms(b.far, 1000), 0);
+	/* A rest of any length brings no more than the burst. */
+	send_bytes(&a, &b.key.pub, 250000, 1000000000);
+	assert_true(relay_client_pause_ms(a.far, 1000000000) > 0);
+
+	/* Live: no limit any more, then one for all together. */
+	relay_set_limits(relay, &(struct relay_limits){ 0 });
+	assert_int_equal(relay_client_pause_ms(a.far, 1000000000), 0);
+	relay_set_limits(relay, &(struct relay_limits){ .total_rate = 1000000 });
+	send_bytes(&a, &b.key.pub, 300000, 1000000001);
+	send_bytes(&b, &a.key.pub, 300000, 1000000001);
+	assert_true(relay_client_pause_ms(a.far, 1000000001) > 0);
+	assert_true(relay_client_pause_ms(b.far, 1000000001) > 0);
+	assert_true(stats().rate_pauses > 0);
+	join_close(&a), join_close(&b);
+	stop();
+}
+
 static void too_many_with_one_key(void **state)
 {
 	struct joined j[DIRECTORY_CONNS_PER_KEY + 1];
@@ -421,6 +514,9 @@ int main(void)
 		cmocka_unit_test(gone_is_told_to_those_who_heard),
 		cmocka_unit_test(not_here_only_for_disco_and_rarely),
 		cmocka_unit_test(the_active_one_of_several_gets_the_packets),
+		cmocka_unit_test(a_large_read_loses_nothing),
+		cmocka_unit_test(senders_to_a_stopped_receiver_yield),
+		cmocka_unit_test(rates_pause_reading),
 		cmocka_unit_test(too_many_with_one_key),
 		cmocka_unit_test(a_stopped_reader_costs_its_own_queue_only),
 		cmocka_unit_test(admission_now_or_later),

@@ -424,10 +424,17 @@ static struct session_packet packet(uint8_t mark, size_t n, bool disco)
 static void queues_drop_the_oldest_and_serve_disco_first(void **state)
 {
 	struct session s;
-	uint8_t out[4096];
+	static uint8_t out[16384];
 
 	(void)state;
 	open_session(&s);
+	for (unsigned i = 0; i < SESSION_PUSH_PACKETS - 1; i++)
+		session_enqueue(&s, packet((uint8_t)i, 40, false));
+	assert_false(session_is_pressed(&s));
+	session_enqueue(&s, packet(0, 40, false));
+	assert_true(session_is_pressed(&s));
+	assert_int_equal(session_pull(&s, out, sizeof out), 40 * SESSION_PUSH_PACKETS);
+	assert_false(session_is_pressed(&s));
 	for (unsigned i = 0; i < SESSION_QUEUE_PACKETS + 5; i++)
 		session_enqueue(&s, packet((uint8_t)i, 40, false));
 	assert_int_equal(h.drops[SESSION_DROP_QUEUE_HEAD], 5);

@@ -50,7 +50,7 @@ static pid_t start_relay(char *map, size_t cap)
 
 		snprintf(state, sizeof state, "--state=%s", state_dir);
 		argv[4] = state;
-		if (options_parse(6, argv, &o, why, sizeof why) != OK || derpd_start(&o, why, sizeof why, &d) != OK) {
+		if (options_parse(6, argv, &o, why, sizeof why) != OK || derpd_start(&o, 0, NULL, why, sizeof why, &d) != OK) {
 			fprintf(stderr, "relay: %s\n", why);
 			_exit(3);
 		}
