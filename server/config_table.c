@@ -25,6 +25,7 @@ const struct config_key config_keys[] = {
 	INT("wire_threads", wire_threads, 0, 256, "0"),
 	LIVE(KEY_BOOL, "randomize_client_port", randomize_client_port, 0, 0, "false"),
 
+	LIVE(KEY_BOOL, "devices_approval", devices_approval, 0, 0, "false"),
 	LIVE(KEY_MANAGED, "managed", managed, 0, 0, ""),
 
 	TEXT("database.path", database_path, NULL),
@@ -57,6 +58,7 @@ const struct config_key config_keys[] = {
 	LIVE(KEY_SPLIT, "dns.nameservers.split", dns.split, 0, 0, ""),
 
 	LIVE(KEY_DURATION, "node.expiry", node_expiry_ms, 0, 100 * YEAR, "0s"),
+	LIVE(KEY_LIST, "node.own_attributes", own_attributes, 0, 0, ""),
 	LIVE(KEY_DURATION, "node.offline_grace", offline_grace_ms, 0, HOUR, "3s"),
 	LIVE(KEY_DURATION, "node.restart_grace", restart_grace_ms, 0, HOUR, "45s"),
 	/* Not below: a client that only changes networks is away for up to about a minute. */

@@ -113,6 +113,7 @@ void render_node(struct jsonw *w, const struct node_info *n)
 	jsonw_key(w, "invalidTags"), render_texts(w, NULL, 0);
 	jsonw_key(w, "expired"), jsonw_bool(w, n->expired);
 	jsonw_key(w, "ephemeral"), jsonw_bool(w, row->ephemeral);
+	jsonw_key(w, "approved"), jsonw_bool(w, n->approved);
 	jsonw_key(w, "os"), jsonw_str(w, n->os);
 	jsonw_key(w, "clientVersion"), jsonw_str(w, n->client_version);
 	jsonw_obj_end(w);
@@ -133,6 +134,7 @@ void render_authkey(struct jsonw *w, const struct authkey_row *k, const struct u
 	jsonw_key(w, "key"), jsonw_str(w, secret ? secret : masked);
 	jsonw_key(w, "reusable"), jsonw_bool(w, k->reusable);
 	jsonw_key(w, "ephemeral"), jsonw_bool(w, k->ephemeral);
+	jsonw_key(w, "preauthorized"), jsonw_bool(w, k->preauthorized);
 	jsonw_key(w, "used"), jsonw_bool(w, k->used);
 	/* A revoked key ended then, if not before. */
 	int64_t ends = k->revoked_ms && (!k->expires_ms || k->revoked_ms < k->expires_ms) ? k->revoked_ms : k->expires_ms;

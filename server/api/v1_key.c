@@ -59,6 +59,7 @@ enum MHD_Result api_authkey_create(struct request *r)
 	c->user = command_str(c, user_or_none(body_id(r, "user")));
 	c->reusable = body_bool(r, "reusable");
 	c->ephemeral = body_bool(r, "ephemeral");
+	c->preauthorized = body_bool(r, "preauthorized");
 	c->expires_ms = body_time(r, "expiration", default_key_expiry());
 	c->description = command_str(c, body_text(r, "description"));
 	return ask(r, c, on_authkey_created);

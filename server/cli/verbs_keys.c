@@ -32,8 +32,8 @@ int run_authkeys_create(struct cli *x)
 		json_decref(expiration);
 		return usage(x, "--user, --tags or both are needed: who will own the nodes?");
 	}
-	json_t *body = json_pack("{s:s, s:b, s:b, s:o, s:o, s:s*}", "user", user ? user : "", "reusable", flag_given(x, "reusable"),
-			"ephemeral", flag_given(x, "ephemeral"), "expiration", expiration, "aclTags", tags, "description",
+	json_t *body = json_pack("{s:s, s:b, s:b, s:b, s:o, s:o, s:s*}", "user", user ? user : "", "reusable", flag_given(x, "reusable"),
+			"ephemeral", flag_given(x, "ephemeral"), "preauthorized", flag_given(x, "preauthorized"), "expiration", expiration, "aclTags", tags, "description",
 			flag_value(x, "description"));
 	json_t *answered = server_call(x, "POST", "/api/v1/preauthkey", body);
 	if (!answered)

@@ -3,7 +3,7 @@
 
 static const struct column columns[] = {
 	{ "ID", "id" }, { "NAME", "givenName" }, { "USER", "user.name" }, { "TAGS", "tags" }, { "ADDRESSES", "ipAddresses" },
-	{ "OS", "os" }, { "VERSION", "clientVersion" }, { "ONLINE", "online" }, { "EXPIRED", "expired" }, { "EXPIRES", "expiry" },
+	{ "OS", "os" }, { "VERSION", "clientVersion" }, { "ONLINE", "online" }, { "APPROVED", "approved" }, { "EXPIRED", "expired" }, { "EXPIRES", "expiry" },
 	{ "LAST SEEN", "lastSeen" },
 };
 static const struct column route_columns[] = {
@@ -225,4 +225,96 @@ int run_nodes_ask(struct cli *x)
 		status = EXIT_FAILED;
 	json_decref(answered);
 	return status;
+}
+
+/* ---- approval, address, attributes ---- */
+
+static size_t second(const struct cli *x)
+{
+	return flag_given(x, "identifier") ? 0 : 1;
+}
+
+int run_nodes_approve_device(struct cli *x)
+{
+	CLEANUP(freep) char *to = NULL;
+	int status = node_target(x, "/api/fairlead/v1/node/%/approve", 0, NULL, &to);
+
+	return status == EXIT_OK ? print_node(x, server_call(x, "POST", to, json_pack("{s:b}", "approved", !flag_given(x, "revoke")))) : status;
+}
+
+int run_nodes_set_ip(struct cli *x)
+{
+	const char *text = argument(x, second(x));
+	CLEANUP(freep) char *to = NULL;
+
+	if (!text)
+		return usage(x, "an address is needed: fairlead nodes set-ip laptop 100.64.7.7");
+	int status = node_target(x, "/api/fairlead/v1/node/%/ip", 0, NULL, &to);
+	if (status != EXIT_OK)
+		return status;
+	json_t *list = json_array();
+	struct bytes rest = bytes_str(text);
+	while (rest.n) {
+		struct bytes one = bytes_trim(bytes_cut(rest, ',', &rest));
+		json_array_append_new(list, json_stringn((const char *)one.p, one.n));
+	}
+	return print_node(x, server_call(x, "POST", to, json_pack("{s:o}", "addresses", list)));
+}
+
+static int print_attrs(const struct cli *x, json_t *answered)
+{
+	static const struct column attr_columns[] = { { "NAME", "name" }, { "VALUE", "value" }, { "SET", "setAt" }, { "EXPIRES", "expiry" } };
+
+	if (!answered)
+		return EXIT_FAILED;
+	print_rows(x, json_object_get(answered, "attributes"), attr_columns, ARRAY_LEN(attr_columns));
+	json_decref(answered);
+	return EXIT_OK;
+}
+
+int run_nodes_attrs(struct cli *x)
+{
+	CLEANUP(freep) char *to = NULL;
+	int status = node_target(x, "/api/fairlead/v1/node/%/attributes", 0, NULL, &to);
+
+	return status == EXIT_OK ? print_attrs(x, server_call(x, "GET", to, NULL)) : status;
+}
+
+/* "true", "7" and "1.5" are what they look like; everything else is a text. */
+static json_t *attr_value(const char *text)
+{
+	json_t *v = json_loads(text, JSON_DECODE_ANY, NULL);
+
+	if (v && (json_is_number(v) || json_is_boolean(v) || json_is_string(v)))
+		return v;
+	json_decref(v);
+	return json_string(text);
+}
+
+int run_nodes_set_attr(struct cli *x)
+{
+	const char *text = argument(x, second(x)), *life = flag_value(x, "expires"), *equals = text ? strchr(text, '=') : NULL;
+	CLEANUP(freep) char *to = NULL;
+
+	if (!equals)
+		return usage(x, "NAME=VALUE is needed, such as custom:tier=gold");
+	CLEANUP(freep) char *name = strndup(text, (size_t)(equals - text));
+	int status = name ? node_target(x, "/api/fairlead/v1/node/%/attributes/%", 0, name, &to) : EXIT_FAILED;
+	if (status != EXIT_OK)
+		return status;
+	json_t *expiry = life ? expiration_from(life) : json_null();
+	if (!expiry)
+		return usage(x, "--expires must be a time such as 24h or 90d, not '%s'", life);
+	return print_attrs(x, server_call(x, "POST", to, json_pack("{s:o, s:o}", "value", attr_value(equals + 1), "expiry", expiry)));
+}
+
+int run_nodes_unset_attr(struct cli *x)
+{
+	const char *name = argument(x, second(x));
+	CLEANUP(freep) char *to = NULL;
+
+	if (!name)
+		return usage(x, "the attribute's name is needed, such as custom:tier");
+	int status = node_target(x, "/api/fairlead/v1/node/%/attributes/%", 0, name, &to);
+	return status == EXIT_OK ? print_attrs(x, server_call(x, "DELETE", to, NULL)) : status;
 }

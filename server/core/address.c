@@ -86,6 +86,17 @@ static struct addr v6_host(struct prefix p, uint64_t host)
 	return a;
 }
 
+/* Nobody's: the client's own services, ChromeOS, and the ends of the range. */
+bool address_is_reserved(struct tailnet *t, struct addr a)
+{
+	if (a.family == 6)
+		return is_reserved_v6(a) || addr_eq(a, prefix_mask(t->set.v6).addr);
+	struct prefix p = prefix_mask(t->set.v4);
+	uint32_t n = v4_number(a), first = v4_number(p.addr), last = p.bits ? first + (uint32_t)((UINT64_C(1) << (32 - p.bits)) - 1) : UINT32_MAX;
+
+	return is_reserved_v4(n) || (p.bits < 31 && (n == first || n == last));
+}
+
 err address_next_v6(struct tailnet *t, struct addr v4, struct addr *v6)
 {
 	if (derive_v6(t, v4, v6))

@@ -130,6 +130,9 @@ void audit_fields_node(struct audit_fields *f, const struct node_row *r)
 	audit_put_bool(f, "ephemeral", r->ephemeral);
 	audit_put_id(f, "authKey", r->authkey_id);
 	put_prefixes(f, "approvedRoutes", r->approved_routes, r->n_approved);
+	audit_put_bool(f, "approved", r->authorized);
+	CLEANUP(freep) char *attrs = custom_attrs_text(r->attrs, r->n_attrs);
+	audit_put_text(f, "attributes", attrs);
 }
 
 void audit_fields_authkey(struct audit_fields *f, const struct authkey_row *r)
@@ -138,6 +141,7 @@ void audit_fields_authkey(struct audit_fields *f, const struct authkey_row *r)
 	audit_put_id(f, "user", r->user_id);
 	audit_put_texts(f, "tags", r->tags, r->n_tags);
 	audit_put_bool(f, "reusable", r->reusable);
+	audit_put_bool(f, "preauthorized", r->preauthorized);
 	audit_put_bool(f, "ephemeral", r->ephemeral);
 	audit_put_bool(f, "used", r->used);
 	audit_put_time(f, "expires", r->expires_ms);

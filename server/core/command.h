@@ -28,6 +28,10 @@ enum command_kind {
 	CMD_NODE_TAGS,		 /* id, tags -> nodes[0] */
 	CMD_NODE_APPROVE_ROUTES, /* id, routes: the new list -> nodes[0] */
 	CMD_NODE_MOVE,		 /* id, user -> nodes[0] */
+	CMD_NODE_APPROVE,	 /* id; disable: it waits again -> nodes[0] */
+	CMD_NODE_SET_IP,	 /* id, addrs: one of each family at most -> nodes[0]; ERR_EXISTS: another node's */
+	CMD_NODE_ATTR_SET,	 /* id, name "custom:x", text: JSON text, number, true or false, expires_ms -> nodes[0] */
+	CMD_NODE_ATTR_DELETE,	 /* id, name -> nodes[0] */
 	CMD_NODE_C2N,		 /* id, text: path ("/echo", "/posture/identity"), at_ms: wait so long -> status, text, took_ms */
 	CMD_NODE_BACKFILL_IPS,	 /* -> lines: what was given to whom */
 
@@ -51,7 +55,7 @@ enum command_kind {
 	CMD_AUTH_CONNECT,     /* auth_id, key_text: a token -> users[0], nodes[0] */
 	CMD_AUTH_DENY,	      /* auth_id, key_text: the person says that the device is not theirs */
 
-	CMD_AUTHKEY_CREATE, /* user, tags, reusable, ephemeral, expires_ms, description -> authkeys[0], secret */
+	CMD_AUTHKEY_CREATE, /* user, tags, reusable, ephemeral, preauthorized, expires_ms, description -> authkeys[0], secret */
 	CMD_AUTHKEY_LIST,   /* filter: user -> authkeys */
 	CMD_AUTHKEY_EXPIRE, /* id, or key text (whole or "hskey-auth-PREFIX…") */
 	CMD_AUTHKEY_DELETE, /* id */
@@ -122,7 +126,9 @@ struct command {
 	size_t n_tags;
 	const struct prefix *routes;
 	size_t n_routes;
-	bool reusable, ephemeral, disable, oauth_client;
+	const struct addr *addrs;
+	size_t n_addrs;
+	bool reusable, ephemeral, preauthorized, disable, oauth_client;
 	int64_t at_ms, expires_ms; /* expires_ms 0: never */
 	struct node_pub key;
 };
@@ -138,6 +144,7 @@ struct node_info {
 	struct user_row user; /* of a tagged node: id TAGGED_USER_ID, name "tagged-devices" */
 	struct authkey_row authkey; /* id 0: none */
 	bool online, expired;
+	bool approved; /* false: it waits for an administrator, and takes no part */
 	char *client_version, *os; /* from Hostinfo */
 	struct prefix *announced; /* Hostinfo.RoutableIPs */
 	size_t n_announced;

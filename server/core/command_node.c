@@ -150,6 +150,66 @@ static err move(struct core *c, struct node *n, const struct command *m, struct 
 	return node_set_owner(c, n, u->row.id, NULL, 0);
 }
 
+static err set_authorized(struct core *c, struct node *n, bool yes)
+{
+	if (n->row.authorized == yes)
+		return OK;
+	TRY(touch_node(c, n));
+	n->row.authorized = yes;
+	return gate_update(c, n);
+}
+
+/* One address an administrator chose. */
+static err check_address(struct node *n, struct addr a, struct reply *r)
+{
+	struct tailnet *t = n->t;
+	struct prefix p = a.family == 4 ? t->set.v4 : t->set.v6;
+	struct node *other = map_get(a.family == 4 ? &t->nodes_by_v4 : &t->nodes_by_v6, &a);
+	char text[ADDR_TEXT_MAX], range[PREFIX_TEXT_MAX];
+
+	if (!p.addr.family)
+		reply_fail(r, ERR_INVALID, "%s: this tailnet has no IPv%d addresses", addr_text(a, text), a.family);
+	else if (!prefix_contains(p, a))
+		reply_fail(r, ERR_INVALID, "%s is not in the tailnet's range %s", addr_text(a, text), prefix_text(p, range));
+	else if (address_is_reserved(t, a))
+		reply_fail(r, ERR_INVALID, "%s is reserved", addr_text(a, text));
+	else if (other && other != n)
+		reply_fail(r, ERR_EXISTS, "%s is the address of node %lld (%s)", addr_text(a, text), (long long)other->row.id,
+				other->row.given_name);
+	return r->e;
+}
+
+/* IPv6 follows IPv4 where it was derived from it and nothing else is said. */
+static err set_ip(struct core *c, struct node *n, const struct command *m, struct reply *r)
+{
+	struct addr v4 = n->row.v4, v6 = n->row.v6;
+	bool has4 = false, has6 = false;
+
+	for (size_t i = 0; i < m->n_addrs; i++) {
+		struct addr a = m->addrs[i];
+		if (a.family == 4 ? has4 : has6) {
+			reply_fail(r, ERR_INVALID, "one address of each family at most");
+			return r->e;
+		}
+		TRY(check_address(n, a, r));
+		if (a.family == 4) {
+			v4 = a;
+			has4 = true;
+		} else {
+			v6 = a;
+			has6 = true;
+		}
+	}
+	if (!m->n_addrs) {
+		reply_fail(r, ERR_INVALID, "an address is needed");
+		return r->e;
+	}
+	if (has4 && !has6 && n->row.v6.family && !addr_eq(v4, n->row.v4))
+		TRY(address_next_v6(n->t, v4, &v6));
+	TRY(touch_node(c, n));
+	return node_set_addresses(c, n, v4, v6);
+}
+
 static err backfill(struct core *c, struct tailnet *t, struct reply *r)
 {
 	const char **lines = arena_array(&r->arena, c->nodes.n + 1, sizeof(*lines));
@@ -222,5 +282,11 @@ void on_command_node(struct core *c, const struct command *m, struct reply *r)
 		e = approve(c, n, m, r);
 	else if (m->kind == CMD_NODE_MOVE)
 		e = move(c, n, m, r);
+	else if (m->kind == CMD_NODE_APPROVE)
+		e = set_authorized(c, n, !m->disable);
+	else if (m->kind == CMD_NODE_SET_IP)
+		e = set_ip(c, n, m, r);
+	else if (m->kind == CMD_NODE_ATTR_SET || m->kind == CMD_NODE_ATTR_DELETE)
+		e = attr_command(c, n, m, r);
 	r->e = e == OK ? one_node(c, r, n) : e;
 }

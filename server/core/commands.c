@@ -174,6 +174,10 @@ void on_command(struct core *c, struct event *e)
 	case CMD_NODE_APPROVE_ROUTES:
 	case CMD_NODE_MOVE:
 	case CMD_NODE_BACKFILL_IPS:
+	case CMD_NODE_APPROVE:
+	case CMD_NODE_SET_IP:
+	case CMD_NODE_ATTR_SET:
+	case CMD_NODE_ATTR_DELETE:
 		on_command_node(c, m, r);
 		break;
 	case CMD_NODE_C2N:

@@ -13,6 +13,8 @@ static enum node_shut shut_of(struct core *c, const struct node *n)
 
 	if (u && u->row.suspended_ms)
 		return SHUT_SUSPENDED;
+	if (n->t->set.devices_approval && !n->row.authorized)
+		return SHUT_UNAPPROVED;
 	return SHUT_NO;
 }
 
@@ -24,11 +26,19 @@ static const struct map_message *message_of(enum node_shut shut)
 		.severity = "high", .impacts = true,
 	};
 
+	static const struct map_message unapproved = {
+		.id = "needs-approval", .title = "Needs approval",
+		.text = "This device waits for an administrator's approval. It has no access until then.",
+		.severity = "high", .impacts = true,
+	};
+
 	switch (shut) {
 	case SHUT_NO:
 		return NULL;
 	case SHUT_SUSPENDED:
 		return &suspended;
+	case SHUT_UNAPPROVED:
+		return &unapproved;
 	}
 	return NULL;
 }
@@ -50,6 +60,7 @@ err gate_update(struct core *c, struct node *n)
 {
 	bool was = n->shut == SHUT_NO, is;
 
+	node_info_stale(n);
 	if (shut_of(c, n) == n->shut)
 		return OK;
 	gate_first(c, n);

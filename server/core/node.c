@@ -224,14 +224,23 @@ void node_facts(struct core *c, const struct node *n, struct node_facts *f)
 	}
 	if (!n->hi)
 		return;
+	const struct tailcfg_hostinfo *hi = n->hi;
+	const char *v = or_empty(hi->ipn_version), *dot = strchr(v, '.');
+	bool unstable = dot && strtoul(dot + 1, NULL, 10) % 2; /* odd minor versions are of that track */
 	const struct policy_attr known[] = {
-		{ "node:os", lower(n->hi->os, f->os, sizeof f->os) },
-		{ "node:osVersion", n->hi->os_version },
-		{ "node:tsVersion", n->hi->ipn_version },
+		{ "node:os", lower(or_empty(hi->os), f->os, sizeof f->os) },
+		{ "node:osVersion", hi->os_version },
+		{ "node:tsVersion", v },
+		{ "node:tsReleaseTrack", !*v ? NULL : unstable ? "unstable" : "stable" },
+		{ "node:tsAutoUpdate", hi->allows_update ? "true" : "false" },
+		{ "node:tsStateEncrypted", hi->state_encrypted == TAILCFG_UNSET ? NULL : hi->state_encrypted == TAILCFG_TRUE ? "true" : "false" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (known[i].value && *known[i].value)
 			f->attr[f->node.n_attrs++] = known[i];
+	for (size_t i = 0; i < n->row.n_attrs; i++)
+		if (!(n->attrs_over >> i & 1))
+			f->attr[f->node.n_attrs++] = (struct policy_attr){ n->row.attrs[i].name, n->row.attrs[i].value };
 }
 
 static err note_facts(const struct node *n, const struct node_facts *f)
@@ -305,7 +314,7 @@ err node_classify(struct core *c, struct node *n)
 
 static err insert(struct core *c, struct node *n)
 {
-	TRY(timers_reserve(&c->timers, c->timers.n + 5 * (c->nodes.n + 2) + 64));
+	TRY(timers_reserve(&c->timers, c->timers.n + 6 * (c->nodes.n + 2) + 64));
 	TRY(parse_hostinfo(n));
 	TRY(map_put(&c->nodes_by_key, n));
 	TRY(machine_add(c, n));
@@ -318,6 +327,7 @@ static err insert(struct core *c, struct node *n)
 	TRY(tailnet_take_slot(n->t, n));
 	n->m.expired = node_is_expired(c, n);
 	gate_first(c, n);
+	attrs_look(c, n);
 	TRY(node_classify(c, n));
 	TRY(routes_update(c, n));
 	node_dirty(n, DIRTY_WHOLE);
@@ -360,6 +370,7 @@ static err replace(struct core *c, struct node *n, struct node_row *taken)
 	node_arm_expiry(c, n);
 	presence_ephemeral(c, n);
 	TRY(gate_update(c, n));
+	attrs_look(c, n);
 	TRY(node_classify(c, n));
 	TRY(routes_update(c, n));
 	node_dirty(n, DIRTY_WHOLE);
@@ -565,7 +576,8 @@ err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hosti
 	}
 	bool whole = peers_see_change(n->hi, kept);
 	bool routes = !same_routes(n->hi, kept);
-	bool facts = n->hi && (strcmp(or_empty(n->hi->os), or_empty(kept->os)) != 0 ||
+	bool facts = n->hi && (strcmp(or_empty(n->hi->os), or_empty(kept->os)) != 0 || n->hi->allows_update != kept->allows_update ||
+			       n->hi->state_encrypted != kept->state_encrypted ||
 			       strcmp(or_empty(n->hi->os_version), or_empty(kept->os_version)) != 0 ||
 			       strcmp(or_empty(n->hi->ipn_version), or_empty(kept->ipn_version)) != 0);
 	free(n->row.hostinfo_json);
@@ -746,6 +758,7 @@ static err fill_info(struct core *c, struct node *n, struct node_info *i)
 		TRY(authkey_row_copy(&k->row, &i->authkey));
 	i->online = n->m.online;
 	i->expired = node_is_expired(c, n);
+	i->approved = n->row.authorized || !n->t->set.devices_approval;
 	i->client_version = dup_or_empty(n->hi->ipn_version);
 	i->os = dup_or_empty(n->hi->os);
 	i->announced = malloc((n->hi->n_routable_ips + 1) * sizeof *i->announced);

@@ -16,7 +16,6 @@ struct route_answer {
 static const struct route_answer answers[] = {
 	{ "/machine/set-dns", 501, "this server does not publish DNS records for certificates\n" },
 	{ "/machine/update-health", 204, "" },
-	{ "/machine/set-device-attr", 501, "this server keeps no device attributes\n" },
 	{ "/machine/audit-log", 501, "this server keeps no client audit log\n" },
 	{ "/machine/id-token", 501, "this server issues no identity tokens\n" },
 	{ "/machine/webclient/", 501, "this server does not offer logins to device web interfaces\n" },
@@ -126,6 +125,10 @@ void on_node_request(struct core *c, struct event *e)
 	}
 	if (is_path(e, "/machine/feature/query")) {
 		feature_query(c, e);
+		return;
+	}
+	if (is_path(e, "/machine/set-device-attr")) {
+		on_set_device_attr(c, e, n);
 		return;
 	}
 	if (is_path(e, "/machine/whoami")) {

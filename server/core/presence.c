@@ -172,6 +172,7 @@ void presence_timers_init(struct node *n)
 	n->ephemeral.fire = on_ephemeral;
 	n->expiry.fire = on_expiry;
 	n->announce.fire = on_announce;
+	n->attrs.fire = on_attrs_timer;
 	n->leave.fire = on_leave;
 }
 
@@ -181,6 +182,7 @@ void presence_timers_stop(struct core *c, struct node *n)
 	timer_stop(&c->timers, &n->ephemeral);
 	timer_stop(&c->timers, &n->expiry);
 	timer_stop(&c->timers, &n->announce);
+	timer_stop(&c->timers, &n->attrs);
 	timer_stop(&c->timers, &n->leave);
 }
 

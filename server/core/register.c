@@ -27,6 +27,7 @@ struct claim {
 	bool ephemeral;
 	enum register_method method;
 	int64_t authkey_id;
+	bool preauthorized; /* nobody needs to approve it */
 	int64_t expires_ms; /* asked for; 0: the default */
 };
 
@@ -155,6 +156,8 @@ static err new_row(struct core *c, const struct claim *cl, struct node_row *row)
 		.tailnet_id = cl->t->row.id, .machine = *cl->machine, .key = *cl->key, .nl = *cl->nl, .capver = cl->capver,
 		.ephemeral = cl->ephemeral, .method = cl->method, .authkey_id = cl->authkey_id, .created_ms = c->now.wall_ms,
 		.last_seen_ms = c->now.wall_ms, .given_name_auto = true,
+		/* Who is let in by hand is approved; and nobody waits where nobody has to. */
+		.authorized = cl->preauthorized || cl->method == REGISTER_CLI || !cl->t->set.devices_approval,
 	};
 	TRY(next_id(c, &row->id));
 	TRY(address_next(cl->t, &row->v4, &row->v6));
@@ -222,6 +225,10 @@ static err renew_node(struct core *c, const struct claim *cl, struct node *n)
 	}
 	n->row.ephemeral = cl->ephemeral;
 	presence_ephemeral(c, n);
+	if (!n->row.authorized && (cl->preauthorized || cl->method == REGISTER_CLI)) {
+		n->row.authorized = true;
+		TRY(gate_update(c, n));
+	}
 	n->row.method = cl->method;
 	n->row.authkey_id = cl->authkey_id;
 	node_set_expires(c, n, expiry_of(c, cl));
@@ -436,6 +443,7 @@ static void with_key(struct core *c, struct event *e)
 		.t = k->t, .machine = &e->machine, .key = &reg->node_key, .old_key = &reg->old_node_key, .nl = &reg->nl_key,
 		.hi = hi, .capver = reg->version, .user = u, .tags = tags, .n_tags = n_tags,
 		.ephemeral = reg->ephemeral || k->row.ephemeral, .method = REGISTER_AUTH_KEY, .authkey_id = k->row.id,
+		.preauthorized = k->row.preauthorized,
 		.expires_ms = reg->has_expiry ? reg->expiry_ms : 0,
 	};
 	err er = admit_claim(c, &cl, why, sizeof why, &n);

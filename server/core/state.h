@@ -182,7 +182,8 @@ enum { /* beside PATCH_* in node.dirty */
 
 enum node_shut { /* why a node takes no part */
 	SHUT_NO,
-	SHUT_SUSPENDED, /* its user is */
+	SHUT_SUSPENDED,	 /* its user is */
+	SHUT_UNAPPROVED, /* an administrator has to approve it */
 };
 
 struct node {
@@ -209,7 +210,8 @@ struct node {
 	size_t n_shared; /* routes of it that another one may carry, too */
 	bool away;	 /* its stream broke a moment ago */
 	bool unhealthy;	 /* it did not answer a probe (route_probe.c) */
-	struct timer offline, ephemeral, expiry, announce, leave;
+	struct timer offline, ephemeral, expiry, announce, leave, attrs;
+	uint64_t attrs_over; /* by index in row.attrs: expired, as last looked */
 	struct node_info *info; /* cached for lists, a reference; NULL when stale */
 	bool no_ipv4; /* its class has no IPv4 addresses */
 	uint64_t touched;
@@ -495,7 +497,7 @@ void node_set_expires(struct core *c, struct node *n, int64_t expires_ms);
 struct node_facts {
 	struct policy_node node;
 	struct policy_user user;
-	struct policy_attr attr[4];
+	struct policy_attr attr[8 + NODE_ATTRS_MAX];
 	char os[32];
 };
 void node_facts(struct core *c, const struct node *n, struct node_facts *f);
@@ -514,6 +516,14 @@ struct node_info *node_info_get(struct core *c, struct node *n); /* a reference;
 void node_info_stale(struct node *n);
 struct machine *machine_get(struct core *c, const struct machine_pub *key);
 
+/* ---- attrs.c: custom attributes for postures ---- */
+
+/* Expiry of attributes is looked at anew, and its timer set; the caller classifies. True: which ones hold has changed. */
+bool attrs_look(struct core *c, struct node *n);
+void on_attrs_timer(struct core *c, struct timer *t);
+void on_set_device_attr(struct core *c, struct event *e, struct node *n);
+MUST_USE err attr_command(struct core *c, struct node *n, const struct command *m, struct reply *r);
+
 /* ---- gate.c: who takes part ---- */
 
 void gate_first(struct core *c, struct node *n); /* a node that was just loaded or made */
@@ -530,6 +540,7 @@ void name_unique(struct tailnet *t, const char *base, const struct node *self, c
 
 /* Addresses that no node of t has, of the families that are configured. ERR_TOO_BIG: none left. */
 MUST_USE err address_next(struct tailnet *t, struct addr *v4, struct addr *v6);
+bool address_is_reserved(struct tailnet *t, struct addr a); /* inside the range, and still nobody's */
 MUST_USE err address_next_v6(struct tailnet *t, struct addr v4, struct addr *v6);
 void address_note(struct tailnet *t, struct addr v4, struct addr v6); /* in use: moves the cursors */
 

@@ -57,6 +57,9 @@ struct core_settings {
 	bool randomize_client_port;
 	int64_t audit_retention_ms;	  /* audit records go after this; 0: never */
 	int64_t audit_max;		  /* records kept; 0: no ceiling */
+	bool devices_approval;
+	const char *const *own_attributes; /* that devices may set of themselves */
+	size_t n_own_attributes;
 	const struct setting_managed *managed;
 	size_t n_managed;
 	const char *config_file;

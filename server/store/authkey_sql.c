@@ -4,13 +4,14 @@ err authkey_sql_put(struct sql *s, const struct authkey_row *r)
 {
 	static const char sql[] =
 		"INSERT INTO authkey (id, tailnet_id, user_id, prefix, hash, reusable, ephemeral, used, created_ms, expires_ms,"
-		" revoked_ms, description, tags)"
+		" revoked_ms, description, tags, preauthorized)"
 		" VALUES (:id, :tailnet_id, :user_id, :prefix, :hash, :reusable, :ephemeral, :used, :created_ms, :expires_ms,"
-		" :revoked_ms, :description, :tags)"
+		" :revoked_ms, :description, :tags, :preauthorized)"
 		" ON CONFLICT (id) DO UPDATE SET tailnet_id = excluded.tailnet_id, user_id = excluded.user_id,"
 		" prefix = excluded.prefix, hash = excluded.hash, reusable = excluded.reusable, ephemeral = excluded.ephemeral,"
 		" used = excluded.used, created_ms = excluded.created_ms, expires_ms = excluded.expires_ms,"
-		" revoked_ms = excluded.revoked_ms, description = excluded.description, tags = excluded.tags";
+		" revoked_ms = excluded.revoked_ms, description = excluded.description, tags = excluded.tags,"
+		" preauthorized = excluded.preauthorized";
 	struct query q = query_begin(s, sql);
 
 	query_int(&q, ":id", r->id);
@@ -26,6 +27,7 @@ err authkey_sql_put(struct sql *s, const struct authkey_row *r)
 	query_int_or_null(&q, ":revoked_ms", r->revoked_ms);
 	query_text(&q, ":description", r->description);
 	query_tags(&q, ":tags", r->tags, r->n_tags);
+	query_int(&q, ":preauthorized", r->preauthorized);
 	return query_run(&q);
 }
 
@@ -41,7 +43,7 @@ err authkey_sql_delete(struct sql *s, int64_t id)
 err authkey_sql_list(struct sql *s, struct authkey_row **out, size_t *n)
 {
 	static const char sql[] = "SELECT id, tailnet_id, user_id, prefix, hash, reusable, ephemeral, used, created_ms,"
-				  " expires_ms, revoked_ms, description, tags FROM authkey ORDER BY id";
+				  " expires_ms, revoked_ms, description, tags, preauthorized FROM authkey ORDER BY id";
 	struct query q = query_begin(s, sql);
 
 	while (query_next(&q)) {
@@ -61,6 +63,7 @@ err authkey_sql_list(struct sql *s, struct authkey_row **out, size_t *n)
 		r->revoked_ms = column_int(&q);
 		r->description = column_text(&q);
 		column_tags(&q, &r->tags, &r->n_tags);
+		r->preauthorized = column_bool(&q);
 	}
 	return query_end(&q);
 }

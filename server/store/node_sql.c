@@ -1,3 +1,4 @@
+#include "common/base/cleanup.h"
 #include "server/store/sql.h"
 
 /* The lazy columns, bound by both put and seen. */
@@ -17,10 +18,10 @@ err node_sql_put(struct sql *s, const struct node_row *r)
 	static const char sql[] =
 		"INSERT INTO node (id, tailnet_id, user_id, machine_pub, node_pub, disco_pub, nl_pub, v4, v6, hostname,"
 		" given_name, given_name_auto, ephemeral, method, authkey_id, created_ms, expires_ms, last_seen_ms, was_online,"
-		" capver, home_derp, hostinfo, endpoints, tags, approved_routes)"
+		" capver, home_derp, hostinfo, endpoints, tags, approved_routes, authorized, attrs)"
 		" VALUES (:id, :tailnet_id, :user_id, :machine_pub, :node_pub, :disco_pub, :nl_pub, :v4, :v6, :hostname,"
 		" :given_name, :given_name_auto, :ephemeral, :method, :authkey_id, :created_ms, :expires_ms, :last_seen_ms,"
-		" :was_online, :capver, :home_derp, :hostinfo, :endpoints, :tags, :approved_routes)"
+		" :was_online, :capver, :home_derp, :hostinfo, :endpoints, :tags, :approved_routes, :authorized, :attrs)"
 		" ON CONFLICT (id) DO UPDATE SET tailnet_id = excluded.tailnet_id, user_id = excluded.user_id,"
 		" machine_pub = excluded.machine_pub, node_pub = excluded.node_pub, disco_pub = excluded.disco_pub,"
 		" nl_pub = excluded.nl_pub, v4 = excluded.v4, v6 = excluded.v6, hostname = excluded.hostname,"
@@ -29,9 +30,12 @@ err node_sql_put(struct sql *s, const struct node_row *r)
 		" created_ms = excluded.created_ms, expires_ms = excluded.expires_ms, last_seen_ms = excluded.last_seen_ms,"
 		" was_online = excluded.was_online, capver = excluded.capver, home_derp = excluded.home_derp,"
 		" hostinfo = excluded.hostinfo, endpoints = excluded.endpoints, tags = excluded.tags,"
-		" approved_routes = excluded.approved_routes";
-	struct query q = query_begin(s, sql);
+		" approved_routes = excluded.approved_routes, authorized = excluded.authorized, attrs = excluded.attrs";
+	CLEANUP(freep) char *attrs = custom_attrs_text(r->attrs, r->n_attrs);
 
+	if (!attrs)
+		return ERR_NOMEM;
+	struct query q = query_begin(s, sql);
 	query_int(&q, ":id", r->id);
 	query_int(&q, ":tailnet_id", r->tailnet_id);
 	query_int_or_null(&q, ":user_id", r->user_id);
@@ -50,6 +54,8 @@ err node_sql_put(struct sql *s, const struct node_row *r)
 	query_int_or_null(&q, ":expires_ms", r->expires_ms);
 	query_tags(&q, ":tags", r->tags, r->n_tags);
 	query_routes(&q, ":approved_routes", r->approved_routes, r->n_approved);
+	query_int(&q, ":authorized", r->authorized);
+	query_text(&q, ":attrs", attrs);
 	bind_lazy(&q, r);
 	return query_run(&q);
 }
@@ -102,6 +108,8 @@ static void read_node(struct query *q, struct node_row *r)
 	column_endpoints(q, &r->endpoints, &r->n_endpoints);
 	column_tags(q, &r->tags, &r->n_tags);
 	column_routes(q, &r->approved_routes, &r->n_approved);
+	r->authorized = column_bool(q);
+	column_attrs(q, &r->attrs, &r->n_attrs);
 }
 
 err node_sql_list(struct sql *s, struct node_row **out, size_t *n)
@@ -109,7 +117,7 @@ err node_sql_list(struct sql *s, struct node_row **out, size_t *n)
 	static const char sql[] =
 		"SELECT id, tailnet_id, user_id, machine_pub, node_pub, disco_pub, nl_pub, v4, v6, hostname, given_name,"
 		" given_name_auto, ephemeral, method, authkey_id, created_ms, expires_ms, last_seen_ms, was_online, capver,"
-		" home_derp, hostinfo, endpoints, tags, approved_routes FROM node ORDER BY id";
+		" home_derp, hostinfo, endpoints, tags, approved_routes, authorized, attrs FROM node ORDER BY id";
 	struct query q = query_begin(s, sql);
 
 	while (query_next(&q)) {

@@ -107,6 +107,7 @@ static err node_deep(const struct node_row *from, struct node_row *out)
 	TRY(copy_array((void **)&out->approved_routes, from->approved_routes, from->n_approved,
 			sizeof *from->approved_routes));
 	out->n_approved = from->n_approved;
+	TRY(custom_attrs_copy(from->attrs, from->n_attrs, &out->attrs, &out->n_attrs));
 	return copy_strs(&out->tags, &out->n_tags, from->tags, from->n_tags);
 }
 
@@ -116,7 +117,8 @@ static void node_clear(struct node_row *r)
 	r->endpoints = NULL;
 	r->approved_routes = NULL;
 	r->tags = NULL;
-	r->n_endpoints = r->n_approved = r->n_tags = 0;
+	r->attrs = NULL;
+	r->n_endpoints = r->n_approved = r->n_tags = r->n_attrs = 0;
 }
 
 static err authkey_deep(const struct authkey_row *from, struct authkey_row *out)
@@ -329,6 +331,7 @@ void node_row_done(struct node_row *r)
 	free(r->hostinfo_json);
 	free(r->endpoints);
 	free(r->approved_routes);
+	custom_attrs_free(r->attrs, r->n_attrs);
 	free_strs(r->tags, r->n_tags);
 	*r = (struct node_row){ 0 };
 }

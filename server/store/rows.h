@@ -43,7 +43,15 @@ enum {
 	NODE_ENDPOINTS_MAX = 32,
 	NODE_TAGS_MAX = 64,
 	NODE_ROUTES_MAX = 512,
+	NODE_ATTRS_MAX = 32,
 	HOSTINFO_JSON_MAX = 64 * 1024,
+};
+
+/* For postures: "custom:tier". The value is a text without control characters, "true", or a number's text. */
+struct custom_attr {
+	char *name, *value; /* owned */
+	char type;	    /* 's' text, 'n' number, 'b' bool */
+	int64_t set_ms, expires_ms; /* expires 0: never */
 };
 
 struct node_row {
@@ -73,7 +81,15 @@ struct node_row {
 	size_t n_tags;
 	struct prefix *approved_routes; /* sorted, masked */
 	size_t n_approved;
+	bool authorized; /* an administrator let it in, or nobody had to (device approval) */
+	struct custom_attr *attrs; /* sorted by name */
+	size_t n_attrs;
 };
+/* As one text of lines, and back. The text is owned; NULL: no memory, or too long. ERR_MALFORMED, ERR_NOMEM: *out is NULL. */
+char *custom_attrs_text(const struct custom_attr *a, size_t n);
+MUST_USE err custom_attrs_parse(struct bytes text, struct custom_attr **out, size_t *n);
+MUST_USE err custom_attrs_copy(const struct custom_attr *from, size_t n, struct custom_attr **out, size_t *n_out);
+void custom_attrs_free(struct custom_attr *a, size_t n);
 
 /* Secrets of keys are 32 random bytes that are shown once; only their BLAKE2b-256 is kept. Text forms:
  * "hskey-auth-" + 12 hex (prefix) + "-" + 64 hex (secret), and the same with "hskey-api-". */
@@ -85,6 +101,7 @@ struct authkey_row {
 	char prefix[KEY_PREFIX_LEN + 1];
 	uint8_t hash[KEY_HASH_LEN];
 	bool reusable, ephemeral, used;
+	bool preauthorized; /* its nodes need no approval */
 	int64_t created_ms, expires_ms; /* 0: never */
 	int64_t revoked_ms;		/* 0: not */
 	char *description;

@@ -356,6 +356,14 @@ void column_tags(struct query *q, char ***tags, size_t *n)
 	}
 }
 
+void column_attrs(struct query *q, struct custom_attr **attrs, size_t *n)
+{
+	err e = custom_attrs_parse(column_view(q), attrs, n);
+
+	if (e != OK)
+		go_bad(q, e == ERR_NOMEM ? SQLITE_NOMEM : SQLITE_MISMATCH);
+}
+
 static bool is_family(uint8_t family)
 {
 	return family == 4 || family == 6;

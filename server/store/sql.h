@@ -72,6 +72,7 @@ void column_blob_into(struct query *q, void *out, size_t n); /* exactly n bytes;
 void column_blob(struct query *q, uint8_t **out, size_t *n); /* owned */
 struct addr column_addr(struct query *q);
 void column_tags(struct query *q, char ***tags, size_t *n);
+void column_attrs(struct query *q, struct custom_attr **attrs, size_t *n);
 void column_endpoints(struct query *q, struct addrport **e, size_t *n);
 void column_routes(struct query *q, struct prefix **p, size_t *n);
 

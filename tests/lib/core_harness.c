@@ -537,9 +537,10 @@ static char *dump(struct core *c)
 		assert_true(map_get(&x->t->nodes_by_name, x->name_key) == x);
 		assert_true(!x->row.v4.family || map_get(&x->t->nodes_by_v4, &x->row.v4) == x);
 		assert_true(!x->row.v6.family || map_get(&x->t->nodes_by_v6, &x->row.v6) == x);
-		buf_printf(&out, "node %lld user=%lld shown=%lld key=%s v4=%s v6=%s name=%s auto=%d exp=%lld eph=%d tags=", (long long)x->row.id,
+		buf_printf(&out, "node %lld user=%lld shown=%lld key=%s v4=%s v6=%s name=%s auto=%d exp=%lld eph=%d ok=%d attrs=%zu tags=", (long long)x->row.id,
 				(long long)x->row.user_id, (long long)x->m.user_id, node_pub_text(&x->row.key, k), addr_text(x->row.v4, a4),
-				addr_text(x->row.v6, a6), x->row.given_name, x->row.given_name_auto, (long long)x->row.expires_ms, x->row.ephemeral);
+				addr_text(x->row.v6, a6), x->row.given_name, x->row.given_name_auto, (long long)x->row.expires_ms, x->row.ephemeral,
+				x->row.authorized, x->row.n_attrs);
 		for (size_t i = 0; i < x->row.n_tags; i++)
 			buf_printf(&out, "%s,", x->row.tags[i]);
 		for (size_t i = 0; i < x->row.n_approved; i++)

@@ -7,12 +7,15 @@
 #define PICK(w, list) ((list)[chance((w), ARRAY_LEN(list))])
 
 static const char *const user_names[] = { "ann", "bob", "cleo", "dan", "Ann", "eve@example.com", "no spaces please", "", "x/y" };
+static const char *const attr_names[] = { "custom:tier", "custom:tier", "custom:score", "node:os", "custom:" };
+static const char *const attr_values[] = { "\"gold\"", "\"silver\"", "7", "true", "null", "[]" };
 static const char *const role_names[] = { "owner", "admin", "network-admin", "it-admin", "auditor", "billing-admin", "member", "king" };
 static const char *const tag_names[] = { "tag:web", "tag:db", "tag:unknown", "no-tag" };
 static const char *const node_names[] = { "web", "db", "web-1", "gateway", "UPPER", "-bad-", "ann-laptop", "node" };
 static const char *const route_texts[] = { "10.1.0.0/16", "10.2.0.0/16", "0.0.0.0/0", "::/0", "fd00:1::/48", "10.1.2.3/16" };
 
-static const char *const settings[][3] = { { "taildrop.enabled", "false", "true" }, { "node.expiry", "1h", "0s" },
+static const char *const settings[][3] = { { "taildrop.enabled", "false", "true" }, { "devices_approval", "true", "false" },
+	{ "node.own_attributes", "custom:self", "*" }, { "node.expiry", "1h", "0s" },
 	{ "randomize_client_port", "true", "maybe" }, { "node.ephemeral.inactivity_timeout", "70s", "1s" },
 	{ "no.such", "1", "2" } };
 
@@ -41,6 +44,9 @@ static const char *const policies[] = {
 		" {\"src\": [\"bob@\", \"tag:db\"], \"dst\": [\"10.1.0.0/16\"], \"ip\": [\"*\"], \"via\": [\"tag:web\"]}]}",
 	"{" OWNERS ", \"acls\": [{\"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"*:*\"]}],"
 		" \"nodeAttrs\": [{\"target\": [\"bob@\"], \"attr\": [\"disable-ipv4\"]}]}",
+	"{" OWNERS ", \"postures\": {\"posture:gold\": [\"custom:tier == 'gold'\"]}, \"acls\": [{\"action\": \"accept\", \"src\": [\"*\"],"
+		" \"srcPosture\": [\"posture:gold\"], \"dst\": [\"*:*\"]}]}",
+	"{" OWNERS ", \"acls\": [{\"action\": \"accept\", \"src\": [\"autogroup:admin\"], \"dst\": [\"*:*\"]}]}",
 	"{\"acls\": [{\"action\": \"maybe\"}]}",
 	"{ not json",
 	"{\"acls\": [{\"action\": \"accept\", \"src\": [\"tag:nobody-owns\"], \"dst\": [\"*:*\"]}]}",
@@ -170,7 +176,7 @@ void admin_act(struct world *w)
 		{ CMD_AUTHKEY_CREATE, 8 }, { CMD_AUTHKEY_LIST, 1 }, { CMD_AUTHKEY_EXPIRE, 2 }, { CMD_AUTHKEY_DELETE, 1 },
 		{ CMD_APIKEY_CREATE, 1 }, { CMD_APIKEY_LIST, 1 }, { CMD_APIKEY_EXPIRE, 1 }, { CMD_APIKEY_DELETE, 1 },
 		{ CMD_POLICY_GET, 1 }, { CMD_POLICY_SET, 6 }, { CMD_POLICY_CHECK, 1 }, { CMD_DERPMAP_GET, 1 }, { CMD_DNS_RECORDS, 2 },
-		{ CMD_STATS, 1 }, { CMD_NODE_C2N, 3 }, { CMD_SETTINGS_SET, 4 }, { CMD_SETTINGS_RESET, 2 }, { CMD_SETTINGS_LIST, 1 },
+		{ CMD_STATS, 1 }, { CMD_NODE_APPROVE, 6 }, { CMD_NODE_SET_IP, 3 }, { CMD_NODE_ATTR_SET, 5 }, { CMD_NODE_ATTR_DELETE, 2 }, { CMD_NODE_C2N, 3 }, { CMD_SETTINGS_SET, 4 }, { CMD_SETTINGS_RESET, 2 }, { CMD_SETTINGS_LIST, 1 },
 	};
 	unsigned total = 0;
 
@@ -229,6 +235,25 @@ void admin_act(struct world *w)
 		break;
 	case CMD_DNS_RECORDS:
 		set_records(w, m);
+		break;
+	case CMD_NODE_APPROVE:
+		m->disable = one_in(w, 3);
+		break;
+	case CMD_NODE_SET_IP: {
+		struct addr *list = arena_array(&m->arena, 2, sizeof *list);
+		list[0] = one_in(w, 8) ? addr_v4(10, 0, 0, 1) : addr_v4(100, 64, 0, (uint8_t)chance(w, 40));
+		list[1] = list[0];
+		m->addrs = list;
+		m->n_addrs = one_in(w, 10) ? 2 : 1;
+		if (node_by_id(w->core, m->id))
+			world_life_or_new(w, m->id)->may_move = true;
+		break;
+	}
+	case CMD_NODE_ATTR_SET:
+	case CMD_NODE_ATTR_DELETE:
+		m->name = PICK(w, attr_names);
+		m->text = PICK(w, attr_values);
+		m->expires_ms = one_in(w, 2) ? 0 : w->now.wall_ms + (int64_t)chance(w, 300000) - 10000;
 		break;
 	case CMD_SETTINGS_SET:
 	case CMD_SETTINGS_RESET: {

@@ -167,7 +167,7 @@ void check_store_op(struct world *w, const struct store_op *op)
 	}
 	if (l->gone)
 		world_fail(w, "id %lld is used again", (long long)r->id);
-	if (l->durable && (!machine_pub_eq(&l->machine, &r->machine) || !addr_eq(l->v4, r->v4) || !addr_eq(l->v6, r->v6)))
+	if (l->durable && (!machine_pub_eq(&l->machine, &r->machine) || (!l->may_move && (!addr_eq(l->v4, r->v4) || !addr_eq(l->v6, r->v6)))))
 		world_fail(w, "node %lld changed its machine or its addresses", (long long)r->id);
 	if (!r->v4.family || !r->v6.family || !prefix_contains(w->set.v4, r->v4) || !prefix_contains(w->set.v6, r->v6))
 		world_fail(w, "node %lld lacks an address", (long long)r->id);
@@ -204,6 +204,14 @@ static const char *node_rows_differ(const struct node_row *a, const struct node_
 		return "origin";
 	if (a->expires_ms != b->expires_ms)
 		return "expiry";
+	if (a->authorized != b->authorized)
+		return "approval";
+	if (a->n_attrs != b->n_attrs)
+		return "attributes";
+	for (size_t i = 0; i < a->n_attrs; i++)
+		if (!same_text(a->attrs[i].name, b->attrs[i].name) || !same_text(a->attrs[i].value, b->attrs[i].value) ||
+				a->attrs[i].expires_ms != b->attrs[i].expires_ms)
+			return "attributes";
 	if (a->n_tags != b->n_tags || a->n_approved != b->n_approved)
 		return "tags or routes";
 	for (size_t i = 0; i < a->n_tags; i++)
@@ -287,13 +295,21 @@ static bool naive_bool(struct world *w, const char *key, bool otherwise)
 	return otherwise;
 }
 
+static const struct node_row *naive_row(struct world *w, int64_t id)
+{
+	for (size_t i = 0; i < w->db.n_nodes; i++)
+		if (w->db.nodes[i].id == id)
+			return &w->db.nodes[i];
+	world_fail(w, "node %lld is not in the database", (long long)id);
+}
+
 /* Does the database say that the node takes no part? */
 static bool naive_shut(struct world *w, const struct node *n)
 {
 	for (size_t i = 0; i < w->db.n_users; i++)
 		if (w->db.users[i].id == n->row.user_id && w->db.users[i].suspended_ms)
 			return true;
-	return false;
+	return naive_bool(w, "devices_approval", w->set.devices_approval) && !naive_row(w, n->row.id)->authorized;
 }
 
 static void check_admitted(struct world *w)
@@ -370,6 +386,11 @@ static void check_node_times(struct world *w, struct node *n)
 	/* A clock that jumped is noticed when a timer looks again. */
 	if (n->m.expired != over && now - w->jumped_ms > TIMER_STEP_MS + 1000)
 		world_fail(w, "the key of node %lld %s over, and is shown otherwise", (long long)n->row.id, over ? "is" : "is not");
+	for (size_t i = 0; i < n->row.n_attrs; i++) {
+		int64_t at = n->row.attrs[i].expires_ms;
+		if ((n->attrs_over >> i & 1) != (at && at <= w->now.wall_ms) && now - w->jumped_ms > TIMER_STEP_MS + 1000)
+			world_fail(w, "an attribute of node %lld is taken for what it is not", (long long)n->row.id);
+	}
 	if (n->row.n_tags && n->row.user_id)
 		world_fail(w, "node %lld has tags and a user", (long long)n->row.id);
 }

@@ -28,6 +28,7 @@ struct life {
 	struct machine_pub machine;
 	struct addr v4, v6;
 	bool durable;	/* is in the database */
+	bool may_move;	/* an admin gave it another address */
 	bool may_go;	/* it was deleted on purpose, or is ephemeral */
 	bool gone;	/* and it was taken out of the database: for good */
 	int64_t born_ms, quiet_ms; /* mono: first seen in the core; since then without a stream */

@@ -214,6 +214,113 @@ static void roles(void **state)
 	harness_stop(&h);
 }
 
+static void set_setting(struct harness *h, const char *key, const char *value)
+{
+	struct command *m = command_new(CMD_SETTINGS_SET);
+
+	m->name = key;
+	m->text = value;
+	assert_ok(harness_command(h, m)->e);
+}
+
+static struct reply *approve(struct harness *h, int64_t id, bool yes)
+{
+	struct command *m = for_user(CMD_NODE_APPROVE, id);
+
+	m->disable = !yes;
+	return harness_command(h, m);
+}
+
+static void new_devices_wait_for_approval(void **state)
+{
+	struct harness h;
+	struct device a, b, d;
+
+	(void)state;
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	const char *key = harness_authkey(&h, "ann", AK_REUSABLE);
+	device_init(&a, &h, "a");
+	device_init(&b, &h, "b");
+	device_init(&d, &h, "d");
+	device_join(&a, key); /* before it was asked for: stays in */
+	set_setting(&h, "devices_approval", "true");
+	assert_ok(verify(&h, &a));
+	device_skip(&a);
+
+	json_t *resp = device_register(&b, key);
+	assert_true(json_is_false(json_object_get(resp, "MachineAuthorized")));
+	assert_string_equal(json_string_value(json_object_get(resp, "Error")), "");
+	device_stream(&b);
+	device_lite(&b);
+	json_t *m = device_next(&b);
+	assert_false(authorized(m));
+	assert_string_equal(shown(m), "needs-approval");
+	assert_null(json_object_get(m, "Peers"));
+	assert_null(device_next(&a));
+	assert_int_equal(verify(&h, &b), ERR_NOT_FOUND);
+	int64_t id = device_node_id(&b);
+	assert_false(harness_node_command(&h, CMD_NODE_GET, id)->nodes[0]->approved);
+	harness_restart(&h);
+	device_stream(&a);
+	device_stream(&b);
+	assert_null(json_object_get(device_next(&a), "Peers"));
+	assert_false(authorized(device_next(&b)));
+
+	struct reply *r = approve(&h, id, true);
+	assert_ok(r->e);
+	assert_true(r->nodes[0]->approved);
+	m = device_next(&b);
+	while (m && !json_array_size(json_object_get(m, "Peers")))
+		m = device_next(&b);
+	assert_true(authorized(m));
+	assert_null(shown(m));
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(device_next(&a), "PeersChanged"), 0), "ID")), id);
+	assert_ok(verify(&h, &b));
+	assert_ok(approve(&h, id, false)->e); /* and back */
+	assert_int_equal(json_array_size(json_object_get(device_next(&a), "PeersRemoved")), 1);
+	set_setting(&h, "devices_approval", "false"); /* nobody has to: it is in */
+	assert_ok(verify(&h, &b));
+
+	set_setting(&h, "devices_approval", "true");
+	struct command *k = command_new(CMD_AUTHKEY_CREATE);
+	k->user = "ann";
+	k->preauthorized = true;
+	r = harness_command(&h, k);
+	char text[128];
+	snprintf(text, sizeof text, "%s", r->secret);
+	assert_true(r->authkeys[0].preauthorized);
+	device_join(&d, text);
+	assert_ok(verify(&h, &d));
+	device_done(&a);
+	device_done(&b);
+	device_done(&d);
+	harness_stop(&h);
+}
+
+/* Whom an administrator lets in by hand is approved by that. */
+static void logins_by_hand_are_approved(void **state)
+{
+	struct harness h;
+	struct device a;
+
+	(void)state;
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	set_setting(&h, "devices_approval", "true");
+	device_init(&a, &h, "a");
+	const char *url = json_string_value(json_object_get(device_register(&a, NULL), "AuthURL"));
+	struct command *m = command_new(CMD_AUTH_REGISTER);
+	m->auth_id = arena_str(&m->arena, bytes_str(strrchr(url, '/') + 1));
+	m->user = "ann";
+	struct reply *r = harness_command(&h, m);
+	assert_ok(r->e);
+	assert_true(r->nodes[0]->approved);
+	assert_ok(verify(&h, &a));
+	device_done(&a);
+	harness_stop(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -221,6 +328,8 @@ int main(void)
 		cmocka_unit_test(a_failed_suspension_changes_nothing),
 		cmocka_unit_test(moving_a_node_out_of_a_suspended_account_frees_it),
 		cmocka_unit_test(roles),
+		cmocka_unit_test(new_devices_wait_for_approval),
+		cmocka_unit_test(logins_by_hand_are_approved),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

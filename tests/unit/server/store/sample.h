@@ -76,12 +76,17 @@ static inline struct node_row sample_node(int64_t id, int64_t user_id)
 	r.n_approved = 2;
 	r.approved_routes[0] = (struct prefix){ { .family = 4, .b = { 10 } }, 8 };
 	r.approved_routes[1] = (struct prefix){ { .family = 6 }, 0 };
+	r.authorized = true;
+	r.attrs = calloc(2, sizeof *r.attrs);
+	r.n_attrs = 2;
+	r.attrs[0] = (struct custom_attr){ dup_str("custom:score"), dup_str("1.5"), 'n', 1700000000004, 1700000000005 };
+	r.attrs[1] = (struct custom_attr){ dup_str("custom:tier"), dup_str("göld"), 's', 1700000000006, 0 };
 	return r;
 }
 
 static inline struct authkey_row sample_authkey(int64_t id, int64_t user_id)
 {
-	struct authkey_row r = { .id = id, .tailnet_id = 1, .user_id = user_id, .reusable = true, .used = true,
+	struct authkey_row r = { .id = id, .tailnet_id = 1, .user_id = user_id, .reusable = true, .used = true, .preauthorized = true,
 				 .created_ms = 5, .expires_ms = 6, .revoked_ms = 7, .n_tags = 3 };
 
 	snprintf(r.prefix, sizeof r.prefix, "%012llx", (unsigned long long)id);

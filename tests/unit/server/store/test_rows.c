@@ -9,10 +9,12 @@ static void copies_are_deep(void **state)
 	a.tags[1][0] = 'X';
 	a.endpoints[0].port = 1;
 	a.approved_routes[0].bits = 1;
+	a.attrs[1].value[0] = 'X';
 	assert_string_equal(b.hostname, "Ann's laptop");
 	assert_string_equal(b.tags[1], "tag:t01");
 	assert_int_equal(b.endpoints[0].port, 41641);
 	assert_int_equal(b.approved_routes[0].bits, 8);
+	assert_string_equal(b.attrs[1].value, "göld");
 	assert_memory_equal(b.key.b, a.key.b, 32);
 	node_row_done(&a);
 	node_row_done(&b);

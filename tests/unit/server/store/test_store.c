@@ -123,6 +123,15 @@ static void assert_same_node(const struct node_row *a, const struct node_row *b)
 	assert_int_equal(a->n_endpoints, b->n_endpoints);
 	for (size_t i = 0; i < a->n_endpoints; i++)
 		assert_true(addrport_eq(a->endpoints[i], b->endpoints[i]));
+	assert_int_equal(a->authorized, b->authorized);
+	assert_int_equal(a->n_attrs, b->n_attrs);
+	for (size_t i = 0; i < a->n_attrs; i++) {
+		assert_string_equal(a->attrs[i].name, b->attrs[i].name);
+		assert_string_equal(a->attrs[i].value, b->attrs[i].value);
+		assert_int_equal(a->attrs[i].type, b->attrs[i].type);
+		assert_int_equal(a->attrs[i].set_ms, b->attrs[i].set_ms);
+		assert_int_equal(a->attrs[i].expires_ms, b->attrs[i].expires_ms);
+	}
 	assert_int_equal(a->n_tags, b->n_tags);
 	for (size_t i = 0; i < a->n_tags; i++)
 		assert_string_equal(a->tags[i], b->tags[i]);
@@ -192,7 +201,7 @@ static void every_row_comes_back(void **state)
 	assert_int_equal(i.n_authkeys, 1);
 	assert_string_equal(i.authkeys[0].prefix, key.prefix);
 	assert_memory_equal(i.authkeys[0].hash, key.hash, 32);
-	assert_true(i.authkeys[0].reusable && i.authkeys[0].used && !i.authkeys[0].ephemeral);
+	assert_true(i.authkeys[0].reusable && i.authkeys[0].used && i.authkeys[0].preauthorized && !i.authkeys[0].ephemeral);
 	assert_int_equal(i.authkeys[0].revoked_ms, 7);
 	assert_int_equal(i.authkeys[0].n_tags, 3);
 	assert_string_equal(i.authkeys[0].tags[2], "tag:k02");
