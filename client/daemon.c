@@ -17,6 +17,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/base/version.h"
+#include "common/net/sock.h"
 
 enum { PATH_LEN = 4096, STATE_SAVE_MS = 1000 };
 
@@ -292,6 +293,9 @@ static void take_prefs(struct daemon *d)
 	d->self.tags = (const char (*)[64])p->tags;
 	d->self.n_tags = p->n_tags;
 	d->self.shields_up = p->shields_up;
+	d->self.routes = p->routes;
+	d->self.n_routes = p->n_routes;
+	d->self.exit_node = p->advertise_exit;
 }
 
 static void init_self(struct daemon *d)
@@ -467,6 +471,8 @@ err daemon_new(const struct daemon_opts *o, struct daemon **out)
 	if (!d)
 		return ERR_NOMEM;
 	d->opts = *o;
+	if (*o->tun) /* ours pass the tunnel by, whatever routes there are */
+		sock_mark_all(ROUTE_MARK);
 	netmap_init(&d->netmap);
 	err e = loop_new(&d->loop);
 	if (e != OK) {

@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include "client/filter/filter.h"
+#include "client/firewall.h"
 #include "client/local.h"
 #include "client/path/magic.h"
+#include "client/path/report.h"
 #include "client/resolver.h"
 #include "client/route/route.h"
 #include "client/tun/pump.h"
@@ -19,8 +21,6 @@ enum {
 	LOCAL_MAX = 64,
 	KEEP_MAX = 128,		/* addresses that no route may cover */
 	ACTIVE_MS = 120 * 1000,
-	COEXIST_MS = 30 * 1000, /* tailscaled may flush its chain, */
-	COEXIST_SOON_MS = 250,	/* which nft tells, and old iptables does not */
 	RETRY_MS = 1000,	/* routes that could not be set */
 	GREET_MS = 50,		/* between looks for whom messages of an unknown session come from */
 };
@@ -38,16 +38,17 @@ struct dataplane {
 	struct route *route;
 	struct filter *filter;
 	struct resolver *resolver;
+	struct firewall *firewall;
 	struct tun *tun;
 	struct wg *wg;
 	struct magic *magic;
 	struct pump pump;
-	struct loop_io *tun_io, *watch_io, *rules_io;
-	int watch_fd, rules_fd;
-	struct loop_timer timer, coexist_timer, route_timer;
+	struct loop_io *tun_io, *watch_io;
+	int watch_fd;
+	struct loop_timer timer, route_timer;
 	struct loop_post turn;
 	int64_t greeted_ms;
-	bool turn_queued, routes_dirty, had_session, coexist_busy, rules_changed, netcheck_asked;
+	bool turn_queued, routes_dirty, had_session, netcheck_asked;
 };
 
 static void queue_turn(struct dataplane *p);
@@ -116,7 +117,7 @@ static void on_inbound(void *ctx, struct wg_packet *pkts, size_t n)
 		if (!x)
 			continue;
 		x->active_ms = clock_mono_ms();
-		switch (x->jailed ? FILTER_DROP : filter_in(p->filter, b)) {
+		switch (x->jailed ? filter_in_jailed(p->filter, b) : filter_in(p->filter, b)) {
 		case FILTER_ACCEPT:
 			break;
 		case FILTER_REJECT:
@@ -341,17 +342,25 @@ static size_t keep_list(const struct dataplane *p, struct addr list[KEEP_MAX])
 	return n;
 }
 
+static const struct nm_node *exit_node(const struct dataplane *p)
+{
+	const char *wanted = p->d->state.prefs.exit_node;
+
+	return *wanted ? netmap_exit_node(&p->d->netmap, bytes_str(wanted)) : NULL;
+}
+
 static size_t routes_of(const struct dataplane *p, const struct nm_node *n, struct prefix *out, size_t cap)
 {
 	struct addr keep[KEEP_MAX];
 	size_t n_keep = keep_list(p, keep);
 
-	return netmap_peer_routes(&p->d->netmap, n, p->d->state.prefs.accept_routes, keep, n_keep, out, cap);
+	return netmap_peer_routes(&p->d->netmap, n, p->d->state.prefs.accept_routes, n == exit_node(p), keep, n_keep, out, cap);
 }
 
 static void set_routes(struct dataplane *p)
 {
 	const struct netmap *nm = &p->d->netmap;
+	const struct prefs *prefs = &p->d->state.prefs;
 	CLEANUP(freep) struct prefix *all = malloc(ROUTE_PREFIXES_MAX * sizeof *all);
 	struct prefix addrs[NM_ADDRESSES_MAX + 1];
 	struct addr resolver = resolver_address(p->resolver);
@@ -366,6 +375,11 @@ static void set_routes(struct dataplane *p)
 		addrs[n_addrs++] = addr_prefix(resolver);
 	for (size_t at = 0; (n = netmap_next(nm, &at)) && count < ROUTE_PREFIXES_MAX;)
 		count += routes_of(p, n, all + count, ROUTE_PREFIXES_MAX - count);
+	/* Where it is not there nothing leaves: a person who chose it does not want to be seen without. */
+	if (*prefs->exit_node && !exit_node(p) && count + 2 <= ROUTE_PREFIXES_MAX) {
+		all[count++] = (struct prefix){ .addr.family = 4 };
+		all[count++] = (struct prefix){ .addr.family = 6 };
+	}
 	struct route_config c = {
 		.ifname = p->d->opts.tun,
 		.mtu = p->d->opts.mtu,
@@ -373,6 +387,7 @@ static void set_routes(struct dataplane *p)
 		.n_addrs = n_addrs,
 		.routes = all,
 		.n_routes = count,
+		.local_first = *prefs->exit_node && prefs->exit_lan,
 	};
 	err e = route_apply(p->route, &c);
 	p->routes_dirty = e != OK;
@@ -391,47 +406,6 @@ static void on_route_timer(struct loop_timer *t)
 	set_routes(p);
 	if (!p->routes_dirty)
 		resolver_update(p->resolver, NM_ALL);
-}
-
-/* The rule beside tailscaled's is looked after off the loop: it runs nft. */
-static void coexist(void *arg)
-{
-	struct dataplane *p = arg;
-	bool changed;
-
-	(void)!route_coexist(p->d->opts.tun, &changed);
-}
-
-static void coexisted(void *arg)
-{
-	struct dataplane *p = arg;
-
-	p->coexist_busy = false;
-	if (p->running)
-		loop_timer_in(&p->coexist_timer, p->rules_changed ? COEXIST_SOON_MS : COEXIST_MS);
-	p->rules_changed = false;
-}
-
-/* Somebody's rules changed: tailscaled starts perhaps, and its chain begins anew. */
-static void on_rules(struct loop_io *io, unsigned ready, void *ctx)
-{
-	struct dataplane *p = ctx;
-
-	(void)io;
-	(void)ready;
-	route_watch_rules_drain(p->rules_fd);
-	if (p->coexist_busy)
-		p->rules_changed = true; /* by ourselves perhaps: looked at once more */
-	else
-		loop_timer_in(&p->coexist_timer, COEXIST_SOON_MS);
-}
-
-static void on_coexist_timer(struct loop_timer *t)
-{
-	struct dataplane *p = container_of(t, struct dataplane, coexist_timer);
-
-	if (!p->coexist_busy)
-		p->coexist_busy = loop_work(p->d->loop, coexist, coexisted, p) == OK;
 }
 
 /* ---- peers --------------------------------------------------------------------------------------------------------- */
@@ -573,13 +547,27 @@ static bool has_cap(void *ctx, struct addr src, const char *cap)
 	return false;
 }
 
+/* Our addresses, and what we route for others. */
+static err set_filter_self(struct dataplane *p, const struct nm_node *self)
+{
+	const struct prefs *prefs = &p->d->state.prefs;
+	struct prefix ours[NM_ADDRESSES_MAX + STATE_ROUTES_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < self->n_addresses; i++)
+		ours[n++] = self->addresses[i];
+	for (size_t i = 0; i < prefs->n_routes; i++)
+		ours[n++] = prefs->routes[i];
+	filter_set_exit(p->filter, prefs->advertise_exit);
+	return filter_set_self(p->filter, ours, n);
+}
+
 static void set_filter(struct dataplane *p)
 {
 	const struct netmap *nm = &p->d->netmap;
 
 	filter_set_shields_up(p->filter, p->d->state.prefs.shields_up);
-	if (filter_set_rules(p->filter, nm->rules, nm->n_rules) != OK ||
-		(nm->self && filter_set_self(p->filter, nm->self->addresses, nm->self->n_addresses) != OK)) {
+	if (filter_set_rules(p->filter, nm->rules, nm->n_rules) != OK || (nm->self && set_filter_self(p, nm->self) != OK)) {
 		log_error("the packet filter cannot be set: nothing new comes in", "rules=%zu", nm->n_rules);
 		filter_set_shields_up(p->filter, true);
 	}
@@ -595,6 +583,7 @@ void dataplane_netmap(struct dataplane *p, unsigned what)
 		log_warn("the relays cannot be used", "regions=%zu", nm->derp->n_regions);
 	if (what & (NM_FILTER | NM_SELF))
 		set_filter(p);
+	firewall_forward(p->firewall, p->d->state.prefs.n_routes || p->d->state.prefs.advertise_exit);
 	if (what == NM_ALL) { /* preferences may have changed which routes count */
 		const struct nm_node *n;
 
@@ -625,9 +614,8 @@ err dataplane_new(struct daemon *d, struct dataplane **out)
 
 	if (!p)
 		return ERR_NOMEM;
-	*p = (struct dataplane){ .d = d, .watch_fd = -1, .rules_fd = -1, .turn = { .fn = on_turn } };
+	*p = (struct dataplane){ .d = d, .watch_fd = -1, .turn = { .fn = on_turn } };
 	loop_timer_init(&p->timer, d->loop, on_timer);
-	loop_timer_init(&p->coexist_timer, d->loop, on_coexist_timer);
 	loop_timer_init(&p->route_timer, d->loop, on_route_timer);
 	err e = route_new(&p->route);
 	if (e == OK)
@@ -636,6 +624,8 @@ err dataplane_new(struct daemon *d, struct dataplane **out)
 		e = filter_new(&p->filter);
 	if (e == OK)
 		e = resolver_new(d, &p->resolver);
+	if (e == OK)
+		e = firewall_new(d->loop, d->opts.tun, &p->firewall);
 	if (e != OK) {
 		dataplane_free(p);
 		return e;
@@ -650,10 +640,11 @@ void dataplane_free(struct dataplane *p)
 	if (!p)
 		return;
 	dataplane_stop(p);
+	loop_defer_cancel(p->d->loop, &p->turn);
 	loop_timer_done(&p->timer);
-	loop_timer_done(&p->coexist_timer);
 	loop_timer_done(&p->route_timer);
 	resolver_free(p->resolver);
+	firewall_free(p->firewall);
 	filter_free(p->filter);
 	route_free(p->route);
 	free(p);
@@ -699,10 +690,6 @@ static err open_all(struct dataplane *p)
 		TRY(loop_io_new(d->loop, p->watch_fd, on_watch, p, &p->watch_io));
 	if (p->watch_io)
 		loop_io_want(p->watch_io, LOOP_READ);
-	if (route_watch_rules_open(&p->rules_fd) == OK)
-		TRY(loop_io_new(d->loop, p->rules_fd, on_rules, p, &p->rules_io));
-	if (p->rules_io)
-		loop_io_want(p->rules_io, LOOP_READ);
 	return OK;
 }
 
@@ -711,14 +698,9 @@ static void close_all(struct dataplane *p)
 	if (p->wg && p->magic)
 		remove_all(p);
 	loop_timer_stop(&p->timer);
-	loop_timer_stop(&p->coexist_timer);
 	loop_timer_stop(&p->route_timer);
 	loop_io_close(MOVE(p->tun_io));
 	loop_io_close(MOVE(p->watch_io));
-	loop_io_close(MOVE(p->rules_io));
-	if (p->rules_fd >= 0)
-		close(p->rules_fd);
-	p->rules_fd = -1;
 	if (p->watch_fd >= 0)
 		close(p->watch_fd);
 	p->watch_fd = -1;
@@ -745,9 +727,9 @@ err dataplane_start(struct dataplane *p)
 	if (d->state.last_home)
 		path_hint_home(magic_path(p->magic), (uint16_t)d->state.last_home);
 	read_local(p, false);
+	firewall_start(p->firewall);
 	add_all(p);
 	dataplane_netmap(p, NM_ALL);
-	on_coexist_timer(&p->coexist_timer);
 	queue_turn(p);
 	return OK;
 }
@@ -759,7 +741,7 @@ void dataplane_stop(struct dataplane *p)
 	p->running = false;
 	resolver_stop(p->resolver); /* first: nobody may be left asking an address that is gone */
 	close_all(p);
-	route_coexist_remove(p->d->opts.tun);
+	firewall_stop(p->firewall);
 	if (route_cleanup(p->route) != OK)
 		log_warn("routes may be left behind", "table=%d", ROUTE_TABLE);
 	p->d->self.n_endpoints = 0;
@@ -818,66 +800,9 @@ err dataplane_netcheck(struct dataplane *p)
 	return OK;
 }
 
-static void put_region(struct dataplane *p, struct jsonw *w, const struct path_latency *l)
-{
-	const struct tailcfg_derp_region *r =
-		p->d->netmap.derp ? tailcfg_derp_region_by_id(p->d->netmap.derp, l->region) : NULL;
-	int64_t us = l->v4_us && l->v6_us ? MIN_OF(l->v4_us, l->v6_us) : l->v4_us ? l->v4_us : l->v6_us ? l->v6_us : l->derp_us;
-
-	jsonw_obj(w);
-	jsonw_key(w, "ID"), jsonw_int(w, l->region);
-	jsonw_key(w, "Code"), jsonw_str(w, r ? r->region_code : "");
-	jsonw_key(w, "Name"), jsonw_str(w, r ? r->region_name : "");
-	jsonw_key(w, "Latency"), jsonw_double(w, (double)us / 1e6);
-	jsonw_obj_end(w);
-}
-
 void dataplane_write_netcheck(struct dataplane *p, struct jsonw *w)
 {
-	const struct path_report *r = path_report(magic_path(p->magic));
-	const struct tailcfg_derp_region *home =
-		p->d->netmap.derp ? tailcfg_derp_region_by_id(p->d->netmap.derp, r->home) : NULL;
-	char text[ADDRPORT_TEXT_MAX];
-
-	jsonw_obj(w);
-	jsonw_key(w, "UDP"), jsonw_bool(w, r->udp);
-	jsonw_key(w, "IPv4"), jsonw_bool(w, r->v4);
-	jsonw_key(w, "IPv6"), jsonw_bool(w, r->v6);
-	jsonw_key(w, "MappingVariesByDestIP");
-	if (r->varies == PATH_UNKNOWN)
-		jsonw_null(w);
-	else
-		jsonw_bool(w, r->varies == PATH_YES);
-	jsonw_key(w, "GlobalV4"), jsonw_str(w, r->global_v4.addr.family ? addrport_text(r->global_v4, text) : "");
-	jsonw_key(w, "GlobalV6"), jsonw_str(w, r->global_v6.addr.family ? addrport_text(r->global_v6, text) : "");
-	jsonw_key(w, "PreferredDERP"), jsonw_int(w, r->home);
-	jsonw_key(w, "PreferredDERPName"), jsonw_str(w, home ? home->region_name : "");
-	jsonw_key(w, "Regions"), jsonw_arr(w);
-	for (size_t i = 0; i < r->n; i++)
-		put_region(p, w, &r->latency[i]);
-	jsonw_arr_end(w);
-	jsonw_obj_end(w);
-}
-
-static void put_peer_paths(struct jsonw *w, const struct path_peer_status *s)
-{
-	char text[ADDRPORT_TEXT_MAX];
-
-	jsonw_obj(w);
-	jsonw_key(w, "Active"), jsonw_bool(w, s->active);
-	jsonw_key(w, "Home"), jsonw_int(w, s->home);
-	jsonw_key(w, "Best"), jsonw_str(w, s->best.addr.family ? addrport_text(s->best, text) : "");
-	jsonw_key(w, "Trusted"), jsonw_bool(w, s->trusted);
-	jsonw_key(w, "LatencyMs"), jsonw_double(w, (double)s->latency_us / 1000);
-	jsonw_key(w, "Candidates"), jsonw_arr(w);
-	for (size_t i = 0; i < s->n_candidates; i++) {
-		jsonw_obj(w);
-		jsonw_key(w, "At"), jsonw_str(w, addrport_text(s->candidate[i].at, text));
-		jsonw_key(w, "LatencyMs"), jsonw_double(w, (double)s->candidate[i].latency_us / 1000);
-		jsonw_obj_end(w);
-	}
-	jsonw_arr_end(w);
-	jsonw_obj_end(w);
+	report_write(w, path_report(magic_path(p->magic)), p->d->netmap.derp);
 }
 
 void dataplane_write_paths(struct dataplane *p, struct jsonw *w)
@@ -894,7 +819,7 @@ void dataplane_write_paths(struct dataplane *p, struct jsonw *w)
 			continue;
 		path_peer_status(x->path, clock_mono_us(), &s);
 		jsonw_key_bytes(w, bytes_str(nm_short_name(&p->d->netmap, n, name, sizeof name)));
-		put_peer_paths(w, &s);
+		report_write_paths(w, &s);
 	}
 	jsonw_obj_end(w);
 }

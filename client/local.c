@@ -243,10 +243,18 @@ static bool take_prefs(struct client *c, const struct json_at *q, struct prefs *
 	*p = c->local->d->state.prefs;
 	if (json_is_set(&at))
 		prefs_read(&at, p);
-	if (at.why->e == OK)
-		return true;
-	answer_error(c, at.why->text);
-	return false;
+	if (at.why->e != OK) {
+		answer_error(c, at.why->text);
+		return false;
+	}
+	const struct netmap *nm = &c->local->d->netmap;
+	if (*p->exit_node && strcmp(p->exit_node, c->local->d->state.prefs.exit_node) != 0 && nm->self &&
+		!netmap_exit_node(nm, bytes_str(p->exit_node))) {
+		answer_error(c, netmap_find(nm, bytes_str(p->exit_node)) ? "that node offers no exit node, or an administrator has not approved it"
+									 : "no such exit node");
+		return false;
+	}
+	return true;
 }
 
 static void do_up(struct client *c, const struct json_at *q)
@@ -547,6 +555,8 @@ void local_free(struct local *l)
 	for (struct client *c = l->clients; c; c = c->next)
 		c->gone = true;
 	on_reap(&l->reap);
+	loop_defer_cancel(l->d->loop, &l->reap);
+	loop_defer_cancel(l->d->loop, &l->notify);
 	loop_io_close(l->io);
 	close(l->fd);
 	unlink(l->path);

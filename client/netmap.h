@@ -190,10 +190,13 @@ bool nm_is_usable(const struct netmap *nm, const struct nm_node *n, int64_t wall
 
 /* The routes that lead to a peer, as far as we let the server say so: its own host addresses always; of the rest, when
  * accept_routes, what is no default route, does not overlap loopback, link-local, multicast, 0.0.0.0/8 or our own
- * addresses, and does not contain any of the n_keep addresses (control server, relays). Appends at most cap to out;
- * returns how many. The result is what goes into WireGuard's allowed IPs and into the routing table. */
-size_t netmap_peer_routes(const struct netmap *nm, const struct nm_node *n, bool accept_routes, const struct addr *keep,
-	size_t n_keep, struct prefix *out, size_t cap);
+ * addresses, and does not contain any of the n_keep addresses (control server, relays). is_exit: it was chosen here as the
+ * exit node, so its default routes count. Appends at most cap to out; returns how many. The result is what goes into WireGuard's allowed IPs and into the routing table. */
+size_t netmap_peer_routes(const struct netmap *nm, const struct nm_node *n, bool accept_routes, bool is_exit,
+	const struct addr *keep, size_t n_keep, struct prefix *out, size_t cap);
+/* A peer that offers to be an exit node, by a person's word for it or its stable id. NULL: there is none. */
+const struct nm_node *netmap_exit_node(const struct netmap *nm, struct bytes what);
+bool nm_is_exit_node(const struct nm_node *n); /* default routes lead to it */
 
 /* The netmap as one map message (JSON), readable by map_parse: what is cached on disk. The buf goes bad when it is full. */
 void netmap_write(const struct netmap *nm, struct buf *out);

@@ -159,14 +159,39 @@ static bool contains_self(const struct netmap *nm, struct prefix p)
 	return false;
 }
 
-size_t netmap_peer_routes(const struct netmap *nm, const struct nm_node *n, bool accept_routes, const struct addr *keep,
-	size_t n_keep, struct prefix *out, size_t cap)
+bool nm_is_exit_node(const struct nm_node *n)
+{
+	bool four = false, six = false;
+
+	for (size_t i = 0; i < n->n_allowed_ips; i++)
+		if (n->allowed_ips[i].bits == 0)
+			*(n->allowed_ips[i].addr.family == 4 ? &four : &six) = true;
+	return four && six;
+}
+
+const struct nm_node *netmap_exit_node(const struct netmap *nm, struct bytes what)
+{
+	const struct nm_node *n = netmap_find(nm, what), *p;
+
+	for (size_t at = 0; !n && (p = netmap_next(nm, &at));)
+		if (bytes_eq_str(what, p->stable_id))
+			n = p;
+	return n && n != nm->self && nm_is_exit_node(n) ? n : NULL;
+}
+
+size_t netmap_peer_routes(const struct netmap *nm, const struct nm_node *n, bool accept_routes, bool is_exit,
+	const struct addr *keep, size_t n_keep, struct prefix *out, size_t cap)
 {
 	size_t found = 0;
 
 	for (size_t i = 0; i < n->n_allowed_ips && found < cap; i++) {
 		struct prefix p = n->allowed_ips[i];
 
+		if (p.bits == 0) {
+			if (is_exit)
+				out[found++] = p;
+			continue;
+		}
 		if (contains_self(nm, p))
 			continue;
 		if (is_own_host(n, p) ||

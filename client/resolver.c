@@ -220,6 +220,18 @@ static err start(struct resolver *r)
 	return e;
 }
 
+/* A router in the local network is not to be found behind an exit node. */
+static void set_direct(struct resolver *r)
+{
+	struct addr direct[SYSTEM_MAX] = { 0 };
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n_system && *r->d->state.prefs.exit_node; i++)
+		if (addr_is_private(r->system[i].addr) || addr_is_link_local(r->system[i].addr))
+			direct[n++] = r->system[i].addr;
+	dns_server_set_direct(r->server, direct, n, ROUTE_MARK);
+}
+
 void resolver_update(struct resolver *r, unsigned what)
 {
 	bool fresh = !r->server;
@@ -232,6 +244,7 @@ void resolver_update(struct resolver *r, unsigned what)
 		log_warn("the resolver cannot listen", "errno=%d", errno);
 		return;
 	}
+	set_direct(r);
 	if (fresh || what & (NM_DNS | NM_SELF)) {
 		if (dns_set_config(r->dns, r->d->netmap.dns, r->system, r->n_system) != OK)
 			log_warn("the DNS configuration cannot be used", "routes=%zu", r->d->netmap.dns->n_routes);

@@ -122,6 +122,8 @@ static bool is_zero(const struct secret32 *k)
 
 void prefs_write(struct jsonw *w, const struct prefs *p)
 {
+	char text[PREFIX_TEXT_MAX];
+
 	jsonw_obj(w);
 	jsonw_key(w, "LoginServer"), jsonw_str(w, p->login_server);
 	jsonw_key(w, "Hostname"), jsonw_str(w, p->hostname);
@@ -130,6 +132,13 @@ void prefs_write(struct jsonw *w, const struct prefs *p)
 	jsonw_key(w, "AcceptRoutes"), jsonw_bool(w, p->accept_routes);
 	jsonw_key(w, "ShieldsUp"), jsonw_bool(w, p->shields_up);
 	jsonw_key(w, "Port"), jsonw_int(w, p->port);
+	jsonw_key(w, "ExitNode"), jsonw_str(w, p->exit_node);
+	jsonw_key(w, "ExitNodeAllowLANAccess"), jsonw_bool(w, p->exit_lan);
+	jsonw_key(w, "AdvertiseExitNode"), jsonw_bool(w, p->advertise_exit);
+	jsonw_key(w, "AdvertiseRoutes"), jsonw_arr(w);
+	for (size_t i = 0; i < p->n_routes; i++)
+		jsonw_str(w, prefix_text(p->routes[i], text));
+	jsonw_arr_end(w);
 	jsonw_key(w, "AdvertiseTags"), jsonw_arr(w);
 	for (size_t i = 0; i < p->n_tags; i++)
 		jsonw_str(w, p->tags[i]);
@@ -193,9 +202,35 @@ static void get_text(const struct json_at *o, const char *key, char *out, size_t
 	out[b.n] = 0;
 }
 
+/* Networks that others may reach through us: whole ones, none twice, and no default route, which has a flag of its own. */
+static void read_routes(const struct json_at *list, struct prefs *p)
+{
+	size_t n = json_count(list, STATE_ROUTES_MAX);
+
+	p->n_routes = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct json_at at = json_item(list, i);
+		struct prefix x;
+		bool known = false;
+
+		if (prefix_parse(json_to_bytes(&at, PREFIX_TEXT_MAX), &x) != OK)
+			json_note(&at, ERR_INVALID, "no network such as 10.0.0.0/24");
+		else if (prefix_cmp(x, prefix_mask(x)) != 0)
+			json_note(&at, ERR_INVALID, "has bits behind its length: no network");
+		else if (x.bits == 0)
+			json_note(&at, ERR_INVALID, "for all of the internet there is --advertise-exit-node");
+		else if (addr_is_loopback(x.addr) || addr_is_link_local(x.addr) || addr_is_multicast(x.addr))
+			json_note(&at, ERR_INVALID, "cannot be routed");
+		for (size_t k = 0; k < p->n_routes; k++)
+			known |= prefix_cmp(p->routes[k], x) == 0;
+		if (at.why->e == OK && !known)
+			p->routes[p->n_routes++] = x;
+	}
+}
+
 void prefs_read(const struct json_at *o, struct prefs *p)
 {
-	struct json_at tags = json_member(o, "AdvertiseTags");
+	struct json_at tags = json_member(o, "AdvertiseTags"), routes = json_member(o, "AdvertiseRoutes");
 
 	get_text(o, "LoginServer", p->login_server, sizeof p->login_server);
 	get_text(o, "Hostname", p->hostname, sizeof p->hostname);
@@ -203,6 +238,10 @@ void prefs_read(const struct json_at *o, struct prefs *p)
 	p->accept_dns = json_bool(o, "AcceptDNS", true);
 	p->accept_routes = json_bool(o, "AcceptRoutes", false);
 	p->shields_up = json_bool(o, "ShieldsUp", false);
+	get_text(o, "ExitNode", p->exit_node, sizeof p->exit_node);
+	p->exit_lan = json_bool(o, "ExitNodeAllowLANAccess", false);
+	p->advertise_exit = json_bool(o, "AdvertiseExitNode", false);
+	read_routes(&routes, p);
 	p->port = (uint16_t)json_int(o, "Port", 0, 65535, 0);
 	p->n_tags = json_count(&tags, STATE_TAGS_MAX);
 	for (size_t i = 0; i < p->n_tags; i++) {

@@ -8,12 +8,14 @@
 
 #include "common/base/bytes.h"
 #include "common/crypto/keys.h"
+#include "common/net/addr.h"
 
 enum {
 	STATE_FILE_MAX = 256 << 10, /* bytes */
 	STATE_URL_MAX = 512,
 	STATE_NAME_MAX = 256,
 	STATE_TAGS_MAX = 32,
+	STATE_ROUTES_MAX = 128, /* advertised */
 	STATE_INITIATION_MS = 10 * 60 * 1000,
 };
 
@@ -23,6 +25,11 @@ struct prefs {
 	char hostname[64];		  /* "": the machine's */
 	bool want_running;
 	bool accept_dns, accept_routes, shields_up;
+	char exit_node[STATE_NAME_MAX]; /* "": none; an address, a name or a stable id, as it was given */
+	bool exit_lan;			/* the local network stays reachable beside it */
+	bool advertise_exit;
+	struct prefix routes[STATE_ROUTES_MAX]; /* advertised, masked */
+	size_t n_routes;
 	char tags[STATE_TAGS_MAX][64]; /* "tag:x" */
 	size_t n_tags;
 	uint16_t port; /* UDP, 0: any */

@@ -3,6 +3,7 @@
 
 #include "client/daemon.h"
 #include "client/dataplane.h"
+#include "client/route/route.h"
 #include "common/base/cleanup.h"
 #include "common/base/version.h"
 #include "common/text/jsonw.h"
@@ -67,16 +68,6 @@ static const char *region_code(const struct daemon *d, int id)
 	return r ? r->region_code : "";
 }
 
-static bool is_exit_node(const struct nm_node *n)
-{
-	bool four = false, six = false;
-
-	for (size_t i = 0; i < n->n_allowed_ips; i++)
-		if (n->allowed_ips[i].bits == 0)
-			*(n->allowed_ips[i].addr.family == 4 ? &four : &six) = true;
-	return four && six;
-}
-
 static void put_reach(struct daemon *d, struct jsonw *w, const struct nm_node *n, bool is_self)
 {
 	struct dataplane_peer s = { 0 };
@@ -102,6 +93,14 @@ static void put_reach(struct daemon *d, struct jsonw *w, const struct nm_node *n
 	jsonw_key(w, "InEngine"), jsonw_bool(w, known);
 }
 
+/* In use. NULL: none is wanted, or it is not there. */
+static const struct nm_node *exit_node(const struct daemon *d)
+{
+	const char *wanted = d->state.prefs.exit_node;
+
+	return *wanted ? netmap_exit_node(&d->netmap, bytes_str(wanted)) : NULL;
+}
+
 static void put_node(struct daemon *d, struct jsonw *w, const struct nm_node *n, bool is_self)
 {
 	bool online = is_self ? control_state(d->control) == CONTROL_SYNCED : n->online;
@@ -123,8 +122,8 @@ static void put_node(struct daemon *d, struct jsonw *w, const struct nm_node *n,
 	jsonw_key(w, "Created"), put_time(w, n->created_ms);
 	jsonw_key(w, "LastSeen"), put_time(w, online ? 0 : n->last_seen_ms);
 	jsonw_key(w, "Online"), jsonw_bool(w, online);
-	jsonw_key(w, "ExitNode"), jsonw_bool(w, false);
-	jsonw_key(w, "ExitNodeOption"), jsonw_bool(w, !is_self && is_exit_node(n));
+	jsonw_key(w, "ExitNode"), jsonw_bool(w, n == exit_node(d));
+	jsonw_key(w, "ExitNodeOption"), jsonw_bool(w, !is_self && nm_is_exit_node(n));
 	jsonw_key(w, "PeerAPIURL"), put_peerapi(w, n);
 	jsonw_key(w, "CapMap"), jsonw_obj(w);
 	for (size_t i = 0; i < n->n_caps; i++)
@@ -152,6 +151,15 @@ static void put_health(struct daemon *d, struct jsonw *w)
 		snprintf(line, sizeof line, "Not connected to the coordination server: %s", control_last_error(d->control));
 		jsonw_str(w, line);
 	}
+	if (d->state.prefs.want_running && *d->state.prefs.exit_node && !exit_node(d)) {
+		snprintf(line, sizeof line, "The exit node %.200s is not available: nothing leaves for the internet. Choose another, or: "
+			"fairlead-client set --exit-node=", d->state.prefs.exit_node);
+		jsonw_str(w, line);
+	}
+	if (exit_node(d) && route_filters_strictly())
+		jsonw_str(w, "net.ipv4.conf.all.rp_filter is 1, which breaks exit nodes: set it to 2");
+	if ((d->state.prefs.n_routes || d->state.prefs.advertise_exit) && !route_kernel_forwards())
+		jsonw_str(w, "This machine offers routes but does not forward packets: set net.ipv4.ip_forward (and net.ipv6.conf.all.forwarding) to 1");
 	if (d->dp && dataplane_dns_is_overruled(d->dp))
 		jsonw_str(w, "Another program wrote over /etc/resolv.conf: names of this tailnet may not resolve");
 	for (size_t i = 0; i < nm->n_health; i++) {
@@ -226,6 +234,14 @@ void status_write(struct daemon *d, struct jsonw *w, bool peers)
 		put_node(d, w, self, true);
 	else
 		jsonw_null(w);
+	const struct nm_node *exit = exit_node(d);
+	if (exit) {
+		jsonw_key(w, "ExitNodeStatus"), jsonw_obj(w);
+		jsonw_key(w, "ID"), jsonw_str(w, exit->stable_id);
+		jsonw_key(w, "Online"), jsonw_bool(w, exit->online);
+		jsonw_key(w, "TailscaleIPs"), put_ips(w, exit);
+		jsonw_obj_end(w);
+	}
 	jsonw_key(w, "Health"), put_health(d, w);
 	put_tailnet(d, w);
 	jsonw_key(w, "Peer");

@@ -85,12 +85,18 @@ static void print_node(const json_t *status, const json_t *node, bool is_self)
 
 		if (is_self ? false : !online)
 			printf("offline"), print_since(cli_text(node, "LastSeen"));
+		else if (json_is_true(json_object_get(node, "ExitNode")))
+			printf("idle; exit node");
 		else if (exit_node)
 			printf("idle; offers exit node");
 		else if (tx || rx)
 			printf("idle");
 		else
 			printf("-");
+	} else if (json_is_true(json_object_get(node, "ExitNode"))) {
+		printf("active; exit node; %s %s", *direct ? "direct" : "relay", *direct ? direct : relay);
+	} else if (json_is_true(json_object_get(node, "ExitNodeOption"))) {
+		printf("active; offers exit node; %s %s", *direct ? "direct" : "relay", *direct ? direct : relay);
 	} else if (*direct) {
 		printf("active; direct %s", direct);
 	} else if (*relay) {

@@ -24,6 +24,10 @@ static const struct setting {
 	{ "accept-routes", "AcceptRoutes", FLAG, false },
 	{ "shields-up", "ShieldsUp", FLAG, false },
 	{ "advertise-tags", "AdvertiseTags", LIST, false },
+	{ "exit-node", "ExitNode", TEXT, false },
+	{ "exit-node-allow-lan-access", "ExitNodeAllowLANAccess", FLAG, false },
+	{ "advertise-routes", "AdvertiseRoutes", LIST, false },
+	{ "advertise-exit-node", "AdvertiseExitNode", FLAG, false },
 };
 enum { SETTINGS = ARRAY_LEN(settings), OPT_AUTH_KEY = 100, OPT_TIMEOUT, OPT_RESET, OPT_FORCE, OPT_QR };
 
@@ -286,7 +290,8 @@ int cli_set(struct cli *c, int argc, char **argv)
 	int rc = prefs ? parse(argc, argv, true, prefs, &a) : 1;
 
 	if (rc == 0 && !a.any) {
-		fprintf(stderr, "usage: fairlead-client set --hostname=… --accept-dns=… --accept-routes=… --shields-up=… --advertise-tags=…\n");
+		fprintf(stderr, "usage: fairlead-client set --hostname=… --accept-dns=… --accept-routes=… --shields-up=… --advertise-tags=…\n"
+				"       --exit-node=… --exit-node-allow-lan-access=… --advertise-routes=… --advertise-exit-node=…\n");
 		rc = 2;
 	}
 	if (rc == 0 && a.given[0]) {

@@ -46,6 +46,9 @@ struct control_self {
 	char os_version[64], distro[64], version[64];
 	const char (*tags)[64];
 	size_t n_tags;
+	const struct prefix *routes; /* advertised, */
+	size_t n_routes;
+	bool exit_node; /* and the default routes as well */
 	bool shields_up;
 	/* What paths found out. */
 	struct control_endpoint endpoints[CONTROL_ENDPOINTS_MAX];

@@ -496,6 +496,7 @@ void control_link_free(struct control_link *k)
 	if (!k)
 		return;
 	close_now(k);
+	loop_defer_cancel(k->loop, &k->turn);
 	loop_timer_done(&k->timer);
 	loop_timer_done(&k->connect_timer);
 	free(k);

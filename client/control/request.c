@@ -44,6 +44,16 @@ static void put_hostinfo(struct jsonw *w, const struct control_self *s)
 		jsonw_key(w, "Machine"), jsonw_str(w, u.machine);
 	if (s->shields_up)
 		jsonw_key(w, "ShieldsUp"), jsonw_bool(w, true);
+	if (s->n_routes || s->exit_node) {
+		char text[PREFIX_TEXT_MAX];
+
+		jsonw_key(w, "RoutableIPs"), jsonw_arr(w);
+		for (size_t i = 0; i < s->n_routes; i++)
+			jsonw_str(w, prefix_text(s->routes[i], text));
+		if (s->exit_node)
+			jsonw_str(w, "0.0.0.0/0"), jsonw_str(w, "::/0");
+		jsonw_arr_end(w);
+	}
 	if (s->n_tags) {
 		jsonw_key(w, "RequestTags"), jsonw_arr(w);
 		for (size_t i = 0; i < s->n_tags; i++)

@@ -22,16 +22,51 @@ struct dns_server {
 	struct port listen;
 	struct port up[FAMILIES][DNS_SERVER_PORTS];
 	struct loop_timer timer;
+	struct addr direct[DNS_SERVER_DIRECT_MAX];
+	size_t n_direct;
+	uint32_t mark; /* of what goes to them */
 };
 
-static void send_to(int fd, struct addrport to, struct bytes packet)
+static void send_to(int fd, struct addrport to, struct bytes packet, uint32_t mark)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = addrport_to_sockaddr(to, &sa);
 
+	struct iovec iov = { (void *)(uintptr_t)packet.p, packet.n };
+	struct msghdr m = { .msg_name = &sa, .msg_namelen = len, .msg_iov = &iov, .msg_iovlen = 1 };
+	union {
+		struct cmsghdr align;
+		uint8_t b[CMSG_SPACE(sizeof mark)];
+	} control = { .b = { 0 } };
+
+	if (mark) {
+		m.msg_control = &control;
+		m.msg_controllen = sizeof control;
+		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SO_MARK;
+		c->cmsg_len = CMSG_LEN(sizeof mark);
+		memcpy(CMSG_DATA(c), &mark, sizeof mark);
+	}
 	/* What cannot be sent is lost; clients and the engine ask again. */
 	if (fd >= 0 && len)
-		(void)!sendto(fd, packet.p, packet.n, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&sa, len);
+		(void)!sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static bool is_direct(const struct dns_server *s, struct addr a)
+{
+	for (size_t i = 0; i < s->n_direct; i++)
+		if (addr_eq(s->direct[i], a))
+			return true;
+	return false;
+}
+
+void dns_server_set_direct(struct dns_server *s, const struct addr *a, size_t n, uint32_t mark)
+{
+	s->n_direct = MIN_OF(n, (size_t)DNS_SERVER_DIRECT_MAX);
+	for (size_t i = 0; i < s->n_direct; i++)
+		s->direct[i] = a[i];
+	s->mark = mark;
 }
 
 static void send_all(struct dns_server *s)
@@ -40,9 +75,10 @@ static void send_all(struct dns_server *s)
 
 	while (dns_pull(s->c.dns, &o)) {
 		if (o.to_client)
-			send_to(s->listen.fd, o.client.addr, o.packet);
+			send_to(s->listen.fd, o.client.addr, o.packet, 0);
 		else
-			send_to(s->up[o.upstream.addr.family == 6][random_below(DNS_SERVER_PORTS)].fd, o.upstream, o.packet);
+			send_to(s->up[o.upstream.addr.family == 6][random_below(DNS_SERVER_PORTS)].fd, o.upstream, o.packet,
+				is_direct(s, o.upstream.addr) ? s->mark : 0);
 	}
 	int64_t due = dns_due_ms(s->c.dns), now = loop_now_ms(s->c.loop);
 	if (due == INT64_MAX)

@@ -32,7 +32,7 @@ struct filter {
 	struct rules rules;
 	struct prefix *self; /* owned */
 	size_t n_self;
-	bool shields_up;
+	bool shields_up, is_exit;
 	bool (*has_cap)(void *ctx, struct addr src, const char *cap);
 	void *caps_ctx;
 	struct flows flows;
@@ -160,6 +160,11 @@ err filter_set_self(struct filter *f, const struct prefix *p, size_t n)
 	return OK;
 }
 
+void filter_set_exit(struct filter *f, bool on)
+{
+	f->is_exit = on;
+}
+
 void filter_set_shields_up(struct filter *f, bool on)
 {
 	f->shields_up = on;
@@ -255,7 +260,8 @@ static bool is_ours(const struct filter *f, struct addr dst)
 		if (prefix_contains(f->self[i], dst))
 			return true;
 	}
-	return false;
+	return f->is_exit && !addr_is_private(dst) && !addr_is_tailscale(dst) && !addr_is_loopback(dst) && !addr_is_link_local(dst) &&
+		!addr_is_unspecified(dst);
 }
 
 /* Answers to what we asked, and news that something of ours did not arrive. */
@@ -327,6 +333,16 @@ enum filter_verdict filter_in(struct filter *f, struct bytes packet)
 	}
 	f->stats.dropped_rule++;
 	return in.proto == IP_TCP && in.src.family == 4 ? FILTER_REJECT : FILTER_DROP;
+}
+
+enum filter_verdict filter_in_jailed(struct filter *f, struct bytes packet)
+{
+	bool was = f->shields_up;
+
+	f->shields_up = true;
+	enum filter_verdict v = filter_in(f, packet);
+	f->shields_up = was;
+	return v;
 }
 
 enum filter_verdict filter_out(struct filter *f, struct bytes packet)

@@ -30,12 +30,16 @@ void filter_free(struct filter *f);
 MUST_USE err filter_set_rules(struct filter *f, const struct nm_rule *const *rules, size_t n);
 /* Our own addresses and the routes that we serve. */
 MUST_USE err filter_set_self(struct filter *f, const struct prefix *p, size_t n);
+/* We are an exit node: destinations on the internet are ours as well, private and tailnet ones are not. */
+void filter_set_exit(struct filter *f, bool on);
 /* Shields up: no rule applies, only replies pass. */
 void filter_set_shields_up(struct filter *f, bool on);
 /* Asked for "cap:" sources: does the node that has this address hold the capability? NULL: none does. */
 void filter_set_caps(struct filter *f, bool (*has_cap)(void *ctx, struct addr src, const char *cap), void *ctx);
 
 enum filter_verdict filter_in(struct filter *f, struct bytes packet);
+/* From a peer that may only answer (IsJailed): as with shields up. */
+enum filter_verdict filter_in_jailed(struct filter *f, struct bytes packet);
 /* What the host sends into the tunnel: remembered so that the reply passes. Only ACCEPT or DROP. */
 enum filter_verdict filter_out(struct filter *f, struct bytes packet);
 

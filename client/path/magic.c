@@ -221,7 +221,7 @@ static void send_derp(struct magic *m, uint16_t region, const struct node_pub *t
 	m->stats.derp_tx++;
 	/* No such region, or it does not read: the packet is lost, as packets may be. */
 	if (derp_links_send(m->derp, region, to, packet) != OK)
-		log_debug("packet for a relay dropped", "region=%u", region);
+		m->stats.derp_failed++;
 }
 
 /* 0, or the errno of what could not be sent. */

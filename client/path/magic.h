@@ -61,6 +61,6 @@ void magic_flush(struct magic *m);
 
 struct magic_stats {
 	uint64_t udp_rx, udp_tx, derp_rx, derp_tx; /* datagrams */
-	uint64_t udp_failed;
+	uint64_t udp_failed, derp_failed;
 };
 const struct magic_stats *magic_stats(const struct magic *m);

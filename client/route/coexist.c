@@ -40,7 +40,7 @@ enum { OUTPUT_MAX = 64 << 10 };
 static const char our_comment[] = "comment \"fairlead\"";
 
 /* Goes into a command's argument: what a device may be called, and nothing that nft could read otherwise. */
-static bool name_ok(const char *name)
+bool route_name_ok(const char *name)
 {
 	size_t n = strlen(name);
 
@@ -151,7 +151,7 @@ err route_coexist(const char *ifname, bool *changed)
 	CLEANUP(freep) char *out = malloc(OUTPUT_MAX);
 
 	*changed = false;
-	if (!name_ok(ifname))
+	if (!route_name_ok(ifname))
 		return ERR_INVALID;
 	if (!out)
 		return ERR_NOMEM;
@@ -170,7 +170,7 @@ void route_coexist_remove(const char *ifname)
 	CLEANUP(freep) char *out = malloc(OUTPUT_MAX);
 	const char *const dev[] = { ifname, "lo" };
 
-	if (!out || !name_ok(ifname))
+	if (!out || !route_name_ok(ifname))
 		return;
 	if (list_chain(out, OUTPUT_MAX) == 0) {
 		remove_ours(bytes_str(out));

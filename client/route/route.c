@@ -234,13 +234,14 @@ static err change_route(struct route *r, uint16_t type, unsigned oif, struct pre
 
 static const struct {
 	uint32_t priority, table;
-	bool marked;
+	bool marked, no_default; /* no_default: a default route in that table does not count */
 	uint8_t action;
 } our_rules[] = {
-	{ ROUTE_RULE_FIRST, RT_TABLE_MAIN, true, FR_ACT_TO_TBL },
-	{ ROUTE_RULE_FIRST + 20, RT_TABLE_DEFAULT, true, FR_ACT_TO_TBL },
-	{ ROUTE_RULE_FIRST + 40, 0, true, FR_ACT_UNREACHABLE },
-	{ ROUTE_RULE_FIRST + 60, ROUTE_TABLE, false, FR_ACT_TO_TBL },
+	{ ROUTE_RULE_FIRST, RT_TABLE_MAIN, true, false, FR_ACT_TO_TBL },
+	{ ROUTE_RULE_FIRST + 20, RT_TABLE_DEFAULT, true, false, FR_ACT_TO_TBL },
+	{ ROUTE_RULE_FIRST + 40, 0, true, false, FR_ACT_UNREACHABLE },
+	{ ROUTE_RULE_FIRST + 50, RT_TABLE_MAIN, false, true, FR_ACT_TO_TBL },
+	{ ROUTE_RULE_FIRST + 60, ROUTE_TABLE, false, false, FR_ACT_TO_TBL },
 };
 
 static int change_rule(struct route *r, uint16_t type, uint8_t family, size_t i)
@@ -253,6 +254,8 @@ static int change_rule(struct route *r, uint16_t type, uint8_t family, size_t i)
 	netlink_put_u32(&q, FRA_PRIORITY, our_rules[i].priority);
 	if (our_rules[i].table)
 		netlink_put_u32(&q, FRA_TABLE, our_rules[i].table);
+	if (our_rules[i].no_default)
+		netlink_put_u32(&q, FRA_SUPPRESS_PREFIXLEN, 0);
 	if (our_rules[i].marked) {
 		netlink_put_u32(&q, FRA_FWMARK, ROUTE_MARK);
 		netlink_put_u32(&q, FRA_FWMASK, ROUTE_MARK_MASK);
@@ -262,13 +265,14 @@ static int change_rule(struct route *r, uint16_t type, uint8_t family, size_t i)
 
 static const uint8_t rule_families[] = { AF_INET, AF_INET6 };
 
-static err put_rules(struct route *r)
+static err put_rules(struct route *r, bool local_first)
 {
 	for (size_t f = 0; f < ARRAY_LEN(rule_families); f++) {
 		for (size_t i = 0; i < ARRAY_LEN(our_rules); i++) {
-			int e = change_rule(r, RTM_NEWRULE, rule_families[f], i);
+			bool want = !our_rules[i].no_default || local_first;
+			int e = change_rule(r, want ? RTM_NEWRULE : RTM_DELRULE, rule_families[f], i);
 
-			if (e && e != EEXIST && !is_no_v6(rule_families[f], e))
+			if (e && e != (want ? EEXIST : ENOENT) && !is_no_v6(rule_families[f], e))
 				return to_err(e);
 		}
 	}
@@ -364,7 +368,7 @@ err route_apply(struct route *r, const struct route_config *c)
 	TRY(set_link(r, ifindex, c->mtu));
 	TRY(apply_addrs(r, c, ifindex));
 	TRY(apply_routes(r, c, ifindex));
-	return put_rules(r);
+	return put_rules(r, c->local_first);
 }
 
 err route_cleanup(struct route *r)

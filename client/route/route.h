@@ -3,7 +3,8 @@
  *	rule 5110  fwmark ROUTE_MARK -> main		our own sockets never go into the tunnel
  *	rule 5130  fwmark ROUTE_MARK -> default
  *	rule 5150  fwmark ROUTE_MARK -> unreachable
- *	rule 5170  -> table ROUTE_TABLE			peers' addresses, on the device
+ *	rule 5160  -> main, but its default route	where the local network stays reachable beside an exit node
+ *	rule 5170  -> table ROUTE_TABLE			peers' addresses and routes, on the device
  *
  * Numbers differ from tailscaled's (52xx, table 52, mark 0x80000/0xff0000), so that both run at once. Everything is
  * recognisable by these numbers: route_cleanup removes it whoever left it, so that a SIGKILL is repaired at the next
@@ -29,6 +30,7 @@ struct route_config {
 	size_t n_addrs;
 	const struct prefix *routes; /* what goes into the tunnel */
 	size_t n_routes;
+	bool local_first; /* routes of the machine's own networks win over ours */
 };
 
 /* ERR_SYS: no netlink. */
@@ -45,6 +47,16 @@ MUST_USE err route_cleanup(struct route *r);
  * iptables for a few milliseconds; off the loop by loop_work. *changed: it was missing. OK where there is no tailscaled. */
 MUST_USE err route_coexist(const char *ifname, bool *changed);
 void route_coexist_remove(const char *ifname);
+
+/* What may go into a command's argument as a device's name. */
+bool route_name_ok(const char *name);
+
+/* For a machine that routes for others: packets of the tailnet that leave by another device than ifname are masqueraded.
+ * Blocking, as route_coexist. ERR_SYS: no nft, or not allowed. */
+MUST_USE err route_forward(const char *ifname);
+void route_forward_remove(void); /* idempotent */
+bool route_kernel_forwards(void);   /* net.ipv4.ip_forward */
+bool route_filters_strictly(void);  /* net.ipv4.conf.all.rp_filter = 1, which drops what comes back beside an exit node */
 
 /* A route of its own leads to a (no default route), by another device than ifname: another program's. */
 bool route_is_taken(struct addr a, const char *ifname);

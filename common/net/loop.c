@@ -222,6 +222,18 @@ void loop_defer_node(struct loop *l, struct loop_post *p)
 	l->deferred_end = &p->next;
 }
 
+void loop_defer_cancel(struct loop *l, struct loop_post *p)
+{
+	for (struct loop_post **at = &l->deferred; *at; at = &(*at)->next) {
+		if (*at != p)
+			continue;
+		*at = p->next;
+		if (!*at)
+			l->deferred_end = at;
+		return;
+	}
+}
+
 struct heap_post {
 	struct loop_post node;
 	void (*fn)(void *arg);

@@ -40,6 +40,8 @@ void loop_post_node(struct loop *l, struct loop_post *p);
 /* Runs p->fn once on this thread when the turn's callbacks are through, before the loop waits: for output that is
  * worth gathering. Own thread only; costs no system call. What it defers again runs in the same go. */
 void loop_defer_node(struct loop *l, struct loop_post *p);
+/* Its owner goes before its turn came: it will not be called. Harmless when it does not wait. */
+void loop_defer_cancel(struct loop *l, struct loop_post *p);
 
 /* Descriptors. The io borrows fd: the owner closes fd after loop_io_close returned, not before. */
 typedef void (*loop_io_fn)(struct loop_io *io, unsigned ready, void *ctx);

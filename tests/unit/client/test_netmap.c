@@ -205,11 +205,23 @@ static void routes_and_addresses(void **state)
 		true));
 	const struct nm_node *p = peer(w, 2);
 	assert_int_equal(p->n_addresses, 1);
-	assert_int_equal(netmap_peer_routes(&w->nm, p, false, &keep, 1, out, 32), 1);
-	size_t n = netmap_peer_routes(&w->nm, p, true, &keep, 1, out, 32);
+	assert_int_equal(netmap_peer_routes(&w->nm, p, false, false, &keep, 1, out, 32), 1);
+	size_t n = netmap_peer_routes(&w->nm, p, true, false, &keep, 1, out, 32);
 	assert_int_equal(n, 3); /* itself, 10/8, 100.64.0.3 */
 	char text[PREFIX_TEXT_MAX];
 	assert_string_equal(prefix_text(out[1], text), "10.0.0.0/8");
+	/* As the exit node: its default route, whether its others are accepted or not. This one has no IPv6: it is none. */
+	assert_int_equal(netmap_peer_routes(&w->nm, p, false, true, &keep, 1, out, 32), 2);
+	assert_string_equal(prefix_text(out[1], text), "0.0.0.0/0");
+	assert_false(nm_is_exit_node(p));
+	assert_null(netmap_exit_node(&w->nm, BYTES_LIT("p2")));
+	assert_ok(give(w,
+		"{\"PeersChanged\":[{\"ID\":3,\"StableID\":\"nEXIT\",\"Name\":\"p3.tail.example.com.\",\"Key\":\"" KEY("3") "\",\"Addresses\":[\"100.64.0.3/32\"],"
+		"\"AllowedIPs\":[\"100.64.0.3/32\",\"0.0.0.0/0\",\"::/0\"]}]}",
+		false));
+	assert_ptr_equal(netmap_exit_node(&w->nm, BYTES_LIT("nEXIT")), peer(w, 3));
+	assert_ptr_equal(netmap_exit_node(&w->nm, BYTES_LIT("p3")), peer(w, 3));
+	assert_ptr_equal(netmap_exit_node(&w->nm, BYTES_LIT("100.64.0.3")), peer(w, 3));
 }
 
 static void names(void **state)

@@ -47,6 +47,10 @@ static struct client_state example(void)
 	snprintf(s.prefs.login_server, sizeof s.prefs.login_server, "https://x.example");
 	snprintf(s.prefs.tags[0], sizeof s.prefs.tags[0], "tag:a");
 	s.prefs.n_tags = 1;
+	snprintf(s.prefs.exit_node, sizeof s.prefs.exit_node, "nEXIT");
+	s.prefs.exit_lan = s.prefs.advertise_exit = true;
+	s.prefs.routes[0] = (struct prefix){ addr_v4(10, 0, 0, 0), 8 };
+	s.prefs.n_routes = 1;
 	return s;
 }
 
@@ -74,6 +78,8 @@ static void round_trip(void **state)
 	assert_string_equal(t.stable_id, "n\"1");
 	assert_true(t.prefs.shields_up && !t.prefs.accept_dns && t.prefs.n_tags == 1);
 	assert_string_equal(t.prefs.tags[0], "tag:a");
+	assert_string_equal(t.prefs.exit_node, "nEXIT");
+	assert_true(t.prefs.exit_lan && t.prefs.advertise_exit && t.prefs.n_routes == 1 && t.prefs.routes[0].bits == 8);
 }
 
 /* A crash at any byte of the writing leaves a piece of the new file: the old one counts, and saving works again. */

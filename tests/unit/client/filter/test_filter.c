@@ -174,6 +174,57 @@ static void test_protocols(void **state)
 	filter_free(f);
 }
 
+static enum filter_verdict in_jailed(struct filter *f, struct spec s)
+{
+	struct bytes b = packet(&s);
+	enum filter_verdict v = filter_in_jailed(f, b);
+
+	test_exact_free(b);
+	return v;
+}
+
+/* A jailed peer may answer and nothing else. */
+static void test_jailed(void **state)
+{
+	struct filter *f = one_rule();
+	struct spec ask = { at("100.64.0.100"), at("100.64.0.5"), IP_UDP, 5000, 53, 0, 0 };
+	struct spec reply = { at("100.64.0.5"), at("100.64.0.100"), IP_UDP, 53, 5000, 0, 0 };
+	struct spec syn = { FROM_TO, .proto = IP_TCP, .dport = 22, .more = TCP_SYN };
+
+	(void)state;
+	assert_int_equal(in_jailed(f, syn), FILTER_REJECT);
+	assert_int_equal(in(f, syn), FILTER_ACCEPT); /* others are not concerned */
+	syn.more = TCP_ACK;
+	assert_int_equal(in_jailed(f, syn), FILTER_ACCEPT);
+	assert_int_equal(in_jailed(f, reply), FILTER_DROP);
+	assert_int_equal(out(f, ask), FILTER_ACCEPT);
+	assert_int_equal(in_jailed(f, reply), FILTER_ACCEPT);
+	filter_free(f);
+}
+
+/* An exit node forwards to the internet, and not into what lies beside it. */
+static void test_exit(void **state)
+{
+	const struct nm_range src = { at("100.64.0.5"), at("100.64.0.5") };
+	const struct nm_dst all = { { at("0.0.0.0"), at("255.255.255.255") }, 0, 65535 };
+	const struct nm_rule rule = { .src = &src, .n_src = 1, .dst = &all, .n_dst = 1 };
+	const struct nm_rule *rules[] = { &rule };
+	struct filter *f = one_rule();
+	struct spec syn = { at("100.64.0.5"), at("8.8.8.8"), IP_TCP, 1000, 443, TCP_SYN, 0 };
+	static const char *const never[] = { "10.0.0.1", "192.168.1.1", "127.0.0.1", "169.254.169.254", "100.64.0.7", "0.0.0.0" };
+
+	(void)state;
+	assert_ok(filter_set_rules(f, rules, 1));
+	assert_int_equal(in(f, syn), FILTER_DROP);
+	filter_set_exit(f, true);
+	assert_int_equal(in(f, syn), FILTER_ACCEPT);
+	for (size_t i = 0; i < ARRAY_LEN(never); i++) {
+		syn.dst = at(never[i]);
+		assert_int_equal(in(f, syn), FILTER_DROP);
+	}
+	filter_free(f);
+}
+
 static void test_replies(void **state)
 {
 	struct filter *f = one_rule();
@@ -366,6 +417,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_protocols),
 		cmocka_unit_test(test_replies),
+		cmocka_unit_test(test_jailed),
+		cmocka_unit_test(test_exit),
 		cmocka_unit_test(test_reject),
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_random),

@@ -105,6 +105,15 @@ static void test_apply(void **state)
 		assert_int_equal(count("ip -6 route get fd7a:115c:a1e0::9", "dev flt0"), 1);
 	assert_false(route_watch_drain(watch, "flt0")); /* our own doing is no news */
 
+	/* Beside an exit node: the machine's own networks first, where that was chosen. */
+	c.local_first = true;
+	assert_ok(route_apply(r, &c));
+	assert_int_equal(count("ip rule", "5160:"), 1);
+	assert_int_equal(count("ip rule", "suppress_prefixlength 0"), 1);
+	c.local_first = false;
+	assert_ok(route_apply(r, &c));
+	assert_int_equal(count("ip rule", "5160:"), 0);
+
 	/* Less, and others. */
 	c.n_routes = 1;
 	c.n_addrs = 1;
@@ -158,11 +167,27 @@ static void test_coexist(void **state)
 	assert_int_equal(count("nft list chain ip filter ts-input", "drop"), 2);
 }
 
+static void test_forward(void **state)
+{
+	(void)state;
+	NEED_TUN();
+	assert_int_equal(route_forward("bad;name"), ERR_INVALID);
+	if (system("nft list tables >/dev/null 2>&1") != 0)
+		skip();
+	assert_ok(route_forward("flt0"));
+	assert_ok(route_forward("flt0")); /* not twice */
+	assert_int_equal(count("nft list table ip fairlead_client", "masquerade"), 1);
+	route_forward_remove();
+	assert_int_equal(count("nft list tables", "fairlead"), 0);
+	route_forward_remove();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_apply),
 		cmocka_unit_test(test_coexist),
+		cmocka_unit_test(test_forward),
 	};
 
 	return cmocka_run_group_tests(tests, enter, NULL);

@@ -90,6 +90,28 @@ static void posts_left_over_run_in_loop_free(void **state)
 	assert_ok(loop_new(&l));
 }
 
+static void on_deferred(struct loop_post *p)
+{
+	(void)p;
+	fail();
+}
+
+static void what_was_cancelled_does_not_run(void **state)
+{
+	struct loop_post first = { .fn = on_deferred }, second = { .fn = on_deferred }, third = { .fn = on_deferred };
+
+	(void)state;
+	loop_defer_node(l, &first);
+	loop_defer_node(l, &second);
+	loop_defer_cancel(l, &second);
+	loop_defer_node(l, &third);
+	loop_defer_cancel(l, &second); /* it does not wait: nothing happens */
+	loop_defer_cancel(l, &first);
+	loop_defer_cancel(l, &third);
+	loop_free(l);
+	assert_ok(loop_new(&l));
+}
+
 /* ---- timers ----------------------------------------------------------------------------------------------------- */
 
 static char order[8];
@@ -283,7 +305,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(posts_from_threads_arrive_in_order), T(posts_left_over_run_in_loop_free), T(timers_run_in_order_and_stop),
+		T(posts_from_threads_arrive_in_order), T(posts_left_over_run_in_loop_free), T(what_was_cancelled_does_not_run),
+		T(timers_run_in_order_and_stop),
 		T(a_timer_for_now_starves_nobody), T(the_wall_clock_is_close), T(descriptors_report_what_was_asked),
 		T(a_descriptor_number_may_come_back_at_once), T(signals_arrive_on_the_loop),
 		T(work_runs_elsewhere_and_comes_back),
