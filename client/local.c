@@ -315,6 +315,10 @@ static void do_ping(struct client *c, const struct json_at *q)
 		answer_error(c, n ? "that is this machine" : "no such peer");
 		return;
 	}
+	if (!d->state.prefs.want_running) {
+		answer_error(c, "not connected: run up first");
+		return;
+	}
 	if (!d->dp || dataplane_ping(d->dp, &n->key, &c->ping) != OK) {
 		answer_error(c, d->dp ? "there is no way to it yet" : "this daemon has no data plane");
 		return;

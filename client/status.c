@@ -47,7 +47,14 @@ static void put_time(struct jsonw *w, int64_t ms)
 static void put_peerapi(struct jsonw *w, const struct nm_node *n)
 {
 	char url[ADDRPORT_TEXT_MAX + 16], at[ADDRPORT_TEXT_MAX];
+	bool any = false;
 
+	for (size_t i = 0; i < n->n_services; i++)
+		any |= strncmp(n->services[i].proto, "peerapi", 7) == 0;
+	if (!any) {
+		jsonw_null(w);
+		return;
+	}
 	jsonw_arr(w);
 	for (size_t i = 0; i < n->n_services; i++) {
 		int family = strcmp(n->services[i].proto, "peerapi4") == 0 ? 4 : strcmp(n->services[i].proto, "peerapi6") == 0 ? 6 : 0;
@@ -85,6 +92,7 @@ static void put_reach(struct daemon *d, struct jsonw *w, const struct nm_node *n
 	}
 	jsonw_key(w, "CurAddr"), jsonw_str(w, s.direct.addr.family ? addrport_text(s.direct, text) : "");
 	jsonw_key(w, "Relay"), jsonw_str(w, region_code(d, is_self ? d->self.preferred_derp : n->home_derp));
+	jsonw_key(w, "PeerRelay"), jsonw_str(w, "");
 	jsonw_key(w, "RxBytes"), jsonw_uint(w, s.rx_bytes);
 	jsonw_key(w, "TxBytes"), jsonw_uint(w, s.tx_bytes);
 	jsonw_key(w, "LastHandshake"), put_time(w, s.handshake_ms);
@@ -107,6 +115,7 @@ static void put_node(struct daemon *d, struct jsonw *w, const struct nm_node *n,
 
 	jsonw_obj(w);
 	jsonw_key(w, "ID"), jsonw_str(w, n->stable_id);
+	jsonw_key(w, "NodeID"), jsonw_int(w, n->id);
 	jsonw_key(w, "PublicKey"), jsonw_hex(w, "nodekey:", bytes_of(n->key.b, 32));
 	jsonw_key(w, "HostName"), jsonw_str(w, is_self && !*n->hostname ? d->self.hostname : n->hostname);
 	jsonw_key(w, "DNSName"), jsonw_str(w, n->name);
@@ -120,15 +129,21 @@ static void put_node(struct daemon *d, struct jsonw *w, const struct nm_node *n,
 		jsonw_key(w, "Tags"), put_texts(w, n->tags, n->n_tags);
 	put_reach(d, w, n, is_self);
 	jsonw_key(w, "Created"), put_time(w, n->created_ms);
+	jsonw_key(w, "LastWrite"), put_time(w, 0);
 	jsonw_key(w, "LastSeen"), put_time(w, online ? 0 : n->last_seen_ms);
 	jsonw_key(w, "Online"), jsonw_bool(w, online);
 	jsonw_key(w, "ExitNode"), jsonw_bool(w, n == exit_node(d));
 	jsonw_key(w, "ExitNodeOption"), jsonw_bool(w, !is_self && nm_is_exit_node(n));
 	jsonw_key(w, "PeerAPIURL"), put_peerapi(w, n);
-	jsonw_key(w, "CapMap"), jsonw_obj(w);
-	for (size_t i = 0; i < n->n_caps; i++)
-		jsonw_key_bytes(w, bytes_str(n->caps[i])), jsonw_null(w);
-	jsonw_obj_end(w);
+	jsonw_key(w, "TaildropTarget"), jsonw_int(w, 0);
+	jsonw_key(w, "NoFileSharingReason"), jsonw_str(w, "");
+	if (n->n_caps) {
+		jsonw_key(w, "Capabilities"), put_texts(w, n->caps, n->n_caps);
+		jsonw_key(w, "CapMap"), jsonw_obj(w);
+		for (size_t i = 0; i < n->n_caps; i++)
+			jsonw_key_bytes(w, bytes_str(n->caps[i])), jsonw_null(w);
+		jsonw_obj_end(w);
+	}
 	jsonw_key(w, "InNetworkMap"), jsonw_bool(w, true);
 	if (n->key_expiry_ms)
 		jsonw_key(w, "KeyExpiry"), jsonw_time(w, n->key_expiry_ms);
@@ -179,7 +194,8 @@ static void put_users(struct daemon *d, struct jsonw *w)
 		jsonw_key(w, "ID"), jsonw_int(w, u->id);
 		jsonw_key(w, "LoginName"), jsonw_str(w, u->login_name);
 		jsonw_key(w, "DisplayName"), jsonw_str(w, u->display_name);
-		jsonw_key(w, "ProfilePicURL"), jsonw_str(w, u->profile_pic_url);
+		if (*u->profile_pic_url)
+			jsonw_key(w, "ProfilePicURL"), jsonw_str(w, u->profile_pic_url);
 		jsonw_obj_end(w);
 	}
 	jsonw_obj_end(w);
@@ -211,7 +227,11 @@ static void put_tailnet(struct daemon *d, struct jsonw *w)
 	} else {
 		jsonw_null(w);
 	}
-	jsonw_key(w, "CertDomains"), put_texts(w, d->netmap.dns->cert_domains, d->netmap.dns->n_cert_domains);
+	jsonw_key(w, "CertDomains");
+	if (d->netmap.dns->n_cert_domains)
+		put_texts(w, d->netmap.dns->cert_domains, d->netmap.dns->n_cert_domains);
+	else
+		jsonw_null(w);
 }
 
 void status_write(struct daemon *d, struct jsonw *w, bool peers)

@@ -171,7 +171,7 @@ static int cli_debug(struct cli *c, int argc, char **argv)
 	json_t *line = cli_call(c, json_pack("{s:s,s:s}", "cmd", "debug", "what", argv[1]));
 	if (!line)
 		return 1;
-	json_dumpf(json_object_get(line, "debug"), stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	json_dumpf(json_object_get(line, "debug"), stdout, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
 	putchar('\n');
 	json_decref(line);
 	return 0;
@@ -186,37 +186,60 @@ static int cli_version(struct cli *c, int argc, char **argv)
 	return 0;
 }
 
+#define SETTINGS_HELP                                                                                                         \
+	"\nSettings are remembered; one that is not given to up keeps its value, or up says which would be lost:\n"        \
+	"  --hostname=NAME                     instead of the machine's\n"                                                  \
+	"  --accept-dns[=false]                use the tailnet's names and resolvers (default: yes)\n"                      \
+	"  --accept-routes[=false]             use the subnet routes that peers offer\n"                                    \
+	"  --exit-node=NAME|IP                 send everything else through that peer; empty: none\n"                       \
+	"  --exit-node-allow-lan-access[=false]\n"                                                                          \
+	"  --advertise-routes=10.0.0.0/24,…    offer them to others\n"                                                      \
+	"  --advertise-exit-node[=false]\n"                                                                                 \
+	"  --advertise-tags=tag:a,…\n"                                                                                      \
+	"  --shields-up[=false]                let nothing in but replies"
+
 static const struct {
-	const char *name, *help;
+	const char *name, *help, *usage;
 	int (*run)(struct cli *c, int argc, char **argv);
 } verbs[] = {
-	{ "up", "connect, logging in where needed", cli_up },
-	{ "down", "disconnect, stay logged in", cli_down },
-	{ "set", "change a setting", cli_set },
-	{ "logout", "disconnect and expire this machine's key", cli_logout },
-	{ "status", "this machine and its peers", cli_status },
-	{ "ip", "addresses of this machine or a peer", cli_ip },
-	{ "ping", "ping a peer and say which way it goes", cli_ping },
-	{ "netcheck", "what this network lets through", cli_netcheck },
-	{ "whois", "who has an address", cli_whois },
-	{ "wait", "until connected", cli_wait },
-	{ "debug", "netmap, paths, filter", cli_debug },
-	{ "version", "of this program", cli_version },
+	{ "up", "connect, logging in where needed", "[--login-server=URL] [--auth-key=KEY|file:PATH] [--timeout=30s] [--qr=false] [--reset]\n"
+		"          [--force-reauth] [SETTING…]\n" SETTINGS_HELP, cli_up },
+	{ "down", "disconnect, stay logged in", "", cli_down },
+	{ "set", "change a setting", "SETTING…\n" SETTINGS_HELP, cli_set },
+	{ "logout", "disconnect and expire this machine's key", "", cli_logout },
+	{ "status", "this machine and its peers", "[--json] [--active] [--peers=false] [--self=false]", cli_status },
+	{ "ip", "addresses of this machine or a peer", "[-1] [-4|-6] [PEER]", cli_ip },
+	{ "ping", "ping a peer and say which way it goes", "[--until-direct[=false]] [-c N] PEER", cli_ping },
+	{ "netcheck", "what this network lets through", "[--json]", cli_netcheck },
+	{ "whois", "who has an address", "IP[:PORT]", cli_whois },
+	{ "wait", "until connected", "", cli_wait },
+	{ "debug", "netmap, paths, filter", "netmap|paths|filter", cli_debug },
+	{ "version", "of this program", "", cli_version },
 };
 
 int cli_run(struct cli *c, int argc, char **argv)
 {
 	for (size_t i = 0; argc && i < ARRAY_LEN(verbs); i++)
 		if (strcmp(argv[0], verbs[i].name) == 0) {
-			int rc = verbs[i].run(c, argc, argv);
+			int rc = 0;
+
+			if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+				printf("%s\n\nusage: fairlead-client %s %s\n", verbs[i].help, verbs[i].name, verbs[i].usage);
+			else
+				rc = verbs[i].run(c, argc, argv);
 
 			if (c->fd >= 0)
 				close(c->fd);
 			buf_done(&c->in);
 			return rc;
 		}
-	fprintf(stderr, "usage: fairlead-client [--socket=PATH] VERB …\n\n  daemon     the long-running half\n");
+	bool asked = argc && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "help") == 0);
+	FILE *to = asked ? stdout : stderr;
+	if (argc && !asked)
+		fprintf(to, "fairlead-client: there is no \"%s\"\n", argv[0]);
+	fprintf(to, "usage: fairlead-client [--socket=PATH] VERB …\n\n  daemon     the long-running half\n");
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		fprintf(stderr, "  %-10s %s\n", verbs[i].name, verbs[i].help);
-	return 2;
+		fprintf(to, "  %-10s %s\n", verbs[i].name, verbs[i].help);
+	fprintf(to, "\nfairlead-client VERB --help says more.\n");
+	return asked ? 0 : 2;
 }

@@ -73,13 +73,18 @@ static void print_netcheck(const json_t *r)
 	size_t i;
 
 	printf("\nReport:\n\t* UDP: %s\n", json_is_true(json_object_get(r, "UDP")) ? "true" : "false");
-	printf("\t* IPv4: %s\n", *cli_text(r, "GlobalV4") ? cli_text(r, "GlobalV4") : "no");
-	printf("\t* IPv6: %s\n", *cli_text(r, "GlobalV6") ? cli_text(r, "GlobalV6") : "no");
+	printf("\t* IPv4: %s%s\n", *cli_text(r, "GlobalV4") ? "yes, " : "no", cli_text(r, "GlobalV4"));
+	printf("\t* IPv6: %s%s\n", *cli_text(r, "GlobalV6") ? "yes, " : "no", cli_text(r, "GlobalV6"));
 	const json_t *varies = json_object_get(r, "MappingVariesByDestIP");
 	printf("\t* MappingVariesByDestIP: %s\n", json_is_null(varies) ? "" : json_is_true(varies) ? "true" : "false");
 	printf("\t* Nearest DERP: %s\n\t* DERP latency:\n", *cli_text(r, "PreferredDERPName") ? cli_text(r, "PreferredDERPName") : "unknown");
 	json_array_foreach(list, i, l)
-		printf("\t\t- %4s: %-8.1f (%s)\n", cli_text(l, "Code"), json_number_value(json_object_get(l, "Latency")) * 1000, cli_text(l, "Name"));
+	{
+		char ms[32];
+
+		snprintf(ms, sizeof ms, "%.1fms", json_number_value(json_object_get(l, "Latency")) * 1000);
+		printf("\t\t- %4s: %-8s (%s)\n", cli_text(l, "Code"), ms, cli_text(l, "Name"));
+	}
 }
 
 int cli_netcheck(struct cli *c, int argc, char **argv)
@@ -94,7 +99,7 @@ int cli_netcheck(struct cli *c, int argc, char **argv)
 	if (!line)
 		return 1;
 	if (json) {
-		json_dumpf(json_object_get(line, "netcheck"), stdout, JSON_INDENT(2));
+		json_dumpf(json_object_get(line, "netcheck"), stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 		putchar('\n');
 	} else {
 		print_netcheck(json_object_get(line, "netcheck"));

@@ -135,20 +135,32 @@ static void print_peers(const json_t *status, bool active_only)
 	free(list);
 }
 
+static void print_health(const json_t *s)
+{
+	const json_t *health = json_object_get(s, "Health"), *line;
+	size_t i;
+
+	if (json_array_size(health))
+		printf("\n# Health check:\n");
+	json_array_foreach(health, i, line)
+		printf("#     - %s\n", json_string_value(line));
+}
+
 static int print_status(const json_t *s, bool peers, bool active, bool with_self)
 {
 	const char *state = cli_text(s, "BackendState");
-	const json_t *health = json_object_get(s, "Health"), *line;
-	size_t i;
 
 	if (strcmp(state, "Stopped") == 0) {
 		printf("fairlead-client is stopped.\n");
 		return 1;
 	}
 	if (strcmp(state, "NeedsLogin") == 0) {
-		printf("Logged out.\n");
+		bool had = json_is_object(json_object_get(s, "Self"));
+
+		printf(had ? "This machine must log in again.\n" : "Logged out.\n");
 		if (*cli_text(s, "AuthURL"))
 			printf("Log in at: %s\n", cli_text(s, "AuthURL"));
+		print_health(s);
 		return 1;
 	}
 	if (strcmp(state, "NeedsMachineAuth") == 0)
@@ -159,10 +171,7 @@ static int print_status(const json_t *s, bool peers, bool active, bool with_self
 		print_node(s, json_object_get(s, "Self"), true);
 	if (peers)
 		print_peers(s, active);
-	if (json_array_size(health))
-		printf("\n# Health check:\n");
-	json_array_foreach(health, i, line)
-		printf("#     - %s\n", json_string_value(line));
+	print_health(s);
 	return strcmp(state, "Running") == 0 ? 0 : 1;
 }
 

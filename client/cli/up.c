@@ -218,6 +218,19 @@ static void say_done(const json_t *line)
 		printf("peers are reached directly where that works, else by relay (%s)\n", *relay ? relay : "none yet");
 }
 
+/* The daemon's words for where it is; those that the next line explains say nothing here. */
+static void say_progress(const char *state)
+{
+	static const struct {
+		const char *state, *text;
+	} steps[] = { { "NoState", "Connecting to the server …" }, { "NeedsMachineAuth", "Logged in. An administrator must approve this machine; waiting …" },
+		{ "Starting", "Logged in. Looking for a relay …" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+		if (strcmp(state, steps[i].state) == 0)
+			fprintf(stderr, "%s\n", steps[i].text);
+}
+
 static int follow(struct cli *c, const struct up_args *a)
 {
 	int64_t end = clock_mono_ms() + a->timeout_ms;
@@ -236,8 +249,8 @@ static int follow(struct cli *c, const struct up_args *a)
 			printf("\nTo log in, visit:\n\n\t%s\n\n", cli_text(line, "auth_url"));
 			if (a->qr)
 				cli_print_qr(cli_text(line, "auth_url"));
-		} else if (*cli_text(line, "state")) {
-			fprintf(stderr, "%s\n", cli_text(line, "state"));
+		} else {
+			say_progress(cli_text(line, "state"));
 		}
 		fflush(stdout);
 		bool done = cli_is_done(line);

@@ -228,6 +228,7 @@ struct out_head {
 	bool to_client;
 	struct dns_client client;
 	struct addrport upstream;
+	bool tcp;
 	size_t n;
 };
 
@@ -239,6 +240,7 @@ static void put(struct dns *d, const struct dns_out *o)
 	h.to_client = o->to_client;
 	h.client = o->client;
 	h.upstream = o->upstream;
+	h.tcp = o->tcp;
 	h.n = o->packet.n;
 	if (buf_len(&d->out) + sizeof h + h.n > DNS_OUT_MAX || !buf_reserve(&d->out, sizeof h + h.n))
 		return; /* as if the datagram were lost */
@@ -256,7 +258,7 @@ bool dns_pull(struct dns *d, struct dns_out *out)
 	if (b.n < sizeof h)
 		return false;
 	memcpy(&h, b.p, sizeof h);
-	*out = (struct dns_out){ .to_client = h.to_client, .client = h.client, .upstream = h.upstream };
+	*out = (struct dns_out){ .to_client = h.to_client, .client = h.client, .upstream = h.upstream, .tcp = h.tcp };
 	out->packet = bytes_first(bytes_skip(b, sizeof h), h.n);
 	d->out_used = sizeof h + h.n;
 	return true;
@@ -383,7 +385,7 @@ static void ask_next(struct dns *d, struct pending *p, int64_t now_ms)
 
 	p->tried++;
 	p->next_ms = now_ms + DNS_TRY_MS;
-	put(d, &(struct dns_out){ .upstream = to, .packet = bytes_of(p->query, p->n) });
+	put(d, &(struct dns_out){ .upstream = to, .tcp = p->client.tcp, .packet = bytes_of(p->query, p->n) });
 }
 
 static bool forward(struct dns *d, const struct dns_client *c, const struct dns_question *q, struct bytes packet,
@@ -422,6 +424,8 @@ void dns_query(struct dns *d, const struct dns_client *client, struct bytes pack
 		answer_code(d, client, &q, DNS_NOTIMP);
 		return;
 	}
+	if (client->tcp)
+		q.udp_max = DNS_TCP_MAX;
 	if (answer_ours(d, client, &q))
 		return;
 	const struct route *r = route_for(&d->c, q.name);
@@ -442,7 +446,7 @@ static bool was_asked(const struct pending *p, struct addrport at)
 
 void dns_upstream(struct dns *d, struct addrport from, struct bytes packet, int64_t now_ms)
 {
-	uint8_t copy[DNS_PACKET_MAX];
+	uint8_t copy[DNS_TCP_MAX];
 	struct dns_question q, asked;
 
 	(void)now_ms;

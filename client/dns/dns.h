@@ -21,7 +21,8 @@ enum {
 	DNS_PENDING_MAX = 512,
 	DNS_TIMEOUT_MS = 5000,
 	DNS_TRY_MS = 1200,	 /* then the next upstream is asked as well */
-	DNS_PACKET_MAX = 4096,
+	DNS_PACKET_MAX = 4096,	 /* by UDP */
+	DNS_TCP_MAX = 65535,
 	DNS_UPSTREAMS_MAX = 8,	 /* of one route */
 	DNS_ROUTES_MAX = 1024,
 	DNS_NAMES_MAX = 64000,
@@ -46,6 +47,7 @@ MUST_USE err dns_set_names(struct dns *d, const struct dns_name *names, size_t n
 struct dns_client {
 	struct addrport addr;
 	uint64_t token; /* the caller's */
+	bool tcp;	/* takes answers of any length, and its questions are asked by TCP, too */
 };
 /* Malformed questions are answered FORMERR or dropped. */
 void dns_query(struct dns *d, const struct dns_client *client, struct bytes packet, int64_t now_ms);
@@ -58,6 +60,7 @@ struct dns_out {
 	bool to_client;
 	struct dns_client client;
 	struct addrport upstream;
+	bool tcp;	     /* the upstream is to be asked by TCP */
 	struct bytes packet; /* borrowed until the next call */
 };
 bool dns_pull(struct dns *d, struct dns_out *out);

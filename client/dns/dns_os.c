@@ -202,6 +202,14 @@ static bool has_resolved(void)
 	return run_command(argv, out, sizeof out) == 0;
 }
 
+static bool is_among(const char *const *list, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (bytes_eq_nocase(bytes_str(list[i]), bytes_str(name)))
+			return true;
+	return false;
+}
+
 static err apply_resolved(const struct dns_os_config *c)
 {
 	char text[ADDR_TEXT_MAX], route[DNS_OS_NAMES_MAX][NAME_LEN + 2], out[256];
@@ -212,7 +220,10 @@ static err apply_resolved(const struct dns_os_config *c)
 
 	for (size_t i = 0; i < c->n_search; i++)
 		domain[n++] = c->search[i];
+	/* A search domain routes as well, and naming it again with "~" would make it no search domain. */
 	for (size_t i = 0; i < c->n_routes; i++) {
+		if (is_among(c->search, c->n_search, c->routes[i]))
+			continue;
 		snprintf(route[i], sizeof route[i], "~%s", c->routes[i]);
 		domain[n++] = route[i];
 	}

@@ -1,10 +1,13 @@
 #include "client/dns/dns_server.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "client/dns/dns_tcp.h"
 #include "common/base/cleanup.h"
+#include "common/base/log.h"
 #include "common/base/random.h"
 #include "common/net/sock.h"
 
@@ -22,6 +25,7 @@ struct dns_server {
 	struct port listen;
 	struct port up[FAMILIES][DNS_SERVER_PORTS];
 	struct loop_timer timer;
+	struct dns_tcp *tcp; /* owned; NULL: none */
 	struct addr direct[DNS_SERVER_DIRECT_MAX];
 	size_t n_direct;
 	uint32_t mark; /* of what goes to them */
@@ -74,11 +78,16 @@ static void send_all(struct dns_server *s)
 	struct dns_out o;
 
 	while (dns_pull(s->c.dns, &o)) {
-		if (o.to_client)
+		uint32_t mark = is_direct(s, o.upstream.addr) ? s->mark : 0;
+
+		if (o.to_client && o.client.tcp)
+			dns_tcp_answer(s->tcp, &o.client, o.packet);
+		else if (o.to_client)
 			send_to(s->listen.fd, o.client.addr, o.packet, 0);
+		else if (o.tcp)
+			dns_tcp_ask(s->tcp, o.upstream, o.packet, mark);
 		else
-			send_to(s->up[o.upstream.addr.family == 6][random_below(DNS_SERVER_PORTS)].fd, o.upstream, o.packet,
-				is_direct(s, o.upstream.addr) ? s->mark : 0);
+			send_to(s->up[o.upstream.addr.family == 6][random_below(DNS_SERVER_PORTS)].fd, o.upstream, o.packet, mark);
 	}
 	int64_t due = dns_due_ms(s->c.dns), now = loop_now_ms(s->c.loop);
 	if (due == INT64_MAX)
@@ -139,6 +148,11 @@ static void close_port(struct port *p)
 		close(p->fd);
 }
 
+static void flush(void *ctx)
+{
+	send_all(ctx);
+}
+
 err dns_server_new(const struct dns_server_config *c, struct dns_server **out)
 {
 	struct dns_server *s = calloc(1, sizeof *s);
@@ -164,6 +178,9 @@ err dns_server_new(const struct dns_server_config *c, struct dns_server **out)
 		dns_server_free(s);
 		return e;
 	}
+	/* Somebody else's resolver may have it on all addresses: truncated answers stay truncated then. */
+	if (dns_tcp_new(c->loop, c->dns, dns_server_local(s), flush, s, &s->tcp) != OK)
+		log_info("no resolver by TCP", "errno=%d", errno);
 	*out = s;
 	return OK;
 }
@@ -172,6 +189,7 @@ void dns_server_free(struct dns_server *s)
 {
 	if (!s)
 		return;
+	dns_tcp_free(s->tcp);
 	close_port(&s->listen);
 	for (size_t f = 0; f < FAMILIES; f++) {
 		for (size_t i = 0; i < DNS_SERVER_PORTS; i++)

@@ -1,5 +1,5 @@
 /* dns_server: the engine of dns.h on sockets of a loop: UDP on the resolver's address and towards upstreams. Upstreams are
- * asked from one of several ports, so that an answer is hard to forge. There is no TCP: what is truncated stays so. */
+ * asked from one of several ports, so that an answer is hard to forge. Beside it, TCP (dns_tcp.h), where that port is free. */
 #pragma once
 
 #include "client/dns/dns.h"

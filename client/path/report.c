@@ -3,11 +3,43 @@
 #include "common/base/cleanup.h"
 #include "common/text/jsonw.h"
 
+static int64_t v4_of(const struct path_latency *l)
+{
+	return l->v4_us;
+}
+static int64_t v6_of(const struct path_latency *l)
+{
+	return l->v6_us;
+}
+static int64_t best_of(const struct path_latency *l)
+{
+	return l->v4_us && l->v6_us ? MIN_OF(l->v4_us, l->v6_us) : l->v4_us ? l->v4_us : l->v6_us ? l->v6_us : l->derp_us;
+}
+
+/* Nanoseconds by region id, as the official client has it; null: none. */
+static void put_latencies(struct jsonw *w, const char *key, const struct path_report *r, int64_t (*of)(const struct path_latency *))
+{
+	bool any = false;
+
+	jsonw_key_bytes(w, bytes_str(key));
+	for (size_t i = 0; i < r->n; i++)
+		any |= of(&r->latency[i]) != 0;
+	if (!any) {
+		jsonw_null(w);
+		return;
+	}
+	jsonw_obj(w);
+	for (size_t i = 0; i < r->n; i++)
+		if (of(&r->latency[i]))
+			jsonw_key_int(w, r->latency[i].region), jsonw_int(w, of(&r->latency[i]) * 1000);
+	jsonw_obj_end(w);
+}
+
 static void put_region(struct jsonw *w, const struct path_latency *l, const struct tailcfg_derp_map *map)
 {
 	const struct tailcfg_derp_region *r =
 		map ? tailcfg_derp_region_by_id(map, l->region) : NULL;
-	int64_t us = l->v4_us && l->v6_us ? MIN_OF(l->v4_us, l->v6_us) : l->v4_us ? l->v4_us : l->v6_us ? l->v6_us : l->derp_us;
+	int64_t us = best_of(l);
 
 	jsonw_obj(w);
 	jsonw_key(w, "ID"), jsonw_int(w, l->region);
@@ -36,6 +68,9 @@ void report_write(struct jsonw *w, const struct path_report *r, const struct tai
 	jsonw_key(w, "GlobalV6"), jsonw_str(w, r->global_v6.addr.family ? addrport_text(r->global_v6, text) : "");
 	jsonw_key(w, "PreferredDERP"), jsonw_int(w, r->home);
 	jsonw_key(w, "PreferredDERPName"), jsonw_str(w, home ? home->region_name : "");
+	put_latencies(w, "RegionLatency", r, best_of);
+	put_latencies(w, "RegionV4Latency", r, v4_of);
+	put_latencies(w, "RegionV6Latency", r, v6_of);
 	jsonw_key(w, "Regions"), jsonw_arr(w);
 	for (size_t i = 0; i < r->n; i++)
 		put_region(w, &r->latency[i], map);

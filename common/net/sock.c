@@ -71,10 +71,10 @@ void sock_mark_all(uint32_t value)
 }
 
 /* Without CAP_NET_ADMIN there is no tunnel to be passed by. */
-static void mark(int fd)
+static void mark(int fd, uint32_t value)
 {
-	if (mark_all)
-		setsockopt(fd, SOL_SOCKET, SO_MARK, &mark_all, sizeof mark_all);
+	if (value)
+		setsockopt(fd, SOL_SOCKET, SO_MARK, &value, sizeof value);
 }
 
 static err bind_ip(struct addrport at, int type, unsigned flags, int *out)
@@ -130,7 +130,7 @@ err sock_listen_tcp(struct addrport at, unsigned flags, int backlog, int *out)
 err sock_listen_udp(struct addrport at, unsigned flags, int *fd)
 {
 	TRY(bind_wildcard(at, SOCK_DGRAM, flags, fd));
-	mark(*fd);
+	mark(*fd, mark_all);
 	return OK;
 }
 
@@ -229,12 +229,7 @@ void sock_shed(int listen_fd)
 
 /* ---- connecting -------------------------------------------------------------------------------------------------- */
 
-err sock_connect_tcp(struct addrport to, int *out)
-{
-	return sock_connect_tcp_from((struct addr){ 0 }, to, out);
-}
-
-err sock_connect_tcp_from(struct addr from, struct addrport to, int *out)
+static err connect_tcp(struct addr from, struct addrport to, uint32_t value, int *out)
 {
 	struct sockaddr_storage sa, source;
 	socklen_t len = addrport_to_sockaddr(to, &sa);
@@ -246,7 +241,7 @@ err sock_connect_tcp_from(struct addr from, struct addrport to, int *out)
 	fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return ERR_SYS;
-	mark(fd);
+	mark(fd, value);
 	if (from.family) {
 		socklen_t source_len = addrport_to_sockaddr((struct addrport){ .addr = from }, &source);
 
@@ -259,6 +254,20 @@ err sock_connect_tcp_from(struct addr from, struct addrport to, int *out)
 	*out = fd;
 	fd = -1;
 	return OK;
+}
+
+err sock_connect_tcp(struct addrport to, int *out)
+{
+	return sock_connect_tcp_from((struct addr){ 0 }, to, out);
+}
+
+err sock_connect_tcp_from(struct addr from, struct addrport to, int *out)
+{
+	return connect_tcp(from, to, mark_all, out);
+}
+err sock_connect_tcp_marked(struct addrport to, uint32_t value, int *out)
+{
+	return connect_tcp((struct addr){ 0 }, to, value, out);
 }
 
 err sock_connect_unix(const char *path, int *out)

@@ -25,6 +25,8 @@ void sock_mark_all(uint32_t value);
 
 /* Starts a connect; in progress is OK (wait for LOOP_WRITE, then sock_error). */
 MUST_USE err sock_connect_tcp(struct addrport to, int *fd);
+/* The same with this mark instead of that of all. */
+MUST_USE err sock_connect_tcp_marked(struct addrport to, uint32_t mark, int *fd);
 /* The same from a source address of ours; the port is chosen at connect, so that each peer may see all 28,000 of them. */
 MUST_USE err sock_connect_tcp_from(struct addr from, struct addrport to, int *fd);
 MUST_USE err sock_connect_unix(const char *path, int *fd);

@@ -13,6 +13,39 @@ from netlab import *
 BEFORE = "nameserver 10.77.0.1\n"  # the clients' resolv.conf
 
 
+# Answers 192.0.2.7 by UDP as truncated, and by TCP as it is.
+DNS = '''
+import socket, struct, threading
+def answer(q, tc):
+    head = q[:2] + struct.pack(">HHHHH", 0x8180 | (0x200 if tc else 0), 1, 0 if tc else 1, 0, 0)
+    end = q.index(b"\\0", 12) + 5
+    return head + q[12:end] + (b"" if tc else b"\\xc0\\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + bytes([192, 0, 2, 7]))
+def udp():
+    while True:
+        q, who = u.recvfrom(4096)
+        u.sendto(answer(q, True), who)
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.bind(("10.77.0.1", 53))
+t = socket.create_server(("10.77.0.1", 53))
+threading.Thread(target=udp, daemon=True).start()
+while True:
+    c, _ = t.accept()
+    n, = struct.unpack(">H", c.recv(2, socket.MSG_WAITALL))
+    a = answer(c.recv(n, socket.MSG_WAITALL), False)
+    c.sendall(struct.pack(">H", len(a)) + a)
+    c.close()
+'''
+
+
+class Resolver(Program):
+    def __init__(self, space):
+        super().__init__(space, "resolver")
+        self.spawn(sys.executable, "-c", DNS)
+
+    def close(self):
+        self.stop(signal.SIGKILL)
+
+
 def setup():
     global server, a, b
     s = Space("S")
@@ -20,7 +53,8 @@ def setup():
     spaces = [Space("A"), Space("B")]
     for i, x in enumerate(spaces):
         x.plug(s, f"10.77.0.{i + 2}/24", gateway="10.77.0.1")
-    server = Server(s, "10.77.0.1")
+    server = Server(s, "10.77.0.1", tables='[dns.nameservers]\nsplit = { "corp.example" = ["10.77.0.1"] }\n')
+    Resolver(s)
     a, b = (Client(x, resolv=BEFORE) for x in spaces)
 
 
@@ -49,6 +83,7 @@ def shows_who_is_there():
 def resolves_names():
     until("resolv.conf names us", lambda: "100.100.100.100" in open(f"{a.etc}/resolv.conf").read(), 5)
     assert "beta.tail.internal" in a.inside("getent", "hosts", "beta")
+    assert "192.0.2.7" in a.inside("getent", "ahostsv4", "db.corp.example"), "truncated by UDP, so asked again by TCP"
     a.cli("set", "--accept-dns=false")
     until("resolv.conf is back", lambda: open(f"{a.etc}/resolv.conf").read() == BEFORE, 5)
 
@@ -88,6 +123,37 @@ def goes_down_and_up():
     until("ping", lambda: a.pings("100.64.0.2"), 5)
 
 
+def expires():
+    id = next(str(n["id"]) for n in json.loads(server.run("nodes", "list", "--output", "json")) if n["name"] == "alpha")
+    server.run("nodes", "expire", "-i", id)
+    until("it says so", lambda: "key has expired. Run: fairlead-client up" in a.cli("status", check=False), 5)
+    assert not b.pings("100.64.0.1", "1")
+    a.cli("up", f"--auth-key={server.key}", "--timeout=20s")
+    assert a.cli("ip", "-4").strip() == "100.64.0.1", "the same address"
+    until("ping", lambda: b.pings("100.64.0.1"), 5)
+    a.cli("up", "--force-reauth", f"--auth-key={server.key}", "--timeout=20s")
+    assert a.cli("ip", "-4").strip() == "100.64.0.1"
+    until("ping with a new key", lambda: b.pings("100.64.0.1"), 5)
+
+
+def says_it_as_the_official_client():
+    """The names that programs read, as tailscale 1.103.0-pre has them."""
+    s = a.status()
+    assert set(s) >= set("Version TUN BackendState HaveNodeKey AuthURL TailscaleIPs Self Health MagicDNSSuffix CurrentTailnet CertDomains "
+                         "Peer User ClientVersion".split())
+    for n in (s["Self"], next(iter(s["Peer"].values()))):
+        assert set(n) >= set("ID NodeID PublicKey HostName DNSName OS UserID TailscaleIPs AllowedIPs Addrs CurAddr Relay PeerRelay RxBytes "
+                             "TxBytes Created LastWrite LastSeen LastHandshake Online ExitNode ExitNodeOption Active PeerAPIURL "
+                             "TaildropTarget NoFileSharingReason InNetworkMap InMagicSock InEngine".split()), n
+    assert set(json.loads(a.cli("netcheck", "--json"))) >= set("UDP IPv4 IPv6 MappingVariesByDestIP PreferredDERP RegionLatency "
+                                                              "RegionV4Latency RegionV6Latency GlobalV4 GlobalV6".split())
+    assert not a.status()["Peer"] or "Peer" in json.loads(a.cli("status", "--json", "--peers=false"))
+    assert "beta" not in a.cli("status", "--peers=false") and "beta" in a.cli("status", "--active")
+    assert "--exit-node" in a.cli("up", "--help") and "usage" in a.cli("ping", "--help")
+    assert "there is no" in a.cli("bogus", check=False) and "no such peer" in a.cli("ping", "nobody", check=False)
+    a.cli("wait")
+
+
 def logs_out():
     a.cli("logout")
     assert "Logged out" in a.cli("status", check=False)
@@ -98,4 +164,4 @@ def logs_out():
 
 if __name__ == "__main__":
     main([logs_in_and_pings, shows_who_is_there, resolves_names, remembers_flags, flows_without_the_server, survives_a_kill,
-          goes_down_and_up, logs_out], setup)
+          goes_down_and_up, expires, says_it_as_the_official_client, logs_out], setup)

@@ -1,4 +1,5 @@
-/* resolv.conf taken over and given back, also after a crash; resolvectl is not touched by tests. */
+/* resolv.conf taken over and given back, also after a crash; and what resolvectl is told, by one that
+ * writes it down. */
 #include "client/dns/dns_os.h"
 
 #include <stdio.h>
@@ -104,11 +105,68 @@ static void test_symlink_and_names(void **state)
 	assert_int_not_equal(access(path, F_OK), 0);
 }
 
+static void test_resolved(void **state)
+{
+	const char *const search[] = { "tail.internal" }, *const routes[] = { "Tail.internal", "corp.example" };
+	struct dns_os_config c = { .ifname = "flt0", .resolver = addr_v4(100, 100, 100, 101), .search = search, .n_search = 1,
+		.routes = routes, .n_routes = 2 };
+	char script[96], log[96], was[4096];
+	size_t n;
+
+	(void)state;
+	snprintf(script, sizeof script, "%s/resolvectl", dir);
+	snprintf(log, sizeof log, "%s/log", dir);
+	snprintf(was, sizeof was, "%s", getenv("PATH"));
+	FILE *f = fopen(script, "w");
+	assert_non_null(f);
+	fprintf(f, "#!/bin/sh\n[ \"$1\" = --no-pager ] || echo \"$@\" >>%s\n", log);
+	fclose(f);
+	assert_int_equal(chmod(script, 0755), 0);
+	assert_int_equal(setenv("PATH", dir, 1), 0);
+	assert_ok(dns_os_apply(&c));
+	/* A search domain is named once: as "~tail.internal" again it would be none. */
+	char *told = test_read_file(log, &n);
+	assert_string_equal(told, "dns flt0 100.100.100.101\ndomain flt0 tail.internal ~corp.example\ndefault-route flt0 no\n");
+	free(told);
+	unlink(log);
+	c.all = true;
+	c.n_search = c.n_routes = 0;
+	assert_ok(dns_os_apply(&c));
+	dns_os_restore(&c);
+	told = test_read_file(log, &n);
+	assert_string_equal(told, "dns flt0 100.100.100.101\ndomain flt0 ~.\ndefault-route flt0 yes\nrevert flt0\n");
+	free(told);
+	setenv("PATH", was, 1);
+	unlink(log);
+	unlink(script);
+}
+
+/* Somebody else wrote over ours: told, and theirs stays. */
+static void test_overwritten(void **state)
+{
+	struct dns_os_config c = { .ifname = "flt0", .resolver = addr_v4(100, 100, 100, 100), .resolv_conf = path };
+
+	(void)state;
+	write_text("# mine\n");
+	assert_false(dns_os_overwritten(path));
+	assert_ok(dns_os_apply(&c));
+	assert_false(dns_os_overwritten(path));
+	write_text("# theirs\n");
+	assert_true(dns_os_overwritten(path));
+	dns_os_restore(&c);
+	assert_true(reads("# theirs\n"));
+	assert_int_not_equal(access(aside, F_OK), 0);
+	assert_false(dns_os_overwritten(path));
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_take_and_give_back),
 		cmocka_unit_test(test_symlink_and_names),
+		cmocka_unit_test(test_resolved),
+		cmocka_unit_test(test_overwritten),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

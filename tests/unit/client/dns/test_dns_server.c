@@ -5,7 +5,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "client/dns/dns_tcp.h"
 #include "client/dns/message.h"
+#include "common/base/cleanup.h"
 #include "common/net/sock.h"
 #include "tests/lib/test.h"
 
@@ -90,9 +92,97 @@ static void test_ask(void **state)
 	loop_free(loop);
 }
 
+static size_t hear_all(int fd, uint8_t *out, size_t want)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < 400 && n < want; i++) {
+		turn();
+		ssize_t got = recv(fd, out + n, want - n, MSG_DONTWAIT);
+		if (got > 0)
+			n += (size_t)got;
+	}
+	return n;
+}
+
+/* By TCP: two questions in one piece, cut anywhere; one of them forwarded by TCP, with an answer that no datagram holds. */
+static void test_tcp(void **state)
+{
+	static const uint8_t both[] = "\0\x1b\x12\x34\1\0\0\1\0\0\0\0\0\0\4host\4tail\0\0\1\0\1"
+				      "\0\x19\x12\x35\1\0\0\1\0\0\0\0\0\0\3www\3org\0\0\1\0\1";
+	enum { OURS = 2 + 27 + 16, ASKED = 2 + 25, LONG = 20000 };
+	static const char *const domains[] = { "tail" };
+	const struct tailcfg_dns_config c = { .proxied = true, .domains = domains, .n_domains = 1 };
+	const struct dns_name name = { "host.tail", addr_v4(100, 64, 0, 2), true };
+	const struct addrport any = { .addr = addr_v4(127, 0, 0, 1) };
+	static uint8_t b[LONG + 2], big[LONG + 2];
+	struct dns_server *s;
+	struct dns *d;
+	int listener, client, up;
+
+	(void)state;
+	assert_ok(loop_new(&loop));
+	assert_ok(sock_listen_tcp(any, 0, 4, &listener));
+	struct addrport upstream = sock_local(listener);
+	assert_ok(dns_new(&d));
+	assert_ok(dns_set_config(d, &c, &upstream, 1));
+	assert_ok(dns_set_names(d, &name, 1));
+	assert_ok(dns_server_new(&(struct dns_server_config){ .loop = loop, .dns = d, .listen = any }, &s));
+
+	assert_ok(sock_connect_tcp(dns_server_local(s), &client));
+	turn();
+	for (size_t i = 0; i < sizeof both - 1; i++) {
+		assert_int_equal(send(client, both + i, 1, MSG_NOSIGNAL), 1);
+		if (i % 9 == 0)
+			turn();
+	}
+	assert_int_equal(hear_all(client, b, OURS), OURS);
+	assert_memory_equal(b + 2, "\x12\x34", 2);
+	assert_memory_equal(b + OURS - 4, "\x64\x40\0\2", 4);
+
+	for (int i = 0; i < 100 && sock_accept(listener, &up, NULL) != OK; i++)
+		turn();
+	assert_int_equal(hear_all(up, b, ASKED), ASKED);
+	assert_memory_equal(b + 2 + 12, "\3www\3org", 8);
+	memcpy(big + 2, b + 2, ASKED - 2);
+	big[0] = LONG >> 8;
+	big[1] = LONG & 255;
+	big[4] |= 0x80;
+	for (size_t sent = 0; sent < sizeof big;) {
+		ssize_t n = send(up, big + sent, sizeof big - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n > 0)
+			sent += (size_t)n;
+		turn();
+	}
+	assert_int_equal(hear_all(client, b, sizeof big), sizeof big);
+	assert_memory_equal(b + 2, "\x12\x35", 2);
+	assert_memory_equal(b + 4, big + 4, LONG - 2);
+	/* More connections than there is room for: closed, and those before are served. */
+	int many[DNS_TCP_CLIENTS_MAX + 4];
+	for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+		assert_ok(sock_connect_tcp(dns_server_local(s), &many[i]));
+		turn();
+	}
+	unsigned closed = 0;
+	for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+		closed += recv(many[i], b, 1, MSG_DONTWAIT) == 0;
+		close(many[i]);
+	}
+	assert_int_equal(closed, ARRAY_LEN(many) - (DNS_TCP_CLIENTS_MAX - 1));
+	turn();
+	assert_int_equal(send(client, both, 2 + 27, MSG_NOSIGNAL), 2 + 27);
+	assert_int_equal(hear_all(client, b, OURS), OURS);
+	close(client);
+	close(up);
+	close(listener);
+	dns_server_free(s);
+	dns_free(d);
+	loop_free(loop);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_ask) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_ask), cmocka_unit_test(test_tcp) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
