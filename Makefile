@@ -1,5 +1,6 @@
 # One non-recursive build. Objects and programs of each flavour live side by side in build/<flavour>/:
 #   make                    release          make SAN=address,undefined …   build/asan        make SAN=thread …   build/tsan
+#   make SAN=memcheck …     build/memcheck: no sanitizer, little optimisation, for valgrind
 # `make help` lists the targets.
 
 SAN ?=
@@ -7,6 +8,8 @@ ifeq ($(SAN),)
 FLAVOUR := release
 else ifeq ($(SAN),thread)
 FLAVOUR := tsan
+else ifeq ($(SAN),memcheck)
+FLAVOUR := memcheck
 else
 FLAVOUR := asan
 endif
@@ -25,6 +28,9 @@ BASE := -std=gnu17 -g -D_GNU_SOURCE -pthread -I. -I$(B)/gen -MMD -MP
 ifeq ($(SAN),)
 OPT := -O2 -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fPIE
 LDOPT := -pie -Wl,-z,relro,-z,now -Wl,--gc-sections
+else ifeq ($(SAN),memcheck)
+OPT := -O1 -fno-omit-frame-pointer
+LDOPT :=
 else
 OPT := -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
 LDOPT := -fsanitize=$(SAN)
@@ -79,6 +85,7 @@ help:
 	@echo 'make interop    the official client as a Go library against the real server'
 	@echo 'make accept     black-box suite with TAILSCALED=… TAILSCALE=… (official binaries)'
 	@echo 'make bench      figures of this machine;  make soak: the long tests'
+	@echo 'make valgrind   the unit tests under memcheck, which finds uninitialised reads'
 	@echo 'make fuzz       clang libFuzzer binaries in build/fuzz;  make lint: clang-tidy, cppcheck, forbidden calls'
 	@echo 'make install    DESTDIR= PREFIX=/usr/local'
 
@@ -164,7 +171,7 @@ JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 ASAN = $(MAKE) --no-print-directory $(JOBS) SAN=address,undefined
 TSAN = $(MAKE) --no-print-directory $(JOBS) SAN=thread
 
-.PHONY: test test-unit test-sim test-tsan test-integration fuzz-replay conformance interop accept bench soak fuzz lint
+.PHONY: test test-unit test-sim test-tsan test-integration fuzz-replay conformance interop accept bench soak fuzz lint valgrind
 test-unit:
 	+$(ASAN) unit-binaries
 	python3 tests/run.py unit --each 40 --budget 180 $(patsubst %.c,build/asan/%,$(UNIT_C))

@@ -12,6 +12,7 @@ p.add_argument("suite")
 p.add_argument("--budget", type=int, default=120, help="seconds for the whole suite")
 p.add_argument("--each", type=int, default=0, help="seconds for one program; 0: what is left of the budget")
 p.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+p.add_argument("--wrap", default="", help="a command that runs each program")
 p.add_argument("program", nargs="*")
 a = p.parse_intermixed_args()
 
@@ -30,7 +31,7 @@ def run(prog):
     if a.each:
         left = min(left, a.each)
     try:
-        p = subprocess.Popen([prog], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", env=env,
+        p = subprocess.Popen([*a.wrap.split(), prog], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", env=env,
                              start_new_session=True)
     except OSError as e:
         return prog, 0, 1, 0, 0.0, f"cannot run: {e}\n"

@@ -78,9 +78,9 @@ void http2_stream_close(struct http2_stream *s, uint32_t error)
 
 	s->answered = s->finished = true; /* nothing can be said on it any more */
 	incoming_free(s);
+	http2_drop_chunks(s); /* first: the owner may free what they lie in when it hears of the end */
 	if (s->delivered)
 		HTTP2_EVENT(h, on_closed, s, error);
-	http2_drop_chunks(s);
 	list_del(&s->in_session);
 	h->n_streams--;
 	free(s);

@@ -65,7 +65,7 @@ struct http2 {
 
 /* NULL: no memory. id may be set later. */
 struct http2_stream *http2_stream_new(struct http2 *h, int32_t id);
-/* Tells the owner, gives its chunks back and frees s. */
+/* Gives its chunks back, tells the owner, and frees s. */
 void http2_stream_close(struct http2_stream *s, uint32_t error);
 struct http2_stream *http2_stream_of(struct http2 *h, int32_t id); /* NULL: none, or not ours any more */
 void http2_drop_chunks(struct http2_stream *s);

@@ -63,6 +63,7 @@ static void on_s_closed(struct http2 *h, struct http2_stream *s, uint32_t error,
 	(void)ctx;
 	lab.s_closed++;
 	lab.s_error = error;
+	assert_int_equal(http2_queued(s), 0); /* chunks are back before: their memory may be the owner's, and go now */
 	if (s == lab.held)
 		lab.held = NULL;
 }
