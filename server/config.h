@@ -33,6 +33,7 @@ struct config_oidc {
 	bool email_verified_required, use_expiry_from_token, pkce;
 	const char *pkce_method;
 	int64_t expiry_ms;	/* 0: node.expiry */
+	int64_t timeout_ms;	/* of one call to the provider */
 	int64_t refresh_ms;	/* 0: groups are as at the last login */
 	bool expire_nodes;	/* of a user who is gone at the provider */
 };

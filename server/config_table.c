@@ -87,6 +87,7 @@ const struct config_key config_keys[] = {
 	BOOL("oidc.use_expiry_from_token", oidc.use_expiry_from_token, "false"),
 	{ "oidc.expiry", KEY_DURATION, AT(oidc.expiry_ms), 0, 100 * YEAR, "0s", NULL, false },
 	{ "oidc.refresh_interval", KEY_DURATION, AT(oidc.refresh_ms), 0, YEAR, "0s", NULL, false },
+	{ "oidc.timeout", KEY_DURATION, AT(oidc.timeout_ms), SECOND, 30 * SECOND, "10s", NULL, false },
 	BOOL("oidc.expire_nodes_of_gone_users", oidc.expire_nodes, "false"),
 	BOOL("oidc.only_start_if_oidc_is_available", oidc_only_start, "false"),
 	{ "oidc.providers", KEY_PROVIDERS, AT(oidc_more), 0, 0, "", NULL, false },

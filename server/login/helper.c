@@ -214,9 +214,9 @@ static json_t *providers_message(const struct helper *h)
 	for (size_t i = 0; i < h->n_providers; i++) {
 		const struct config_oidc *p = &h->providers[i];
 		const char *ca = p->ca_path[0] ? p->ca_path : getenv("SSL_CERT_FILE");
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "name", p->name, "issuer", p->issuer, "client_id",
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "name", p->name, "issuer", p->issuer, "client_id",
 							    p->client_id, "client_secret", p->client_secret, "auth", p->client_auth, "ca",
-							    ca ? ca : ""));
+							    ca ? ca : "", "timeout_ms", (json_int_t)p->timeout_ms));
 	}
 	return json_pack("{s:s, s:o}", "op", "providers", "providers", list);
 }

@@ -5,7 +5,7 @@
  *
  * Descriptor 3 is one end of a SOCK_SEQPACKET pair; each message is one JSON object, at most HELPER_MESSAGE_MAX bytes.
  *
- *   server -> helper  {"op":"providers","providers":[{"name","issuer","client_id","client_secret","auth","ca"}]}   once, first
+ *   server -> helper  {"op":"providers","providers":[{"name","issuer","client_id","client_secret","auth","ca","timeout_ms"}]}   once, first
  *                     {"id","op":"discover","provider"}
  *                     {"id","op":"exchange","provider","code","verifier","redirect_uri"}
  *                     {"id","op":"refresh","provider","refresh_token"}
@@ -35,13 +35,13 @@ enum {
 	HELPER_QUEUE_MAX = 64,
 	HELPER_PROVIDERS_MAX = 16,
 	HELPER_KEYS_MAX = 64, /* of one provider */
-	HELPER_HTTP_S = 10,	 /* one HTTP call, all of it */
 	METADATA_FRESH_S = 3600,
 	JWKS_FRESH_S = 600,
 	JWKS_MISS_S = 20, /* an unknown key asks for the set at most this often */
 };
 
 struct provider {
+	int64_t timeout_ms; /* one HTTP call, all of it */
 	char *name, *issuer, *client_id, *client_secret, *auth, *ca; /* owned */
 	pthread_mutex_t lock; /* the rest; held during calls that fill it */
 	json_t *metadata;     /* owned; NULL: never seen */
@@ -63,7 +63,8 @@ int64_t mono_s(void);
 
 /* http.c: one bounded call without redirects. ERR_SYS: it could not be reached; *status is set on OK. */
 struct http_call {
-	const char *url, *ca;
+	const char *url;
+	const struct provider *provider; /* its certificates and patience */
 	const char *bearer;	 /* NULL: none */
 	const char *user, *pass; /* basic authentication, already form-encoded; NULL: none */
 	const char *form;	 /* a POST; NULL: GET */

@@ -62,16 +62,16 @@ err http_fetch(const struct http_call *c, long *status, struct buf *out, struct 
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)HELPER_HTTP_S);
-	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 5L);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)c->provider->timeout_ms);
+	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)MIN_OF(c->provider->timeout_ms, (int64_t)5000));
 	curl_easy_setopt(curl, CURLOPT_USERAGENT, "fairlead-oidc");
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, out);
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, NULL); /* nothing that unpacks to more than it seems */
-	if (c->ca && c->ca[0])
-		curl_easy_setopt(curl, CURLOPT_CAINFO, c->ca);
+	if (c->provider->ca[0])
+		curl_easy_setopt(curl, CURLOPT_CAINFO, c->provider->ca);
 	if (c->user) {
 		curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
 		curl_easy_setopt(curl, CURLOPT_USERNAME, c->user);

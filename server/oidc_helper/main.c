@@ -160,7 +160,7 @@ static void take_providers(const json_t *message)
 		struct provider *p = &providers[n_providers++];
 		*p = (struct provider){ .name = owned_text(o, "name"), .issuer = owned_text(o, "issuer"),
 			.client_id = owned_text(o, "client_id"), .client_secret = owned_text(o, "client_secret"),
-			.auth = owned_text(o, "auth"), .ca = owned_text(o, "ca") };
+			.auth = owned_text(o, "auth"), .ca = owned_text(o, "ca"), .timeout_ms = json_integer_value(json_object_get(o, "timeout_ms")) };
 		pthread_mutex_init(&p->lock, NULL);
 	}
 }

@@ -31,7 +31,7 @@ static err ask_token(struct provider *p, const json_t *m, struct buf *form, json
 {
 	CLEANUP(buf_done) struct buf user = buf_make(FORM_MAX), pass = buf_make(FORM_MAX);
 	CLEANUP(buf_done) struct buf body = buf_make(HELPER_ANSWER_MAX);
-	struct http_call c = { .url = text_in(m, "token_endpoint"), .ca = p->ca };
+	struct http_call c = { .url = text_in(m, "token_endpoint"), .provider = p };
 	long status = 0;
 
 	if (p->client_secret[0] && !wants_post(p, m)) {
@@ -77,7 +77,7 @@ static json_t *ask_userinfo(struct provider *p, const json_t *m, const char *acc
 
 	if (!url[0] || !access_token[0] || strpbrk(access_token, "\r\n"))
 		return NULL;
-	if (http_fetch_json(&(struct http_call){ .url = url, .ca = p->ca, .bearer = access_token }, &o, &t) != OK)
+	if (http_fetch_json(&(struct http_call){ .url = url, .provider = p, .bearer = access_token }, &o, &t) != OK)
 		return NULL;
 	char *text = json_dumps(o, JSON_COMPACT);
 	bool small = text && strlen(text) <= HELPER_CLAIMS_MAX;

@@ -62,7 +62,7 @@ err provider_metadata(struct provider *p, json_t **out, struct trouble *t)
 			n--;
 		buf_printf(&url, "%.*s/.well-known/openid-configuration", (int)n, p->issuer);
 		buf_append_u8(&url, 0);
-		e = url.bad ? ERR_TOO_BIG : http_fetch_json(&(struct http_call){ .url = (const char *)buf_view(&url).p, .ca = p->ca }, &fresh, t);
+		e = url.bad ? ERR_TOO_BIG : http_fetch_json(&(struct http_call){ .url = (const char *)buf_view(&url).p, .provider = p }, &fresh, t);
 		if (e == OK)
 			e = check_metadata(p, fresh, t);
 		if (e == OK) {
@@ -89,7 +89,7 @@ err provider_jwks(struct provider *p, const char *jwks_uri, bool force, json_t *
 	bool old = !p->jwks || mono_s() - p->jwks_s > JWKS_FRESH_S;
 	if (old || (force && mono_s() - p->jwks_asked_s >= JWKS_MISS_S)) {
 		p->jwks_asked_s = mono_s();
-		e = http_fetch_json(&(struct http_call){ .url = jwks_uri, .ca = p->ca }, &fresh, t);
+		e = http_fetch_json(&(struct http_call){ .url = jwks_uri, .provider = p }, &fresh, t);
 		json_t *keys = e == OK ? json_object_get(fresh, "keys") : NULL;
 		if (e == OK && (!json_is_array(keys) || json_array_size(keys) > HELPER_KEYS_MAX))
 			e = trouble(t, ERR_INVALID, "invalid", "%.100s: not a set of keys", jwks_uri);

@@ -137,7 +137,7 @@ static err read_header(const char *token, struct parts *out, struct trouble *t)
 	out->header = bytes_cut(all, '.', &rest);
 	out->payload = bytes_cut(rest, '.', &rest);
 	out->signature = rest;
-	if (!rest.p || !rest.n || memchr(rest.p, '.', rest.n) || decode_object(out->header, 4096, &h) != OK)
+	if (!rest.p || (rest.n && memchr(rest.p, '.', rest.n)) || decode_object(out->header, 4096, &h) != OK)
 		return trouble(t, ERR_MALFORMED, "invalid", "the token is no signed JWT");
 	out->signed_part = bytes_first(all, out->header.n + 1 + out->payload.n);
 	if (json_object_get(h, "crit") || json_object_get(h, "b64"))
@@ -147,6 +147,8 @@ static err read_header(const char *token, struct parts *out, struct trouble *t)
 			break;
 	if (out->alg == ARRAY_LEN(algs))
 		return trouble(t, ERR_AUTH, "invalid", "the token's algorithm \"%.20s\" is not allowed", text_in(h, "alg"));
+	if (!out->signature.n)
+		return trouble(t, ERR_MALFORMED, "invalid", "the token is no signed JWT");
 	if (bytes_copy(out->kid, sizeof out->kid - 1, bytes_str(text_in(h, "kid"))) != OK)
 		return trouble(t, ERR_TOO_BIG, "invalid", "the token's key id is too long");
 	return OK;

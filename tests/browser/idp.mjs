@@ -1,9 +1,10 @@
-// idp.mjs PORT REDIRECT_URI [PROFILE]: npm's oidc-provider with claims in the shape of a known product, and a login without a
+// idp.mjs PORT REDIRECT_URI [PROFILE [HOST]]: npm's oidc-provider with claims in the shape of a known product, and a login without a
 // person: the user is login_hint, or what POST /test/user said last. PROFILE: google, entra, authelia, authentik, keycloak, plain.
 import { generateKeyPair, exportJWK } from 'jose';
 import { Provider } from 'oidc-provider';
 
-const [port, redirect, profile = 'plain', issuer = `http://127.0.0.1:${port}`] = process.argv.slice(2);
+const [port, redirect, profile = 'plain', host = '127.0.0.1'] = process.argv.slice(2);
+const issuer = `http://${host}:${port}`;
 const state = { user: 'alice', groups: { alice: ['admins', 'staff'], bob: ['staff'] }, gone: new Set(), verified: true };
 const mail = (id) => (id.includes('@') ? id : `${id}@example.com`);
 
@@ -62,4 +63,4 @@ p.use(async (ctx, next) => {
   if (prompt.details.missingOIDCClaims) grant.addOIDCClaims(prompt.details.missingOIDCClaims);
   return p.interactionFinished(ctx.req, ctx.res, { consent: { grantId: await grant.save() } }, { mergeWithLastSubmission: true });
 });
-p.listen(Number(port), '127.0.0.1', () => console.log(`listening ${issuer}`));
+p.listen(Number(port), host, () => console.log(`listening ${issuer}`));
