@@ -28,7 +28,7 @@ enum { BACKLOG = 4096, POLL_MS = 100, MEMORY_LOOK_MS = 2000 };
 struct wire {
 	struct loop *loop;
 	struct derp_thread *thread;
-	struct door *door[OPTIONS_LISTEN_MAX];
+	struct door *door[OPTIONS_LISTEN_MAX], *door_plain;
 	pthread_t id;
 	bool running;
 };
@@ -43,7 +43,7 @@ struct derpd {
 	struct relay *relay;
 	struct admit_list *allowed;
 	struct conn_limits door_limits;
-	struct addrport listen[OPTIONS_LISTEN_MAX]; /* as bound: with the port that the kernel chose for 0 */
+	struct addrport listen[OPTIONS_LISTEN_MAX], listen_plain; /* as bound: with the port that the kernel chose for 0 */
 	struct loop *loop; /* of the main thread: signals, STUN, the plain port */
 	struct stun_server *stun, *stun_second;
 	struct stun_stats stun_stats;
@@ -120,28 +120,35 @@ static err start_relay(struct derpd *d, char *why, size_t why_cap)
 }
 
 /* A port that another program has would be shared with it silently under SO_REUSEPORT: so it is tried alone first. */
-static err claim(struct derpd *d, size_t i, char *why, size_t why_cap)
+static err claim(struct addrport wanted, const char *what, struct addrport *bound, char *why, size_t why_cap)
 {
 	CLEANUP(closep) int fd = -1;
 
-	d->listen[i] = d->o->listen[i];
-	if (sock_listen_tcp(d->listen[i], SOCK_DUAL, 1, &fd) != OK)
-		return busy(why, why_cap, "listen", d->listen[i]);
-	d->listen[i].port = sock_local(fd).port;
+	if (sock_listen_tcp(wanted, SOCK_DUAL, 1, &fd) != OK)
+		return busy(why, why_cap, what, wanted);
+	*bound = wanted;
+	bound->port = sock_local(fd).port;
 	return OK;
+}
+
+static err open_door(struct derpd *d, struct wire *w, struct addrport at, struct tls_ctx *tls, struct door **out, char *why,
+	size_t why_cap)
+{
+	struct door_opts o = { .loop = w->loop, .thread = w->thread, .tls = tls, .limits = &d->door_limits };
+
+	if (sock_listen_tcp(at, SOCK_DUAL | SOCK_REUSEPORT, BACKLOG, &o.listen_fd) != OK)
+		return busy(why, why_cap, "listen", at);
+	return door_new(&o, out);
 }
 
 static err start_wire(struct derpd *d, struct wire *w, char *why, size_t why_cap)
 {
 	TRY(loop_new(&w->loop));
 	TRY(derp_thread_new(d->relay, w->loop, &w->thread));
-	for (size_t i = 0; i < d->o->n_listen; i++) {
-		struct door_opts o = { .loop = w->loop, .thread = w->thread, .tls = d->tls, .limits = &d->door_limits };
-
-		if (sock_listen_tcp(d->listen[i], SOCK_DUAL | SOCK_REUSEPORT, BACKLOG, &o.listen_fd) != OK)
-			return busy(why, why_cap, "listen", d->listen[i]);
-		TRY(door_new(&o, &w->door[i]));
-	}
+	for (size_t i = 0; i < d->o->n_listen; i++)
+		TRY(open_door(d, w, d->listen[i], d->tls, &w->door[i], why, why_cap));
+	if (d->listen_plain.addr.family)
+		TRY(open_door(d, w, d->listen_plain, NULL, &w->door_plain, why, why_cap));
 	return OK;
 }
 
@@ -218,6 +225,8 @@ static void shut_doors(void *arg)
 
 	for (size_t i = 0; i < OPTIONS_LISTEN_MAX && w->door[i]; i++)
 		door_shut(w->door[i]);
+	if (w->door_plain)
+		door_shut(w->door_plain);
 }
 
 static void on_drain(struct loop_timer *t)
@@ -320,7 +329,9 @@ static err start_all(struct derpd *d, char *why, size_t why_cap)
 	loop_timer_init(&d->memory_timer, d->loop, on_memory);
 	loop_timer_in(&d->memory_timer, MEMORY_LOOK_MS);
 	for (size_t i = 0; i < o->n_listen; i++)
-		TRY(claim(d, i, why, why_cap));
+		TRY(claim(o->listen[i], "listen", &d->listen[i], why, why_cap));
+	if (o->listen_plain.addr.family)
+		TRY(claim(o->listen_plain, "listen-plain", &d->listen_plain, why, why_cap));
 	for (unsigned i = 0; i < d->n_wires; i++)
 		TRY(start_wire(d, &d->wire[i], why, why_cap));
 	TRY(start_mesh(d));
@@ -367,6 +378,8 @@ void derpd_run(struct derpd *d)
 {
 	for (size_t i = 0; i < d->o->n_listen; i++)
 		log_listening("derp", d->listen[i]);
+	if (d->listen_plain.addr.family)
+		log_listening("derp-plain", d->listen_plain);
 	if (d->plain)
 		log_listening("http", d->o->http);
 	if (d->stun)
@@ -394,6 +407,8 @@ void derpd_free(struct derpd *d)
 			door_free(d->wire[i].door[k]);
 			d->wire[i].door[k] = NULL; /* loop_free may run a shut_doors that was posted */
 		}
+		door_free(d->wire[i].door_plain);
+		d->wire[i].door_plain = NULL;
 		if (d->wire[i].thread)
 			derp_thread_stop(d->wire[i].thread);
 	}

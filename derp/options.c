@@ -49,6 +49,11 @@ static const char *set_port(const char *text, struct addrport *at)
 	return sock_parse_listen(bytes_str(text), at) == OK ? NULL : "is neither off nor an address (examples: :80, 192.0.2.1:3478)";
 }
 
+static const char *set_listen_plain(struct derpd_options *o, const char *text)
+{
+	return set_port(text, &o->listen_plain);
+}
+
 static const char *set_http(struct derpd_options *o, const char *text)
 {
 	return set_port(text, &o->http);
@@ -216,6 +221,7 @@ static const struct setting {
 } settings[] = {
 	{ "hostname", "hostname", set_hostname, "NAME   name or address by which clients reach this relay" },
 	{ "listen", "listen_addr", set_listen, "ADDR     where DERP is served, over TLS; may be given again   (:443)" },
+	{ "listen-plain", "listen_plain_addr", set_listen_plain, "ADDR DERP without TLS, for a proxy in front, or off           (off)" },
 	{ "http", "http_addr", set_http, "ADDR       captive-portal check and redirect, or off            (:80)" },
 	{ "stun", "stun_listen_addr", set_stun, "ADDR       STUN over UDP, or off                                (:3478)" },
 	{ "stun-second", "stun_second_addr", set_stun_second, "ADDR a second one, for clients to tell hard NATs          (off)" },

@@ -15,6 +15,7 @@ struct derpd_options {
 	const char *hostname; /* "": none was given */
 	struct addrport listen[OPTIONS_LISTEN_MAX];
 	size_t n_listen;
+	struct addrport listen_plain;		 /* DERP without TLS, for a proxy in front; family 0: off */
 	struct addrport http, stun, stun_second; /* family 0: off */
 	const char *cert_path, *key_path;	 /* NULL: a self-made certificate */
 	const char *state_dir;
