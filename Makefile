@@ -41,7 +41,8 @@ CFLAGS := $(BASE) $(OPT) $(WARN)
 LDFLAGS := -pthread $(LDOPT)
 
 LIBS_COMMON := -lsodium -lcrypto -lssl -luv -lnghttp2 -lwslay -lzstd -ljansson -lm
-LIBS_SERVER := -lmicrohttpd -lsqlite3 -ljwt $(LIBS_COMMON)
+LIBS_SERVER := -lcurl -lmicrohttpd -lsqlite3 -ljwt $(LIBS_COMMON)
+LIBS_DERP := -lcurl $(LIBS_COMMON)
 LIBS_CLIENT := -lqrencode $(LIBS_COMMON)
 LIBS_OIDC := -loauth2 -lcurl -lseccomp $(LIBS_COMMON)
 
@@ -141,7 +142,7 @@ $(B)/fairlead: $(B)/server/main.o $(LIBSERVER) $(LIBDERP) $(LIBCOMMON)
 $(B)/fairlead-oidc: $(call obj,$(OIDC_C)) $(LIBCOMMON)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_OIDC)
 $(B)/fairlead-derp: $(B)/derp/main.o $(LIBDERP) $(LIBCOMMON)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_COMMON)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_DERP)
 $(B)/fairlead-client: $(B)/client/main.o $(LIBCLIENT) $(LIBCOMMON)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLIENT)
 

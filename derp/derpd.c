@@ -18,6 +18,7 @@
 #include "common/net/notify.h"
 #include "common/net/sock.h"
 #include "derp/admit_list.h"
+#include "derp/admit_url.h"
 #include "derp/door.h"
 #include "derp/state.h"
 #include "derp/stun_server.h"
@@ -42,6 +43,7 @@ struct derpd {
 	struct tls_ctx *tls;
 	struct relay *relay;
 	struct admit_list *allowed;
+	struct admit_url *admit_url;
 	struct conn_limits door_limits;
 	struct addrport listen[OPTIONS_LISTEN_MAX], listen_plain; /* as bound: with the port that the kernel chose for 0 */
 	struct loop *loop; /* of the main thread: signals, STUN, the plain port */
@@ -71,10 +73,14 @@ static err busy(char *why, size_t cap, const char *what, struct addrport at)
 	return ERR_SYS;
 }
 
-static bool admit(void *ctx, const struct node_pub *key, struct addr from)
+/* Each check that is configured must pass. */
+static enum relay_verdict ask(void *ctx, const struct node_pub *key, struct addr from, struct relay_ticket t)
 {
-	(void)from;
-	return admit_list_has(ctx, key);
+	struct derpd *d = ctx;
+
+	if (d->allowed && !admit_list_has(d->allowed, key))
+		return RELAY_DENY;
+	return d->admit_url ? admit_url_ask(d->admit_url, key, from, t) : RELAY_ALLOW;
 }
 
 static err start_tls(struct derpd *d, char *why, size_t why_cap)
@@ -106,16 +112,28 @@ static err start_relay(struct derpd *d, char *why, size_t why_cap)
 {
 	struct relay_opts ro = { .key = d->key, .limits = limits_of(d->o), .workers = d->n_wires };
 
-	if (d->o->allow_keys) {
+	if (d->o->allow_keys)
 		TRY(admit_list_new(d->o->allow_keys, why, why_cap, &d->allowed));
-		ro.admit = admit;
-		ro.admit_ctx = d->allowed;
+	if (d->o->admit_url) {
+		struct admit_url_opts uo = {
+			.url = d->o->admit_url,
+			.fail_open = !d->o->admit_fail_closed,
+			.again_s = d->o->admit_again_s,
+		};
+
+		TRY(admit_url_new(&uo, &d->admit_url));
+	}
+	if (d->allowed || d->admit_url) {
+		ro.ask = ask;
+		ro.admit_ctx = d;
 	}
 	ro.has_mesh_key = d->o->has_mesh_key;
 	ro.mesh_key = d->o->mesh_key;
 	err e = relay_new(&ro, &d->relay);
 	secret32_wipe(&ro.key.secret);
 	secret32_wipe(&ro.mesh_key);
+	if (e == OK && d->admit_url)
+		e = admit_url_start(d->admit_url, d->relay);
 	return e;
 }
 
@@ -423,6 +441,7 @@ void derpd_free(struct derpd *d)
 	loop_timer_done(&d->drain);
 	loop_timer_done(&d->memory_timer);
 	loop_free(d->loop);
+	admit_url_free(d->admit_url);
 	relay_free(d->relay);
 	admit_list_free(d->allowed);
 	tls_ctx_free(d->tls);

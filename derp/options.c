@@ -89,9 +89,31 @@ static const char *set_allow_keys(struct derpd_options *o, const char *text)
 	return set_string(o, text, &o->allow_keys);
 }
 
+static const char *set_admit_url(struct derpd_options *o, const char *text)
+{
+	if (!bytes_has_prefix(bytes_str(text), BYTES_LIT("https://")) && !bytes_has_prefix(bytes_str(text), BYTES_LIT("http://")))
+		return "is no URL (example: https://vpn.example.com/verify)";
+	return set_string(o, text, &o->admit_url);
+}
+
+static const char *set_admit_fail(struct derpd_options *o, const char *text)
+{
+	o->admit_fail_closed = strcmp(text, "closed") == 0;
+	return o->admit_fail_closed || strcmp(text, "open") == 0 ? NULL : "is neither open nor closed";
+}
+
 static const char *set_number(const char *text, uint64_t max, uint64_t *out)
 {
 	return bytes_parse_u64(bytes_str(text), max, out) == OK ? NULL : "is no number, or too large a one";
+}
+
+static const char *set_admit_again(struct derpd_options *o, const char *text)
+{
+	uint64_t n = 0;
+	const char *bad = set_number(text, 86400, &n);
+
+	o->admit_again_s = (unsigned)n;
+	return bad;
 }
 
 static const char *set_threads(struct derpd_options *o, const char *text)
@@ -229,6 +251,9 @@ static const struct setting {
 	{ "key", "tls_key_path", set_key, "FILE        its private key, PEM" },
 	{ "state", "state_dir", set_state, "DIR       keeps the relay's key and self-made certificate" },
 	{ "allow-keys", "allow_keys_path", set_allow_keys, "FILE only these clients: one nodekey:… a line; SIGHUP reads it again" },
+	{ "verify-client-url", "verify_client_url", set_admit_url, "URL asked whether a client may come in (Fairlead's and Headscale's: https://…/verify)" },
+	{ "verify-fail", "verify_fail", set_admit_fail, "HOW     open or closed: what counts when it does not answer     (open)" },
+	{ "verify-again", "verify_again_seconds", set_admit_again, "SECONDS ask again about those who are connected; 0: never         (60)" },
 	{ "threads", "threads", set_threads, "N       wire threads                                         (one a core)" },
 	{ "max-conns", "max_connections", set_max_conns, "N     connections at most, 0 = no limit                    (100000)" },
 	{ "max-conns-per-address", "max_connections_per_address", set_max_per_addr, "N  of one IPv4 address or IPv6 /64          (1024)" },
@@ -415,6 +440,7 @@ err options_parse(int argc, char **argv, struct derpd_options *out, char *why, s
 		.max_conns = 100000,
 		.max_conns_per_addr = 1024,
 		.max_queued_bytes = 1ull << 30,
+		.admit_again_s = 60,
 		.region_id = 900,
 		.http = { .addr.family = 6, .port = 80 },
 		.stun = { .addr.family = 6, .port = 3478 },

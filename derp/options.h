@@ -20,6 +20,9 @@ struct derpd_options {
 	const char *cert_path, *key_path;	 /* NULL: a self-made certificate */
 	const char *state_dir;
 	const char *allow_keys; /* file of node keys; NULL: everybody */
+	const char *admit_url;	/* asked about each key; NULL: nobody is */
+	bool admit_fail_closed;
+	unsigned admit_again_s;
 	unsigned threads;	/* 0: one a core */
 	uint32_t max_conns, max_conns_per_addr;
 	uint64_t max_queued_bytes;

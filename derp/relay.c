@@ -803,6 +803,24 @@ err relay_admit_done(struct relay *r, struct relay_ticket t, bool allow)
 	return post(r, t.h.worker, m);
 }
 
+struct each {
+	void (*fn)(void *ctx, const struct node_pub *key, struct addr from);
+	void *ctx;
+};
+
+static void on_each(void *ctx, const struct node_pub *key, const struct directory_info *info)
+{
+	struct each *e = ctx;
+
+	if (!(info->flags & DERP_PRESENT_MESH)) /* other relays were not asked about */
+		e->fn(e->ctx, key, info->addr.addr);
+}
+
+void relay_each_key(struct relay *r, void (*fn)(void *ctx, const struct node_pub *key, struct addr from), void *ctx)
+{
+	directory_each(r->dir, on_each, &(struct each){ fn, ctx });
+}
+
 /* The same message to every worker. */
 static err post_all(struct relay *r, const struct relay_msg *like)
 {

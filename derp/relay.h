@@ -112,6 +112,8 @@ void relay_client_write_timeout(struct relay_client *c); /* counts it and closes
 
 /* Asks a client that was answered RELAY_LATER in or out. A client that has gone is no error. ERR_NOMEM. */
 MUST_USE err relay_admit_done(struct relay *r, struct relay_ticket t, bool allow);
+/* Every key that is connected, with the address of its newest connection; fn must not call the relay. */
+void relay_each_key(struct relay *r, void (*fn)(void *ctx, const struct node_pub *key, struct addr from), void *ctx);
 /* Closes every connection of a key: its node was deleted or has expired. ERR_NOMEM. */
 MUST_USE err relay_close_key(struct relay *r, const struct node_pub *key);
 /* Text that clients show their user until it is called with empty text. ERR_NOMEM. */

@@ -461,3 +461,40 @@ func TestSTUN(t *testing.T) {
 		t.Log("no STUN-only node: the second port is off")
 	}
 }
+
+// TestDERPVerify: fairlead-derp asks the server's /verify who may come in; a node that is deleted is disconnected.
+func TestDERPVerify(t *testing.T) {
+	s := newServer(t, plainHTTP)
+	rs := joinRaws(t, s, s.addKey(s.addUser("alice"), keyOpts{reusable: true}), "n", 2)
+	d := newDerpAlone(t, freePort(t), "--verify-client-url", s.url+"/verify", "--verify-again", "1", "--verify-fail", "closed")
+	a, b := dialRelay(t, d.url, rs[0].node), dialRelay(t, d.url, rs[1].node)
+	relayed(t, a, b, []byte("hello"))
+	if admitted(t, d.url, key.NewNode()) {
+		t.Error("a key of no node was admitted")
+	}
+	relayed(t, a, b, []byte("after being asked about again"))
+	s.rest("DELETE", "/node/"+s.nodeNamed("n001").ID, nil, nil)
+	start := time.Now()
+	for gone := false; !gone; {
+		select {
+		case _, ok := <-b.msgs:
+			gone = !ok
+		case <-time.After(10 * time.Second):
+			t.Fatal("a deleted node stays connected")
+		}
+	}
+	t.Logf("disconnected %v after its deletion", time.Since(start).Round(time.Millisecond))
+	relayed(t, a, a, []byte("still here"))
+
+	// The server does not answer: those who are here stay, and how newcomers fare is the setting's.
+	closed := newDerpAlone(t, freePort(t), "--verify-client-url", fmt.Sprintf("http://%s:%d/verify", hostIP, freePort(t)),
+		"--verify-fail", "closed")
+	if admitted(t, closed.url, rs[0].node) {
+		t.Error("admitted without an answer, although --verify-fail closed")
+	}
+	open := newDerpAlone(t, freePort(t), "--verify-client-url", fmt.Sprintf("http://%s:%d/verify", hostIP, freePort(t)),
+		"--verify-again", "1")
+	o := dialRelay(t, open.url, rs[0].node)
+	time.Sleep(2500 * time.Millisecond) // asked again meanwhile, in vain
+	relayed(t, o, o, []byte("stays"))
+}
