@@ -28,6 +28,7 @@
 #include "server/derp_region.h"
 #include "server/front/front.h"
 #include "server/login/login.h"
+#include "server/policy_file.h"
 #include "server/server_keys.h"
 #include "server/store/audit.h"
 
@@ -53,6 +54,7 @@ struct server {
 	const struct config *cfg;      /* start.cfg */
 	struct loop *loop; /* main thread: signals, the unix socket, STUN */
 	struct loop_timer memory_timer;
+	struct policy_file *policy_file;
 	struct memory_watch memory;
 	struct store *store;
 	struct server_keys keys;
@@ -198,6 +200,8 @@ static err make_settings(struct server *s, struct generation *g)
 	g->region = arena_make(0);
 	TRY(derp_region_map(g->cfg, pin, first_tls_port(s), &g->region, s->why, sizeof s->why, &g->derp_map));
 	config_core_settings(g->cfg, g->derp_map, &g->settings);
+	if (strcmp(g->cfg->policy_mode, "file") == 0)
+		g->settings.policy_file = g->cfg->policy_path;
 	return OK;
 }
 
@@ -600,6 +604,14 @@ static void watch_memory(struct server *s)
 	loop_timer_in(&s->memory_timer, MEMORY_LOOK_MS);
 }
 
+static err start_policy_file(struct server *s)
+{
+	if (!s->start.settings.policy_file)
+		return OK;
+	err e = policy_file_start(s->loop, s->start.settings.policy_file, post_command, s, s->why, sizeof s->why, &s->policy_file);
+	return explain(s, e, "cannot read the policy's file");
+}
+
 static err server_start(struct server *s, const char *config_path)
 {
 	CLEANUP(store_image_done) struct store_image image = { 0 };
@@ -617,6 +629,7 @@ static err server_start(struct server *s, const char *config_path)
 	TRY(start_core(s, &image));
 	TRY(start_relay(s));
 	TRY(start_login(s));
+	TRY(start_policy_file(s));
 	TRY(start_api(s));
 	TRY(start_stun(s));
 	TRY(start_admin_socket(s));
@@ -627,6 +640,7 @@ static err server_start(struct server *s, const char *config_path)
 
 static void server_stop(struct server *s)
 {
+	policy_file_stop(s->policy_file);
 	loop_io_close(s->metrics_io);
 	if (s->metrics_fd >= 0)
 		close(s->metrics_fd);
@@ -653,6 +667,7 @@ static void server_stop(struct server *s)
 	if (s->loop)
 		loop_timer_done(&s->memory_timer);
 	loop_free(s->loop);
+	policy_file_free(s->policy_file); /* what it still had under way came back to it */
 	free(s->config_text);
 	generation_done(&s->live);
 	generation_done(&s->start);

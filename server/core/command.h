@@ -126,6 +126,7 @@ struct command {
 	size_t n_tags;
 	const struct prefix *routes;
 	size_t n_routes;
+	bool from_file; /* CMD_POLICY_SET: by policy_file.h; else refused while the policy lives in a file. Unchanged text is no version */
 	const struct addr *addrs;
 	size_t n_addrs;
 	bool reusable, ephemeral, preauthorized, disable, oauth_client;

@@ -6,7 +6,7 @@
 #include "common/base/cleanup.h"
 #include "common/text/json.h"
 
-static err answer_one(const struct policy_row *row, struct reply *r)
+err policy_answer(const struct policy_row *row, struct reply *r)
 {
 	r->policies = arena_array(&r->arena, 1, sizeof *r->policies);
 	if (!r->policies)
@@ -40,7 +40,7 @@ static err version(struct tailnet *t, int64_t number, struct reply *r)
 		reply_fail(r, ERR_NOT_FOUND, "there is no version %lld of the policy", (long long)number);
 		return r->e;
 	}
-	return answer_one(&v->row, r);
+	return policy_answer(&v->row, r);
 }
 
 static bool is_record_text(const char *s)
@@ -95,7 +95,7 @@ void on_command_policy(struct core *c, const struct command *m, struct reply *r)
 	struct tailnet *t = core_tailnet(c, m->tailnet_id);
 
 	if (m->kind == CMD_POLICY_GET)
-		r->e = answer_one(policy_in_force(t), r);
+		r->e = policy_answer(policy_in_force(t), r);
 	else if (m->kind == CMD_POLICY_HISTORY)
 		r->e = history(t, r);
 	else if (m->kind == CMD_POLICY_VERSION)

@@ -99,6 +99,12 @@ static bool is_refused(struct core *c, struct command *m, struct tailnet *t, str
 {
 	bool takes_id = m->kind == CMD_POLICY_ROLLBACK || m->kind == CMD_POLICY_DIFF;
 
+	bool sets = m->kind == CMD_POLICY_SET || m->kind == CMD_POLICY_ROLLBACK;
+
+	if (sets && t->set.policy_file && !m->from_file) {
+		reply_fail(r, ERR_STATE, "the policy is read from the file %s (policy.mode): edit that", t->set.policy_file);
+		return true;
+	}
 	if (m->kind == CMD_POLICY_DIFF && !m->other)
 		m->other = policy_in_force(t)->version;
 	if (strlen(m->text) > POLICY_TEXT_MAX)
@@ -112,9 +118,20 @@ static bool is_refused(struct core *c, struct command *m, struct tailnet *t, str
 	return r->e != OK;
 }
 
+/* The file says what is in force already: after a start, or when it was only touched. */
+static bool is_in_force(const struct command *m, const struct tailnet *t, struct reply *r)
+{
+	const struct policy_row *row = policy_in_force(t);
+
+	if (!m->from_file || !row->id || strcmp(or_empty(row->text), m->text) != 0)
+		return false;
+	r->e = policy_answer(row, r);
+	return true;
+}
+
 bool job_begin(struct core *c, struct event *e, struct tailnet *t, struct reply *r)
 {
-	if (is_refused(c, e->command, t, r))
+	if (is_refused(c, e->command, t, r) || is_in_force(e->command, t, r))
 		return false;
 	struct job *j = job_new();
 	if (!j || fill(c, e, t, j) != OK) {
@@ -175,12 +192,7 @@ static err put_in_force(struct core *c, struct tailnet *t, struct job *j)
 
 	TRY(add_version(c, t, j->command));
 	TRY(tailnet_adopt_policy(c, t, j));
-	r->policies = arena_array(&r->arena, 1, sizeof *r->policies);
-	if (!r->policies)
-		return ERR_NOMEM;
-	TRY(policy_to_arena(&r->arena, policy_in_force(t), r->policies));
-	r->n_policies = 1;
-	return OK;
+	return policy_answer(policy_in_force(t), r);
 }
 
 void on_job_done(struct core *c, struct job *j)
@@ -198,6 +210,8 @@ void on_job_done(struct core *c, struct job *j)
 			reply_fail(r, e, "%s", err_text(e));
 		}
 	}
+	if (r && r->e == ERR_INVALID && t && j->command->from_file && t->n_versions && policy_answer(policy_in_force(t), r) != OK)
+		r->n_policies = 0;
 	fx_reply(c, MOVE(j->call), MOVE(j->reply));
 	forget(c, j);
 }

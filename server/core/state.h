@@ -656,6 +656,7 @@ void on_command_login(struct core *c, const struct command *m, struct reply *r);
 /* A signed-in browser (or a link) of u: r->secret is its token. m: login (may be NULL), agent, expires_ms, at_ms. */
 MUST_USE err signin_make(struct core *c, struct user *u, enum signin_kind kind, int64_t identity_id, const struct command *m,
 		struct reply *r);
+MUST_USE err policy_answer(const struct policy_row *row, struct reply *r); /* as policies[0] */
 void on_command_policy(struct core *c, const struct command *m, struct reply *r);
 /* ssh_check.c: sessions that wait for a person, and who was confirmed when. */
 struct map ssh_checks_map(void);

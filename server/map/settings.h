@@ -55,6 +55,7 @@ struct core_settings {
 	size_t max_nodes;		  /* 0: no ceiling */
 	bool taildrop, logtail, auto_update_default;
 	bool randomize_client_port;
+	const char *policy_file;	  /* the policy is read from it, and set no other way; NULL: none */
 	int64_t audit_retention_ms;	  /* audit records go after this; 0: never */
 	int64_t audit_max;		  /* records kept; 0: no ceiling */
 	bool devices_approval;

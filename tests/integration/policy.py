@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""policy.py: the policy by the admin's tools: faults with their place, versions, questions, previews, and a policy that lives
+in a watched file. Nodes are played over the real protocol.
+
+Runs alone, or from tests/integration/run.py; prints TAP. BUILD= names the build folder (default build/asan)."""
+import json, os, sys, time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import kit, ts2021
+from kit import Server, wait_for
+
+OPEN = '{\n\t"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}],\n}\n'
+WEB = """{
+	// who may what
+	"groups": {"group:ops": ["ann@"]},
+	"acls": [
+		{"action": "accept", "src": ["group:ops"], "dst": ["bob@:80,443"]},
+	],
+}
+"""
+NATIVE = "/api/fairlead/v1/policy"
+
+
+def write(path, text):
+    with open(path + ".new", "w") as f:
+        f.write(text)
+    os.rename(path + ".new", path)
+    return path
+
+
+def join(s, user, name):
+    """A node that is known and reported; its connection is closed again."""
+    if not any(u["name"] == user for u in s.ask("GET", "/api/v1/user")[1]["users"]):
+        s.must("users", "create", user)
+    key = s.must("preauthkeys", "create", "--user", user).strip().splitlines()[-1].split()[-1]
+    c = ts2021.Control(s.connect(), ts2021.Machine(), s.key())
+    a = c.register(auth_key=key, hostinfo={"Hostname": name, "OS": "linux"})
+    assert a["status"] == 200 and a.get("MachineAuthorized"), a
+    c.close()
+
+
+def tailnet(folder):
+    s = Server(folder).start()
+    join(s, "ann", "laptop")
+    join(s, "bob", "desk")
+    return s
+
+
+def faults_are_told_with_their_place(folder):
+    s = Server(folder).start()
+    bad = write(folder + "/bad", '{\n\t"acls": [\n\t\t{"action": "accept", "src": ["group:opps"], "dst": ["*:x"]},\n\t\t{"acton": 1}\n\t],\n'
+                '\t"groups": {"group:ops": []},\n}\n')
+    rc, out, err = s.cli("policy", "set", "-f", bad)
+    assert rc == 1 and "line 3, column 32:" in err and 'did you mean "group:ops"?' in err, err
+    assert "line 3, column 55:" in err and "line 4" in err, err
+    status, body = s.ask("PUT", NATIVE, {"policy": open(bad).read()})
+    assert status == 400 and body["errors"][0]["line"] == 3 and body["errors"][0]["column"] == 32, body
+    assert s.ask("GET", NATIVE)[1]["version"] == 0
+    status, body = s.ask("POST", NATIVE + "/check", {"policy": OPEN})
+    assert (status, body) == (200, {"valid": True})
+    assert s.ask("PUT", NATIVE, {})[0] == 400
+    s.end()
+
+
+def versions(folder):
+    s = Server(folder).start()
+    a, b = write(folder + "/a", OPEN), write(folder + "/b", WEB)
+    s.must("policy", "set", a, "--note", "all of it")
+    s.must("policy", "set", b, "--note", "web only")
+    out = s.must("policy", "history")
+    assert "all of it" in out and "web only" in out and out.index("web only") < out.index("all of it"), out
+    assert s.must("policy", "show", "1").strip() == OPEN.strip()
+    assert "+\t// who may what" in s.must("policy", "diff", "1", "2")
+    assert s.must("policy", "diff", "2") == ""
+    assert "version 3" in s.must("policy", "rollback", "1", "--note", "too tight")
+    assert s.must("policy", "get").strip() == OPEN.strip()
+    rc, out, err = s.cli("policy", "rollback", "9")
+    assert rc == 1 and "no version 9" in err, err
+    s.end()
+    s.start()
+    v = s.ask("GET", NATIVE + "/versions")[1]["versions"]
+    assert [x["version"] for x in v] == [3, 2, 1] and v[0]["note"] == "too tight" and v[0]["inForce"], v
+    assert v[2]["author"], v
+    s.end()
+
+
+def questions(folder):
+    s = tailnet(folder)
+    s.must("policy", "set", write(folder + "/p", WEB))
+    out = s.must("policy", "explain", "laptop", "desk:443")
+    assert "laptop -> desk: allowed" in out and "line 5, acls[0]" in out, out
+    out = s.must("policy", "explain", "ann@", "desk:22")
+    assert "denied" in out and "port:" in out and "near: line 5" in out, out
+    out = s.must("policy", "explain", "desk", "laptop")
+    assert "source: no rule has this source" in out and "the other way round it is allowed: line 5" in out, out
+    out = s.must("policy", "explain", "ghost", "laptop")
+    assert 'nothing is called "ghost"' in out, out
+    out = s.must("policy", "who-can-reach", "bob@:80")
+    assert "laptop" in out and "desk" not in out, out
+    out = s.must("policy", "what-can-reach", "laptop")
+    assert "desk" in out and "80, 443" in out, out
+    status, a = s.ask("GET", NATIVE + "/explain?src=laptop&dst=desk%3A443")
+    assert status == 200 and a["allowed"] == "yes" and a["version"] == 1, a
+    assert s.ask("GET", NATIVE + "/explain?src=laptop&dst=desk%3Ahttp")[0] == 400
+    assert s.ask("GET", NATIVE + "/explain")[0] == 400
+    s.end()
+
+
+def preview(folder):
+    s = tailnet(folder)
+    p = write(folder + "/p", WEB)
+    out = s.must("policy", "preview", p)
+    assert "lost" in out and "0 gained, 1 lost, 1 with other ports" in out and "2 of 2" in out, out
+    assert s.ask("GET", NATIVE)[1]["version"] == 0  # nothing was set
+    s.must("policy", "set", p)
+    out = s.must("policy", "preview", p)
+    assert "0 gained, 0 lost, 0 with other ports" in out and "0 of 2" in out, out
+    tested = WEB.rstrip()[:-1] + '\t"tests": [{"src": "ann@", "accept": ["bob@:22"]}],\n}\n'
+    out = s.must("policy", "preview", write(folder + "/t", tested))
+    assert "tests: failed" in out and "line 7" in out, out
+    rc, out, err = s.cli("policy", "set", folder + "/t")
+    assert rc == 1 and "test(s) failed" in err, err
+    s.end()
+
+
+def in_a_file(folder):
+    path = write(folder + "/policy.hujson", WEB)
+    s = Server(folder, tables=f'[policy]\nmode = "file"\npath = "{path}"\n').start()
+    assert s.ask("GET", NATIVE)[1]["policy"] == WEB
+    version = lambda: s.ask("GET", NATIVE)[1]["version"]
+    assert version() == 1 and s.ask("GET", NATIVE)[1]["file"] == path
+    for how in (("set", path), ("rollback", "1")):
+        rc, out, err = s.cli("policy", *how)
+        assert rc == 1 and path in err, err
+    assert s.ask("PUT", "/api/v1/policy", {"policy": OPEN})[0] == 400
+    write(path, OPEN)  # replaced by a rename
+    wait_for(lambda: version() == 2)
+    with open(path, "w") as f:  # written in place
+        f.write(WEB)
+    wait_for(lambda: version() == 3)
+    write(path, '{\n"acls": [{"action": "deny"}]}\n')
+    wait_for(lambda: "is refused" in s.read_log())
+    assert "line 2, column" in s.read_log(), s.read_log()
+    assert version() == 3 and s.ask("GET", NATIVE)[1]["policy"] == WEB
+    os.unlink(path)
+    wait_for(lambda: "cannot be used" in s.read_log())
+    write(path, WEB)  # what is in force is no new version
+    time.sleep(0.5)
+    assert version() == 3
+    s.end()
+    s.start()
+    assert version() == 3
+    write(path, "{")
+    s.end()
+    s.start()  # broken, but there is one that can stay
+    assert s.ask("GET", NATIVE)[1]["policy"] == WEB
+    s.end()
+
+
+def a_broken_file_does_not_open_a_fresh_server(folder):
+    path = write(folder + "/policy.hujson", "{")
+    s = Server(folder, tables=f'[policy]\nmode = "file"\npath = "{path}"\n')
+    try:
+        s.start()
+        raise RuntimeError("it started")
+    except AssertionError as e:
+        assert "line 1, column 2" in str(e) and path in str(e), e
+    os.unlink(path)
+    try:
+        s.start()
+        raise RuntimeError("it started")
+    except AssertionError as e:
+        assert "No such file" in str(e), e
+
+
+kit.run([faults_are_told_with_their_place, versions, questions, preview, in_a_file, a_broken_file_does_not_open_a_fresh_server])
