@@ -24,7 +24,7 @@ handler api_native_policy_get, api_native_policy_set, api_native_policy_check, a
 /* v1_auth.c */
 handler api_auth_register, api_auth_approve, api_auth_reject;
 /* native.c */
-handler api_native_derp_map, api_native_stats, api_native_dns_records, api_native_config, api_native_pendings;
+handler api_native_lock, api_native_derp_map, api_native_stats, api_native_dns_records, api_native_config, api_native_pendings;
 /* audit.c */
 handler api_native_audit;
 /* A time of the query; 0: absent, or a fault. */

@@ -14,6 +14,11 @@ enum MHD_Result api_native_derp_map(struct request *r)
 	return ask(r, command_for(r, CMD_DERPMAP_GET), on_text);
 }
 
+enum MHD_Result api_native_lock(struct request *r)
+{
+	return ask(r, command_for(r, CMD_LOCK_STATUS), on_text);
+}
+
 static enum MHD_Result on_stats(struct request *r, const struct reply *reply)
 {
 	FAIL_ON(r, reply);

@@ -86,6 +86,7 @@ static const struct route routes[] = {
 	{ "GET", "/api/fairlead/v1/policy/explain", ACCESS_KEY, api_native_policy_explain, READ(POLICY_FILE) },
 	{ "GET", "/api/fairlead/v1/policy/who-can-reach", ACCESS_KEY, api_native_policy_who, READ(POLICY_FILE) },
 	{ "GET", "/api/fairlead/v1/policy/what-can-reach", ACCESS_KEY, api_native_policy_what, READ(POLICY_FILE) },
+	{ "GET", "/api/fairlead/v1/lock", ACCESS_KEY, api_native_lock, READ(DEVICES_CORE) },
 	{ "GET", "/api/fairlead/v1/derp-map", ACCESS_KEY, api_native_derp_map, READ(NETWORKING_SETTINGS) },
 	{ "GET", "/api/fairlead/v1/stats", ACCESS_KEY, api_native_stats, READ(DEVICES_CORE) },
 	{ "PUT", "/api/fairlead/v1/dns/records", ACCESS_KEY, api_native_dns_records, WRITE(DNS) },

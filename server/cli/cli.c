@@ -20,6 +20,7 @@ static const struct group groups[] = {
 	{ "apikeys", "apikey|api", "keys for the REST API" },
 	{ "auth", "", "devices that wait to be let in" },
 	{ "sessions", "session", "browsers that are signed in" },
+	{ "lock", "", "tailnet lock: device keys signed by devices" },
 	{ "policy", "acl", "who may reach whom" },
 	{ "audit", "", "the record of every change" },
 	{ "settings", "setting", "what the tailnet decides for itself, changed in the running server" },
@@ -138,6 +139,8 @@ static const struct verb verbs[] = {
 	  { ID("the key"), { "prefix", 'p', "PREFIX", "the key, as listed", NULL } }, run_apikeys_expire },
 	{ "apikeys", "delete", "remove|del|rm", "[PREFIX]", 1, "delete a key", "apikeys delete -i 3 --force",
 	  { ID("the key"), { "prefix", 'p', "PREFIX", "the key, as listed", NULL } }, run_apikeys_delete },
+
+	{ "lock", "status", "show", "", 0, "is it on, which keys are trusted, who waits to be signed", "lock status", {{0}}, run_lock_status },
 
 	{ "auth", "list", "ls|show", "", 0, "list devices that wait", "auth list", {{0}}, run_auth_list },
 	{ "auth", "register", "", "", 1, "let a device in", "auth register --auth-id hskey-authreq-0123456789abcdef01234567 --user ann",

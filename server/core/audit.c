@@ -7,6 +7,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/text/jsonw.h"
+#include "common/wire/tka.h"
 #include "server/core/state.h"
 
 /* ---- who ---- */
@@ -160,8 +161,8 @@ static bool look(struct core *c, const struct image *i, struct subject *s)
 		const char *now = setting_get(c, i->setting.tailnet_id, i->setting.key);
 		const struct setting_row row = { .tailnet_id = i->setting.tailnet_id, .key = i->setting.key,
 			.value = (char *)(uintptr_t)now }; /* only read */
-		if (!i->setting.tailnet_id)
-			return false; /* counters and marks of the server */
+		if (!i->setting.tailnet_id || strcmp(i->setting.key, "tka_secret") == 0)
+			return false; /* counters and marks of the server; the secret that ended tailnet lock */
 		s->has = now != NULL;
 		snprintf(s->id, sizeof s->id, "%s", i->setting.key);
 		SIDES(setting, key, &row);
@@ -194,6 +195,21 @@ static bool look(struct core *c, const struct image *i, struct subject *s)
 		s->has = g != NULL;
 		number_id(s, i->signin.id);
 		SIDES(signin, remote, &g->row);
+		return true;
+	}
+	case ROW_LOCK_AUM: {
+		struct lock_aum *a = map_get(&c->lock_aums, i->lock_aum.hash);
+		struct tka_hash hash;
+		char text[TKA_HASH_TEXT_MAX];
+		if (!a || i->existed)
+			return false; /* with the lock it belonged to, whose end is a setting */
+		memcpy(hash.b, a->row.hash, sizeof hash.b);
+		s->has = true;
+		snprintf(s->id, sizeof s->id, "%s", tka_hash_text(&hash, text));
+		audit_put_int(&s->after, "bytes", (int64_t)a->row.n_raw);
+		s->tailnet_id = a->row.tailnet_id;
+		s->name = "";
+		s->kind = "lock";
 		return true;
 	}
 	case ROW_PENDING: {

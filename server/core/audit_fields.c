@@ -118,6 +118,7 @@ void audit_fields_node(struct audit_fields *f, const struct node_row *r)
 {
 	char text[KEY_TEXT_MAX];
 
+	audit_put_bool(f, "keySigned", r->n_key_sig > 0);
 	audit_put_text(f, "name", r->given_name);
 	audit_put_text(f, "hostname", r->hostname);
 	audit_put_id(f, "user", r->user_id);

@@ -86,6 +86,7 @@ enum command_kind {
 	CMD_SETTINGS_RESET, /* name -> settings[0]: what the file says counts again */
 
 	CMD_DERPMAP_GET,   /* -> text: JSON */
+	CMD_LOCK_STATUS,   /* -> text: JSON {enabled, head, updates, keys, lockedOut} */
 	CMD_DNS_RECORDS,   /* text: JSON list of {name,type,value}: replaces the extra records */
 	CMD_STATS,	   /* -> stats */
 };

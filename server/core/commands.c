@@ -242,6 +242,9 @@ void on_command(struct core *c, struct event *e)
 	case CMD_SETTINGS_RESET:
 		on_command_settings(c, m, r);
 		break;
+	case CMD_LOCK_STATUS:
+		on_command_lock(c, t, r);
+		break;
 	case CMD_DERPMAP_GET:
 		derp_map_text(c, t, r);
 		break;

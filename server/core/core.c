@@ -287,6 +287,12 @@ static err load(struct core *c, struct store_image *im, char *why, size_t why_ca
 		}
 		presence_start(c, node_by_id(c, id));
 	}
+	for (size_t i = 0; i < im->n_lock_aums; i++)
+		TRY(lock_aum_put_memory(c, &im->lock_aums[i]));
+	if (locks_rebuild(c) != OK) {
+		snprintf(why, why_cap, "the tailnet lock of the database cannot be used");
+		return ERR_MALFORMED;
+	}
 	for (size_t i = 0; i < im->n_ssh_approvals; i++)
 		TRY(ssh_approval_put_memory(c, &im->ssh_approvals[i]));
 	for (size_t i = 0; i < im->n_pendings; i++)
@@ -326,6 +332,7 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 	c->signins_by_hash = MAP_OF(struct signin, row.hash);
 	c->settings = MAP_OF(struct setting, name_key);
 	c->addrs = MAP_OF(struct recent_addr, addr);
+	c->lock_aums = MAP_OF(struct lock_aum, row.hash);
 	c->ssh_approvals = MAP_OF(struct ssh_approval, row.pair);
 	c->ssh_checks = ssh_checks_map();
 	list_init(&c->lazy);
@@ -364,7 +371,7 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 			n->dirty = 0;
 			list_del(it);
 		}
-		t->flush = t->reveal = t->compare_all = t->full_all = t->dns_dirty = t->derp_dirty = false;
+		t->flush = t->reveal = t->compare_all = t->full_all = t->dns_dirty = t->derp_dirty = t->lock_dirty = false;
 		free(t->filter_classes);
 		t->filter_classes = NULL;
 		t->n_filter_classes = 0;
@@ -449,6 +456,10 @@ void core_free(struct core *c)
 	map_done(&c->pendings_by_key);
 	map_done(&c->pendings_by_machine);
 	free_all(&c->settings);
+	at = 0;
+	for (struct lock_aum *a; (a = map_next(&c->lock_aums, &at));)
+		lock_aum_row_done(&a->row);
+	free_all(&c->lock_aums);
 	free_all(&c->ssh_approvals);
 	free_all(&c->addrs);
 	c2n_free_all(c);
@@ -665,6 +676,7 @@ void core_close(struct core *c, struct now now, struct effects *fx)
 		p->n_waiters = 0;
 	}
 	ssh_checks_close(c);
+	locks_close(c);
 	jobs_close(c);
 	c2n_close(c);
 	gone_done(c);

@@ -307,7 +307,7 @@ static err build(struct round *r, struct group *g, struct map_msg **out)
 {
 	struct session *s = g->leader;
 	struct tailnet *t = r->t;
-	struct map_delta d = { .viewer = &s->node->m, .dns = t->dns_dirty, .derp = t->derp_dirty };
+	struct map_delta d = { .viewer = &s->node->m, .dns = t->dns_dirty, .derp = t->derp_dirty, .lock = t->lock_dirty };
 	const struct extras *x = g->members[0].x;
 	bool any;
 
@@ -489,7 +489,7 @@ static void group_sessions(struct round *r, struct map *groups)
 			e = session_sets(r, s, &any);
 		if (x && x->self)
 			s->self = true;
-		if (e == OK && (any || (x && (x->n_filters || x->ssh.n)) || s->self || t->dns_dirty || t->derp_dirty))
+		if (e == OK && (any || (x && (x->n_filters || x->ssh.n)) || s->self || t->dns_dirty || t->derp_dirty || t->lock_dirty))
 			e = group_add(r, groups, signature(r, s, x), s, x);
 		else if (e == OK)
 			s->compare = false;
@@ -539,6 +539,6 @@ void tailnet_flush(struct core *c, struct tailnet *t)
 		t->free_slots[t->n_free_slots++] = t->gone[i].slot;
 	if (!again)
 		t->n_gone = 0;
-	t->reveal = t->compare_all = t->full_all = t->dns_dirty = t->derp_dirty = false;
+	t->reveal = t->compare_all = t->full_all = t->dns_dirty = t->derp_dirty = t->lock_dirty = false;
 	t->flush = again;
 }

@@ -475,6 +475,8 @@ err node_set_key(struct core *c, struct node *n, const struct node_pub *key)
 		fx_admit(c, key);
 	fx_revoke(c, &old);
 	node_dirty(n, PATCH_KEY | PATCH_DISCO | PATCH_ENDPOINTS | PATCH_EXPIRY);
+	if (n->t->map.lock_on) /* its signature goes with it, which a patch of ours does not say */
+		node_dirty(n, DIRTY_WHOLE);
 	node_self_dirty(n);
 	return OK;
 }

@@ -19,7 +19,6 @@ static const struct route_answer answers[] = {
 	{ "/machine/audit-log", 501, "this server keeps no client audit log\n" },
 	{ "/machine/id-token", 501, "this server issues no identity tokens\n" },
 	{ "/machine/webclient/", 501, "this server does not offer logins to device web interfaces\n" },
-	{ "/machine/tka/", 404, "tailnet lock is not enabled\n" },
 };
 
 static bool matches(const char *pattern, const char *path)
@@ -121,6 +120,10 @@ void on_node_request(struct core *c, struct event *e)
 	}
 	if (!n) {
 		answer_http(c, e->call, 401, "this machine has no such node here\n");
+		return;
+	}
+	if (is_path(e, "/machine/tka/")) {
+		on_lock_request(c, e, n);
 		return;
 	}
 	if (is_path(e, "/machine/feature/query")) {

@@ -125,7 +125,7 @@ void on_call_gone(struct core *c, struct call *call)
 {
 	size_t at = 0;
 
-	if (ssh_check_call_gone(c, call) || c2n_call_gone(c, call))
+	if (ssh_check_call_gone(c, call) || lock_call_gone(c, call) || c2n_call_gone(c, call))
 		return;
 	for (struct pending *p; (p = map_next(&c->pendings, &at));)
 		for (size_t i = 0; i < p->n_waiters; i++)

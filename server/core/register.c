@@ -29,6 +29,7 @@ struct claim {
 	int64_t authkey_id;
 	bool preauthorized; /* nobody needs to approve it */
 	int64_t expires_ms; /* asked for; 0: the default */
+	struct bytes key_sig; /* tailnet lock; n 0: none */
 };
 
 /* ---- answers ---- */
@@ -294,7 +295,7 @@ static err admit_claim(struct core *c, const struct claim *cl, char *why, size_t
 	if (n) {
 		TRY(renew_node(c, cl, n));
 		*out = n;
-		return OK;
+		return lock_take_signature(c, n, cl->key_sig);
 	}
 	if (c->set.max_nodes && c->nodes.n >= c->set.max_nodes) {
 		snprintf(why, why_cap, "this server has as many nodes as it may have (%zu)", c->set.max_nodes);
@@ -303,7 +304,7 @@ static err admit_claim(struct core *c, const struct claim *cl, char *why, size_t
 	err e = make_node(c, cl, out);
 	if (e == ERR_TOO_BIG)
 		snprintf(why, why_cap, "no address is left in the tailnet's prefixes");
-	return e;
+	return e == OK ? lock_take_signature(c, *out, cl->key_sig) : e;
 }
 
 /* ---- the cases ---- */
@@ -381,6 +382,8 @@ static void known(struct core *c, struct event *e, struct node *n)
 		n->row.nl = reg->nl_key;
 	}
 	err er = hi->raw.n > 2 ? node_set_hostinfo(c, n, hi, &changed) : OK;
+	if (er == OK)
+		er = lock_take_signature(c, n, reg->node_key_signature);
 	if (er != OK) {
 		fail(c, e, er);
 		return;
@@ -444,7 +447,7 @@ static void with_key(struct core *c, struct event *e)
 		.hi = hi, .capver = reg->version, .user = u, .tags = tags, .n_tags = n_tags,
 		.ephemeral = reg->ephemeral || k->row.ephemeral, .method = REGISTER_AUTH_KEY, .authkey_id = k->row.id,
 		.preauthorized = k->row.preauthorized,
-		.expires_ms = reg->has_expiry ? reg->expiry_ms : 0,
+		.expires_ms = reg->has_expiry ? reg->expiry_ms : 0, .key_sig = reg->node_key_signature,
 	};
 	err er = admit_claim(c, &cl, why, sizeof why, &n);
 	if (er == ERR_STATE) {
@@ -515,7 +518,11 @@ static err pending_row_of(struct core *c, const struct event *e, const char *aut
 	row->os = strdup(reg->hostinfo->os);
 	row->remote = strdup(addr_text(e->remote, remote));
 	row->hostinfo_json = bytes_dup(reg->hostinfo->raw);
-	if (!row->hostname || !row->os || !row->remote || !row->hostinfo_json)
+	if (reg->node_key_signature.n) {
+		row->key_sig = (uint8_t *)bytes_dup(reg->node_key_signature);
+		row->n_key_sig = row->key_sig ? reg->node_key_signature.n : 0;
+	}
+	if (!row->hostname || !row->os || !row->remote || !row->hostinfo_json || (reg->node_key_signature.n && !row->key_sig))
 		return ERR_NOMEM;
 	TRY(copy_texts(reg->hostinfo->request_tags, reg->hostinfo->n_request_tags, &row->request_tags));
 	row->n_request_tags = reg->hostinfo->n_request_tags;
@@ -625,7 +632,7 @@ err register_pending(struct core *c, struct pending *p, struct user *u, enum reg
 		struct claim cl = {
 			.t = p->t, .machine = &p->row.machine, .key = &p->row.key, .old_key = &p->row.old_key, .nl = &p->row.nl,
 			.hi = hi, .capver = p->row.capver, .user = u, .tags = p->row.request_tags, .n_tags = p->row.n_request_tags,
-			.ephemeral = p->row.ephemeral, .method = method, .expires_ms = expires_ms,
+			.ephemeral = p->row.ephemeral, .method = method, .expires_ms = expires_ms, .key_sig = bytes_of(p->row.key_sig, p->row.n_key_sig),
 		};
 		e = admit_claim(c, &cl, why, why_cap, out);
 	}
@@ -653,8 +660,13 @@ void on_register(struct core *c, struct event *e)
 		refuse(c, e, why);
 		return;
 	}
-	if (reg->has_expiry && reg->expiry_ms <= c->now.wall_ms)
+	if (reg->has_expiry && reg->expiry_ms <= c->now.wall_ms) {
 		log_out(c, e, n);
+		return;
+	}
+	struct bytes old_sig = lock_asks_rotation(c, e);
+	if (old_sig.n)
+		answer(c, e->call, reply_response(&(struct tailcfg_register_response){ .node_key_signature = old_sig }));
 	else if (strncmp(reg->tailnet, "required:", 9) == 0 && strcmp(reg->tailnet + 9, c->set.domain) != 0)
 		refuse(c, e, "this device may only join another tailnet, by its own settings");
 	else if (*reg->followup)

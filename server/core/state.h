@@ -126,6 +126,13 @@ struct ssh_approval {
 	uint64_t touched;
 };
 
+/* Tailnet lock (lock.c). */
+struct lock;
+struct lock_aum {
+	struct lock_aum_row row;
+	uint64_t touched;
+};
+
 struct setting {
 	struct setting_row row;
 	char name_key[72]; /* tailnet id and key, the index */
@@ -212,6 +219,7 @@ struct node {
 	bool unhealthy;	 /* it did not answer a probe (route_probe.c) */
 	struct timer offline, ephemeral, expiry, announce, leave, attrs;
 	uint64_t attrs_over; /* by index in row.attrs: expired, as last looked */
+	int64_t lock_asked_ms; /* mono: when it was told to sign a new key with its old signature; 0: never */
 	struct node_info *info; /* cached for lists, a reference; NULL when stale */
 	bool no_ipv4; /* its class has no IPv4 addresses */
 	uint64_t touched;
@@ -267,7 +275,8 @@ struct tailnet {
 	bool reveal;	   /* among it: who sees whom. New streams wait for the round, too, so that both sides hear at once (T43) */
 	bool compare_all;  /* all sessions compare what they see */
 	bool full_all;	   /* all sessions get a full map */
-	bool dns_dirty, derp_dirty;
+	bool dns_dirty, derp_dirty, lock_dirty;
+	struct lock *lock; /* NULL: it was never on */
 	uint8_t *filter_classes; /* classes whose filters changed: one byte each */
 	size_t n_filter_classes;
 
@@ -275,7 +284,7 @@ struct tailnet {
 	uint64_t v6_cursor; /* newest host number given where IPv6 is not derived */
 };
 
-enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_SSH_APPROVAL, ROW_PENDING, ROW_IDENTITY, ROW_SIGNIN };
+enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_PENDING, ROW_IDENTITY, ROW_SIGNIN };
 
 struct image { /* a row before a change */
 	enum row_kind kind;
@@ -288,6 +297,7 @@ struct image { /* a row before a change */
 		struct policy_row policy;
 		struct node_row node;
 		struct ssh_approval_row ssh_approval;
+		struct lock_aum_row lock_aum;
 		struct pending_row pending;
 		struct identity_row identity;
 		struct signin_row signin;
@@ -329,6 +339,8 @@ struct core {
 	struct map pendings, pendings_by_key, pendings_by_machine; /* by auth_id, node key, machine */
 	struct map identities, signins, signins_by_hash;
 	struct map settings;
+	struct map lock_aums; /* by hash */
+	bool locks_stale;     /* rows were put back: locks_rebuild */
 	struct map ssh_approvals, ssh_checks; /* by pair; by auth_id */
 	struct map addrs; /* struct recent_addr */
 	struct timer addrs_timer;
@@ -369,6 +381,8 @@ MUST_USE err touch_apikey(struct core *c, struct apikey *k);
 MUST_USE err touch_pending(struct core *c, struct pending *p);
 MUST_USE err touch_identity(struct core *c, struct identity *i);
 MUST_USE err touch_signin(struct core *c, struct signin *s);
+MUST_USE err touch_lock_aum(struct core *c, struct lock_aum *a);
+MUST_USE err touch_new_lock_aum(struct core *c, const uint8_t hash[32]);
 MUST_USE err touch_ssh_approval(struct core *c, struct ssh_approval *a);
 MUST_USE err touch_new_ssh_approval(struct core *c, const struct ssh_pair *pair);
 MUST_USE err touch_policy(struct core *c, struct policy_version *v);
@@ -429,6 +443,8 @@ void answer_node_json(struct core *c, struct call *call, struct buf *out);
 
 /* ---- user.c, keys.c, pending.c: rows into memory and out, indexes kept ---- */
 
+MUST_USE err lock_aum_put_memory(struct core *c, struct lock_aum_row *taken);
+void lock_aum_drop_memory(struct core *c, const struct lock_aum_row *key);
 MUST_USE err ssh_approval_put_memory(struct core *c, struct ssh_approval_row *taken);
 void ssh_approval_drop_memory(struct core *c, const struct ssh_approval_row *key);
 
@@ -658,6 +674,19 @@ MUST_USE err signin_make(struct core *c, struct user *u, enum signin_kind kind, 
 		struct reply *r);
 MUST_USE err policy_answer(const struct policy_row *row, struct reply *r); /* as policies[0] */
 void on_command_policy(struct core *c, const struct command *m, struct reply *r);
+/* lock.c: tailnet lock */
+void on_lock_request(struct core *c, struct event *e, struct node *n); /* /machine/tka/… */
+void on_command_lock(struct core *c, struct tailnet *t, struct reply *r);
+/* A registration brought this signature of the node's key; n 0: none. */
+MUST_USE err lock_take_signature(struct core *c, struct node *n, struct bytes sig);
+/* The signature of the old key, when this registration must come back with a new one made from it; n 0: it need not. */
+struct bytes lock_asks_rotation(struct core *c, const struct event *e);
+void lock_setting_changed(struct core *c, struct tailnet *t); /* put back by an undo */
+MUST_USE err locks_rebuild(struct core *c);
+bool lock_call_gone(struct core *c, struct call *call); /* false: it waits elsewhere */
+void locks_close(struct core *c);
+void lock_free(struct core *c, struct tailnet *t);
+
 /* ssh_check.c: sessions that wait for a person, and who was confirmed when. */
 struct map ssh_checks_map(void);
 void on_ssh_action(struct core *c, struct event *e);

@@ -59,6 +59,7 @@ void tailnet_free(struct tailnet *t)
 
 	if (!t)
 		return;
+	lock_free(t->c, t);
 	for (struct route *r; (r = map_next(&t->routes, &at));)
 		routes_forget(r);
 	map_done(&t->routes);

@@ -17,6 +17,7 @@ void image_done(struct image *i)
 	case ROW_POLICY: policy_row_done(&i->policy); break;
 	case ROW_NODE: node_row_done(&i->node); break;
 	case ROW_SSH_APPROVAL: ssh_approval_row_done(&i->ssh_approval); break;
+	case ROW_LOCK_AUM: lock_aum_row_done(&i->lock_aum); break;
 	case ROW_PENDING: pending_row_done(&i->pending); break;
 	case ROW_IDENTITY: identity_row_done(&i->identity); break;
 	case ROW_SIGNIN: signin_row_done(&i->signin); break;
@@ -171,6 +172,23 @@ err touch_new_apikey(struct core *c, int64_t id)
 	TOUCH_NEW(ROW_APIKEY, apikey, id);
 }
 
+err touch_lock_aum(struct core *c, struct lock_aum *a)
+{
+	TOUCH(ROW_LOCK_AUM, lock_aum, a);
+}
+
+err touch_new_lock_aum(struct core *c, const uint8_t hash[32])
+{
+	struct image *i = image_room(c);
+
+	if (!i)
+		return ERR_NOMEM;
+	i->kind = ROW_LOCK_AUM;
+	memcpy(i->lock_aum.hash, hash, sizeof i->lock_aum.hash);
+	c->n_image++;
+	return OK;
+}
+
 err touch_ssh_approval(struct core *c, struct ssh_approval *a)
 {
 	TOUCH(ROW_SSH_APPROVAL, ssh_approval, a);
@@ -323,6 +341,7 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 	CASE(APIKEY, apikey, map_get(&c->apikeys, &i->apikey.id))
 	CASE(NODE, node, node_by_id(c, i->node.id))
 	CASE(SSH_APPROVAL, ssh_approval, map_get(&c->ssh_approvals, &i->ssh_approval.pair))
+	CASE(LOCK_AUM, lock_aum, map_get(&c->lock_aums, i->lock_aum.hash))
 	CASE(PENDING, pending, pending_by_id(c, i->pending.auth_id))
 	CASE(IDENTITY, identity, identity_by_id(c, i->identity.id))
 	CASE(SIGNIN, signin, signin_by_id(c, i->signin.id))
@@ -335,8 +354,8 @@ static err add_ops(struct core *c, struct store_batch *b)
 {
 	/* Owners before what they own; deletions the other way round, and first, so that a freed name can be given again. */
 	static const enum row_kind puts[] = { ROW_SETTING, ROW_USER, ROW_IDENTITY, ROW_SIGNIN, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY,
-		ROW_NODE, ROW_SSH_APPROVAL, ROW_PENDING };
-	static const enum row_kind dels[] = { ROW_PENDING, ROW_SSH_APPROVAL, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_IDENTITY, ROW_POLICY, ROW_USER };
+		ROW_NODE, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_PENDING };
+	static const enum row_kind dels[] = { ROW_PENDING, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_IDENTITY, ROW_POLICY, ROW_USER };
 
 	for (int deletes = 1; deletes >= 0; deletes--) {
 		const enum row_kind *kinds = deletes ? dels : puts;
@@ -428,6 +447,7 @@ static err restore(struct core *c, struct image *i)
 		TRY(setting_set_memory(c, &i->setting));
 		if (!is_tailnets || !t)
 			return OK;
+		lock_setting_changed(c, t);
 		TRY(tailnet_settings(c, t));
 		return settings_effects(c, t, EFFECT_ALL);
 	}
@@ -496,6 +516,11 @@ static err restore(struct core *c, struct image *i)
 			return signin_put_memory(c, &i->signin);
 		signin_drop_memory(c, i->signin.id);
 		return OK;
+	case ROW_LOCK_AUM:
+		if (i->existed)
+			return lock_aum_put_memory(c, &i->lock_aum);
+		lock_aum_drop_memory(c, &i->lock_aum);
+		return OK;
 	case ROW_PENDING:
 		if (i->existed)
 			return pending_put_memory(c, &i->pending);
@@ -516,6 +541,10 @@ static void restore_all(struct core *c, struct image *list, size_t n)
 			abort();
 		}
 		image_done(&list[i]);
+	}
+	if (c->locks_stale && locks_rebuild(c) != OK) {
+		log_error("undo failed; stopping", "what=\"tailnet lock\"");
+		abort();
 	}
 	c->replaying = false;
 }

@@ -95,7 +95,7 @@ static bool is_about_time(const struct map_delta *d)
 static bool is_empty(const struct map_delta *d)
 {
 	return !d->n_changed && !d->n_removed && !d->n_patches && !d->n_users && !d->self && !d->n_filters && !d->dns &&
-	       !d->derp && !d->ssh.n;
+	       !d->derp && !d->lock && !d->ssh.n;
 }
 
 static err build(const struct map_tailnet *t, const struct map_delta *d, const struct whole *whole, int64_t wall_ms,
@@ -114,6 +114,8 @@ static err build(const struct map_tailnet *t, const struct map_delta *d, const s
 		jsonw_key(&w, "DERPMap"), tailcfg_derp_map_write(&w, t->set->derp_map);
 	if (d->dns)
 		jsonw_key(&w, "DNSConfig"), dns_write(&w, t->set);
+	if (d->lock)
+		lock_write(&w, t);
 	if (d->new_owner)
 		jsonw_key(&w, "Domain"), jsonw_str(&w, t->set->domain && t->set->domain[0] ? t->set->domain : t->set->base_domain);
 	if (d->n_filters) {

@@ -24,6 +24,8 @@ void patch_write(struct jsonw *w, const struct map_patch *p, int64_t wall_ms);
 void profile_write(struct jsonw *w, const struct map_tailnet *t, int64_t user_id);
 /* What the node's user must read, or that there is nothing (any more); the members of a MapResponse. */
 void messages_write(struct jsonw *w, const struct map_node *n);
+/* "TKAInfo":{…}, or nothing where tailnet lock never was. */
+void lock_write(struct jsonw *w, const struct map_tailnet *t);
 void dns_write(struct jsonw *w, const struct core_settings *set);
 
 /* ---- compose.c: text and parts in order ---- */

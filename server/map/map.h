@@ -50,6 +50,9 @@ struct map_tailnet {
 	struct map_node **nodes; /* by slot; NULL holes */
 	size_t n_slots;
 	struct policy_view *policy;
+	/* Tailnet lock: on, with this head; or ended (lock_off). Neither: it never was. */
+	bool lock_on, lock_off;
+	const char *lock_head;
 	/* Whom the tailnet elected for a route, 0: nobody. NULL: each node carries what it serves. */
 	int64_t (*carrier)(void *ctx, struct prefix route);
 	/* The user with this id, or NULL; TAGGED_USER_ID is answered by the encoder itself. */
@@ -119,6 +122,7 @@ struct map_delta {
 	size_t n_filters;
 	bool message; /* self's message, or that it has none any more */
 	bool dns, derp; /* DNSConfig, DERPMap from settings */
+	bool lock;	/* TKAInfo */
 	/* An owner whom viewers may not know yet: newer clients take profiles that come with incremental changes, but show them
 	 * (tailscale status) only after a full rebuild, so the message carries Domain, which causes one (control.md 6.6). */
 	bool new_owner;

@@ -133,6 +133,7 @@ static err build(struct map_cache *c, const struct map_tailnet *t, const struct 
 	jsonw_key(&w, "PacketFilters");
 	compose_filters(m, filters, *n_filters, true);
 	w.comma = true;
+	lock_write(&w, t);
 	if (ssh.n)
 		jsonw_key(&w, "SSHPolicy"), jsonw_raw(&w, ssh);
 	jsonw_key(&w, "ControlTime"), jsonw_time(&w, wall_ms);

@@ -200,6 +200,8 @@ static void write_identity(struct jsonw *w, const struct map_tailnet *t, const s
 	jsonw_key(w, "Key"), jsonw_hex(w, "nodekey:", bytes_of(r->key.b, 32));
 	if (r->expires_ms)
 		jsonw_key(w, "KeyExpiry"), jsonw_time(w, r->expires_ms);
+	if (t->lock_on && r->n_key_sig)
+		jsonw_key(w, "KeySignature"), jsonw_base64(w, bytes_of(r->key_sig, r->n_key_sig));
 }
 
 static void write_state(struct jsonw *w, const struct map_node *n)
@@ -264,6 +266,7 @@ static void write_own_caps(struct jsonw *w, const struct map_tailnet *t, const s
 {
 	jsonw_key(w, "CapMap"), jsonw_obj(w);
 	jsonw_key(w, "https://tailscale.com/cap/ssh"), jsonw_null(w);
+	jsonw_key(w, "https://tailscale.com/cap/tailnet-lock"), jsonw_null(w);
 	if (t->set->taildrop)
 		jsonw_key(w, "https://tailscale.com/cap/file-sharing"), jsonw_null(w);
 	write_role_caps(w, t, n);
@@ -390,6 +393,18 @@ static void write_routes(struct jsonw *w, const struct core_settings *set)
 		jsonw_key_bytes(w, domain);
 		write_resolvers(w, set->split[i].resolvers, set->split[i].n);
 	}
+	jsonw_obj_end(w);
+}
+
+void lock_write(struct jsonw *w, const struct map_tailnet *t)
+{
+	if (!t->lock_on && !t->lock_off)
+		return;
+	jsonw_key(w, "TKAInfo"), jsonw_obj(w);
+	if (t->lock_on)
+		jsonw_key(w, "Head"), jsonw_str(w, t->lock_head);
+	else
+		jsonw_key(w, "Disabled"), jsonw_bool(w, true);
 	jsonw_obj_end(w);
 }
 

@@ -39,6 +39,10 @@ err apply_op(struct sql *s, const struct store_op *op)
 		return signin_sql_put(s, &op->signin);
 	case STORE_DEL_SIGNIN:
 		return signin_sql_delete(s, op->signin.id);
+	case STORE_PUT_LOCK_AUM:
+		return lock_aum_sql_put(s, &op->lock_aum);
+	case STORE_DEL_LOCK_AUM:
+		return lock_aum_sql_delete(s, &op->lock_aum);
 	case STORE_PUT_POLICY:
 		return policy_sql_put(s, &op->policy);
 	case STORE_DEL_POLICY:
@@ -93,6 +97,10 @@ void store_op_done(struct store_op *op)
 	case STORE_PUT_SIGNIN:
 	case STORE_DEL_SIGNIN:
 		signin_row_done(&op->signin);
+		return;
+	case STORE_PUT_LOCK_AUM:
+	case STORE_DEL_LOCK_AUM:
+		lock_aum_row_done(&op->lock_aum);
 		return;
 	case STORE_PUT_POLICY:
 	case STORE_DEL_POLICY:

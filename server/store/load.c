@@ -22,6 +22,8 @@ err load_image(struct sql *s, struct store_image *out)
 	if (e == OK)
 		e = signin_sql_list(s, &i.signins, &i.n_signins);
 	if (e == OK)
+		e = lock_aum_sql_list(s, &i.lock_aums, &i.n_lock_aums);
+	if (e == OK)
 		e = policy_sql_list(s, &i.policies, &i.n_policies);
 	if (e == OK)
 		e = setting_sql_list(s, &i.settings, &i.n_settings);
@@ -53,6 +55,7 @@ void store_image_done(struct store_image *i)
 	FREE_ROWS(ssh_approval, i->ssh_approvals, i->n_ssh_approvals);
 	FREE_ROWS(identity, i->identities, i->n_identities);
 	FREE_ROWS(signin, i->signins, i->n_signins);
+	FREE_ROWS(lock_aum, i->lock_aums, i->n_lock_aums);
 	FREE_ROWS(policy, i->policies, i->n_policies);
 	FREE_ROWS(setting, i->settings, i->n_settings);
 	FREE_ROWS(server_key, i->server_keys, i->n_server_keys);

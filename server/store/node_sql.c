@@ -18,10 +18,10 @@ err node_sql_put(struct sql *s, const struct node_row *r)
 	static const char sql[] =
 		"INSERT INTO node (id, tailnet_id, user_id, machine_pub, node_pub, disco_pub, nl_pub, v4, v6, hostname,"
 		" given_name, given_name_auto, ephemeral, method, authkey_id, created_ms, expires_ms, last_seen_ms, was_online,"
-		" capver, home_derp, hostinfo, endpoints, tags, approved_routes, authorized, attrs)"
+		" capver, home_derp, hostinfo, endpoints, tags, approved_routes, authorized, attrs, key_sig)"
 		" VALUES (:id, :tailnet_id, :user_id, :machine_pub, :node_pub, :disco_pub, :nl_pub, :v4, :v6, :hostname,"
 		" :given_name, :given_name_auto, :ephemeral, :method, :authkey_id, :created_ms, :expires_ms, :last_seen_ms,"
-		" :was_online, :capver, :home_derp, :hostinfo, :endpoints, :tags, :approved_routes, :authorized, :attrs)"
+		" :was_online, :capver, :home_derp, :hostinfo, :endpoints, :tags, :approved_routes, :authorized, :attrs, :key_sig)"
 		" ON CONFLICT (id) DO UPDATE SET tailnet_id = excluded.tailnet_id, user_id = excluded.user_id,"
 		" machine_pub = excluded.machine_pub, node_pub = excluded.node_pub, disco_pub = excluded.disco_pub,"
 		" nl_pub = excluded.nl_pub, v4 = excluded.v4, v6 = excluded.v6, hostname = excluded.hostname,"
@@ -30,7 +30,7 @@ err node_sql_put(struct sql *s, const struct node_row *r)
 		" created_ms = excluded.created_ms, expires_ms = excluded.expires_ms, last_seen_ms = excluded.last_seen_ms,"
 		" was_online = excluded.was_online, capver = excluded.capver, home_derp = excluded.home_derp,"
 		" hostinfo = excluded.hostinfo, endpoints = excluded.endpoints, tags = excluded.tags,"
-		" approved_routes = excluded.approved_routes, authorized = excluded.authorized, attrs = excluded.attrs";
+		" approved_routes = excluded.approved_routes, authorized = excluded.authorized, attrs = excluded.attrs, key_sig = excluded.key_sig";
 	CLEANUP(freep) char *attrs = custom_attrs_text(r->attrs, r->n_attrs);
 
 	if (!attrs)
@@ -56,6 +56,7 @@ err node_sql_put(struct sql *s, const struct node_row *r)
 	query_routes(&q, ":approved_routes", r->approved_routes, r->n_approved);
 	query_int(&q, ":authorized", r->authorized);
 	query_text(&q, ":attrs", attrs);
+	query_blob_or_null(&q, ":key_sig", bytes_of(r->key_sig, r->n_key_sig));
 	bind_lazy(&q, r);
 	return query_run(&q);
 }
@@ -110,6 +111,7 @@ static void read_node(struct query *q, struct node_row *r)
 	column_routes(q, &r->approved_routes, &r->n_approved);
 	r->authorized = column_bool(q);
 	column_attrs(q, &r->attrs, &r->n_attrs);
+	column_blob(q, &r->key_sig, &r->n_key_sig);
 }
 
 err node_sql_list(struct sql *s, struct node_row **out, size_t *n)
@@ -117,7 +119,7 @@ err node_sql_list(struct sql *s, struct node_row **out, size_t *n)
 	static const char sql[] =
 		"SELECT id, tailnet_id, user_id, machine_pub, node_pub, disco_pub, nl_pub, v4, v6, hostname, given_name,"
 		" given_name_auto, ephemeral, method, authkey_id, created_ms, expires_ms, last_seen_ms, was_online, capver,"
-		" home_derp, hostinfo, endpoints, tags, approved_routes, authorized, attrs FROM node ORDER BY id";
+		" home_derp, hostinfo, endpoints, tags, approved_routes, authorized, attrs, key_sig FROM node ORDER BY id";
 	struct query q = query_begin(s, sql);
 
 	while (query_next(&q)) {

@@ -4,14 +4,14 @@ err pending_sql_put(struct sql *s, const struct pending_row *r)
 {
 	static const char sql[] =
 		"INSERT INTO pending (auth_id, tailnet_id, machine_pub, node_pub, old_node_pub, nl_pub, hostname, os, remote, hostinfo,"
-		" tags, ephemeral, capver, created_ms, expires_ms)"
+		" tags, ephemeral, capver, created_ms, expires_ms, key_sig)"
 		" VALUES (:auth_id, :tailnet_id, :machine_pub, :node_pub, :old_node_pub, :nl_pub, :hostname, :os, :remote, :hostinfo,"
-		" :tags, :ephemeral, :capver, :created_ms, :expires_ms)"
+		" :tags, :ephemeral, :capver, :created_ms, :expires_ms, :key_sig)"
 		" ON CONFLICT (auth_id) DO UPDATE SET tailnet_id = excluded.tailnet_id, machine_pub = excluded.machine_pub,"
 		" node_pub = excluded.node_pub, old_node_pub = excluded.old_node_pub, nl_pub = excluded.nl_pub,"
 		" hostname = excluded.hostname, os = excluded.os, remote = excluded.remote, hostinfo = excluded.hostinfo, tags = excluded.tags,"
 		" ephemeral = excluded.ephemeral, capver = excluded.capver, created_ms = excluded.created_ms,"
-		" expires_ms = excluded.expires_ms";
+		" expires_ms = excluded.expires_ms, key_sig = excluded.key_sig";
 	struct query q = query_begin(s, sql);
 
 	query_text(&q, ":auth_id", r->auth_id);
@@ -29,6 +29,7 @@ err pending_sql_put(struct sql *s, const struct pending_row *r)
 	query_int(&q, ":capver", r->capver);
 	query_int(&q, ":created_ms", r->created_ms);
 	query_int(&q, ":expires_ms", r->expires_ms);
+	query_blob_or_null(&q, ":key_sig", bytes_of(r->key_sig, r->n_key_sig));
 	return query_run(&q);
 }
 
@@ -44,7 +45,7 @@ err pending_sql_delete(struct sql *s, const char *auth_id)
 err pending_sql_list(struct sql *s, struct pending_row **out, size_t *n)
 {
 	static const char sql[] = "SELECT auth_id, tailnet_id, machine_pub, node_pub, old_node_pub, nl_pub, hostname, os, remote,"
-				  " hostinfo, tags, ephemeral, capver, created_ms, expires_ms FROM pending ORDER BY auth_id";
+				  " hostinfo, tags, ephemeral, capver, created_ms, expires_ms, key_sig FROM pending ORDER BY auth_id";
 	struct query q = query_begin(s, sql);
 
 	while (query_next(&q)) {
@@ -66,6 +67,7 @@ err pending_sql_list(struct sql *s, struct pending_row **out, size_t *n)
 		r->capver = (int)column_int(&q);
 		r->created_ms = column_int(&q);
 		r->expires_ms = column_int(&q);
+		column_blob(&q, &r->key_sig, &r->n_key_sig);
 	}
 	return query_end(&q);
 }

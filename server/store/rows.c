@@ -72,6 +72,13 @@ static void free_strs(char **s, size_t n)
 
 /* The deep part of each row. The flat part was copied and its pointers cleared by the caller. */
 
+static err copy_blob(uint8_t **out, size_t *n_out, const uint8_t *p, size_t n)
+{
+	TRY(copy_array((void **)out, p, n, 1));
+	*n_out = n;
+	return OK;
+}
+
 static err tailnet_deep(const struct tailnet_row *from, struct tailnet_row *out)
 {
 	return copy_str(&out->name, from->name);
@@ -108,6 +115,7 @@ static err node_deep(const struct node_row *from, struct node_row *out)
 			sizeof *from->approved_routes));
 	out->n_approved = from->n_approved;
 	TRY(custom_attrs_copy(from->attrs, from->n_attrs, &out->attrs, &out->n_attrs));
+	TRY(copy_blob(&out->key_sig, &out->n_key_sig, from->key_sig, from->n_key_sig));
 	return copy_strs(&out->tags, &out->n_tags, from->tags, from->n_tags);
 }
 
@@ -118,7 +126,8 @@ static void node_clear(struct node_row *r)
 	r->approved_routes = NULL;
 	r->tags = NULL;
 	r->attrs = NULL;
-	r->n_endpoints = r->n_approved = r->n_tags = r->n_attrs = 0;
+	r->key_sig = NULL;
+	r->n_endpoints = r->n_approved = r->n_tags = r->n_attrs = r->n_key_sig = 0;
 }
 
 static err authkey_deep(const struct authkey_row *from, struct authkey_row *out)
@@ -154,6 +163,7 @@ static err pending_deep(const struct pending_row *from, struct pending_row *out)
 	TRY(copy_str(&out->os, from->os));
 	TRY(copy_str(&out->remote, from->remote));
 	TRY(copy_str(&out->hostinfo_json, from->hostinfo_json));
+	TRY(copy_blob(&out->key_sig, &out->n_key_sig, from->key_sig, from->n_key_sig));
 	return copy_strs(&out->request_tags, &out->n_request_tags, from->request_tags, from->n_request_tags);
 }
 
@@ -161,7 +171,8 @@ static void pending_clear(struct pending_row *r)
 {
 	r->hostname = r->os = r->remote = r->hostinfo_json = NULL;
 	r->request_tags = NULL;
-	r->n_request_tags = 0;
+	r->key_sig = NULL;
+	r->n_request_tags = r->n_key_sig = 0;
 }
 
 static err identity_deep(const struct identity_row *from, struct identity_row *out)
@@ -249,6 +260,17 @@ static void server_key_clear(struct server_key_row *r)
 	r->n = 0;
 }
 
+static err lock_aum_deep(const struct lock_aum_row *from, struct lock_aum_row *out)
+{
+	return copy_blob(&out->raw, &out->n_raw, from->raw, from->n_raw);
+}
+
+static void lock_aum_clear(struct lock_aum_row *r)
+{
+	r->raw = NULL;
+	r->n_raw = 0;
+}
+
 static err ssh_approval_deep(const struct ssh_approval_row *from, struct ssh_approval_row *out)
 {
 	(void)from, (void)out;
@@ -284,6 +306,7 @@ ROW_COPY(identity)
 ROW_COPY(signin)
 ROW_COPY(policy)
 ROW_COPY(ssh_approval)
+ROW_COPY(lock_aum)
 ROW_COPY(setting)
 ROW_COPY(audit)
 ROW_COPY(server_key)
@@ -332,6 +355,7 @@ void node_row_done(struct node_row *r)
 	free(r->endpoints);
 	free(r->approved_routes);
 	custom_attrs_free(r->attrs, r->n_attrs);
+	free(r->key_sig);
 	free_strs(r->tags, r->n_tags);
 	*r = (struct node_row){ 0 };
 }
@@ -357,8 +381,15 @@ void pending_row_done(struct pending_row *r)
 	free(r->os);
 	free(r->remote);
 	free(r->hostinfo_json);
+	free(r->key_sig);
 	free_strs(r->request_tags, r->n_request_tags);
 	*r = (struct pending_row){ 0 };
+}
+
+void lock_aum_row_done(struct lock_aum_row *r)
+{
+	free(r->raw);
+	*r = (struct lock_aum_row){ 0 };
 }
 
 void ssh_approval_row_done(struct ssh_approval_row *r)

@@ -84,6 +84,8 @@ struct node_row {
 	bool authorized; /* an administrator let it in, or nobody had to (device approval) */
 	struct custom_attr *attrs; /* sorted by name */
 	size_t n_attrs;
+	uint8_t *key_sig; /* tailnet lock's signature of its key; n 0: none */
+	size_t n_key_sig;
 };
 /* As one text of lines, and back. The text is owned; NULL: no memory, or too long. ERR_MALFORMED, ERR_NOMEM: *out is NULL. */
 char *custom_attrs_text(const struct custom_attr *a, size_t n);
@@ -140,6 +142,8 @@ struct pending_row {
 	char *hostinfo_json;
 	char **request_tags;
 	size_t n_request_tags;
+	uint8_t *key_sig; /* came with the request; n 0: none */
+	size_t n_key_sig;
 	bool ephemeral;
 	int capver;
 	int64_t created_ms, expires_ms;
@@ -194,6 +198,15 @@ struct signin_row {
 	int64_t node_expires_ms; /* of the key of a device that it connects; 0: the default */
 };
 
+/* One update of a tailnet-lock authority. */
+struct lock_aum_row {
+	uint8_t hash[32];
+	int64_t tailnet_id;
+	int64_t id; /* ascending in the order they came */
+	uint8_t *raw;
+	size_t n_raw;
+};
+
 struct policy_row { /* every accepted policy is a version; the newest is in force */
 	int64_t id, tailnet_id;
 	char *text, *author, *note;
@@ -233,6 +246,7 @@ ROW_TYPE(identity)
 ROW_TYPE(signin)
 ROW_TYPE(policy)
 ROW_TYPE(ssh_approval)
+ROW_TYPE(lock_aum)
 ROW_TYPE(setting)
 ROW_TYPE(audit)
 ROW_TYPE(server_key)

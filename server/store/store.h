@@ -33,6 +33,8 @@ enum store_op_kind {
 	STORE_DEL_IDENTITY,
 	STORE_PUT_SIGNIN,
 	STORE_DEL_SIGNIN,
+	STORE_PUT_LOCK_AUM,
+	STORE_DEL_LOCK_AUM,
 	STORE_PUT_POLICY,
 	STORE_DEL_POLICY,
 	STORE_PUT_SETTING, /* value NULL deletes */
@@ -60,6 +62,7 @@ struct store_op {
 		struct ssh_approval_row ssh_approval;
 		struct identity_row identity;
 		struct signin_row signin;
+		struct lock_aum_row lock_aum;
 		struct policy_row policy;
 		struct setting_row setting;
 		struct server_key_row server_key;
@@ -88,12 +91,13 @@ struct store_image {
 	struct apikey_row *apikeys;
 	struct pending_row *pendings;
 	struct ssh_approval_row *ssh_approvals;
+	struct lock_aum_row *lock_aums;
 	struct policy_row *policies; /* every version that is kept */
 	struct identity_row *identities;
 	struct signin_row *signins;
 	struct setting_row *settings;
 	struct server_key_row *server_keys;
-	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_identities, n_signins, n_policies, n_settings, n_server_keys;
+	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_lock_aums, n_identities, n_signins, n_policies, n_settings, n_server_keys;
 };
 void store_image_done(struct store_image *i);
 

@@ -74,6 +74,8 @@ static void db_seen(struct store_image *db, const struct store_op *op)
 	KEEP(tags);
 	KEEP(n_tags);
 	KEEP(approved_routes);
+	KEEP(key_sig);
+	KEEP(n_key_sig);
 	KEEP(n_approved);
 #undef KEEP
 	node_row_done(old);
@@ -136,6 +138,12 @@ static void db_apply(struct store_image *db, const struct store_op *op)
 		break;
 	case STORE_DEL_SIGNIN:
 		DB_DEL(signin, db->signins, db->n_signins, db->signins[i].id == op->signin.id);
+		break;
+	case STORE_PUT_LOCK_AUM:
+		DB_PUT(lock_aum, db->lock_aums, db->n_lock_aums, memcmp(db->lock_aums[i].hash, op->lock_aum.hash, 32) == 0);
+		break;
+	case STORE_DEL_LOCK_AUM:
+		DB_DEL(lock_aum, db->lock_aums, db->n_lock_aums, memcmp(db->lock_aums[i].hash, op->lock_aum.hash, 32) == 0);
 		break;
 	case STORE_PUT_POLICY:
 		DB_PUT(policy, db->policies, db->n_policies, db->policies[i].id == op->policy.id);
@@ -380,6 +388,7 @@ static void copy_image(const struct store_image *from, struct store_image *to)
 	COPY(identity, identities, n_identities);
 	COPY(signin, signins, n_signins);
 	COPY(ssh_approval, ssh_approvals, n_ssh_approvals);
+	COPY(lock_aum, lock_aums, n_lock_aums);
 	COPY(policy, policies, n_policies);
 	COPY(setting, settings, n_settings);
 #undef COPY
@@ -575,6 +584,11 @@ static char *dump(struct core *c)
 		assert_true(map_get(&c->signins_by_hash, x->row.hash) == x);
 		buf_printf(&out, "signin %lld user=%lld until=%lld\n", (long long)x->row.id, (long long)x->row.user_id, (long long)x->row.expires_ms);
 	}
+	at = 0;
+	for (struct lock_aum *x; (x = map_next(&c->lock_aums, &at)); n++)
+		buf_printf(&out, "update %lld of %zu\n", (long long)x->row.id, x->row.n_raw);
+	for (size_t i = 0; i < c->n_tailnets; i++, n++)
+		buf_printf(&out, "lock %d %d %s\n", c->tailnets[i]->map.lock_on, c->tailnets[i]->map.lock_off, c->tailnets[i]->map.lock_head ? c->tailnets[i]->map.lock_head : "");
 	at = 0;
 	for (struct ssh_approval *x; (x = map_next(&c->ssh_approvals, &at)); n++)
 		buf_printf(&out, "ssh %lld to %lld user=%lld at=%lld\n", (long long)x->row.pair.src, (long long)x->row.pair.dst,

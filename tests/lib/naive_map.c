@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/text/base64.h"
 
 static void put(json_t *o, const char *key, json_t *v)
 {
@@ -112,6 +113,12 @@ json_t *naive_peer(const struct map_tailnet *t, const struct map_node *n)
 	put(o, "Key", json_string(node_pub_text(&r->key, key)));
 	if (r->expires_ms)
 		put(o, "KeyExpiry", time_json(r->expires_ms));
+	if (t->lock_on && r->n_key_sig) {
+		char *b64 = malloc(r->n_key_sig * 2 + 8);
+
+		put(o, "KeySignature", json_string(base64_encode(bytes_of(r->key_sig, r->n_key_sig), b64)));
+		free(b64);
+	}
 	if (!disco_pub_is_zero(&r->disco))
 		put(o, "DiscoKey", json_string(disco_pub_text(&r->disco, key)));
 	if (r->v4.family && !policy_view_no_ipv4(t->policy, n->cls))
@@ -268,6 +275,13 @@ bool naive_peers_agree(const json_t *has, const json_t *want, int64_t wall_ms, c
 	return true;
 }
 
+json_t *naive_lock(const struct map_tailnet *t)
+{
+	if (t->lock_on)
+		return json_pack("{s:s}", "Head", t->lock_head);
+	return t->lock_off ? json_pack("{s:b}", "Disabled", 1) : json_null();
+}
+
 json_t *naive_client_new(void)
 {
 	return json_pack("{s:{},s:{},s:{},s:{}}", "Peers", "PacketFilters", "UserProfiles", "DisplayMessages");
@@ -351,6 +365,8 @@ static json_t *entry_as_patch(const json_t *had, const json_t *node)
 		put(patch, "Key", json_incref(json_object_get(node, "Key")));
 	if (!same(had, node, "KeyExpiry"))
 		put(patch, "KeyExpiry", (v = json_object_get(node, "KeyExpiry")) ? json_incref(v) : json_string(TIME_NEVER));
+	if (!same(had, node, "KeySignature") && (v = json_object_get(node, "KeySignature")))
+		put(patch, "KeySignature", json_incref(v));
 	if (!same(had, node, "DiscoKey"))
 		put(patch, "DiscoKey", (v = json_object_get(node, "DiscoKey")) ? json_incref(v) : json_null());
 	if (!same(had, node, "Endpoints") && (v = json_object_get(node, "Endpoints")))
@@ -427,7 +443,7 @@ static void apply_named(json_t *client, const char *field, const json_t *msg)
 
 static void apply_rest(json_t *client, const json_t *msg)
 {
-	static const char *const whole[] = { "Node", "DERPMap", "DNSConfig", "Domain", "SSHPolicy", "Debug", "CollectServices", "Health" };
+	static const char *const whole[] = { "Node", "DERPMap", "DNSConfig", "Domain", "SSHPolicy", "Debug", "CollectServices", "Health", "TKAInfo" };
 	size_t i;
 	json_t *u;
 

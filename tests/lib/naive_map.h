@@ -19,6 +19,9 @@ json_t *naive_peer_to(const struct map_tailnet *t, struct policy_view *view, con
 /* The users whose profiles the viewer needs, as {"<id>": "login name"}. */
 json_t *naive_users(const struct map_tailnet *t, const struct map_node *viewer, naive_sees sees, void *ctx);
 
+/* What a client must think of tailnet lock: TKAInfo, or null. Owned. */
+json_t *naive_lock(const struct map_tailnet *t);
+
 /* A client's state: {"Node":…, "Peers": {"<id>": Node}, "PacketFilters": {name: […]}, "UserProfiles": {"<id>": …}, other
  * fields as last sent}. */
 json_t *naive_client_new(void);

@@ -37,6 +37,7 @@ COMPARE(identity, BY_ID)
 COMPARE(signin, BY_ID)
 COMPARE(ssh_approval, memcmp(&a->pair, &b->pair, sizeof a->pair))
 COMPARE(policy, BY_ID)
+COMPARE(lock_aum, memcmp(a->hash, b->hash, 32))
 COMPARE(pending, strcmp(a->auth_id, b->auth_id))
 COMPARE(setting, a->tailnet_id != b->tailnet_id ? (a->tailnet_id > b->tailnet_id) - (a->tailnet_id < b->tailnet_id) :
 	strcmp(a->key, b->key))
@@ -93,6 +94,7 @@ TABLE(pending, pendings, n_pendings)
 TABLE(ssh_approval, ssh_approvals, n_ssh_approvals)
 TABLE(identity, identities, n_identities)
 TABLE(signin, signins, n_signins)
+TABLE(lock_aum, lock_aums, n_lock_aums)
 TABLE(setting, settings, n_settings)
 DELETE(policy, policies, n_policies)
 DELETE(user, users, n_users)
@@ -103,6 +105,7 @@ DELETE(pending, pendings, n_pendings)
 DELETE(ssh_approval, ssh_approvals, n_ssh_approvals)
 DELETE(identity, identities, n_identities)
 DELETE(signin, signins, n_signins)
+DELETE(lock_aum, lock_aums, n_lock_aums)
 DELETE(setting, settings, n_settings)
 
 struct node_row *store_model_node(struct store_image *db, int64_t id)
@@ -260,6 +263,12 @@ bool store_model_apply(struct store_image *db, const struct store_op *op, char *
 	case STORE_DEL_SIGNIN:
 		del_signin(db, &op->signin);
 		break;
+	case STORE_PUT_LOCK_AUM:
+		put_lock_aum(db, &op->lock_aum);
+		break;
+	case STORE_DEL_LOCK_AUM:
+		del_lock_aum(db, &op->lock_aum);
+		break;
 	case STORE_PUT_POLICY:
 		put_policy(db, &op->policy);
 		break;
@@ -302,6 +311,7 @@ void store_model_copy(const struct store_image *from, struct store_image *to)
 	COPY(ssh_approval, ssh_approvals, n_ssh_approvals);
 	COPY(identity, identities, n_identities);
 	COPY(signin, signins, n_signins);
+	COPY(lock_aum, lock_aums, n_lock_aums);
 	COPY(policy, policies, n_policies);
 	COPY(setting, settings, n_settings);
 #undef COPY

@@ -67,6 +67,8 @@ static void finish_aum(struct buf *out, struct buf *body, const struct tka_signe
 	struct bytes v = buf_view(body);
 	uint8_t sig[64];
 
+	if (!v.n)
+		abort();
 	buf_append_u8(out, (uint8_t)(v.p[0] + 1));
 	buf_append(out, bytes_skip(v, 1));
 	number(out, 23);

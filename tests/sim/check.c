@@ -212,6 +212,8 @@ static const char *node_rows_differ(const struct node_row *a, const struct node_
 		if (!same_text(a->attrs[i].name, b->attrs[i].name) || !same_text(a->attrs[i].value, b->attrs[i].value) ||
 				a->attrs[i].expires_ms != b->attrs[i].expires_ms)
 			return "attributes";
+	if (!bytes_eq(bytes_of(a->key_sig, a->n_key_sig), bytes_of(b->key_sig, b->n_key_sig)))
+		return "signature";
 	if (a->n_tags != b->n_tags || a->n_approved != b->n_approved)
 		return "tags or routes";
 	for (size_t i = 0; i < a->n_tags; i++)
@@ -272,6 +274,8 @@ static void check_rows(struct world *w)
 	for (size_t i = 0; i < w->db.n_pendings; i++)
 		if (!map_get(&c->pendings, w->db.pendings[i].auth_id))
 			world_fail(w, "login %s is lost in memory", w->db.pendings[i].auth_id);
+	if (c->lock_aums.n != w->db.n_lock_aums)
+		world_fail(w, "%zu lock updates in memory, %zu in the database", c->lock_aums.n, w->db.n_lock_aums);
 	if (c->ssh_approvals.n != w->db.n_ssh_approvals)
 		world_fail(w, "%zu SSH confirmations in memory, %zu in the database", c->ssh_approvals.n, w->db.n_ssh_approvals);
 	for (size_t i = 0; i < w->db.n_settings; i++)
@@ -581,7 +585,7 @@ static void check_users(struct world *w, struct client *c, json_t *want)
 static void check_self(struct world *w, struct client *c, const struct node *n, json_t *want)
 {
 	static const char *const fields[] = { "ID", "StableID", "Name", "User", "Key", "KeyExpiry", "DiscoKey", "Addresses", "AllowedIPs",
-		"PrimaryRoutes", "Tags", "HomeDERP", "Cap" };
+		"PrimaryRoutes", "Tags", "HomeDERP", "Cap", "KeySignature" };
 	json_t *has = json_object_get(c->stream->map, "Node");
 
 	if (json_is_true(json_object_get(has, "MachineAuthorized")) == naive_shut(w, n))
@@ -655,6 +659,7 @@ static void check_map(struct world *w, struct seeing *s, struct client *c, json_
 	check_filters(s, c, n);
 	check_records(w, c, t);
 	check_ssh(s, c, n);
+	check_lock(w, c, n);
 	w->compared++;
 }
 

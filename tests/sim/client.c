@@ -277,6 +277,8 @@ static void on_registered(struct sim_call *sc, struct reply *r)
 		world_fail(sc->w, "a register response is no JSON");
 	if ((s = json_string_value(json_object_get(v, "Error"))) && *s) {
 		world_say(sc->w, "client %zu: %s", c->index, s);
+	} else if (json_object_get(v, "NodeKeySignature")) { /* tailnet lock: it cannot sign, and tries again without */
+		world_say(sc->w, "client %zu should sign its new key", c->index);
 	} else if (json_is_true(json_object_get(v, "NodeKeyExpired"))) {
 		if (node_pub_eq(&sc->key, &c->key)) {
 			new_key(c);

@@ -56,4 +56,5 @@ void client_lite(struct client *c);
 void client_read(struct client *c);	  /* takes in what was sent, unless it is slow */
 void client_catch_up(struct client *c); /* … also when it is slow */
 void client_server_died(struct client *c);
+void check_lock(struct world *w, struct client *c, const struct node *n); /* lock.c */
 bool client_is_current(const struct client *c); /* streams, and has read everything */

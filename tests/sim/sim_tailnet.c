@@ -27,6 +27,8 @@ static void one_step(struct world *w)
 	w->step++;
 	if (what < 100)
 		client_act(w->clients[chance(w, w->n_clients)]);
+	else if (what < 130 && one_in(w, 8))
+		lock_act(w);
 	else if (what < 130)
 		admin_act(w);
 	else if (what < 150)

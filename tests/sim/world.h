@@ -8,6 +8,7 @@
  *   world.c    the core and what surrounds it
  *   client.c   what simulated devices do, and the maps that they build
  *   admin.c    what administrators do
+ *   lock.c     what devices do with tailnet lock
  *   check.c    what must always hold; any breach ends the process with the seed and the step
  *   sim_*.c    mixes of these */
 #pragma once
@@ -127,6 +128,7 @@ struct life *world_life(struct world *w, int64_t id);	/* NULL: never seen */
 struct life *world_life_or_new(struct world *w, int64_t id);
 
 void admin_act(struct world *w);
+void lock_act(struct world *w); /* lock.c */
 void admin_start(struct world *w); /* some users and keys */
 
 /* Looks into the effects of an event: nobody hears of a node that it may not see. */

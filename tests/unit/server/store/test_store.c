@@ -136,6 +136,8 @@ static void assert_same_node(const struct node_row *a, const struct node_row *b)
 	for (size_t i = 0; i < a->n_tags; i++)
 		assert_string_equal(a->tags[i], b->tags[i]);
 	assert_int_equal(a->n_approved, b->n_approved);
+	assert_int_equal(a->n_key_sig, b->n_key_sig);
+	assert_memory_equal(a->key_sig, b->key_sig, a->n_key_sig);
 	for (size_t i = 0; i < a->n_approved; i++)
 		assert_memory_equal(&a->approved_routes[i], &b->approved_routes[i], sizeof a->approved_routes[i]);
 }
@@ -146,7 +148,7 @@ static void every_row_comes_back(void **state)
 	struct folder f = folder_new();
 	struct watcher w;
 	struct store *s = start_store(f.file, &w);
-	struct store_batch *b = batch_new(1, 1, 19);
+	struct store_batch *b = batch_new(1, 1, 20);
 	size_t at = 0;
 
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_TAILNET, .tailnet = { 1, dup_str("default") } };
@@ -161,6 +163,8 @@ static void every_row_comes_back(void **state)
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_SIGNIN, .signin = sample_signin(7, 4) };
 	b->op[at++] = (struct store_op){ .kind = STORE_DEL_SIGNIN, .signin = { .id = 8 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_DEL_IDENTITY, .identity = { .id = 8 } };
+	b->op[at++] = (struct store_op){ .kind = STORE_PUT_LOCK_AUM,
+					 .lock_aum = { .hash = { 3 }, .tailnet_id = 1, .id = 12, .raw = (uint8_t *)dup_str("cbor"), .n_raw = 4 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_SSH_APPROVAL,
 					 .ssh_approval = { .pair = { 9, 10 }, .tailnet_id = 1, .user_id = 4, .approved_ms = 77 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_POLICY, .policy = { .id = 1, .tailnet_id = 1, .version = 1, .text = dup_str("old") } };
@@ -240,6 +244,10 @@ static void every_row_comes_back(void **state)
 	assert_int_equal(i.signins[0].auth_ms, 2);
 	assert_int_equal(i.signins[0].expires_ms, 3);
 	assert_int_equal(i.signins[0].node_expires_ms, 4);
+	assert_int_equal(i.n_lock_aums, 1);
+	assert_int_equal(i.lock_aums[0].hash[0], 3);
+	assert_int_equal(i.lock_aums[0].n_raw, 4);
+	assert_memory_equal(i.lock_aums[0].raw, "cbor", 4);
 	assert_int_equal(i.n_ssh_approvals, 1);
 	assert_int_equal(i.ssh_approvals[0].pair.dst, 10);
 	assert_int_equal(i.ssh_approvals[0].user_id, 4);
