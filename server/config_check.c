@@ -5,6 +5,7 @@
 #include "common/net/sock.h"
 #include "common/text/toml.h"
 #include "server/config_table.h"
+#include "server/dns_records.h"
 
 static struct toml *at(struct config_load *l, const char *path)
 {
@@ -63,7 +64,7 @@ static err check_base_domain(struct config_load *l)
 
 	if (!l->c->dns.magic_dns && !base.n)
 		return OK;
-	if (!config_is_domain(l->c->dns.base_domain))
+	if (!dns_is_domain(l->c->dns.base_domain))
 		return config_wrong(l, at(l, "dns.base_domain"), "dns.base_domain must be a domain name, such as \"tail.internal\"");
 	if (addr_parse(host, &ignored) == OK || host.n < base.n)
 		return OK;
@@ -160,7 +161,7 @@ static err check_dns(struct config_load *l)
 											"https:// URL", c->dns.global.s[i]);
 	}
 	for (size_t i = 0; i < c->dns.search_domains.n; i++) {
-		if (!config_is_domain(c->dns.search_domains.s[i]))
+		if (!dns_is_domain(c->dns.search_domains.s[i]))
 			return config_wrong(l, item_at(l, "dns.search_domains", i), "dns.search_domains: \"%s\" is not a domain name",
 					c->dns.search_domains.s[i]);
 	}

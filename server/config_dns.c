@@ -7,8 +7,7 @@
 #include "common/text/json.h"
 #include "common/text/toml.h"
 #include "server/config_table.h"
-
-enum { RECORDS_FILE_MAX = 1 << 20, DOMAIN_MAX = 253 };
+#include "server/dns_records.h"
 
 bool config_is_resolver(const char *text)
 {
@@ -17,23 +16,6 @@ bool config_is_resolver(const char *text)
 
 	return addr_parse(bytes_str(text), &a) == OK || addrport_parse(bytes_str(text), &ap) == OK ||
 	       (strncmp(text, "https://", 8) == 0 && text[8]);
-}
-
-/* Labels of letters, digits, "-" and "_", joined by single dots. */
-bool config_is_domain(const char *text)
-{
-	size_t label = 0, n = strlen(text);
-
-	for (size_t i = 0; i < n; i++) {
-		if (text[i] == '.') {
-			if (!label)
-				return false;
-			label = 0;
-		} else if ((!isalnum((unsigned char)text[i]) && text[i] != '-' && text[i] != '_') || ++label > 63) {
-			return false;
-		}
-	}
-	return label && n <= DOMAIN_MAX;
 }
 
 err config_read_split(struct config_load *l, struct toml *t)
@@ -48,7 +30,7 @@ err config_read_split(struct config_load *l, struct toml *t)
 	if (!split)
 		return ERR_NOMEM;
 	for (const struct toml *d = t->list.first; d; d = d->next) {
-		if (!config_is_domain(d->key) || d->kind != TOML_ARRAY)
+		if (!dns_is_domain(d->key) || d->kind != TOML_ARRAY)
 			return config_wrong(l, d, "dns.nameservers.split: '%s' must be a domain with a list of addresses", d->key);
 		const char **resolvers = arena_array(l->arena, d->list.n + 1, sizeof *resolvers);
 		if (!resolvers)
@@ -64,21 +46,6 @@ err config_read_split(struct config_load *l, struct toml *t)
 	l->c->dns.split = split;
 	l->c->dns.n_split = n;
 	return OK;
-}
-
-/* NULL: fine; else what is wrong with it. */
-static const char *record_fault(const struct dns_record *r)
-{
-	bool is_a = strcmp(r->type, "A") == 0, is_aaaa = strcmp(r->type, "AAAA") == 0;
-	struct addr a;
-
-	if (!config_is_domain(r->name))
-		return "name must be a domain name";
-	if (!is_a && !is_aaaa)
-		return "type must be \"A\" or \"AAAA\"";
-	if (addr_parse(bytes_str(r->value), &a) != OK || a.family != (is_a ? 4 : 6))
-		return is_a ? "value must be an IPv4 address" : "value must be an IPv6 address";
-	return NULL;
 }
 
 static const char *text_member(struct toml *t, const char *key)
@@ -103,42 +70,12 @@ err config_read_records(struct config_load *l, struct toml *t)
 		if (item->kind != TOML_TABLE)
 			return config_wrong(l, item, "dns.extra_records: a record needs name, type and value");
 		list[n] = (struct dns_record){ text_member(item, "name"), text_member(item, "type"), text_member(item, "value") };
-		const char *fault = record_fault(&list[n++]);
-		if (fault)
-			return config_wrong(l, item, "dns.extra_records: %s", fault);
+		char why[200];
+		err e = dns_record_check(&list[n++], l->arena, why, sizeof why);
+		if (e == ERR_INVALID)
+			return config_wrong(l, item, "dns.extra_records: %s", why);
+		TRY(e);
 	}
-	l->c->dns.extra_records = list;
-	l->c->dns.n_extra = n;
-	return OK;
-}
-
-/* A JSON list of {"name", "type", "value"}, as Headscale reads it. */
-static err parse_records(struct config_load *l, struct bytes text, const char *path)
-{
-	CLEANUP(json_decrefp) json_t *root = NULL;
-	struct json_why why = { 0 };
-
-	err e = json_parse_why(text, RECORDS_FILE_MAX, 8, &root, &why);
-	if (e != OK)
-		return config_wrong(l, NULL, "dns.extra_records_path: %s: %s", path, why.text);
-	struct json_at at = json_root(root, &why);
-	size_t n = json_count(&at, EXTRA_RECORDS_MAX);
-	struct dns_record *list = arena_array(l->arena, n + 1, sizeof *list);
-	if (!list)
-		return ERR_NOMEM;
-	for (size_t i = 0; i < n && why.e == OK; i++) {
-		struct json_at item = json_item(&at, i);
-		struct dns_record r = { json_str(&item, "name", DOMAIN_MAX), json_str(&item, "type", 8), json_str(&item, "value", 64) };
-		const char *fault = record_fault(&r);
-		if (fault)
-			return config_wrong(l, NULL, "dns.extra_records_path: %s: record %zu: %s", path, i + 1, fault);
-		list[i] = (struct dns_record){ arena_str(l->arena, bytes_str(r.name)), arena_str(l->arena, bytes_str(r.type)),
-					       arena_str(l->arena, bytes_str(r.value)) };
-		if (!list[i].name || !list[i].type || !list[i].value)
-			return ERR_NOMEM;
-	}
-	if (why.e != OK)
-		return config_wrong(l, NULL, "dns.extra_records_path: %s: %s", path, why.text);
 	l->c->dns.extra_records = list;
 	l->c->dns.n_extra = n;
 	return OK;
@@ -147,15 +84,12 @@ static err parse_records(struct config_load *l, struct bytes text, const char *p
 err config_read_records_file(struct config_load *l)
 {
 	const char *path = l->c->dns.extra_records_path;
+	char why[400];
 
 	if (!path[0])
 		return OK;
-	FILE *f = fopen(path, "re");
-	if (!f)
-		return config_wrong(l, toml_get(l->root, "dns.extra_records_path"), "dns.extra_records_path: %s: %s", path,
-				strerror(errno));
-	char *text = arena_alloc(l->arena, RECORDS_FILE_MAX + 1);
-	size_t n = text ? fread(text, 1, RECORDS_FILE_MAX + 1, f) : 0;
-	fclose(f);
-	return text ? parse_records(l, bytes_of(text, n), path) : ERR_NOMEM;
+	err e = dns_records_read(path, l->arena, why, sizeof why, &l->c->dns.extra_records, &l->c->dns.n_extra);
+	if (e == ERR_INVALID || e == ERR_SYS)
+		return config_wrong(l, toml_get(l->root, "dns.extra_records_path"), "dns.extra_records_path: %s", why);
+	return e;
 }

@@ -72,4 +72,3 @@ MUST_USE err config_read_value(struct config_load *l, const struct config_key *k
 MUST_USE err config_read_default(struct config_load *l, const struct config_key *k);
 
 bool config_is_resolver(const char *text);
-bool config_is_domain(const char *text);

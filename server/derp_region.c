@@ -120,8 +120,8 @@ static err read_file(const char *path, struct arena *a, struct bytes *out)
 	return OK;
 }
 
-err derp_region_map(const struct config *c, const char *pin, uint16_t tls_port, struct arena *a, char *why, size_t why_cap,
-	const struct tailcfg_derp_map **out)
+err derp_region_map(const struct config *c, const struct derp_texts *fetched, const char *pin, uint16_t tls_port, struct arena *a,
+	char *why, size_t why_cap, const struct tailcfg_derp_map **out)
 {
 	struct tailcfg_derp_map *m = arena_alloc(a, sizeof *m);
 
@@ -130,6 +130,7 @@ err derp_region_map(const struct config *c, const char *pin, uint16_t tls_port, 
 	if (c->derp_server.enabled)
 		TRY(own_region(c, pin, tls_port, a, m));
 	m->omit_default_regions = true;
+	(void)fetched;
 	for (size_t i = 0; i < c->derp_paths.n; i++) {
 		struct tailcfg_derp_map *over;
 		struct json_why jw = { 0 };

@@ -18,7 +18,7 @@ struct policy_file {
 	const char *path;
 	void (*post)(void *ctx, struct event *e);
 	void *ctx;
-	struct file_watch *watch;
+	struct watch *watch;
 	bool busy, again; /* a text is read or asked about; the file changed meanwhile */
 
 	char *text; /* owned: as read; NULL: it could not be */
@@ -219,13 +219,14 @@ err policy_file_start(struct loop *l, const char *path, void (*post)(void *ctx, 
 	pthread_cond_init(&f->answered, NULL);
 	*out = f;
 	TRY(first_time(f, why, why_cap));
-	return file_watch_new(l, path, on_change, f, &f->watch);
+	TRY(watch_new(l, on_change, f, &f->watch));
+	return watch_files(f->watch, &path, 1);
 }
 
 void policy_file_stop(struct policy_file *f)
 {
 	if (f)
-		file_watch_free(MOVE(f->watch));
+		watch_free(MOVE(f->watch));
 }
 
 void policy_file_free(struct policy_file *f)

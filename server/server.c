@@ -18,6 +18,7 @@
 #include "common/net/notify.h"
 #include "common/net/sock.h"
 #include "common/net/tls.h"
+#include "common/net/watch.h"
 #include "derp/relay.h"
 #include "derp/stun_server.h"
 #include "server/api/api.h"
@@ -30,6 +31,7 @@
 #include "server/login/login.h"
 #include "server/policy_file.h"
 #include "server/server_keys.h"
+#include "server/sources.h"
 #include "server/store/audit.h"
 
 enum {
@@ -43,8 +45,7 @@ enum {
 /* A configuration in force, with what borrows from it. */
 struct generation {
 	struct config *cfg;
-	struct arena region; /* owns derp_map */
-	const struct tailcfg_derp_map *derp_map;
+	struct sources sources;
 	struct core_settings settings;
 };
 
@@ -56,6 +57,7 @@ struct server {
 	struct loop_timer memory_timer;
 	struct policy_file *policy_file;
 	struct memory_watch memory;
+	struct watch *watch; /* of the files that config.toml points at */
 	struct store *store;
 	struct server_keys keys;
 	struct tls_ctx *tls_files, *tls_self; /* NULL: not used */
@@ -197,9 +199,8 @@ static err make_settings(struct server *s, struct generation *g)
 
 	if (s->tls_self)
 		tls_server_cert_sha256(s->tls_self, pin);
-	g->region = arena_make(0);
-	TRY(derp_region_map(g->cfg, pin, first_tls_port(s), &g->region, s->why, sizeof s->why, &g->derp_map));
-	config_core_settings(g->cfg, g->derp_map, &g->settings);
+	TRY(sources_load(g->cfg, NULL, pin, first_tls_port(s), s->why, sizeof s->why, &g->sources));
+	sources_settings(g->cfg, &g->sources, &g->settings);
 	if (strcmp(g->cfg->policy_mode, "file") == 0)
 		g->settings.policy_file = g->cfg->policy_path;
 	return OK;
@@ -539,7 +540,7 @@ static void on_terminate(int signo, void *ctx)
 static void generation_done(struct generation *g)
 {
 	config_free(g->cfg);
-	arena_done(&g->region);
+	sources_done(&g->sources);
 	*g = (struct generation){ 0 };
 }
 
@@ -547,6 +548,47 @@ static err generation_load(struct server *s, const char *path, struct generation
 {
 	TRY(config_load(path, s->why, sizeof s->why, &g->cfg));
 	return make_settings(s, g);
+}
+
+static struct generation *in_force(struct server *s)
+{
+	return s->live.cfg ? &s->live : &s->start;
+}
+
+/* Without a watch a change waits for SIGHUP. */
+static void watch_sources(struct server *s)
+{
+	const char *paths[SOURCES_PATHS_MAX];
+	size_t n = sources_paths(in_force(s)->cfg, paths);
+
+	if (watch_files(s->watch, paths, n) != OK)
+		log_warn("changes of files are not noticed by themselves", "cause=%s", log_qs(strerror(errno)).s);
+}
+
+/* A file that config.toml points at was written. One that cannot be used changes nothing. */
+static void on_sources(void *ctx)
+{
+	struct server *s = ctx;
+	struct generation *g = in_force(s), fresh = { .cfg = g->cfg };
+
+	s->why[0] = 0;
+	err e = make_settings(s, &fresh);
+	if (e == OK && (e = explain(s, core_runner_reconfigure(s->runner, &fresh.settings), "cannot change the settings")) != OK)
+		sources_done(&fresh.sources);
+	if (e != OK) {
+		log_error("a changed file is not used", "cause=%s", log_qs(s->why).s);
+		return;
+	}
+	sources_done(&g->sources);
+	*g = fresh;
+	log_info("files read again", "dns_records=%zu derp_regions=%zu", g->sources.n_records, g->sources.derp_map->n_regions);
+}
+
+static err start_watch(struct server *s)
+{
+	TRY(watch_new(s->loop, on_sources, s, &s->watch));
+	watch_sources(s);
+	return OK;
 }
 
 /* SIGHUP: the certificate files always; of the configuration, what can change in a running server. */
@@ -578,6 +620,7 @@ static void on_reload(int signo, void *ctx)
 		log_warn("these keys changed, but need a restart", "keys=%s", log_qs(fixed).s);
 	generation_done(&s->live);
 	s->live = g;
+	watch_sources(s);
 	log_info("configuration reloaded", "file=%s", log_qs(g.cfg->file).s);
 }
 
@@ -635,12 +678,14 @@ static err server_start(struct server *s, const char *config_path)
 	TRY(start_admin_socket(s));
 	TRY(start_front(s));
 	TRY(start_metrics(s));
+	TRY(explain(s, start_watch(s), "cannot watch files"));
 	return explain(s, start_signals(s), "cannot take signals");
 }
 
 static void server_stop(struct server *s)
 {
 	policy_file_stop(s->policy_file);
+	watch_free(s->watch);
 	loop_io_close(s->metrics_io);
 	if (s->metrics_fd >= 0)
 		close(s->metrics_fd);

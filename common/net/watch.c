@@ -1,141 +1,212 @@
 #include "common/net/watch.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
-#include "common/base/bytes.h"
 #include "common/base/cleanup.h"
 
-struct file_watch {
-	char *path, *name; /* owned: the whole, and its last part */
-	void (*fn)(void *ctx);
-	void *ctx;
-	int fd; /* inotify; -1: none to be had */
-	struct loop_io *io;
-	struct loop_timer settle, look;
-	struct stat seen; /* as it was last told */
+/* One name in one folder. A path that leads through links has several. */
+struct spot {
+	char *folder, *name; /* owned */
+	int wd;		     /* -1: the folder is not there */
 };
 
-static struct stat look(const struct file_watch *w)
-{
-	struct stat st;
+enum { SPOTS_MAX = 3 * WATCH_FILES_MAX };
 
-	if (stat(w->path, &st) != 0)
-		memset(&st, 0, sizeof st);
-	return st;
+struct watch {
+	struct loop *loop;
+	struct loop_io *io;
+	struct loop_timer settle, retry;
+	int fd;
+	watch_fn changed;
+	void *ctx;
+	char **path; /* owned */
+	size_t n_paths;
+	struct spot spot[SPOTS_MAX];
+	size_t n_spots;
+};
+
+static const uint32_t WANTED = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF;
+
+static void forget_spots(struct watch *w)
+{
+	for (size_t i = 0; i < w->n_spots; i++) {
+		bool shared = false;
+
+		for (size_t k = i + 1; k < w->n_spots; k++) /* inotify has one watch a folder */
+			shared |= w->spot[k].wd == w->spot[i].wd;
+		if (w->spot[i].wd >= 0 && !shared)
+			inotify_rm_watch(w->fd, w->spot[i].wd);
+		free(w->spot[i].folder);
+		free(w->spot[i].name);
+	}
+	w->n_spots = 0;
 }
 
-static bool is_same(const struct stat *a, const struct stat *b)
+static err add_spot(struct watch *w, const char *path)
 {
-	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+	const char *slash = strrchr(path, '/');
+	struct spot s = { .wd = -1 };
+
+	if (w->n_spots == SPOTS_MAX)
+		return ERR_TOO_BIG;
+	s.folder = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+	s.name = strdup(slash ? slash + 1 : path);
+	if (!s.folder || !s.name) {
+		free(s.folder);
+		free(s.name);
+		return ERR_NOMEM;
+	}
+	s.wd = inotify_add_watch(w->fd, s.folder, WANTED);
+	w->spot[w->n_spots++] = s;
+	return OK;
+}
+
+/* The path as it is written, where its links lead, and what its folder is called there. */
+static err add_path(struct watch *w, const char *path)
+{
+	CLEANUP(freep) char *real = realpath(path, NULL);
+
+	TRY(add_spot(w, path));
+	return real && strcmp(real, path) != 0 ? add_spot(w, real) : OK;
+}
+
+static err look(struct watch *w)
+{
+	bool missing = false;
+	err e = OK;
+
+	forget_spots(w);
+	for (size_t i = 0; i < w->n_paths && e == OK; i++)
+		e = add_path(w, w->path[i]);
+	for (size_t i = 0; i < w->n_spots; i++)
+		missing |= w->spot[i].wd < 0;
+	if (missing)
+		loop_timer_in(&w->retry, WATCH_RETRY_MS);
+	else
+		loop_timer_stop(&w->retry);
+	return e;
 }
 
 static void on_settled(struct loop_timer *t)
 {
-	struct file_watch *w = container_of(t, struct file_watch, settle);
+	struct watch *w = container_of(t, struct watch, settle);
 
-	w->seen = look(w);
-	w->fn(w->ctx);
+	if (look(w) != OK) /* a link may lead elsewhere now */
+		loop_timer_in(&w->retry, WATCH_RETRY_MS);
+	w->changed(w->ctx);
 }
 
-static void changed(struct file_watch *w)
+static bool is_there(const struct watch *w)
 {
-	loop_timer_in(&w->settle, WATCH_SETTLE_MS);
+	for (size_t i = 0; i < w->n_spots; i++)
+		if (w->spot[i].wd < 0)
+			return false;
+	return true;
 }
 
-static void on_look(struct loop_timer *t)
+static void on_retry(struct loop_timer *t)
 {
-	struct file_watch *w = container_of(t, struct file_watch, look);
-	struct stat now = look(w);
+	struct watch *w = container_of(t, struct watch, retry);
 
-	loop_timer_in(t, WATCH_LOOK_MS);
-	if (!is_same(&now, &w->seen) && !loop_timer_armed(&w->settle))
-		changed(w);
+	if (look(w) == OK && is_there(w))
+		w->changed(w->ctx); /* the folder came */
 }
 
-/* What happened does not matter: the file is looked at when it is quiet again. Only other files' news are left out. */
-static void on_event(struct loop_io *io, unsigned ready, void *ctx)
+/* "..data" is the link that Kubernetes turns when it has written a new set of files. */
+static bool concerns(const struct watch *w, const struct inotify_event *e)
 {
-	struct file_watch *w = ctx;
-	_Alignas(struct inotify_event) char buffer[4096];
-	bool ours = false;
+	if (e->mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF | IN_Q_OVERFLOW))
+		return !(e->mask & IN_IGNORED);
+	for (size_t i = 0; i < w->n_spots; i++)
+		if (w->spot[i].wd == e->wd && e->len && (strcmp(w->spot[i].name, e->name) == 0 || strcmp(e->name, "..data") == 0))
+			return true;
+	return false;
+}
+
+static void on_events(struct loop_io *io, unsigned ready, void *ctx)
+{
+	struct watch *w = ctx;
+	_Alignas(struct inotify_event) char text[8192];
+	bool hit = false;
 	ssize_t n;
 
 	(void)io;
 	(void)ready;
-	while ((n = read(w->fd, buffer, sizeof buffer)) > 0)
-		for (ssize_t at = 0; at + (ssize_t)sizeof(struct inotify_event) <= n;) {
-			struct inotify_event e;
+	while ((n = read(w->fd, text, sizeof text)) > 0)
+		for (size_t at = 0; at + sizeof(struct inotify_event) <= (size_t)n;) {
+			const struct inotify_event *e = (const struct inotify_event *)(const void *)(text + at);
 
-			memcpy(&e, &buffer[at], sizeof e);
-			ours |= (e.mask & IN_Q_OVERFLOW) || (e.len && strcmp(&buffer[at + (ssize_t)sizeof e], w->name) == 0);
-			at += (ssize_t)sizeof e + (ssize_t)e.len;
+			hit |= concerns(w, e);
+			at += sizeof *e + e->len;
 		}
-	if (ours)
-		changed(w);
+	if (hit)
+		loop_timer_in(&w->settle, WATCH_SETTLE_MS);
 }
 
-/* Without inotify the look every few seconds remains. */
-static void watch_folder(struct loop *l, struct file_watch *w)
+err watch_new(struct loop *l, watch_fn changed, void *ctx, struct watch **out)
 {
-	CLEANUP(freep) char *folder = strdup(w->path);
-	char *slash = folder ? strrchr(folder, '/') : NULL;
-	const char *name = slash == folder ? "/" : slash ? folder : ".";
-
-	if (!folder)
-		return;
-	if (slash)
-		*slash = 0;
-	w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (w->fd < 0)
-		return;
-	if (inotify_add_watch(w->fd, name, IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE) < 0 ||
-	    loop_io_new(l, w->fd, on_event, w, &w->io) != OK) {
-		close(w->fd);
-		w->fd = -1;
-		return;
-	}
-	loop_io_want(w->io, LOOP_READ);
-}
-
-err file_watch_new(struct loop *l, const char *path, void (*fn)(void *ctx), void *ctx, struct file_watch **out)
-{
-	struct file_watch *w = calloc(1, sizeof *w);
-	const char *slash = strrchr(path, '/');
+	struct watch *w = calloc(1, sizeof *w);
 
 	if (!w)
 		return ERR_NOMEM;
-	w->path = strdup(path);
-	w->name = strdup(slash ? slash + 1 : path);
-	w->fd = -1;
-	w->fn = fn;
+	w->loop = l;
+	w->changed = changed;
 	w->ctx = ctx;
+	w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	loop_timer_init(&w->settle, l, on_settled);
-	loop_timer_init(&w->look, l, on_look);
-	if (!w->path || !w->name) {
-		file_watch_free(w);
-		return ERR_NOMEM;
+	loop_timer_init(&w->retry, l, on_retry);
+	err e = w->fd < 0 ? ERR_SYS : loop_io_new(l, w->fd, on_events, w, &w->io);
+	if (e != OK) {
+		watch_free(w);
+		return e;
 	}
-	w->seen = look(w);
-	watch_folder(l, w);
-	loop_timer_in(&w->look, WATCH_LOOK_MS);
+	loop_io_want(w->io, LOOP_READ);
 	*out = w;
 	return OK;
 }
 
-void file_watch_free(struct file_watch *w)
+static void forget_paths(struct watch *w)
+{
+	for (size_t i = 0; i < w->n_paths; i++)
+		free(w->path[i]);
+	free(w->path);
+	w->path = NULL;
+	w->n_paths = 0;
+}
+
+err watch_files(struct watch *w, const char *const *paths, size_t n)
+{
+	if (n > WATCH_FILES_MAX)
+		return ERR_TOO_BIG;
+	forget_paths(w);
+	w->path = calloc(n + 1, sizeof(char *));
+	if (!w->path)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < n; i++) {
+		if (!paths[i][0])
+			continue;
+		w->path[w->n_paths] = strdup(paths[i]);
+		if (!w->path[w->n_paths++])
+			return ERR_NOMEM;
+	}
+	return look(w);
+}
+
+void watch_free(struct watch *w)
 {
 	if (!w)
 		return;
-	loop_timer_done(&w->settle);
-	loop_timer_done(&w->look);
 	loop_io_close(w->io);
+	loop_timer_done(&w->settle);
+	loop_timer_done(&w->retry);
+	forget_spots(w);
+	forget_paths(w);
 	if (w->fd >= 0)
 		close(w->fd);
-	free(w->path);
-	free(w->name);
 	free(w);
 }

@@ -1,13 +1,26 @@
-/* watch: tells when a file may have changed: written, replaced by a rename, made, removed. Looks at its folder through inotify,
- * and at the file itself every few seconds, for folders that inotify does not tell about (network file systems, symlinks that
- * change their target). Several changes in a row are told once. On the loop's thread. */
+/* watch: tells when files change, by inotify on the folders they lie in.
+ *
+ * A file that is written in place, replaced by a rename, removed and made again, or reached through a symbolic link that is
+ * turned to another place (as Kubernetes does) is noticed. Several changes within WATCH_SETTLE_MS are told as one. What
+ * changed is not said: read the files again. A folder that is not there is looked for every WATCH_RETRY_MS. */
 #pragma once
 
+#include <stddef.h>
+
+#include "common/base/err.h"
 #include "common/net/loop.h"
 
-struct file_watch;
+struct watch;
 
-enum { WATCH_SETTLE_MS = 100, WATCH_LOOK_MS = 5000 };
+enum {
+	WATCH_SETTLE_MS = 100,
+	WATCH_RETRY_MS = 3000,
+	WATCH_FILES_MAX = 64,
+};
 
-MUST_USE err file_watch_new(struct loop *l, const char *path, void (*fn)(void *ctx), void *ctx, struct file_watch **out);
-void file_watch_free(struct file_watch *w); /* NULL is fine */
+typedef void (*watch_fn)(void *ctx);
+
+MUST_USE err watch_new(struct loop *l, watch_fn changed, void *ctx, struct watch **out); /* own thread, as all of this */
+void watch_free(struct watch *w);
+/* These files from now on, instead of those before; "" is skipped. ERR_TOO_BIG: more than WATCH_FILES_MAX. */
+MUST_USE err watch_files(struct watch *w, const char *const *paths, size_t n);
