@@ -301,8 +301,7 @@ static err load(struct config_load *l)
 		return config_wrong(l, &at, "%s", error.text);
 	}
 	TRY(read_keys(l));
-	TRY(config_check(l));
-	return config_read_records_file(l);
+	return config_check(l);
 }
 
 err config_load(const char *path, char *why, size_t why_cap, struct config **out)

@@ -86,6 +86,8 @@ struct config {
 		struct config_list search_domains;
 		const struct dns_record *extra_records; /* [[dns.extra_records]] name, type, value */
 		size_t n_extra;
+		bool use_with_exit_node;
+		struct config_list exit_node_filtered;
 		const char *extra_records_path; /* a JSON file, read again on SIGHUP and when it changes */
 	} dns;
 
@@ -100,6 +102,7 @@ struct config {
 	int64_t ephemeral_timeout_ms;	     /* node.ephemeral.inactivity_timeout */
 	int64_t offline_grace_ms;	     /* node.offline_grace */
 	int64_t restart_grace_ms;	     /* node.restart_grace */
+	int64_t probe_interval_ms, probe_timeout_ms; /* node.routes.ha.probe_interval, probe_timeout */
 	int64_t audit_retention_ms, audit_max; /* audit.retention, audit.max_records */
 	const char *policy_mode, *policy_path; /* "database" | "file" */
 	const char *log_level, *log_format;

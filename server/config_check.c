@@ -59,18 +59,11 @@ static err check_server_url(struct config_load *l)
 
 static err check_base_domain(struct config_load *l)
 {
-	struct bytes base = bytes_str(l->c->dns.base_domain), host = host_of(l->c->server_url);
-	struct addr ignored;
-
-	if (!l->c->dns.magic_dns && !base.n)
+	if (!l->c->dns.magic_dns && !l->c->dns.base_domain[0])
 		return OK;
 	if (!dns_is_domain(l->c->dns.base_domain))
 		return config_wrong(l, at(l, "dns.base_domain"), "dns.base_domain must be a domain name, such as \"tail.internal\"");
-	if (addr_parse(host, &ignored) == OK || host.n < base.n)
-		return OK;
-	struct bytes tail = bytes_skip(host, host.n - base.n);
-	bool whole = host.n == base.n || host.p[host.n - base.n - 1] == '.';
-	if (whole && bytes_eq_nocase(tail, base))
+	if (dns_holds_host(l->c->dns.base_domain, l->c->server_url))
 		return config_wrong(l, at(l, "dns.base_domain"), "dns.base_domain may not hold the host of server_url: clients could "
 								 "not reach the server by its name");
 	return OK;
@@ -156,7 +149,7 @@ static err check_dns(struct config_load *l)
 	const struct config *c = l->c;
 
 	for (size_t i = 0; i < c->dns.global.n; i++) {
-		if (!config_is_resolver(c->dns.global.s[i]))
+		if (!dns_is_resolver(c->dns.global.s[i]))
 			return config_wrong(l, item_at(l, "dns.nameservers.global", i), "dns.nameservers.global: \"%s\" is not an address or "
 											"https:// URL", c->dns.global.s[i]);
 	}
@@ -165,7 +158,12 @@ static err check_dns(struct config_load *l)
 			return config_wrong(l, item_at(l, "dns.search_domains", i), "dns.search_domains: \"%s\" is not a domain name",
 					c->dns.search_domains.s[i]);
 	}
-	if (c->dns.global.n > DNS_LIST_MAX || c->dns.search_domains.n > DNS_LIST_MAX)
+	for (size_t i = 0; i < c->dns.exit_node_filtered.n; i++) {
+		if (!dns_is_filter(c->dns.exit_node_filtered.s[i]))
+			return config_wrong(l, item_at(l, "dns.exit_node_filtered", i), "dns.exit_node_filtered: \"%s\" is no lower-case domain"
+					" name, with or without a dot before it", c->dns.exit_node_filtered.s[i]);
+	}
+	if (c->dns.exit_node_filtered.n > DNS_LIST_MAX || c->dns.global.n > DNS_LIST_MAX || c->dns.search_domains.n > DNS_LIST_MAX)
 		return config_wrong(l, at(l, "dns.nameservers.global"), "dns lists take at most %d entries", DNS_LIST_MAX);
 	if (c->dns.override_local_dns && !c->dns.global.n)
 		return config_wrong(l, at(l, "dns.override_local_dns"), "dns.override_local_dns needs at least one of dns.nameservers.global");

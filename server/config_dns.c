@@ -9,15 +9,6 @@
 #include "server/config_table.h"
 #include "server/dns_records.h"
 
-bool config_is_resolver(const char *text)
-{
-	struct addr a;
-	struct addrport ap;
-
-	return addr_parse(bytes_str(text), &a) == OK || addrport_parse(bytes_str(text), &ap) == OK ||
-	       (strncmp(text, "https://", 8) == 0 && text[8]);
-}
-
 err config_read_split(struct config_load *l, struct toml *t)
 {
 	if (t->kind != TOML_TABLE)
@@ -37,7 +28,7 @@ err config_read_split(struct config_load *l, struct toml *t)
 			return ERR_NOMEM;
 		split[n] = (struct dns_split){ .domain = d->key, .resolvers = resolvers };
 		for (const struct toml *r = d->list.first; r; r = r->next) {
-			if (r->kind != TOML_STRING || !config_is_resolver((const char *)r->s.p))
+			if (r->kind != TOML_STRING || !dns_is_resolver((const char *)r->s.p))
 				return config_wrong(l, r, "dns.nameservers.split.%s: an address or https:// URL is needed", d->key);
 			resolvers[split[n].n++] = (const char *)r->s.p;
 		}
@@ -79,17 +70,4 @@ err config_read_records(struct config_load *l, struct toml *t)
 	l->c->dns.extra_records = list;
 	l->c->dns.n_extra = n;
 	return OK;
-}
-
-err config_read_records_file(struct config_load *l)
-{
-	const char *path = l->c->dns.extra_records_path;
-	char why[400];
-
-	if (!path[0])
-		return OK;
-	err e = dns_records_read(path, l->arena, why, sizeof why, &l->c->dns.extra_records, &l->c->dns.n_extra);
-	if (e == ERR_INVALID || e == ERR_SYS)
-		return config_wrong(l, toml_get(l->root, "dns.extra_records_path"), "dns.extra_records_path: %s", why);
-	return e;
 }

@@ -52,6 +52,8 @@ const struct config_key config_keys[] = {
 	LIVE(KEY_TEXT, "dns.base_domain", dns.base_domain, 0, 0, "tail.internal"),
 	LIVE(KEY_BOOL, "dns.override_local_dns", dns.override_local_dns, 0, 0, "false"),
 	LIVE(KEY_LIST, "dns.search_domains", dns.search_domains, 0, 0, ""),
+	LIVE(KEY_BOOL, "dns.use_with_exit_node", dns.use_with_exit_node, 0, 0, "false"),
+	LIVE(KEY_LIST, "dns.exit_node_filtered", dns.exit_node_filtered, 0, 0, ""),
 	LIVE(KEY_RECORDS, "dns.extra_records", dns.extra_records, 0, 0, ""),
 	LIVE(KEY_TEXT, "dns.extra_records_path", dns.extra_records_path, 0, 0, ""),
 	LIVE(KEY_LIST, "dns.nameservers.global", dns.global, 0, 0, ""),
@@ -61,6 +63,8 @@ const struct config_key config_keys[] = {
 	LIVE(KEY_LIST, "node.own_attributes", own_attributes, 0, 0, ""),
 	LIVE(KEY_DURATION, "node.offline_grace", offline_grace_ms, 0, HOUR, "3s"),
 	LIVE(KEY_DURATION, "node.restart_grace", restart_grace_ms, 0, HOUR, "45s"),
+	LIVE(KEY_DURATION, "node.routes.ha.probe_interval", probe_interval_ms, 0, HOUR, "2s"),
+	LIVE(KEY_DURATION, "node.routes.ha.probe_timeout", probe_timeout_ms, 100, 60 * SECOND, "1500ms"),
 	/* Not below: a client that only changes networks is away for up to about a minute. */
 	LIVE(KEY_DURATION, "node.ephemeral.inactivity_timeout", ephemeral_timeout_ms, 65 * SECOND, YEAR, "30m"),
 

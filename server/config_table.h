@@ -55,10 +55,9 @@ err config_wrong(struct config_load *l, const struct toml *at, const char *fmt, 
 
 /* config_check.c: what no single key can tell: texts that must be addresses, keys that belong together. */
 MUST_USE err config_check(struct config_load *l);
-/* config_dns.c: dns.nameservers.split, dns.extra_records and the file of dns.extra_records_path. */
+/* config_dns.c: dns.nameservers.split, dns.extra_records. */
 MUST_USE err config_read_split(struct config_load *l, struct toml *t);
 MUST_USE err config_read_records(struct config_load *l, struct toml *t);
-MUST_USE err config_read_records_file(struct config_load *l);
 /* config_managed.c: managed. */
 MUST_USE err config_read_managed(struct config_load *l, struct toml *t);
 /* config_oidc.c: oidc.providers, and what belongs together in each provider. */
@@ -70,5 +69,3 @@ bool config_is_provider_key(const struct config_key *k);
 /* config.c: a value, or the key's default, into l->c. */
 MUST_USE err config_read_value(struct config_load *l, const struct config_key *k, struct toml *t);
 MUST_USE err config_read_default(struct config_load *l, const struct config_key *k);
-
-bool config_is_resolver(const char *text);

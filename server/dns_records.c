@@ -23,6 +23,47 @@ bool dns_is_domain(const char *text)
 	return label && n <= DNS_NAME_MAX;
 }
 
+bool dns_is_resolver(const char *text)
+{
+	struct addr a;
+	struct addrport ap;
+
+	if (addr_parse(bytes_str(text), &a) == OK || addrport_parse(bytes_str(text), &ap) == OK)
+		return true;
+	if (strncmp(text, "https://", 8) != 0 || !text[8])
+		return false;
+	for (; *text; text++)
+		if ((unsigned char)*text <= ' ' || (unsigned char)*text >= 0x7f)
+			return false;
+	return true;
+}
+
+bool dns_is_filter(const char *text)
+{
+	for (const char *p = text; *p; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			return false;
+	return dns_is_domain(text + (text[0] == '.'));
+}
+
+bool dns_holds_host(const char *domain, const char *url)
+{
+	const char *at = strstr(url, "://");
+	struct bytes base = bytes_str(domain), rest, host;
+	struct addr ignored;
+
+	if (!at)
+		return false;
+	host = bytes_cut(bytes_str(at + 3), '/', &rest);
+	if (host.n && host.p[0] == '[') /* an address */
+		return false;
+	host = bytes_cut(host, ':', &rest);
+	if (addr_parse(host, &ignored) == OK || host.n < base.n || !base.n)
+		return false;
+	bool whole = host.n == base.n || host.p[host.n - base.n - 1] == '.';
+	return whole && bytes_eq_nocase(bytes_skip(host, host.n - base.n), base);
+}
+
 static err wrong(char *why, size_t why_cap, const char *text)
 {
 	snprintf(why, why_cap, "%s", text);

@@ -5,10 +5,14 @@
 #include "common/base/arena.h"
 #include "server/map/settings.h"
 
-enum { DNS_RECORDS_TEXT_MAX = 1 << 20, DNS_NAME_MAX = 253 };
+enum { DNS_RECORDS_TEXT_MAX = 2 << 20, DNS_NAME_MAX = 253 };
 
 /* Labels of letters, digits, "-" and "_", joined by single dots. */
 bool dns_is_domain(const char *text);
+bool dns_is_resolver(const char *text); /* an address with or without a port, or an https:// URL */
+bool dns_is_filter(const char *text);	/* a lower-case domain, or one with a dot before it */
+/* Is the URL's host this domain or below it? */
+bool dns_holds_host(const char *domain, const char *url);
 /* Lower case, without a dot at the end; the type that the value has, where none is given. Strings in a. ERR_INVALID: why. */
 MUST_USE err dns_record_check(struct dns_record *r, struct arena *a, char *why, size_t why_cap);
 /* A JSON list of {"name", "type", "value"}, as Headscale's file has it. Strings in a. ERR_INVALID: why. */

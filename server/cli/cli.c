@@ -24,6 +24,7 @@ static const struct group groups[] = {
 	{ "policy", "acl", "who may reach whom" },
 	{ "audit", "", "the record of every change" },
 	{ "settings", "setting", "what the tailnet decides for itself, changed in the running server" },
+	{ "dns", "", "names and name servers of the tailnet" },
 	{ "derp", "", "relays" },
 	{ "config", "", "the configuration file" },
 };
@@ -181,6 +182,14 @@ static const struct verb verbs[] = {
 	{ "settings", "set", "", "KEY VALUE", 2, "set it; lists as \"a,b\"", "settings set node.expiry 180d", {{0}}, run_settings_set },
 	{ "settings", "reset", "unset", "KEY", 1, "back to what the configuration file says", "settings reset node.expiry", {{0}},
 	  run_settings_reset },
+
+	{ "dns", "get", "list|ls|show", "[KEY]", 1, "the DNS settings, or one of them", "dns get nameservers.global", {{0}}, run_dns_get },
+	{ "dns", "set", "", "KEY VALUE...", 16, "set one; of nameservers.split each domain=ADDRESS,ADDRESS", "dns set nameservers.global 1.1.1.1 9.9.9.9",
+	  {{0}}, run_dns_set },
+	{ "dns", "reset", "unset", "KEY", 1, "back to what the configuration file says", "dns reset nameservers.global", {{0}}, run_dns_reset },
+	{ "dns", "records", "", "", 0, "list the extra records", "dns records", {{0}}, run_dns_records },
+	{ "dns", "add", "", "NAME ADDRESS", 2, "add an extra record", "dns add nas.tail.internal 100.64.0.9", {{0}}, run_dns_add },
+	{ "dns", "remove", "rm|delete", "NAME [ADDRESS]", 2, "remove extra records", "dns remove nas.tail.internal", {{0}}, run_dns_remove },
 
 	{ "derp", "map", "show", "", 0, "print the map of relays that clients get", "derp map", {{0}}, run_derp_map },
 

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/cleanup.h"
@@ -5,6 +6,7 @@
 #include "server/cli/verbs.h"
 #include "server/config.h"
 #include "server/server.h"
+#include "server/sources.h"
 
 int run_serve(struct cli *x)
 {
@@ -93,8 +95,16 @@ int run_config_check(struct cli *x)
 	struct config *c = NULL;
 	int status = load_config(x, &c);
 
+	struct sources s = { 0 };
+	char why[512] = "";
+
+	if (status == EXIT_OK && sources_load(c, NULL, "", 443, why, sizeof why, &s) != OK) {
+		fprintf(stderr, "%s\n", why);
+		status = EXIT_FAILED;
+	}
 	if (status == EXIT_OK)
 		print_word(x, "valid", c->file);
+	sources_done(&s);
 	config_free(c);
 	return status;
 }

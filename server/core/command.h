@@ -87,7 +87,7 @@ enum command_kind {
 
 	CMD_DERPMAP_GET,   /* -> text: JSON */
 	CMD_LOCK_STATUS,   /* -> text: JSON {enabled, head, updates, keys, lockedOut} */
-	CMD_DNS_RECORDS,   /* text: JSON list of {name,type,value}: replaces the extra records */
+	CMD_DNS_RECORDS,   /* text: JSON list of {name,type,value}: replaces the extra records (setting dns.extra_records) */
 	CMD_STATS,	   /* -> stats */
 };
 

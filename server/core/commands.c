@@ -234,12 +234,12 @@ void on_command(struct core *c, struct event *e)
 	case CMD_POLICY_GET:
 	case CMD_POLICY_HISTORY:
 	case CMD_POLICY_VERSION:
-	case CMD_DNS_RECORDS:
 		on_command_policy(c, m, r);
 		break;
 	case CMD_SETTINGS_LIST:
 	case CMD_SETTINGS_SET:
 	case CMD_SETTINGS_RESET:
+	case CMD_DNS_RECORDS:
 		on_command_settings(c, m, r);
 		break;
 	case CMD_LOCK_STATUS:

@@ -653,11 +653,11 @@ err core_reconfigure(struct core *c, const struct core_settings *cfg, struct now
 	for (size_t i = 0; i < c->n_tailnets && e == OK; i++) {
 		struct tailnet *t = c->tailnets[i];
 
+		struct settings_seen before = settings_see(&t->set);
 		e = tailnet_settings(c, t);
+		struct settings_seen after = settings_see(&t->set);
 		if (e == OK)
-			e = settings_effects(c, t, EFFECT_ALL);
-		map_cache_drop(t->cache);
-		t->full_all = t->flush = true; /* names, DNS, relays: a reload is rare, whole maps are cheap */
+			e = settings_effects(c, t, settings_differ(&before, &after));
 	}
 	stamp(c, fx, first);
 	c->fx = NULL;

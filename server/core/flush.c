@@ -239,6 +239,10 @@ static uint64_t signature(struct round *r, struct session *s, const struct extra
 				sig = map_hash(more, sizeof more);
 		}
 	}
+	if (r->t->derp_dirty && !map_pins_certs(s->node->row.capver)) {
+		uint64_t part[2] = { sig, 4 };
+		sig = map_hash(part, sizeof part);
+	}
 	if (s->no_ipv4) {
 		uint64_t part[2] = { sig, 3 };
 		sig = map_hash(part, sizeof part);

@@ -12,8 +12,8 @@
 #include "server/suggest.h"
 
 #define AT(field) offsetof(struct core_settings, field)
-#define BOOL(key, field, effects, help) { key, SETTING_BOOL, AT(field), 0, 0, 0, effects, help, NULL, NULL }
-#define DURATION(key, field, min, max, effects, help) { key, SETTING_DURATION, AT(field), 0, min, max, effects, help, NULL, NULL }
+#define BOOL(key, field, effects, help) { key, SETTING_BOOL, AT(field), 0, 0, 0, effects, help, NULL, NULL, NULL }
+#define DURATION(key, field, min, max, effects, help) { key, SETTING_DURATION, AT(field), 0, min, max, effects, help, NULL, NULL, NULL }
 
 enum { SECOND = 1000, HOUR = 3600 * SECOND, SETTING_TEXT_MAX = 1 << 20 };
 #define YEAR (365LL * 24 * HOUR)
@@ -28,6 +28,26 @@ const struct setting_def setting_defs[] = {
 	BOOL("taildrop.enabled", taildrop, EFFECT_SELF, "sending files between nodes of one user"),
 	BOOL("auto_update.enabled", auto_update_default, EFFECT_SELF, "clients without a choice of their own update themselves"),
 	BOOL("randomize_client_port", randomize_client_port, EFFECT_SELF, "clients choose a random WireGuard port"),
+	{ .key = "dns.magic_dns", .type = SETTING_BOOL, .offset = AT(magic_dns), .effects = EFFECT_DNS, .help = "names for nodes" },
+	{ .key = "dns.base_domain", .type = SETTING_TEXT, .offset = AT(base_domain), .max = 253, .effects = EFFECT_NAMES,
+	  .check = dns_check, .help = "nodes are called NAME.base_domain" },
+	{ .key = "dns.override_local_dns", .type = SETTING_BOOL, .offset = AT(override_local_dns), .effects = EFFECT_DNS,
+	  .check = dns_check, .help = "clients ask only the global name servers, not those of their own network" },
+	{ .key = "dns.nameservers.global", .type = SETTING_CUSTOM, .effects = EFFECT_DNS, .read = dns_read_global,
+	  .show = dns_show_global, .check = dns_check, .help = "addresses, or https:// URLs" },
+	{ .key = "dns.nameservers.split", .type = SETTING_CUSTOM, .effects = EFFECT_DNS, .read = dns_read_split, .show = dns_show_split,
+	  .help = "name servers of one domain each" },
+	{ .key = "dns.search_domains", .type = SETTING_CUSTOM, .effects = EFFECT_DNS, .read = dns_read_search, .show = dns_show_search,
+	  .help = "domains in which short names are looked for" },
+	{ .key = "dns.extra_records", .type = SETTING_CUSTOM, .effects = EFFECT_DNS, .read = dns_read_records, .show = dns_show_records,
+	  .help = "further names with addresses" },
+	{ .key = "dns.use_with_exit_node", .type = SETTING_BOOL, .offset = AT(with_exit_node), .effects = EFFECT_DNS,
+	  .help = "the global name servers are asked also by who uses an exit node" },
+	{ .key = "dns.exit_node_filtered", .type = SETTING_CUSTOM, .effects = EFFECT_DNS, .read = dns_read_filtered,
+	  .show = dns_show_filtered, .help = "names that exit nodes do not look up for others; .example.com: all below" },
+	DURATION("node.routes.ha.probe_interval", probe_interval_ms, 0, HOUR, EFFECT_ROUTES,
+		"routers that stand in for each other are asked this often whether they live; 0s: never"),
+	DURATION("node.routes.ha.probe_timeout", probe_timeout_ms, 100, 60 * SECOND, EFFECT_ROUTES, "and must answer within this"),
 };
 const size_t setting_defs_n = ARRAY_LEN(setting_defs);
 
@@ -110,10 +130,10 @@ static err read_text(const struct setting_def *d, const char *text, struct arena
 	return *out ? OK : ERR_NOMEM;
 }
 
-static err read_commas(const struct setting_def *d, const char *text, struct arena *a, const char ***out, size_t *n, char *why,
+static err read_commas(const char *text, int64_t max, struct arena *a, const char ***out, size_t *n, char *why,
 		size_t why_cap)
 {
-	const char **list = arena_array(a, (size_t)d->max + 1, sizeof *list);
+	const char **list = arena_array(a, (size_t)max + 1, sizeof *list);
 	struct bytes rest = bytes_str(text);
 
 	if (!list)
@@ -123,7 +143,7 @@ static err read_commas(const struct setting_def *d, const char *text, struct are
 		struct bytes item = bytes_trim(bytes_cut(rest, ',', &rest));
 		if (!item.n)
 			continue;
-		if (*n == (size_t)d->max)
+		if (*n == (size_t)max)
 			return bad(why, why_cap, "the list is too long");
 		list[*n] = arena_str(a, item);
 		if (!list[(*n)++])
@@ -133,17 +153,17 @@ static err read_commas(const struct setting_def *d, const char *text, struct are
 	return OK;
 }
 
-static err read_list(const struct setting_def *d, const char *text, struct arena *a, const char ***out, size_t *n, char *why,
+err setting_read_list(const char *text, int64_t max, struct arena *a, const char ***out, size_t *n, char *why,
 		size_t why_cap)
 {
 	json_auto_t *v = NULL;
 	struct json_why jw = { 0 };
 
 	if (text[0] != '[')
-		return read_commas(d, text, a, out, n, why, why_cap);
+		return read_commas(text, max, a, out, n, why, why_cap);
 	if (json_parse_why(bytes_str(text), SETTING_TEXT_MAX, 4, &v, &jw) != OK)
 		return bad(why, why_cap, jw.text);
-	if (json_array_size(v) > (size_t)d->max)
+	if (json_array_size(v) > (size_t)max)
 		return bad(why, why_cap, "the list is too long");
 	const char **list = arena_array(a, json_array_size(v) + 1, sizeof *list);
 	if (!list)
@@ -175,7 +195,7 @@ err setting_read(const struct setting_def *d, const char *text, struct arena *a,
 	case SETTING_LIST: {
 		const char **list = NULL;
 		size_t n = 0;
-		TRY(read_list(d, text, a, &list, &n, why, why_cap));
+		TRY(setting_read_list(text, d->max, a, &list, &n, why, why_cap));
 		for (size_t i = 0; i < n; i++)
 			if (!is_line(list[i]))
 				return bad(why, why_cap, "each must be a text of one line");
@@ -202,6 +222,16 @@ static void show_duration(struct buf *b, int64_t ms)
 	buf_printf(b, "%lld%s", (long long)(ms / units[i].ms), units[i].unit);
 }
 
+void setting_show_list(const char *const *list, size_t n, struct buf *out)
+{
+	struct jsonw w = jsonw_init(out);
+
+	jsonw_arr(&w);
+	for (size_t i = 0; i < n; i++)
+		jsonw_str(&w, list[i]);
+	jsonw_arr_end(&w);
+}
+
 void setting_show(const struct setting_def *d, const struct core_settings *s, struct buf *out)
 {
 	const char *at = (const char *)s + d->offset;
@@ -224,11 +254,7 @@ void setting_show(const struct setting_def *d, const struct core_settings *s, st
 	case SETTING_LIST: {
 		const char *const *list = *(const char *const *const *)(const void *)at;
 		size_t n = *(const size_t *)(const void *)((const char *)s + d->offset_n);
-		struct jsonw w = jsonw_init(out);
-		jsonw_arr(&w);
-		for (size_t i = 0; i < n; i++)
-			jsonw_str(&w, list[i]);
-		jsonw_arr_end(&w);
+		setting_show_list(list, n, out);
 		return;
 	}
 	case SETTING_CUSTOM:
@@ -257,12 +283,43 @@ err settings_apply(struct core *c, struct tailnet *t, struct arena *a, struct co
 	return OK;
 }
 
+static uint64_t add_text(uint64_t sum, const char *text)
+{
+	uint64_t part[2] = { sum, map_hash(or_empty(text), strlen(or_empty(text))) };
+
+	return map_hash(part, sizeof part);
+}
+
+struct settings_seen settings_see(const struct core_settings *s)
+{
+	const uint8_t self[] = { s->taildrop, s->auto_update_default, s->randomize_client_port };
+
+	return (struct settings_seen){
+		.dns = map_dns_hash(s),
+		.derp = map_derp_hash(s),
+		.self = map_hash(self, sizeof self),
+		.names = add_text(add_text(s->logtail, s->base_domain), s->domain),
+	};
+}
+
+unsigned settings_differ(const struct settings_seen *a, const struct settings_seen *b)
+{
+	return (a->dns != b->dns ? EFFECT_DNS : 0) | (a->derp != b->derp ? EFFECT_DERP : 0) | (a->self != b->self ? EFFECT_SELF : 0) |
+		(a->names != b->names ? EFFECT_NAMES : 0) | EFFECT_GATE | EFFECT_EPHEMERAL | EFFECT_ROUTES;
+}
+
 err settings_effects(struct core *c, struct tailnet *t, unsigned effects)
 {
 	size_t at = 0;
 
 	if (effects & EFFECT_DNS)
 		t->dns_dirty = t->flush = true;
+	if (effects & EFFECT_NAMES) {
+		map_cache_drop(t->cache);
+		t->full_all = t->flush = true;
+	}
+	if (effects & EFFECT_ROUTES)
+		routes_probe(c, t);
 	if (effects & EFFECT_DERP)
 		t->derp_dirty = t->flush = true;
 	if (effects & EFFECT_SELF) {
@@ -331,15 +388,23 @@ static err set(struct core *c, struct tailnet *t, const struct setting_def *d, c
 	if (text) {
 		if (strlen(text) > SETTING_TEXT_MAX)
 			return ERR_TOO_BIG;
-		err e = setting_read(d, text, &a, &probe, why, sizeof why);
-		if (e == ERR_INVALID)
-			reply_fail(r, e, "%s: %s", d->key, why);
-		TRY(e);
+		err bad_value = setting_read(d, text, &a, &probe, why, sizeof why);
+		if (bad_value == ERR_INVALID)
+			reply_fail(r, bad_value, "%s: %s", d->key, why);
+		TRY(bad_value);
 		text = shown(&a, d, &probe); /* one text a value */
 		if (!text)
 			return ERR_NOMEM;
 	}
 	TRY(setting_put(c, t->row.id, d->key, text));
+	if (!text) {
+		probe = c->set;
+		TRY(settings_apply(c, t, &a, &probe));
+	}
+	err e = d->check ? d->check(&probe, why, sizeof why) : OK;
+	if (e == ERR_INVALID)
+		reply_fail(r, e, "%s: %s", d->key, why);
+	TRY(e);
 	TRY(tailnet_settings(c, t));
 	TRY(settings_effects(c, t, d->effects));
 	log_info("setting changed", "key=%s value=%s actor=%s", d->key, log_qs(text ? text : "(reset)").s, log_qs(actor).s);
@@ -361,14 +426,15 @@ static void unknown(const char *key, struct reply *r)
 void on_command_settings(struct core *c, const struct command *m, struct reply *r)
 {
 	struct tailnet *t = core_tailnet(c, m->tailnet_id);
-	const struct setting_def *d = *m->name ? setting_def_by_key(m->name) : NULL;
+	const char *key = m->kind == CMD_DNS_RECORDS ? "dns.extra_records" : m->name;
+	const struct setting_def *d = *key ? setting_def_by_key(key) : NULL;
 
-	if (!d && (*m->name || m->kind != CMD_SETTINGS_LIST)) {
-		unknown(m->name, r);
+	if (!d && (*key || m->kind != CMD_SETTINGS_LIST)) {
+		unknown(key, r);
 		return;
 	}
 	if (m->kind != CMD_SETTINGS_LIST) {
-		r->e = set(c, t, d, m->kind == CMD_SETTINGS_SET ? m->text : NULL, m->actor, r);
+		r->e = set(c, t, d, m->kind == CMD_SETTINGS_RESET ? NULL : m->text, m->actor, r);
 		if (r->e != OK)
 			return;
 	}

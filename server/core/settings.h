@@ -29,7 +29,9 @@ enum { /* who hears of a change */
 	EFFECT_DERP = 4,
 	EFFECT_GATE = 8, /* who takes part (gate.c) */
 	EFFECT_EPHEMERAL = 16, /* how long they stay */
-	EFFECT_ALL = 31,
+	EFFECT_NAMES = 32,     /* names of all nodes: whole maps */
+	EFFECT_ROUTES = 64,    /* how routers are probed */
+	EFFECT_ALL = 127,
 };
 
 struct setting_def {
@@ -42,7 +44,32 @@ struct setting_def {
 	/* SETTING_CUSTOM: text to value (memory in a; why: one sentence on ERR_INVALID), and value to its one text. */
 	err (*read)(const char *text, struct arena *a, struct core_settings *out, char *why, size_t why_cap);
 	void (*show)(const struct core_settings *s, struct buf *out);
+	/* Together with all the others, before and after a change: ERR_INVALID, why. NULL: nothing to check. */
+	err (*check)(const struct core_settings *s, char *why, size_t why_cap);
 };
+/* What viewers see of settings, to tell after a reload who must hear of it (EFFECT_…). */
+struct settings_seen {
+	uint64_t dns, derp, self, names;
+};
+struct settings_seen settings_see(const struct core_settings *s);
+unsigned settings_differ(const struct settings_seen *a, const struct settings_seen *b);
+
+/* A list of texts as SETTING_LIST reads it; at most max. */
+MUST_USE err setting_read_list(const char *text, int64_t max, struct arena *a, const char ***out, size_t *n, char *why, size_t why_cap);
+void setting_show_list(const char *const *list, size_t n, struct buf *out);
+
+/* settings_dns.c */
+err dns_read_global(const char *text, struct arena *a, struct core_settings *out, char *why, size_t why_cap);
+err dns_read_search(const char *text, struct arena *a, struct core_settings *out, char *why, size_t why_cap);
+err dns_read_filtered(const char *text, struct arena *a, struct core_settings *out, char *why, size_t why_cap);
+err dns_read_split(const char *text, struct arena *a, struct core_settings *out, char *why, size_t why_cap);
+err dns_read_records(const char *text, struct arena *a, struct core_settings *out, char *why, size_t why_cap);
+void dns_show_global(const struct core_settings *s, struct buf *out);
+void dns_show_search(const struct core_settings *s, struct buf *out);
+void dns_show_filtered(const struct core_settings *s, struct buf *out);
+void dns_show_split(const struct core_settings *s, struct buf *out);
+void dns_show_records(const struct core_settings *s, struct buf *out);
+err dns_check(const struct core_settings *s, char *why, size_t why_cap);
 extern const struct setting_def setting_defs[];
 extern const size_t setting_defs_n;
 

@@ -273,40 +273,12 @@ void tailnet_note_changes(struct tailnet *t, struct policy_changes *changes)
 	policy_changes_done(changes);
 }
 
-/* Extra records that were set by command stand for those of the file. Stored one a line: name, type, value, tabs between. */
-static err own_records(struct core *c, struct tailnet *t, struct arena *a)
-{
-	const char *text = setting_get(c, t->row.id, "extra_records");
-	struct bytes rest = bytes_str(text);
-	size_t n = 0;
-
-	if (!text)
-		return OK;
-	struct dns_record *list = arena_array(a, EXTRA_RECORDS_MAX, sizeof *list);
-	if (!list)
-		return ERR_NOMEM;
-	while (rest.n && n < EXTRA_RECORDS_MAX) {
-		struct bytes line = bytes_cut(rest, '\n', &rest), more;
-		struct bytes name = bytes_cut(line, '\t', &more);
-		struct bytes type = bytes_cut(more, '\t', &more);
-		list[n] = (struct dns_record){ arena_str(a, name), arena_str(a, type), arena_str(a, more) };
-		if (!list[n].name || !list[n].type || !list[n].value)
-			return ERR_NOMEM;
-		n++;
-	}
-	t->set.extra_records = list;
-	t->set.n_extra = n;
-	return OK;
-}
-
 err tailnet_settings(struct core *c, struct tailnet *t)
 {
 	struct arena a = arena_make(0), old = t->set_arena;
 
 	t->set = c->set;
-	err e = own_records(c, t, &a);
-	if (e == OK)
-		e = settings_apply(c, t, &a, &t->set);
+	err e = settings_apply(c, t, &a, &t->set);
 	if (e != OK) {
 		arena_done(&a);
 		return e;

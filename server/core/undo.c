@@ -448,8 +448,10 @@ static err restore(struct core *c, struct image *i)
 		if (!is_tailnets || !t)
 			return OK;
 		lock_setting_changed(c, t);
+		struct settings_seen was = settings_see(&t->set);
 		TRY(tailnet_settings(c, t));
-		return settings_effects(c, t, EFFECT_ALL);
+		struct settings_seen is = settings_see(&t->set);
+		return settings_effects(c, t, settings_differ(&was, &is));
 	}
 	case ROW_POLICY: {
 		struct tailnet *t = core_tailnet(c, i->policy.tailnet_id);

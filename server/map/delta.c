@@ -111,7 +111,7 @@ static err build(const struct map_tailnet *t, const struct map_delta *d, const s
 	write_peers(&w, t, d, whole, wall_ms);
 	TRY(write_users(&w, t, d, whole));
 	if (d->derp && t->set->derp_map)
-		jsonw_key(&w, "DERPMap"), tailcfg_derp_map_write(&w, t->set->derp_map);
+		jsonw_key(&w, "DERPMap"), derp_write(&w, t->set->derp_map, d->viewer ? d->viewer->row->capver : 0);
 	if (d->dns)
 		jsonw_key(&w, "DNSConfig"), dns_write(&w, t->set);
 	if (d->lock)

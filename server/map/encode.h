@@ -27,6 +27,8 @@ void messages_write(struct jsonw *w, const struct map_node *n);
 /* "TKAInfo":{…}, or nothing where tailnet lock never was. */
 void lock_write(struct jsonw *w, const struct map_tailnet *t);
 void dns_write(struct jsonw *w, const struct core_settings *set);
+/* netmap.c: as clients of this age take it; 0: the newest. */
+void derp_write(struct jsonw *w, const struct tailcfg_derp_map *m, int capver);
 
 /* ---- compose.c: text and parts in order ---- */
 

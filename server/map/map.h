@@ -141,6 +141,13 @@ MUST_USE err map_gone_msg(const struct map_tailnet *t, const struct node_pub *ke
 /* Of what messages a node's own map has; 0: none. */
 uint64_t map_message_hash(const struct map_node *n);
 
+/* Clients of this age take pinned relay certificates: the others get another DERPMap. */
+bool map_pins_certs(int capver);
+
+/* Of the texts that DNSConfig and DERPMap would have: equal numbers, equal texts. */
+uint64_t map_dns_hash(const struct core_settings *set);
+uint64_t map_derp_hash(const struct core_settings *set);
+
 /* "host.tail.example.com." ; returns a string in a. */
 char *map_fqdn(struct arena *a, const struct core_settings *set, const char *given_name);
 

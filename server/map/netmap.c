@@ -1,10 +1,16 @@
 #include "common/base/cleanup.h"
+#include "common/base/map.h"
 #include "server/map/encode.h"
 
 enum {
 	OWN_TEXT = MAP_BLOCK * 1024,
 	CAPVER_PINS_CERTS = 116, /* v1.84 for certain: CertName "sha256-raw:…" (tailscale@7fac0175c net/tlsdial) */
 };
+
+bool map_pins_certs(int capver)
+{
+	return capver == 0 || capver >= CAPVER_PINS_CERTS;
+}
 
 static bool is_pinned(const struct tailcfg_derp_node *n)
 {
@@ -13,12 +19,12 @@ static bool is_pinned(const struct tailcfg_derp_node *n)
 
 /* Older clients take a pin for a name and never reach such a relay. They get it without a check: what goes through a relay is
  * sealed end to end, and no relay at all costs them 5 s and more at each first contact. */
-static void derp_map_write(struct jsonw *w, const struct tailcfg_derp_map *m, int capver)
+void derp_write(struct jsonw *w, const struct tailcfg_derp_map *m, int capver)
 {
 	CLEANUP(arena_done) struct arena a = arena_make(TAILCFG_DERP_MAP_MAX * 4);
 	struct tailcfg_derp_map old = *m;
 
-	if (capver == 0 || capver >= CAPVER_PINS_CERTS) {
+	if (map_pins_certs(capver)) {
 		tailcfg_derp_map_write(w, m);
 		return;
 	}
@@ -52,7 +58,7 @@ static struct part *settings_part(struct map_cache *c, const struct map_tailnet 
 
 	w.comma = true;
 	if (set->derp_map)
-		jsonw_key(&w, "DERPMap"), derp_map_write(&w, set->derp_map, capver);
+		jsonw_key(&w, "DERPMap"), derp_write(&w, set->derp_map, capver);
 	jsonw_key(&w, "DNSConfig"), dns_write(&w, set);
 	jsonw_key(&w, "Domain"), jsonw_str(&w, set->domain && set->domain[0] ? set->domain : set->base_domain);
 	jsonw_key(&w, "CollectServices"), jsonw_bool(&w, false);
@@ -209,4 +215,31 @@ err map_gone_msg(const struct map_tailnet *t, const struct node_pub *key, const 
 	jsonw_key(&w, "ControlTime"), jsonw_time(&w, wall_ms);
 	jsonw_obj_end(&w);
 	return compose_msg(&m, out);
+}
+
+static uint64_t hash_text(struct buf *b)
+{
+	uint64_t h = b->bad ? 0 : map_hash(buf_view(b).p, buf_len(b));
+
+	buf_done(b);
+	return h;
+}
+
+uint64_t map_dns_hash(const struct core_settings *set)
+{
+	struct buf b = buf_make(MAP_TEXT_MAX);
+	struct jsonw w = jsonw_init(&b);
+
+	dns_write(&w, set);
+	return hash_text(&b);
+}
+
+uint64_t map_derp_hash(const struct core_settings *set)
+{
+	struct buf b = buf_make(MAP_TEXT_MAX);
+	struct jsonw w = jsonw_init(&b);
+
+	if (set->derp_map)
+		tailcfg_derp_map_write(&w, set->derp_map);
+	return hash_text(&b);
 }

@@ -372,11 +372,11 @@ void profile_write(struct jsonw *w, const struct map_tailnet *t, int64_t user_id
 	tailcfg_user_profile_write(w, &p);
 }
 
-static void write_resolvers(struct jsonw *w, const char *const *addr, size_t n)
+static void write_resolvers(struct jsonw *w, const char *const *addr, size_t n, bool with_exit_node)
 {
 	jsonw_arr(w);
 	for (size_t i = 0; i < n; i++)
-		tailcfg_resolver_write(w, &(struct tailcfg_resolver){ .addr = addr[i] });
+		tailcfg_resolver_write(w, &(struct tailcfg_resolver){ .addr = addr[i], .use_with_exit_node = with_exit_node });
 	jsonw_arr_end(w);
 }
 
@@ -391,7 +391,7 @@ static void write_routes(struct jsonw *w, const struct core_settings *set)
 		if (!domain.n)
 			continue;
 		jsonw_key_bytes(w, domain);
-		write_resolvers(w, set->split[i].resolvers, set->split[i].n);
+		write_resolvers(w, set->split[i].resolvers, set->split[i].n, false);
 	}
 	jsonw_obj_end(w);
 }
@@ -412,9 +412,9 @@ void dns_write(struct jsonw *w, const struct core_settings *set)
 {
 	jsonw_obj(w);
 	if (set->n_resolvers && set->override_local_dns)
-		jsonw_key(w, "Resolvers"), write_resolvers(w, set->resolvers, set->n_resolvers);
+		jsonw_key(w, "Resolvers"), write_resolvers(w, set->resolvers, set->n_resolvers, set->with_exit_node);
 	else if (set->n_resolvers)
-		jsonw_key(w, "FallbackResolvers"), write_resolvers(w, set->resolvers, set->n_resolvers);
+		jsonw_key(w, "FallbackResolvers"), write_resolvers(w, set->resolvers, set->n_resolvers, set->with_exit_node);
 	write_routes(w, set);
 	jsonw_key(w, "Domains"), jsonw_arr(w);
 	if (set->magic_dns && is_set(set->base_domain)) /* clients take the first for the tailnet's own */
@@ -425,6 +425,12 @@ void dns_write(struct jsonw *w, const struct core_settings *set)
 	jsonw_arr_end(w);
 	if (set->magic_dns)
 		jsonw_key(w, "Proxied"), jsonw_bool(w, true);
+	if (set->n_exit_filtered) {
+		jsonw_key(w, "ExitNodeFilteredSet"), jsonw_arr(w);
+		for (size_t i = 0; i < set->n_exit_filtered; i++)
+			jsonw_str(w, set->exit_filtered[i]);
+		jsonw_arr_end(w);
+	}
 	if (set->n_extra) {
 		jsonw_key(w, "ExtraRecords"), jsonw_arr(w);
 		for (size_t i = 0; i < set->n_extra; i++) {

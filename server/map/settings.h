@@ -39,6 +39,11 @@ struct core_settings {
 	size_t n_search;
 	const struct dns_record *extra_records;
 	size_t n_extra;
+	bool with_exit_node; /* clients ask the global resolvers, too, while they use an exit node */
+	const char *const *exit_filtered; /* names that the DNS proxy of an exit node does not answer; ".example.com": all below */
+	size_t n_exit_filtered;
+
+	int64_t probe_interval_ms, probe_timeout_ms; /* of routers that stand in for each other; interval 0: none */
 
 	const struct tailcfg_derp_map *derp_map;
 	int own_region; /* the region whose relay tells the core who is connected (EV_AT_RELAY); 0: none */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/clock.h"
 #include "common/text/base64.h"
@@ -187,6 +188,47 @@ json_t *naive_peers(const struct map_tailnet *t, const struct map_node *viewer, 
 	for (size_t i = 0; i < t->n_slots; i++)
 		if (is_peer(t, viewer, t->nodes[i], sees, ctx))
 			put_id(o, t->nodes[i]->row->id, naive_peer_to(t, NULL, viewer, t->nodes[i]));
+	return o;
+}
+
+static json_t *resolvers_json(const char *const *list, size_t n, bool with_exit_node)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(a, with_exit_node ? json_pack("{s:s,s:b}", "Addr", list[i], "UseWithExitNode", 1) : json_pack("{s:s}", "Addr", list[i]));
+	return a;
+}
+
+json_t *naive_dns(const struct map_tailnet *t)
+{
+	const struct core_settings *s = t->set;
+	json_t *o = json_object(), *routes = json_object(), *domains = json_array(), *records = json_array(), *filtered = json_array();
+
+	if (s->n_resolvers)
+		put(o, s->override_local_dns ? "Resolvers" : "FallbackResolvers", resolvers_json(s->resolvers, s->n_resolvers, s->with_exit_node));
+	for (size_t i = 0; i < s->n_split; i++)
+		put(routes, s->split[i].domain, resolvers_json(s->split[i].resolvers, s->split[i].n, false));
+	put(o, "Routes", routes);
+	if (s->magic_dns && s->base_domain && *s->base_domain)
+		json_array_append_new(domains, json_string(s->base_domain));
+	for (size_t i = 0; i < s->n_search; i++)
+		if (!s->magic_dns || strcasecmp(s->search_domains[i], s->base_domain) != 0)
+			json_array_append_new(domains, json_string(s->search_domains[i]));
+	put(o, "Domains", domains);
+	if (s->magic_dns)
+		put(o, "Proxied", json_true());
+	for (size_t i = 0; i < s->n_exit_filtered; i++)
+		json_array_append_new(filtered, json_string(s->exit_filtered[i]));
+	if (s->n_exit_filtered)
+		put(o, "ExitNodeFilteredSet", json_incref(filtered));
+	json_decref(filtered);
+	for (size_t i = 0; i < s->n_extra; i++)
+		json_array_append_new(records, json_pack("{s:s,s:s,s:s}", "Name", s->extra_records[i].name, "Type", s->extra_records[i].type,
+					"Value", s->extra_records[i].value));
+	if (s->n_extra)
+		put(o, "ExtraRecords", json_incref(records));
+	json_decref(records);
 	return o;
 }
 

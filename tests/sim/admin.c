@@ -17,7 +17,12 @@ static const char *const route_texts[] = { "10.1.0.0/16", "10.2.0.0/16", "0.0.0.
 static const char *const settings[][3] = { { "taildrop.enabled", "false", "true" }, { "devices_approval", "true", "false" },
 	{ "node.own_attributes", "custom:self", "*" }, { "node.expiry", "1h", "0s" },
 	{ "randomize_client_port", "true", "maybe" }, { "node.ephemeral.inactivity_timeout", "70s", "1s" },
-	{ "no.such", "1", "2" } };
+	{ "dns.magic_dns", "false", "true" }, { "dns.override_local_dns", "true", "false" }, { "dns.base_domain", "other.example", "-bad-" },
+	{ "dns.nameservers.global", "1.1.1.1, 2606:4700:4700::1111", "nonsense" }, { "dns.nameservers.global", "", "https://dns.example/q" },
+	{ "dns.nameservers.split", "{\"corp.example\":[\"10.0.0.53\"],\"lab.example\":[]}", "[]" },
+	{ "dns.search_domains", "corp.example,lab.example", "tail.example.com" }, { "dns.use_with_exit_node", "true", "false" },
+	{ "dns.exit_node_filtered", ".corp.example", "UPPER" }, { "dns.extra_records", "[]", "[{\"name\":\"c.example\",\"value\":\"::1\"}]" },
+	{ "node.routes.ha.probe_interval", "3s", "0s" }, { "no.such", "1", "2" } };
 
 #define OWNERS "\"tagOwners\": {\"tag:web\": [\"ann@\", \"bob@\"], \"tag:db\": [\"ann@\"]}"
 static const char *const policies[] = {

@@ -607,12 +607,14 @@ static void check_self(struct world *w, struct client *c, const struct node *n, 
 	}
 }
 
-static void check_records(struct world *w, struct client *c, struct tailnet *t)
+static void check_dns(struct world *w, struct client *c, struct tailnet *t)
 {
-	json_t *has = json_object_get(json_object_get(c->stream->map, "DNSConfig"), "ExtraRecords");
+	json_t *has = json_object_get(c->stream->map, "DNSConfig"), *want = naive_dns(&t->map);
 
-	if (json_array_size(has) != t->set.n_extra)
-		world_fail(w, "client %zu has %zu extra records and should have %zu", c->index, json_array_size(has), t->set.n_extra);
+	if (!json_equal(has, want))
+		world_fail(w, "client %zu has the DNS settings %s and should have %s", c->index, json_dumps(has, JSON_COMPACT), json_dumps(want,
+				JSON_COMPACT));
+	json_decref(want);
 }
 
 static void check_ssh(struct seeing *s, struct client *c, const struct node *n)
@@ -657,7 +659,7 @@ static void check_map(struct world *w, struct seeing *s, struct client *c, json_
 	json_decref(users);
 	check_self(w, c, n, peers[n->m.slot]);
 	check_filters(s, c, n);
-	check_records(w, c, t);
+	check_dns(w, c, t);
 	check_ssh(s, c, n);
 	check_lock(w, c, n);
 	w->compared++;

@@ -168,6 +168,78 @@ static void lists_and_texts(void **state)
 	arena_done(&a);
 }
 
+/* Every DNS setting: taken, heard by a delta that is DNS alone, undone together with what it needs. */
+static void dns_changes_are_heard(void **state)
+{
+	static const struct {
+		const char *key, *value, *field, *shown;
+	} good[] = {
+		{ "dns.nameservers.global", "1.1.1.1,https://dns.example/q", "FallbackResolvers",
+		  "[{\"Addr\":\"1.1.1.1\"},{\"Addr\":\"https://dns.example/q\"}]" },
+		{ "dns.override_local_dns", "true", "Resolvers", "[{\"Addr\":\"1.1.1.1\"},{\"Addr\":\"https://dns.example/q\"}]" },
+		{ "dns.use_with_exit_node", "true", "Resolvers",
+		  "[{\"Addr\":\"1.1.1.1\",\"UseWithExitNode\":true},{\"Addr\":\"https://dns.example/q\",\"UseWithExitNode\":true}]" },
+		{ "dns.nameservers.split", "{\"corp.example\": [\"10.0.0.53\"]}", "Routes", "{\"corp.example\":[{\"Addr\":\"10.0.0.53\"}]}" },
+		{ "dns.search_domains", "corp.example", "Domains", "[\"tail.example.com\",\"corp.example\"]" },
+		{ "dns.exit_node_filtered", ".corp.example,x.y", "ExitNodeFilteredSet", "[\".corp.example\",\"x.y\"]" },
+		{ "dns.extra_records", "[{\"name\":\"NAS.example.\",\"value\":\"fd00::9\"}]", "ExtraRecords",
+		  "[{\"Name\":\"nas.example\",\"Type\":\"AAAA\",\"Value\":\"fd00::9\"}]" },
+	};
+	static const struct {
+		const char *key, *value, *why;
+	} wrong[] = {
+		{ "dns.nameservers.global", "", "at least one of dns.nameservers.global" }, /* while it overrides */
+		{ "dns.nameservers.global", "1.1.1", "neither an address" },
+		{ "dns.nameservers.split", "{\"corp.example\": \"10.0.0.53\"}", "list of name servers" },
+		{ "dns.nameservers.split", "[]", "a JSON object" },
+		{ "dns.search_domains", "a..b", "no domain name" },
+		{ "dns.exit_node_filtered", "A.b", "lower-case" },
+		{ "dns.extra_records", "[{\"name\":\"a.b\",\"type\":\"CNAME\",\"value\":\"c.d\"}]", "CNAME: clients take only addresses" },
+		{ "dns.extra_records", "[{\"name\":\"*.b\",\"value\":\"1.2.3.4\"}]", "no wildcards" },
+		{ "dns.base_domain", "Other.example", "lower-case" },
+		{ "dns.base_domain", "example.com", "holds the host of server_url" },
+	};
+	struct core_settings s = harness_settings();
+	struct harness h;
+	struct device a;
+
+	(void)state;
+	s.server_url = "https://vpn.example.com";
+	s.base_domain = "tail.example.com";
+	s.magic_dns = true;
+	harness_start(&h, &s);
+	harness_user(&h, "ann");
+	device_init(&a, &h, "a");
+	device_join(&a, harness_authkey(&h, "ann", AK_REUSABLE));
+	device_skip(&a);
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		assert_ok(ask(&h, CMD_SETTINGS_SET, good[i].key, good[i].value)->e);
+		json_t *m = device_next(&a), *want = json_loads(good[i].shown, 0, NULL);
+		assert_int_equal(json_object_size(m), 1);
+		assert_true(json_equal(json_object_get(json_object_get(m, "DNSConfig"), good[i].field), want));
+		json_decref(want);
+		assert_null(device_next(&a));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		struct reply *r = ask(&h, CMD_SETTINGS_SET, wrong[i].key, wrong[i].value);
+		assert_int_equal(r->e, ERR_INVALID);
+		if (!strstr(r->message, wrong[i].why))
+			fail_msg("%s", r->message);
+		assert_null(device_next(&a));
+	}
+	struct reply *r = ask(&h, CMD_SETTINGS_RESET, "dns.nameservers.global", NULL);
+	assert_int_equal(r->e, ERR_INVALID);
+	assert_null(device_next(&a));
+	assert_ok(ask(&h, CMD_SETTINGS_SET, "dns.base_domain", "other.example")->e);
+	json_t *m = device_next(&a);
+	assert_string_equal(json_string_value(json_object_get(json_object_get(m, "Node"), "Name")), "a.other.example.");
+	harness_restart(&h);
+	assert_string_equal(value_of(&h, "dns.base_domain"), "other.example");
+	assert_string_equal(value_of(&h, "dns.search_domains"), "[\"corp.example\"]");
+	device_done(&a);
+	harness_stop(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +248,7 @@ int main(void)
 		cmocka_unit_test(managed_by_the_file),
 		cmocka_unit_test(changes_are_heard),
 		cmocka_unit_test(lists_and_texts),
+		cmocka_unit_test(dns_changes_are_heard),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
