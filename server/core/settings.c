@@ -24,7 +24,7 @@ const struct setting_def setting_defs[] = {
 		"ephemeral nodes are deleted this long after they went offline"),
 	BOOL("devices_approval", devices_approval, EFFECT_GATE, "new devices wait until an administrator approves them"),
 	{ "node.own_attributes", SETTING_LIST, AT(own_attributes), AT(n_own_attributes), 0, 64, 0,
-	  "attributes that devices may set of themselves: [\"custom:x\"], [\"*\"] for all", NULL, NULL },
+	  "attributes that devices may set of themselves: [\"custom:x\"], [\"*\"] for all", NULL, NULL, NULL },
 	BOOL("taildrop.enabled", taildrop, EFFECT_SELF, "sending files between nodes of one user"),
 	BOOL("auto_update.enabled", auto_update_default, EFFECT_SELF, "clients without a choice of their own update themselves"),
 	BOOL("randomize_client_port", randomize_client_port, EFFECT_SELF, "clients choose a random WireGuard port"),

@@ -86,7 +86,9 @@ static void values_arrive(void **state)
 	struct config *c = load(MINIMAL "listen_addr = \":443\"\nunix_socket_permission = \"0700\"\nwire_threads = 3\n"
 				"trusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n"
 				"[node]\nexpiry = \"180d\"\noffline_grace = 5\n"
-				"[dns]\nextra_records = [{ name = \"a.b\", type = \"A\", value = \"10.0.0.1\" }]\n"
+				"[dns]\nextra_records = [{ name = \"A.b.\", type = \"A\", value = \"10.0.0.1\" }]\n"
+				"exit_node_filtered = [\".corp.example\"]\nuse_with_exit_node = true\n"
+				"[node.routes.ha]\nprobe_timeout = \"250ms\"\n"
 				"[dns.nameservers]\nglobal = [\"1.1.1.1\"]\nsplit = { \"corp.example\" = [\"10.0.0.53\"] }\n");
 	assert_string_equal(c->server_url, "https://vpn.example.com");
 	assert_int_equal(c->listen_addr.n, 1);
@@ -99,6 +101,7 @@ static void values_arrive(void **state)
 	assert_int_equal(c->offline_grace_ms, 5000);
 	assert_int_equal(c->dns.n_extra, 1);
 	assert_string_equal(c->dns.extra_records[0].value, "10.0.0.1");
+	assert_string_equal(c->dns.extra_records[0].name, "a.b");
 	assert_int_equal(c->dns.n_split, 1);
 	assert_string_equal(c->dns.split[0].resolvers[0], "10.0.0.53");
 	assert_true(c->derp_server.enabled && c->taildrop && !c->logtail);
@@ -110,6 +113,10 @@ static void values_arrive(void **state)
 	assert_int_equal(s.node_expiry_ms, c->node_expiry_ms);
 	assert_int_equal(s.n_resolvers, 1);
 	assert_int_equal(s.max_pending, 1024);
+	assert_int_equal(s.n_exit_filtered, 1);
+	assert_true(s.with_exit_node);
+	assert_int_equal(s.probe_interval_ms, 2000);
+	assert_int_equal(s.probe_timeout_ms, 250);
 	config_free(c);
 }
 
@@ -225,6 +232,8 @@ static void mistakes_are_named(void **state)
 	refused(MINIMAL "[dns.nameservers]\nglobal = [\"dns.google\"]\n", 4, "not an address");
 	refused(MINIMAL "[dns]\nextra_records = [{ name = \"a\", type = \"MX\", value = \"1\" }]\n", 4, "\"A\" or \"AAAA\"");
 	refused(MINIMAL "[policy]\nmode = \"file\"\n", 4, "policy.path");
+	refused(MINIMAL "[dns]\nexit_node_filtered = [\"Corp.example\"]\n", 4, "lower-case");
+	refused(MINIMAL "[dns]\nextra_records = [{ name = \"a\", type = \"CNAME\", value = \"b\" }]\n", 4, "clients take only addresses");
 	refused("server_url = \"vpn.example.com\"\ndatabase.path = \"/x\"\n", 1, "http:// or https://");
 	refused("server_url = \"https://a/b\"\ndatabase.path = \"/x\"\n", 1, "no path");
 	refused("server_url = \n", 1, "");
