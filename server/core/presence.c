@@ -19,6 +19,7 @@ void presence_online(struct core *c, struct node *n)
 	timer_stop(&c->timers, &n->offline);
 	timer_stop(&c->timers, &n->ephemeral);
 	timer_stop(&c->timers, &n->leave);
+	routes_fresh_stream(c, n);
 	if (n->away && n->m.online) {
 		n->away = false;
 		routes_elect(c, n);

@@ -112,8 +112,10 @@ static err join(struct tailnet *t, struct prefix p, struct node *n)
 		r->cap = cap;
 	}
 	r->cand[r->n++] = n;
-	if (r->n == 2)
+	if (r->n == 2) {
 		r->cand[0]->n_shared++;
+		t->n_shared_routes++;
+	}
 	if (r->n >= 2)
 		n->n_shared++;
 	mark_all(t, r);
@@ -130,8 +132,10 @@ static void leave(struct tailnet *t, struct prefix p, struct node *n)
 		if (r->n >= 2)
 			n->n_shared--;
 		r->cand[i] = r->cand[--r->n];
-		if (r->n == 1)
+		if (r->n == 1) {
 			r->cand[0]->n_shared--;
+			t->n_shared_routes--;
+		}
 		mark_all(t, r);
 		return;
 	}
@@ -372,6 +376,7 @@ void routes_drop(struct core *c, struct node *n)
 		elect(c, n->t, old[i]);
 	list_del(&n->of_rerouted);
 	settle(c, n->t);
+	routes_probe(c, n->t);
 	free(n->serving);
 	n->serving = NULL;
 	n->m.serving = NULL;

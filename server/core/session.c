@@ -410,6 +410,7 @@ void session_open(struct core *c, struct event *e)
 		session_drop(c, old, true);
 	s->node = n;
 	s->sink = MOVE(e->sink);
+	s->number = ++c->streams;
 	s->sink->core_session = s;
 	list_add_tail(&n->t->sessions, &s->all);
 	n->t->n_sessions++;

@@ -156,6 +156,7 @@ struct told_routes { /* of a node, as told to a session */
 };
 
 struct session {
+	uint64_t number; /* of all since the start */
 	struct list all; /* tailnet.sessions */
 	struct node *node;
 	struct map_sink *sink; /* a reference */
@@ -217,6 +218,8 @@ struct node {
 	size_t n_shared; /* routes of it that another one may carry, too */
 	bool away;	 /* its stream broke a moment ago */
 	bool unhealthy;	 /* it did not answer a probe (route_probe.c) */
+	bool probing;	 /* a question is under way */
+	unsigned good_probes; /* answers in a row, while it is unhealthy */
 	struct timer offline, ephemeral, expiry, announce, leave, attrs;
 	uint64_t attrs_over; /* by index in row.attrs: expired, as last looked */
 	int64_t lock_asked_ms; /* mono: when it was told to sign a new key with its old signature; 0: never */
@@ -267,6 +270,8 @@ struct tailnet {
 	struct map nodes_by_name, nodes_by_v4, nodes_by_v6;
 	struct map routes; /* struct route, by prefix */
 	struct list routers; /* nodes with candidates */
+	size_t n_shared_routes; /* routes with more than one candidate */
+	struct timer probe;
 	struct list rerouted; /* struct node.of_rerouted: within one change */
 	struct list sessions;
 	size_t n_sessions;
@@ -366,6 +371,7 @@ struct core {
 	struct timer audit_timer;
 
 	size_t n_sessions, n_online;
+	uint64_t streams; /* opened since the start */
 	uint64_t events, map_full, map_deltas, map_bytes;
 	int64_t max_event_us; /* core_note_event_us */
 };
@@ -563,6 +569,7 @@ void address_note(struct tailnet *t, struct addr v4, struct addr v6); /* in use:
 MUST_USE err routes_update(struct core *c, struct node *n); /* announced or approved changed */
 void routes_elect(struct core *c, struct node *n);	    /* its presence changed */
 void routes_drop(struct core *c, struct node *n);
+void routes_fresh_stream(struct core *c, struct node *n);
 void routes_probe(struct core *c, struct tailnet *t); /* who stands in for whom changed: route_probe.c */
 void routes_reclassed(struct core *c, struct node *n); /* its class changed */
 void routes_forget(struct route *r);

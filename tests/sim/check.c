@@ -424,6 +424,12 @@ static size_t naive_candidates(const struct node *n, struct prefix *out, size_t 
 	return k;
 }
 
+/* How good a router is: one that is better than the one who carries a route would have got it. */
+static int stands(const struct node *n)
+{
+	return !n->m.online ? 0 : n->away || n->unhealthy ? 1 : 2;
+}
+
 static void check_routes(struct world *w, struct tailnet *t)
 {
 	struct node *n, *other;
@@ -437,7 +443,8 @@ static void check_routes(struct world *w, struct tailnet *t)
 			if (!has_prefix(cand, k, n->serving[i]))
 				world_fail(w, "node %lld carries a route that it may not", (long long)n->row.id);
 		for (size_t i = 0; i < k; i++) {
-			size_t servers = 0, online = 0, online_servers = 0;
+			size_t servers = 0, shared = 0;
+			int best = 0, carrier = -1;
 			at2 = 0;
 			while ((other = map_next(&w->core->nodes, &at2))) {
 				struct prefix more[64];
@@ -445,16 +452,19 @@ static void check_routes(struct world *w, struct tailnet *t)
 					continue;
 				bool serves = has_prefix(other->serving, other->n_serving, cand[i]);
 				servers += serves;
-				online += other->m.online;
-				online_servers += serves && other->m.online;
+				shared++;
+				best = MAX_OF(best, stands(other));
+				if (serves)
+					carrier = MAX_OF(carrier, stands(other));
 			}
 			if (cand[i].bits == 0 ? !has_prefix(n->serving, n->n_serving, cand[i]) : servers != 1)
 				world_fail(w, "a route of node %lld is carried by %zu nodes", (long long)n->row.id, servers);
-			if (online && !online_servers)
-				world_fail(w, "a route of node %lld is carried by a node that is offline", (long long)n->row.id);
+			if (carrier < best)
+				world_fail(w, "a route of node %lld is carried by a worse node than another that may", (long long)n->row.id);
+			if (shared > 1 && cand[i].bits && t->set.probe_interval_ms && !t->probe.index)
+				world_fail(w, "routers stand in for each other, and nobody asks whether they live");
 		}
 	}
-	(void)t;
 }
 
 /* ---- maps ---- */

@@ -493,6 +493,8 @@ void world_init(struct world *w, uint64_t seed, bool verbose)
 	w->verbose = verbose;
 	w->rng.s = seed * 31 + 7;
 	w->set = settings();
+	w->set.probe_interval_ms = 2000;
+	w->set.probe_timeout_ms = 1500;
 	w->set.random_allocation = one_in(w, 4);
 	w->now = (struct now){ .mono_ms = 1000000, .wall_ms = 1800000000000LL };
 	w->jumped_ms = w->now.mono_ms;

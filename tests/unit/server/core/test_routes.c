@@ -196,6 +196,80 @@ static void both_gone_the_route_stays(void **state)
 	lab_stop(&l);
 }
 
+/* Answers all questions that wait. Their number. */
+static int answer_probes(struct device *d)
+{
+	int n = 0;
+
+	for (json_t *m; (m = device_next(d));) {
+		const char *url = json_string_value(json_object_get(json_object_get(m, "PingRequest"), "URL"));
+		char path[96];
+
+		if (!url)
+			continue;
+		snprintf(path, sizeof path, "%s", url + strlen("https://unused"));
+		n += device_request(d, path, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") == 204; /* 404: too late */
+	}
+	return n;
+}
+
+static void step_answering(struct lab *l, int64_t ms, bool a, bool b, int *asked)
+{
+	for (; ms > 0; ms -= 100) {
+		harness_step(&l->h, 100);
+		*asked += a ? answer_probes(&l->a) : 0;
+		*asked += b ? answer_probes(&l->b) : 0;
+	}
+}
+
+static void the_dead_are_found_by_asking(void **state)
+{
+	struct core_settings s = harness_settings();
+	struct lab l;
+	int asked = 0;
+
+	(void)state;
+	s.probe_interval_ms = 2000;
+	s.probe_timeout_ms = 1500;
+	lab_start(&l, &s);
+	l.a.route = SUBNET;
+	device_lite(&l.a);
+	approve(&l, l.id_a, SUBNET);
+	step_answering(&l, 10000, true, true, &asked);
+	assert_int_equal(asked, 0); /* nobody could take over: nobody is asked */
+	lab_routers(&l);
+	step_answering(&l, 10000, true, true, &asked);
+	assert_in_range(asked, 8, 10);
+	assert_int_equal(serving(&l, l.id_a), 1);
+	skip_all(&l);
+
+	/* a's network is gone, its stream stands open. */
+	step_answering(&l, 3600, false, true, &asked);
+	assert_int_equal(serving(&l, l.id_b), 1);
+	assert_int_equal(told(&l.c, l.id_b, SUBNET), 1);
+	/* It answers again, now and then: that is not enough to be trusted, and what it lost it does not get back. */
+	for (int i = 0; i < 10; i++) {
+		step_answering(&l, 2000, true, true, &asked);
+		step_answering(&l, 4000, false, true, &asked);
+	}
+	step_answering(&l, 20000, true, true, &asked);
+	assert_int_equal(told(&l.c, l.id_b, SUBNET), -1);
+	assert_int_equal(serving(&l, l.id_b), 1);
+	/* Both dead: the route stays where it is. */
+	step_answering(&l, 20000, false, false, &asked);
+	assert_int_equal(serving(&l, l.id_b), 1);
+	device_stream(&l.a); /* a new stream says that it lives */
+	step_answering(&l, 1000, true, false, &asked);
+	assert_int_equal(serving(&l, l.id_a), 1);
+	/* Alone again: no more questions. */
+	approve(&l, l.id_b, NULL);
+	step_answering(&l, 4000, true, true, &asked);
+	asked = 0;
+	step_answering(&l, 20000, true, true, &asked);
+	assert_int_equal(asked, 0);
+	lab_stop(&l);
+}
+
 static void who_leaves_hands_over(void **state)
 {
 	struct lab l;
@@ -331,6 +405,7 @@ int main(void)
 		cmocka_unit_test(the_other_takes_over_at_once),
 		cmocka_unit_test(a_short_break_moves_nothing),
 		cmocka_unit_test(both_gone_the_route_stays),
+		cmocka_unit_test(the_dead_are_found_by_asking),
 		cmocka_unit_test(who_leaves_hands_over),
 		cmocka_unit_test(expired_routers_carry_nothing),
 		cmocka_unit_test(routes_are_shown_to_who_may_use_them),
