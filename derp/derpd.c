@@ -21,6 +21,7 @@
 #include "derp/admit_url.h"
 #include "derp/door.h"
 #include "derp/state.h"
+#include "derp/status.h"
 #include "derp/stun_server.h"
 
 enum { BACKLOG = 4096, POLL_MS = 100, MEMORY_LOOK_MS = 2000 };
@@ -49,7 +50,8 @@ struct derpd {
 	struct loop *loop; /* of the main thread: signals, STUN, the plain port */
 	struct stun_server *stun, *stun_second;
 	struct stun_stats stun_stats;
-	struct door *plain;
+	struct door *plain, *status;
+	struct status_ctx status_ctx;
 	struct loop_timer drain, memory_timer;
 	struct memory_watch memory;
 	int64_t drain_until_ms; /* 0: serving */
@@ -149,10 +151,49 @@ static err claim(struct addrport wanted, const char *what, struct addrport *boun
 	return OK;
 }
 
+/* On wire threads and the plain port. */
+static bool answer_near(void *ctx, const struct http1_request *r, struct addr from, struct buf *out)
+{
+	struct derpd *d = ctx;
+
+	return status_answer(&d->status_ctx, r, from, false, out);
+}
+
+/* On the socket file, served by the main thread. */
+static bool answer_local(void *ctx, const struct http1_request *r, struct addr from, struct buf *out)
+{
+	struct derpd *d = ctx;
+
+	return status_answer(&d->status_ctx, r, from, true, out);
+}
+
+static err start_status(struct derpd *d, char *why, size_t why_cap)
+{
+	CLEANUP(freep) char *path = status_socket_path(d->o->state_dir);
+	struct door_opts o = {
+		.loop = d->loop,
+		.hostname = d->o->hostname,
+		.limits = &d->door_limits,
+		.extra = answer_local,
+		.extra_ctx = d,
+		.out_max = STATUS_OUT_MAX + (64 << 10),
+	};
+
+	if (!path)
+		return ERR_NOMEM;
+	err e = sock_listen_unix(path, 0600, &o.listen_fd);
+	if (e != OK) {
+		snprintf(why, why_cap, "%s: %s", path, e == ERR_BUSY ? "another relay runs with this --state" : strerror(errno));
+		return e;
+	}
+	return door_new(&o, &d->status);
+}
+
 static err open_door(struct derpd *d, struct wire *w, struct addrport at, struct tls_ctx *tls, struct door **out, char *why,
 	size_t why_cap)
 {
-	struct door_opts o = { .loop = w->loop, .thread = w->thread, .tls = tls, .limits = &d->door_limits };
+	struct door_opts o = { .loop = w->loop, .thread = w->thread, .tls = tls, .limits = &d->door_limits,
+		.extra = answer_near, .extra_ctx = d };
 
 	if (sock_listen_tcp(at, SOCK_DUAL | SOCK_REUSEPORT, BACKLOG, &o.listen_fd) != OK)
 		return busy(why, why_cap, "listen", at);
@@ -195,7 +236,8 @@ static err start_stun(struct derpd *d, struct addrport at, struct stun_server **
 
 static err start_plain(struct derpd *d, char *why, size_t why_cap)
 {
-	struct door_opts o = { .loop = d->loop, .hostname = d->o->hostname, .limits = &d->door_limits };
+	struct door_opts o = { .loop = d->loop, .hostname = d->o->hostname, .limits = &d->door_limits,
+		.extra = answer_near, .extra_ctx = d };
 
 	if (!d->o->http.addr.family)
 		return OK;
@@ -342,6 +384,7 @@ static err start_all(struct derpd *d, char *why, size_t why_cap)
 	TRY(state_key(o->state_dir, &d->key, why, why_cap));
 	TRY(start_tls(d, why, why_cap));
 	TRY(start_relay(d, why, why_cap));
+	d->status_ctx = (struct status_ctx){ .relay = d->relay, .stun = &d->stun_stats, .started_ms = clock_mono_ms() };
 	TRY(loop_new(&d->loop));
 	loop_timer_init(&d->drain, d->loop, on_drain);
 	loop_timer_init(&d->memory_timer, d->loop, on_memory);
@@ -356,6 +399,7 @@ static err start_all(struct derpd *d, char *why, size_t why_cap)
 	TRY(start_stun(d, o->stun, &d->stun, why, why_cap));
 	TRY(start_stun(d, o->stun_second, &d->stun_second, why, why_cap));
 	TRY(start_plain(d, why, why_cap));
+	TRY(start_status(d, why, why_cap));
 	TRY(loop_on_signal(d->loop, SIGTERM, on_stop, d));
 	TRY(loop_on_signal(d->loop, SIGINT, on_stop, d));
 	TRY(loop_on_signal(d->loop, SIGHUP, on_reload, d));
@@ -438,6 +482,7 @@ void derpd_free(struct derpd *d)
 	stun_server_free(d->stun);
 	stun_server_free(d->stun_second);
 	door_free(d->plain);
+	door_free(d->status);
 	loop_timer_done(&d->drain);
 	loop_timer_done(&d->memory_timer);
 	loop_free(d->loop);

@@ -13,7 +13,6 @@
 enum {
 	ACCEPTS_A_TURN = 64,
 	READ_CHUNK = 4096,
-	OUT_MAX = 16 << 10,
 };
 
 struct door {
@@ -72,7 +71,9 @@ static void hand_over(struct guest *g, const struct upgrade *u, size_t head_len)
 
 static void answer(struct guest *g, const struct http1_request *r)
 {
-	if (!g->d->o.thread)
+	if (g->d->o.extra && g->d->o.extra(g->d->o.extra_ctx, r, g->peer.addr, &g->out))
+		;
+	else if (!g->d->o.thread)
 		derp_http_answer_plain(r, g->d->o.hostname, &g->out);
 	else if (!derp_http_answer(r, &g->out))
 		derp_http_answer_other(r, &g->out);
@@ -254,7 +255,7 @@ static void let_in(struct door *d, int fd, struct addrport peer)
 	g->fd = fd;
 	g->peer = peer;
 	g->head = buf_make(HTTP1_HEAD_MAX + READ_CHUNK);
-	g->out = buf_make(OUT_MAX);
+	g->out = buf_make(d->o.out_max ? d->o.out_max : DOOR_OUT_MAX);
 	list_add_tail(&d->guests, &g->in);
 	loop_timer_init(&g->deadline, d->o.loop, on_deadline);
 	loop_timer_in(&g->deadline, DOOR_HEAD_MS);

@@ -11,6 +11,7 @@ enum {
 	DOOR_HEAD_MS = 10000, /* handshake and request head, and between requests */
 	DOOR_LINGER_MS = 2000, /* after a refusal; and so many bytes of what still comes are thrown away */
 	DOOR_LINGER_MAX = 1024 * 1024,
+	DOOR_OUT_MAX = 64 << 10,
 	DOOR_CONNS = 4096,    /* at all doors of a process */
 	DOOR_CONNS_PER_ADDR = 256,
 };
@@ -23,6 +24,10 @@ struct door_opts {
 	struct tls_ctx *tls;	    /* borrowed; NULL: plain */
 	const char *hostname;	    /* borrowed: where the plain port sends browsers */
 	struct conn_limits *limits; /* borrowed: shared by all doors */
+	/* Asked first about a request that is no upgrade; may be NULL. False: not its path. */
+	bool (*extra)(void *ctx, const struct http1_request *r, struct addr from, struct buf *out);
+	void *extra_ctx;
+	size_t out_max; /* of an answer; 0: DOOR_OUT_MAX */
 	int listen_fd;		    /* taken */
 };
 MUST_USE err door_new(const struct door_opts *o, struct door **out);

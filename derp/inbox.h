@@ -17,6 +17,7 @@ enum relay_msg_kind {
 	MSG_FORWARD,	/* data is a ForwardPacket for mesh link number id */
 	MSG_CAME,	/* key joined, data is its struct directory_info: tell the mesh watchers */
 	MSG_LEFT,	/* key left: the same */
+	MSG_COLLECT,	/* collect: add your clients to it (relay_list.h) */
 };
 
 struct relay_msg {
@@ -24,6 +25,7 @@ struct relay_msg {
 	enum relay_msg_kind kind;
 	bool disco, allow;
 	uint32_t spread_ms, try_for_ms;
+	struct relay_collect *collect; /* a reference, which the handler gives up */
 	uint64_t id;
 	struct node_pub key, other;
 	uint32_t n;

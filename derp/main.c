@@ -2,7 +2,8 @@
  *
  * The tour: options.h (flags, file) -> derpd.h (threads, listeners, signals) -> door.h (TLS and the request head) ->
  * conn.h (bytes of a client) -> session.h (its protocol) -> relay.h (packets from client to client, directory.h between
- * threads). stun_server.h stands beside. The server uses the same relay behind its own front. */
+ * threads). Beside: relay_mesh.h and mesh_link.h (other relays of the region), admit_list.h and admit_url.h (who may come
+ * in), status.h (what an operator sees), stun_server.h. The server uses the same relay behind its own front. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,6 +11,7 @@
 #include "common/base/memory.h"
 #include "common/base/version.h"
 #include "derp/derpd.h"
+#include "derp/status.h"
 
 static int fail(const char *why)
 {
@@ -34,6 +36,12 @@ int main(int argc, char **argv)
 		printf("fairlead-derp %s (%s)\n", fairlead_version, fairlead_commit);
 		options_done(&o);
 		return 0;
+	}
+	if (o.status) {
+		int rc = status_run(o.state_dir, o.json, stdout, stderr);
+
+		options_done(&o);
+		return rc;
 	}
 	memory_settle();
 	log_set_level(o.debug ? LOG_DEBUG : LOG_INFO);

@@ -273,7 +273,8 @@ void options_help(FILE *to)
 	fputs("fairlead-derp: a relay (DERP) and STUN server for Tailscale-compatible networks\n\n"
 	      "  fairlead-derp --hostname derp.example.com --cert fullchain.pem --key privkey.pem\n"
 	      "  fairlead-derp --hostname 203.0.113.7                  with a self-made certificate, which clients pin\n"
-	      "  fairlead-derp --config /etc/fairlead/derp.toml\n\n"
+	      "  fairlead-derp --config /etc/fairlead/derp.toml\n"
+	      "  fairlead-derp status [--json] [--state DIR]           who is connected to the relay that runs here\n\n"
 	      "It prints the derpMap entry to paste into your server. SIGHUP reads certificate and key list again; SIGTERM\n"
 	      "tells clients to move elsewhere, closes them within 20 seconds, and stops.\n\n",
 		to);
@@ -392,6 +393,14 @@ static err parse_flags(int argc, char **argv, struct derpd_options *o, bool conf
 			o->help = true;
 			continue;
 		}
+		if (i == 1 && strcmp(argv[i], "status") == 0) {
+			o->status = true;
+			continue;
+		}
+		if (sep && o->status && strcmp(name, "json") == 0) {
+			o->json = true;
+			continue;
+		}
 		if (sep && strcmp(name, "version") == 0) {
 			o->version = true;
 			continue;
@@ -456,7 +465,7 @@ err options_parse(int argc, char **argv, struct derpd_options *out, char *why, s
 		snprintf(why, why_cap, "--mesh-with needs --mesh-key-file: the relays of a region know each other by its key");
 		e = ERR_INVALID;
 	}
-	if (e == OK && !out->hostname[0] && !out->help && !out->version) {
+	if (e == OK && !out->hostname[0] && !out->help && !out->version && !out->status) {
 		snprintf(why, why_cap, "--hostname is missing: the name or address by which clients reach this relay");
 		e = ERR_INVALID;
 	}

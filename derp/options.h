@@ -35,6 +35,7 @@ struct derpd_options {
 	const char *mesh_ca; /* NULL: the system's roots */
 	bool debug;
 	bool help, version; /* print and leave */
+	bool status, json;  /* ask the relay that runs */
 };
 
 /* ERR_INVALID: why holds one sentence (which flag, or which line of which file). */

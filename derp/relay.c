@@ -325,6 +325,7 @@ static void on_output(struct session *s)
 
 static void on_drop(struct session *s, enum session_drop why, const struct session_packet *pkt)
 {
+	client_of(s)->dropped++;
 	worker_count_drop(client_of(s)->w, why, pkt->disco);
 }
 
@@ -378,6 +379,7 @@ err relay_client_new(
 	c->opts = *o;
 	c->gone_tokens = RELAY_GONE_BURST;
 	c->gone_at_ms = now_ms;
+	c->since_ms = now_ms;
 	c->tokens = (int64_t)atomic_load(&w->r->client_burst);
 	c->tokens_ms = now_ms;
 	list_init(&c->same_key);
@@ -553,6 +555,7 @@ void relay_client_blocked(struct relay_client *c, bool yes)
 void relay_client_feed(struct relay_client *c, uint8_t *p, size_t n, int64_t now_ms)
 {
 	STATS_ADD(&c->w->stats, bytes_received, n);
+	c->bytes_in += n;
 	charge(c, n, now_ms);
 	session_feed(&c->s, p, n, now_ms);
 }
@@ -563,6 +566,7 @@ size_t relay_client_pull(struct relay_client *c, uint8_t *dst, size_t cap)
 	size_t n = session_pull(&c->s, dst, cap);
 
 	STATS_ADD(&c->w->stats, bytes_sent, n);
+	c->bytes_out += n;
 	STATS_ADD(&c->w->stats, packets_sent, c->s.packets_out - before);
 	return n;
 }
@@ -729,6 +733,9 @@ static void on_msg(struct relay_worker *w, struct relay_msg *m, int64_t now_ms)
 	case MSG_FORWARD:
 		w->r->link[m->id].forward(w->r->link[m->id].ctx, bytes_of(m->data, m->n));
 		return;
+	case MSG_COLLECT:
+		worker_collect(w, m->collect, now_ms);
+		return;
 	case MSG_CAME:
 	case MSG_LEFT:
 		mesh_tell_watchers(w, m);
@@ -790,6 +797,15 @@ void relay_free(struct relay *r)
 const struct node_key *relay_key(const struct relay *r)
 {
 	return &r->opts.key;
+}
+
+err relay_post_collect(struct relay *r, unsigned i, struct relay_collect *k)
+{
+	struct relay_msg *m = msg_new(MSG_COLLECT, NULL, NULL, 0);
+
+	if (m)
+		m->collect = k;
+	return post(r, (uint16_t)i, m);
 }
 
 err relay_admit_done(struct relay *r, struct relay_ticket t, bool allow)

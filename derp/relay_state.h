@@ -20,6 +20,8 @@ struct relay_client {
 	struct list watching;	     /* in its worker's watchers */
 	struct peer_set sent_to;
 	struct relay_client_opts opts;
+	int64_t since_ms;
+	uint64_t bytes_in, bytes_out, dropped;
 	bool blocked;	    /* its socket takes no more */
 	int64_t yield_ms;   /* do not read before; 0: read */
 	int64_t tokens;	    /* bytes that it may still send now; below 0: how many too many */
@@ -58,6 +60,8 @@ struct relay_link {
 	void *ctx;
 };
 
+struct relay_collect;
+
 struct relay {
 	struct relay_opts opts;
 	struct directory *dir;
@@ -95,6 +99,13 @@ bool worker_deliver(struct relay_worker *w, const struct node_pub *dst, struct s
 bool worker_sheds(struct relay_worker *w, struct session_packet *pkt);
 /* Tells dst's connections that gone is no longer in this region. */
 void worker_tell_gone(struct relay_worker *w, const struct node_pub *dst, const struct node_pub *gone);
+
+/* MSG_COLLECT to worker number i. */
+MUST_USE err relay_post_collect(struct relay *r, unsigned i, struct relay_collect *k);
+
+/* ---- relay_list.c ---- */
+
+void worker_collect(struct relay_worker *w, struct relay_collect *k, int64_t now_ms);
 
 /* ---- relay_mesh.c ---- */
 

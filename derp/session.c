@@ -555,6 +555,11 @@ void session_drain(struct session *s, uint32_t in_ms, uint32_t try_for_ms, int64
 		tell_output(s); /* the owner's timer must learn of it */
 }
 
+uint32_t session_queued(const struct session *s)
+{
+	return (s->bulk ? s->bulk->n : 0u) + (s->disco ? s->disco->n : 0u) + (s->cur.p != NULL);
+}
+
 static bool is_pressed(const struct session_ring *r)
 {
 	return r && (r->n >= SESSION_PUSH_PACKETS || r->bytes >= SESSION_PUSH_BYTES);

@@ -142,6 +142,7 @@ void session_drain(struct session *s, uint32_t in_ms, uint32_t try_for_ms, int64
 /* Moves the next output to dst: control frames, then disco, then bulk; whole frames while they fit, and a piece of one
  * that is larger than all of dst. Returns the bytes written; 0: nothing to send. */
 size_t session_pull(struct session *s, uint8_t *dst, size_t cap);
+uint32_t session_queued(const struct session *s); /* packets that wait */
 /* A queue is about to drop: pull now if the socket takes more. */
 bool session_is_pressed(const struct session *s);
 bool session_has_output(const struct session *s);

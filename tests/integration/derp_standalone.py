@@ -3,7 +3,7 @@
 
 Runs alone, or from tests/integration/run.py; prints TAP. BUILD= names the build folder (default build/asan).
 """
-import base64, hashlib, os, re, signal, socket, ssl, struct, subprocess, sys, tempfile, time, zlib
+import base64, hashlib, json, os, re, signal, socket, ssl, struct, subprocess, sys, tempfile, time, zlib
 
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 prog = os.path.join(top, os.environ.get("BUILD", "build/asan"), "fairlead-derp")
@@ -36,6 +36,15 @@ class Relay:
         s = c.wrap_socket(socket.create_connection(("127.0.0.1", self.at["derp"]), 5))
         s.settimeout(5)
         return s
+
+    def line(self, text):
+        """The next line of its log that holds text."""
+        while True:
+            line = self.p.stdout.readline()
+            assert line, "it ended: " + self.out
+            self.out += line
+            if text in line:
+                return line
 
     def stop(self, how=signal.SIGTERM, within=10):
         self.p.send_signal(how)
@@ -247,10 +256,52 @@ def allow_list(state, tmp):
         with open(path, "a") as f:
             f.write("nodekey:zz\n")
         r.p.send_signal(signal.SIGHUP)
-        line = r.p.stdout.readline()
-        assert "key list not read again" in line and ":4:" in line, line
+        line = r.line("key list not read again")
+        assert ":4:" in line, line
     finally:
         r.stop()
+
+
+def limits_change_live(state, tmp):
+    path = os.path.join(tmp, "derp.toml")
+    with open(path, "w") as f:
+        f.write("rate_client = \"1M\"\n")
+    r = Relay(state, "--config", path)
+    try:
+        with open(path, "w") as f:
+            f.write("rate_client = \"2M\"\nmax_connections = 7\n")
+        r.p.send_signal(signal.SIGHUP)
+        line = r.line("limits read again")
+        assert "max_connections=7" in line and "rate_client=2000000" in line, line
+        with open(path, "w") as f:
+            f.write("rate_client = \"much\"\n")
+        r.p.send_signal(signal.SIGHUP)
+        line = r.line("the old limits stay")
+        assert "derp.toml:1" in line and "examples" in line, line
+    finally:
+        r.stop()
+
+
+def status(r, state):
+    c = r.tls()
+    c.sendall(b"GET /derp HTTP/1.1\r\nHost: x\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n")
+    head(c)
+    run = subprocess.run([prog, "status", "--json", "--state", state], capture_output=True, text=True, timeout=10)
+    assert run.returncode == 0, run.stderr
+    o = json.loads(run.stdout)
+    assert o["derp"]["current_connections"] >= 1 and o["clients"] == [], run.stdout  # it has not said who it is
+    table = subprocess.run([prog, "status", "--state", state], capture_output=True, text=True, timeout=10)
+    assert table.returncode == 0 and "clients 0 here" in table.stdout, table.stdout + table.stderr
+    run = subprocess.run([prog, "status", "--state", state + "-none"], capture_output=True, text=True, timeout=10)
+    assert run.returncode == 1 and "is it running" in run.stderr, run.stderr
+    c.close()
+    for path, header, want in (("/metrics", "", 200), ("/debug/varz", "", 200), ("/debug/vars", "", 200), ("/debug/clients", "", 404),
+                               ("/metrics", "X-Forwarded-For: 192.0.2.1\r\n", 403)):
+        c = r.tls()
+        c.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n{header}Connection: close\r\n\r\n".encode())
+        h = head(c)
+        assert f" {want} " in h.splitlines()[0], (path, h)
+        c.close()
 
 
 def main():
@@ -260,7 +311,9 @@ def main():
     tests = [(f.__name__, f, (r,)) for f in (http_answers, pinned_certificate, slow_and_fast_start, websocket, stun)]
     tests += [("restart_keeps_key_and_certificate", restart_keeps_key_and_certificate, (r, state)),
               ("plain_port", plain_port, (state,)), ("bad_starts", bad_starts, (state, tmp.name)),
-              ("allow_list", allow_list, (state, tmp.name))]
+              ("allow_list", allow_list, (state, tmp.name)),
+              ("limits_change_live", limits_change_live, (state, tmp.name))]
+    tests.insert(5, ("status", status, (r, state)))
     bad = 0
     print(f"1..{len(tests)}")
     for i, (name, f, args) in enumerate(tests, 1):
