@@ -28,7 +28,7 @@
 #include "server/core/runner.h"
 #include "server/derp_region.h"
 #include "server/front/front.h"
-#include "server/login/login.h"
+#include "server/login/refresh.h"
 #include "server/policy_file.h"
 #include "server/server_keys.h"
 #include "server/sources.h"
@@ -64,6 +64,7 @@ struct server {
 	struct core_runner *runner;
 	struct relay *relay;
 	struct login login;
+	struct refresher *refresher;
 	struct api *api;
 	char *config_text;
 	struct limits *limits;
@@ -382,6 +383,15 @@ static err start_login(struct server *s)
 		helper_wait_ready(l->helper, c->oidc.name, LOGIN_READY_MS, s->why, sizeof s->why) : OK;
 }
 
+static err start_refresher(struct server *s)
+{
+	bool wanted = false;
+
+	for (size_t i = 0; i < s->login.n_providers; i++)
+		wanted |= s->login.providers[i].refresh_ms > 0;
+	return wanted ? explain(s, refresher_new(s->loop, &s->login, post_command, s, &s->refresher), "cannot start") : OK;
+}
+
 static err start_api(struct server *s)
 {
 	struct api_settings a = {
@@ -674,6 +684,7 @@ static err server_start(struct server *s, const char *config_path)
 	TRY(start_login(s));
 	TRY(start_policy_file(s));
 	TRY(start_api(s));
+	TRY(start_refresher(s));
 	TRY(start_stun(s));
 	TRY(start_admin_socket(s));
 	TRY(start_front(s));
@@ -696,6 +707,7 @@ static void server_stop(struct server *s)
 	}
 	front_stop(s->front, STOP_WAIT_MS);
 	core_runner_stop(s->runner); /* answers what waits */
+	refresher_stop(s->refresher);
 	helper_stop(s->login.helper); /* it answers no more */
 	api_free(s->api);
 	helper_free(s->login.helper);
@@ -711,8 +723,9 @@ static void server_stop(struct server *s)
 	server_keys_done(&s->keys);
 	if (s->loop)
 		loop_timer_done(&s->memory_timer);
-	loop_free(s->loop);
+	loop_free(s->loop); /* runs what was posted */
 	policy_file_free(s->policy_file); /* what it still had under way came back to it */
+	refresher_free(s->refresher);
 	free(s->config_text);
 	generation_done(&s->live);
 	generation_done(&s->start);

@@ -189,13 +189,13 @@ static err renew_identity(struct core *c, struct identity *i, const struct login
 			free(groups);
 			return ERR_NOMEM;
 		}
-	for (size_t g = 0; g < i->row.n_groups; g++)
-		free(i->row.groups[g]);
-	free(i->row.groups);
+	struct identity_row old = { .groups = i->row.groups, .n_groups = i->row.n_groups };
 	i->row.groups = groups;
 	i->row.n_groups = f->n_groups;
+	err e = user_gather_groups(c, i->row.user_id);
+	identity_row_done(&old);
 	struct user *u = user_by_id(c, i->row.user_id);
-	return u ? user_changed(c, u) : OK; /* the policy may ask for groups */
+	return e == OK && u ? user_changed(c, u) : e; /* the policy may ask for groups */
 }
 
 /* ---- signing in ---- */
@@ -313,6 +313,7 @@ static err identity_gone(struct core *c, const struct command *m, struct reply *
 	TRY(set_text(&i->row.refresh_token, "", &changed));
 	i->row.gone_ms = c->now.wall_ms;
 	TRY(signins_end(c, u, i, &n));
+	TRY(user_gather_groups(c, i->row.user_id));
 	if (u && m->disable)
 		TRY(expire_nodes(c, u));
 	if (u)

@@ -207,7 +207,7 @@ _Static_assert((int)USER_MEMBER == POLICY_ROLE_MEMBER && (int)USER_OWNER == POLI
 struct policy_user user_facts(const struct user *u)
 {
 	return (struct policy_user){ u->row.id, u->row.name, or_empty(u->row.email),
-		u->row.email && *u->row.email ? u->row.email : u->row.name, (enum policy_role)u->row.role };
+		u->row.email && *u->row.email ? u->row.email : u->row.name, (enum policy_role)u->row.role, u->groups, u->n_groups };
 }
 
 void node_facts(struct core *c, const struct node *n, struct node_facts *f)

@@ -48,10 +48,15 @@ err identity_put_memory(struct core *c, struct identity_row *taken)
 			return e;
 		}
 	}
-	identity_row_done(&i->row);
+	int64_t was = i->row.user_id;
+	struct identity_row old = i->row;
 	i->row = *taken;
 	*taken = (struct identity_row){ 0 };
-	return OK;
+	err e = user_gather_groups(c, i->row.user_id);
+	if (e == OK && was && was != i->row.user_id)
+		e = user_gather_groups(c, was);
+	identity_row_done(&old); /* its texts were in use until now */
+	return e;
 }
 
 void identity_drop_memory(struct core *c, int64_t id)
@@ -60,6 +65,14 @@ void identity_drop_memory(struct core *c, int64_t id)
 
 	if (!i)
 		return;
+	struct user *u = user_by_id(c, i->row.user_id);
+	/* Fewer never need memory. */
+	for (size_t g = 0; u && g < i->row.n_groups; g++)
+		for (size_t k = 0; k < u->n_groups; k++)
+			if (u->groups[k] == i->row.groups[g]) {
+				u->groups[k] = u->groups[--u->n_groups];
+				break;
+			}
 	identity_row_done(&i->row);
 	free(i);
 }
@@ -166,18 +179,26 @@ err user_forget_logins(struct core *c, struct user *u)
 	return OK;
 }
 
-bool user_in_group(struct core *c, const struct user *u, const char *group)
+err user_gather_groups(struct core *c, int64_t user_id)
 {
-	size_t at = 0;
+	struct user *u = user_by_id(c, user_id);
+	size_t at = 0, n = 0;
 
-	for (struct identity *i; (i = map_next(&c->identities, &at));) {
-		if (i->row.user_id != u->row.id || i->row.gone_ms)
-			continue;
-		for (size_t g = 0; g < i->row.n_groups; g++)
-			if (strcmp(i->row.groups[g], group) == 0)
-				return true;
-	}
-	return false;
+	if (!u)
+		return OK;
+	for (struct identity *i; (i = map_next(&c->identities, &at));)
+		n += i->row.user_id == user_id && !i->row.gone_ms ? i->row.n_groups : 0;
+	const char **list = n ? calloc(n, sizeof *list) : NULL;
+	if (n && !list)
+		return ERR_NOMEM;
+	free(u->groups);
+	u->groups = list;
+	u->n_groups = n;
+	at = n = 0;
+	for (struct identity *i; list && (i = map_next(&c->identities, &at));)
+		for (size_t g = 0; i->row.user_id == user_id && !i->row.gone_ms && g < i->row.n_groups; g++)
+			list[n++] = i->row.groups[g];
+	return OK;
 }
 
 /* ---- rows in a reply's arena ---- */

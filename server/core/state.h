@@ -66,6 +66,8 @@ struct user {
 	struct tailnet *t;
 	struct list nodes; /* struct node.of_user */
 	size_t n_nodes;
+	const char **groups; /* owned array of texts of its identities' rows: what they are in at their providers */
+	size_t n_groups;
 	uint64_t touched;
 };
 
@@ -476,8 +478,8 @@ MUST_USE err signin_delete(struct core *c, struct signin *s);
 /* Those that i made, or with i NULL all of u. n may be NULL; else it is counted up. */
 MUST_USE err signins_end(struct core *c, const struct user *u, const struct identity *i, size_t *n);
 MUST_USE err user_forget_logins(struct core *c, struct user *u); /* before a user is deleted */
-/* By what a provider said last. */
-bool user_in_group(struct core *c, const struct user *u, const char *group);
+/* After an identity of it came, went or changed: user.groups anew. */
+MUST_USE err user_gather_groups(struct core *c, int64_t user_id);
 MUST_USE err identity_to_arena(struct arena *a, const struct identity_row *from, struct identity_row *out);
 MUST_USE err signin_to_arena(struct arena *a, const struct signin_row *from, struct signin_row *out);
 

@@ -74,6 +74,7 @@ void user_drop_memory(struct core *c, int64_t id)
 	if (!u)
 		return;
 	user_row_done(&u->row);
+	free(u->groups);
 	free(u);
 }
 

@@ -22,6 +22,8 @@ static void check_group(struct check *c, const struct syntax *v, struct group *g
 		if (starts_with(m->text, "group:"))
 			FAULT(c, m, "groups[\"%s\"]: \"%s\": groups cannot contain groups: group members cannot be recursive, name the users",
 			      v->key, m->text);
+		else if (starts_with(m->text, IDP_PREFIX) && m->text[sizeof IDP_PREFIX - 1])
+			g->members[g->n++] = m->text;
 		else if (!strchr(m->text, '@'))
 			FAULT(c, m, "groups[\"%s\"]: \"%s\" is no user: write \"%s@\" or an e-mail address", v->key, m->text, m->text);
 		else

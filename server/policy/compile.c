@@ -140,11 +140,15 @@ static err index_add(struct policy *p, struct map *m, struct class_key key, uint
 	return OK;
 }
 
+enum { IDP_GROUP_KEY = 1 }; /* beside names, in the table of users */
+
 static err index_user(struct policy *p, const char *name, uint32_t sel)
 {
 	char form[USER_FORM_MAX];
 	struct bytes b = user_form(name, form, sizeof form);
 
+	if (strncmp(name, IDP_PREFIX, sizeof IDP_PREFIX - 1) == 0) /* as the provider writes it, in upper and lower case */
+		return index_add(p, &p->index->users, text_key(IDP_GROUP_KEY, bytes_str(name + sizeof IDP_PREFIX - 1)), sel);
 	return b.n ? index_add(p, &p->index->users, text_key(0, b), sel) : OK;
 }
 
@@ -320,12 +324,22 @@ err policy_finish(struct policy *p)
 
 /* ---- matching ---- */
 
+static bool in_idp_group(const char *group, const struct policy_user *u)
+{
+	for (size_t i = 0; i < u->n_groups; i++)
+		if (strcmp(u->groups[i], group) == 0)
+			return true;
+	return false;
+}
+
 bool policy_names_user(const char *name, const struct policy_user *u)
 {
 	struct bytes want = bytes_str(name);
 
 	if (!u)
 		return false;
+	if (strncmp(name, IDP_PREFIX, sizeof IDP_PREFIX - 1) == 0)
+		return in_idp_group(name + sizeof IDP_PREFIX - 1, u);
 	if (want.n && want.p[want.n - 1] == '@')
 		want.n--;
 	if (!want.n)
@@ -471,6 +485,14 @@ static void match_user(const struct policy *p, const struct policy_user *u, uint
 {
 	const char *const names[] = { u->name, u->email, u->login };
 	char form[USER_FORM_MAX];
+
+	for (size_t i = 0; i < u->n_groups; i++) {
+		size_t before = *n;
+
+		take(&p->index->users, text_key(IDP_GROUP_KEY, bytes_str(u->groups[i])), list, n, cap);
+		if (*n != before)
+			tidy(list, n); /* so that however many groups there are, there is room */
+	}
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		struct bytes b = bytes_str(names[i]);

@@ -47,6 +47,8 @@ struct policy_user {
 	int64_t id;
 	const char *name, *email, *login; /* login: as shown, what "user@domain" in a policy is compared with, too */
 	enum policy_role role;
+	const char *const *groups; /* at the identity provider; a policy's groups name them as "idp:NAME" */
+	size_t n_groups;
 };
 
 struct policy_attr { /* for postures: "node:os", "node:tsVersion", "custom:tier" */

@@ -54,6 +54,9 @@ enum sel_kind {
 	SEL_DOMAIN,   /* user:*@example.com */
 };
 
+/* A member of a group: whoever the identity provider counts among a group of its own. */
+#define IDP_PREFIX "idp:"
+
 struct group {
 	const char *name; /* "group:x" */
 	const char **members;

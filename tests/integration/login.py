@@ -336,6 +336,47 @@ def the_provider_signs_people_out(folder):
     s.end()
 
 
+# ---- groups, refreshed -----------------------------------------------------------------------------------------------
+
+POLICY = {"groups": {"group:ops": ["idp:admins"]}, "grants": [{"src": ["group:ops"], "dst": ["*"], "ip": ["*"]}]}
+
+
+def groups_of_the_provider_are_for_the_policy(folder):
+    s, idp = with_idp(folder, scope=["openid", "profile", "email", "offline_access"], refresh_interval="1s",
+                      extra_params={"prompt": "consent"}, expire_nodes_of_gone_users=True)
+    with open(folder + "/policy", "w") as f:
+        json.dump(POLICY, f)
+    s.must("policy", "set", "-f", folder + "/policy")
+    alice, bob = Device(s), Device(s)
+    connected(s, Browser(), alice)
+    idp.user("bob")
+    connected(s, Browser(), bob)
+    # alice is among the admins and sees bob's device; bob's sees hers, for she may reach it.
+    def peers(d):
+        c = Control(s.connect(), d.machine, s.key())
+        return len(c.netmap()[1].get("Peers") or [])
+    wait_for(lambda: (peers(alice), peers(bob)) == (1, 1), 10, 0.3)
+    # She leaves the group at the provider: nobody reaches anybody.
+    idp.tell("groups", json.dumps({"alice": [], "bob": []}))
+    wait_for(lambda: (peers(alice), peers(bob)) == (0, 0), 20, 0.5)
+    # bob joins it.
+    idp.tell("groups", json.dumps({"bob": ["admins"]}))
+    wait_for(lambda: peers(bob) == 1, 20, 0.5)
+    # bob is gone at the provider: his sessions end, his devices' keys, too, and his groups count no more.
+    idp.tell("gone", "bob")
+    wait_for(lambda: [x["user"] for x in json.loads(s.must("sessions", "list", "--output", "json"))] == ["alice"], 20, 0.5)
+    who = {i["subject"]: i for i in json.loads(s.must("users", "identities", "--output", "json"))}
+    assert who["bob"]["goneAt"] and not who["alice"]["goneAt"], who
+    assert peers(alice) == 0
+    assert Device(s, bob.machine).c.register()["NodeKeyExpired"]
+    # A provider that cannot be reached changes nothing.
+    idp.end()
+    time.sleep(3)
+    assert [x["user"] for x in json.loads(s.must("sessions", "list", "--output", "json"))] == ["alice"]
+    s.is_well()
+    s.end()
+
+
 # ---- expiry ----------------------------------------------------------------------------------------------------------
 
 def keys_end_as_configured(folder):
@@ -356,4 +397,4 @@ run([two_devices_join_and_one_signs_in_again, what_the_request_carries, a_callba
      consent_is_a_form_of_ours, not_mine_ends_it, some_are_refused_with_the_reason, a_name_is_one_user,
      a_suspended_user_is_refused, google, entra, authelia, authentik, keycloak, an_unverified_address_names_nobody,
      people_choose_among_two, the_provider_may_come_later, the_helper_is_started_again, sessions_are_listed_and_ended,
-     the_provider_signs_people_out, keys_end_as_configured])
+     the_provider_signs_people_out, groups_of_the_provider_are_for_the_policy, keys_end_as_configured])

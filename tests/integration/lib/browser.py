@@ -80,6 +80,10 @@ class Browser:
         raise AssertionError(f"no button {button!r} in {page.body}")
 
 
+def toml(v):
+    return "{ " + ", ".join(f"{n} = {toml(x)}" for n, x in v.items()) + " }" if isinstance(v, dict) else json.dumps(v)
+
+
 class Process:
     def __init__(self, *argv):
         self.p = subprocess.Popen(argv, cwd=node_tests, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -112,7 +116,7 @@ class Idp(Process):
 
     def keys(self, **more):
         k = {"name": self.name, "issuer": self.issuer, "client_id": "fairlead", "client_secret": "a secret/with+signs", **more}
-        return "".join(f"{n} = {json.dumps(v)}\n" for n, v in k.items())
+        return "".join(f"{n} = {toml(v)}\n" for n, v in k.items())
 
 
 class Hostile(Process):
@@ -131,4 +135,4 @@ class Hostile(Process):
 
     def keys(self, **more):
         k = {"name": "hostile", "issuer": self.issuer, "client_id": "fairlead", "client_secret": "secret", **more}
-        return "".join(f"{n} = {json.dumps(v)}\n" for n, v in k.items())
+        return "".join(f"{n} = {toml(v)}\n" for n, v in k.items())
