@@ -10,6 +10,7 @@
 #include "server/api/access.h"
 #include "server/api/browser.h"
 #include "server/api/handlers.h"
+#include "server/api/local.h"
 #include "server/api/request.h"
 #include "server/api/state.h"
 #include "server/api/worker.h"
@@ -184,6 +185,7 @@ err api_new(const struct api_settings *cfg, struct api **out)
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_cond_init(&a->idle, NULL);
 	rate_init(&a->requests, cfg->requests_per_s, 2 * cfg->requests_per_s);
+	rate_init(&a->guesses, GUESSES_PER_S, GUESSES_BURST);
 	rate_init(&a->failures, cfg->failures_per_s, 10 * cfg->failures_per_s);
 	err e = api_workers_new(&a->worker);
 	if (e != OK) {
@@ -234,6 +236,7 @@ void api_free(struct api *a)
 	}
 	api_workers_free(a->worker);
 	rate_done(&a->requests);
+	rate_done(&a->guesses);
 	rate_done(&a->failures);
 	pthread_cond_destroy(&a->idle);
 	pthread_mutex_destroy(&a->lock);

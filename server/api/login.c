@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "server/api/browser.h"
 #include "server/api/handlers.h"
+#include "server/api/local.h"
 #include "server/api/page.h"
 #include "server/api/state.h"
 #include "server/login/claims.h"
@@ -153,6 +154,13 @@ static enum MHD_Result page_choose(struct request *r, const char *auth_id)
 		put_escaped(&b, title_of(r, &l->providers[i]));
 		buf_append_str(&b, "</a></p>");
 	}
+	if (l->n_providers)
+		buf_printf(&b, "<h2>%s</h2>", word(W_LOCAL_OR));
+	local_put_form(&b, auth_id);
+	if (!l->n_providers) {
+		buf_printf(&b, "<p class=\"muted\">%s</p>", word(W_LOCAL_NONE));
+		put_code(&b, "fairlead console login --user NAME");
+	}
 	return page_end(r, 200, &b);
 }
 
@@ -188,12 +196,11 @@ enum MHD_Result login_page_register(struct request *r)
 
 enum MHD_Result login_page(struct request *r)
 {
-	if (r->api->cfg.login->n_providers)
-		return page_choose(r, "");
-	struct buf b = page_begin(r, W_NO_LOGIN);
-	put_word(&b, W_NO_LOGIN_TEXT);
-	put_code(&b, "fairlead console login");
-	return page_end(r, 200, &b);
+	const char *auth_id = query(r, "connect");
+
+	if (auth_id[0] && !is_auth_id(auth_id))
+		return page_say(r, 400, W_SORRY, W_SORRY_BAD_LINK);
+	return page_choose(r, auth_id);
 }
 
 enum MHD_Result login_with(struct request *r)

@@ -33,6 +33,7 @@ enum MHD_Result login_show_waiting(struct request *r, const struct reply *reply)
 	buf_append_str(&b, "<dl>");
 	put_device(&b, p);
 	buf_append_str(&b, "</dl>");
+	buf_printf(&b, "<p><a class=\"button primary\" href=\"/login?connect=%s\">%s</a></p>", p->auth_id, word(W_WAITING_SIGN_IN));
 	put_word(&b, W_WAITING_CLI);
 	buf_printf(&b, "<pre>fairlead nodes register --auth-id %s --user NAME</pre>", p->auth_id);
 	put_word(&b, W_WAITING_ON);
@@ -219,7 +220,7 @@ static enum MHD_Result on_auth_waiting(struct request *r, const struct reply *re
 		return login_show_ssh(r, reply);
 	const struct ssh_check_info *k = &reply->ssh_checks[0];
 	if (!who || who->auth_ms < k->created_ms)
-		return r->api->cfg.login->n_providers ? login_start(r, r->param[0]) : login_show_ssh(r, reply);
+		return login_start(r, r->param[0]);
 	if (who->id != k->src_user_id)
 		return page_say(r, 403, W_REFUSED, W_SSH_NOT_OWNER);
 	const char *csrf = csrf_of(r, r->token), *yes = under(r, "auth", ""), *no = under(r, "auth", "/deny");
@@ -327,6 +328,7 @@ static enum MHD_Result on_my_nodes(struct request *r, const struct reply *reply)
 		buf_append_str(&b, "</pre>");
 	}
 	buf_append_str(&b, "<div class=\"bar\">");
+	put_link(&b, "", "/my/password", W_MY_PASSWORD);
 	put_button(&b, "", "/logout", csrf, W_SIGN_OUT);
 	buf_append_str(&b, "</div>");
 	return page_end(r, 200, &b);

@@ -2,6 +2,7 @@
 
 #include "server/api/backup.h"
 #include "server/api/handlers.h"
+#include "server/api/local.h"
 #include "server/api/login.h"
 
 #define READ(area) SCOPE_READ(SCOPE_##area)
@@ -27,6 +28,11 @@ static const struct route routes[] = {
 	{ "GET", "/login/with/{}", ACCESS_OPEN, login_with, 0 },
 	{ "GET", "/oidc/callback", ACCESS_OPEN, login_callback, 0 },
 	{ "POST", "/oidc/backchannel-logout/{}", ACCESS_OPEN, login_backchannel, 0 },
+	{ "POST", "/login", ACCESS_OPEN, local_login, 0 },
+	{ "GET", "/welcome/{}", ACCESS_OPEN, local_page_welcome, 0 },
+	{ "POST", "/welcome/{}", ACCESS_OPEN, local_welcome, 0 },
+	{ "GET", "/my/password", ACCESS_OPEN, local_page_password, 0 },
+	{ "POST", "/my/password", ACCESS_OPEN, local_password, 0 },
 	{ "GET", "/my", ACCESS_OPEN, login_page_my, 0 },
 	{ "POST", "/logout", ACCESS_OPEN, login_logout, 0 },
 	{ "GET", "/health", ACCESS_OPEN, api_health, 0 },
@@ -110,6 +116,8 @@ static const struct route routes[] = {
 	{ "GET", "/api/fairlead/v1/identities", ACCESS_KEY, api_identity_list, READ(USERS) },
 	{ "POST", "/api/fairlead/v1/identities", ACCESS_KEY, api_identity_link, WRITE(USERS) },
 	{ "DELETE", "/api/fairlead/v1/identities/{}", ACCESS_KEY, api_identity_unlink, WRITE(USERS) },
+	{ "POST", "/api/fairlead/v1/login-links", ACCESS_KEY, api_link_make, WRITE(USERS) },
+	{ "DELETE", "/api/fairlead/v1/accounts", ACCESS_KEY, api_account_delete, WRITE(USERS) },
 	{ "GET", "/api/fairlead/v1/sessions", ACCESS_KEY, api_signin_list, READ(USERS) },
 	{ "DELETE", "/api/fairlead/v1/sessions", ACCESS_KEY, api_signin_end_all, WRITE(USERS) },
 	{ "DELETE", "/api/fairlead/v1/sessions/{}", ACCESS_KEY, api_signin_end, WRITE(USERS) },

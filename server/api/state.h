@@ -17,7 +17,7 @@ struct api {
 	size_t waiting;	      /* requests whose reply is on its way */
 	size_t backups;
 	struct api_workers *worker;
-	struct rate requests, failures; /* the daemon's thread only */
+	struct rate requests, failures, guesses; /* the daemon's thread only */
 	bool stopping;
 };
 

@@ -49,8 +49,6 @@
 	X(CHOOSE, "Sign in")                                                                                                       \
 	X(CHOOSE_DEVICE, "to connect the device")                                                                                  \
 	X(CHOOSE_WITH, "Continue with")                                                                                            \
-	X(NO_LOGIN, "Nobody can sign in here yet")                                                                                 \
-	X(NO_LOGIN_TEXT, "An administrator sets up an identity provider, or gives you a link, with:")                             \
 	X(FORM_OLD, "This page is too old")                                                                                        \
 	X(FORM_OLD_TEXT, "Open the link again and answer there.")                                                                  \
 	X(MY, "Your devices")                                                                                                      \
@@ -62,6 +60,31 @@
 	X(SIGN_OUT, "Sign out")                                                                                                    \
 	X(SIGNED_OUT, "Signed out")                                                                                                \
 	X(SIGNED_OUT_TEXT, "This browser is signed out here. Your sign-in service may still know you.")                           \
+	X(LOCAL_NAME, "Name or mail address")                                                                                       \
+	X(LOCAL_PASSWORD, "Password")                                                                                              \
+	X(LOCAL_CODE, "Code of your authenticator app")                                                                           \
+	X(LOCAL_SIGN_IN, "Sign in")                                                                                                \
+	X(LOCAL_OR, "Or with a password of this server:")                                                                         \
+	X(LOCAL_WRONG, "That did not work")                                                                                        \
+	X(LOCAL_WRONG_TEXT, "The name, the password or the code is wrong. A code works once and for half a minute.")              \
+	X(LOCAL_WAIT, "Too many tries. Wait a few minutes and try again.")                                                        \
+	X(LOCAL_NONE, "No password yet? An administrator makes a link for you:")                                                  \
+	X(WELCOME, "Welcome")                                                                                                      \
+	X(WELCOME_TEXT, "This link signs this browser in, once.")                                                                 \
+	X(WELCOME_OLD, "This link was used already, or is too old. An administrator can make another.")                           \
+	X(PASSWORD, "Your password")                                                                                               \
+	X(PASSWORD_TEXT, "With a password and an authenticator app you can sign in here yourself.")                               \
+	X(PASSWORD_NEW, "New password, 10 characters or more")                                                                    \
+	X(PASSWORD_AGAIN, "The same once more")                                                                                    \
+	X(PASSWORD_APP, "Add this key to your authenticator app, then write the code that it shows:")                             \
+	X(PASSWORD_APP_LINK, "Open in an app on this device")                                                                      \
+	X(PASSWORD_SAVE, "Save")                                                                                                   \
+	X(PASSWORD_SHORT, "The password must have 10 to 128 characters.")                                                         \
+	X(PASSWORD_DIFFERS, "The two passwords are not the same.")                                                                 \
+	X(PASSWORD_CODE, "The code is not right. Write the one that the app shows now.")                                          \
+	X(PASSWORD_SAVED, "Saved")                                                                                                 \
+	X(PASSWORD_SAVED_TEXT, "Sign in with the new password and a code from now on.")                                           \
+	X(MY_PASSWORD, "Set a password")                                                                                           \
 	X(SSH, "Open this SSH session?")                                                                                           \
 	X(SSH_GONE, "No SSH session waits under this link: it was confirmed or refused already, or the link is too old. Connect again to get a new one.") \
 	X(SSH_FROM, "From")                                                                                                        \

@@ -19,6 +19,7 @@ static const struct group groups[] = {
 	{ "preauthkeys", "preauthkey|authkeys|authkey|pre", "keys with which devices join without a person" },
 	{ "apikeys", "apikey|api", "keys for the REST API" },
 	{ "auth", "", "devices that wait to be let in" },
+	{ "console", "", "the pages of this server" },
 	{ "sessions", "session", "browsers that are signed in" },
 	{ "lock", "", "tailnet lock: device keys signed by devices" },
 	{ "policy", "acl", "who may reach whom" },
@@ -67,6 +68,12 @@ static const struct verb verbs[] = {
 	    { "subject", 0, "TEXT", "who it is there (sub)", NULL } },
 	  run_users_link },
 	{ "users", "unlink", "", "", 1, "end that", "users unlink -i 12", { ID("the identity") }, run_users_unlink },
+
+	{ "users", "forget-password", "", "USER", 1, "take a user's password and authenticator app away", "users forget-password ann", {{0}},
+	  run_users_forget_password },
+
+	{ "console", "login", "", "", 0, "make a link that signs one browser in, once", "console login --user ann",
+	  { { "user", 'u', "USER", "who; default: the owner, or the only user", NULL } }, run_console_login },
 
 	{ "sessions", "list", "ls|show", "", 0, "list signed-in browsers", "sessions list --user ann",
 	  { { "user", 'u', "USER", "only this user's", NULL } }, run_sessions_list },

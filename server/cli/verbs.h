@@ -23,7 +23,8 @@ verb_run run_audit_list, run_audit_export;
 verb_run run_lock_status;
 verb_run run_auth_list, run_auth_register, run_auth_approve, run_auth_reject;
 
-verb_run run_users_identities, run_users_link, run_users_unlink, run_sessions_list, run_sessions_end;
+verb_run run_users_identities, run_users_link, run_users_unlink, run_sessions_list, run_sessions_end, run_console_login,
+	run_users_forget_password;
 
 enum { ID_TEXT_MAX = 24, PATH_MAX_LEN = 1024 };
 

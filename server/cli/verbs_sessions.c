@@ -69,3 +69,32 @@ int run_sessions_end(struct cli *x)
 	CLEANUP(freep) char *to = id[0] ? target("/api/fairlead/v1/sessions/%", id, 1) : target("/api/fairlead/v1/sessions?user=%", user, 1);
 	return to ? server_do(x, "DELETE", to, NULL, id[0] ? "Session ended" : "Sessions ended") : EXIT_FAILED;
 }
+
+int run_console_login(struct cli *x)
+{
+	json_t *answered = server_call(x, "POST", "/api/fairlead/v1/login-links", json_pack("{s:s*}", "user", flag_value(x, "user")));
+
+	if (!answered)
+		return EXIT_FAILED;
+	if (x->output != OUTPUT_TABLE) {
+		print_object(x, answered, NULL, 0);
+	} else {
+		const char *user = json_string_value(json_object_get(json_object_get(answered, "user"), "name"));
+		printf("This link signs one browser in as %s, once, within an hour:\n%s\n", user ? user : "?",
+				json_string_value(json_object_get(answered, "url")));
+	}
+	json_decref(answered);
+	return EXIT_OK;
+}
+
+int run_users_forget_password(struct cli *x)
+{
+	const char *user[] = { argument(x, 0) };
+
+	if (!user[0])
+		return usage(x, "whose password?");
+	if (!confirm(x, "Forget the password of %s?", user[0]))
+		return EXIT_FAILED;
+	CLEANUP(freep) char *to = target("/api/fairlead/v1/accounts?user=%", user, 1);
+	return to ? server_do(x, "DELETE", to, NULL, "Password forgotten") : EXIT_FAILED;
+}

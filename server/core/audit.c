@@ -190,6 +190,19 @@ static bool look(struct core *c, const struct image *i, struct subject *s)
 		SIDES(identity, login, &d->row);
 		return true;
 	}
+	case ROW_ACCOUNT: {
+		struct account *d = account_of(c, i->account.user_id);
+		s->has = d != NULL;
+		number_id(s, i->account.id);
+		if (s->had)
+			audit_fields_account(&s->before, &i->account);
+		if (s->has)
+			audit_fields_account(&s->after, &d->row);
+		s->tailnet_id = s->has ? d->row.tailnet_id : i->account.tailnet_id;
+		s->name = "";
+		s->kind = "account";
+		return true;
+	}
 	case ROW_SIGNIN: {
 		struct signin *g = signin_by_id(c, i->signin.id);
 		s->has = g != NULL;

@@ -212,3 +212,10 @@ void audit_fields_signin(struct audit_fields *f, const struct signin_row *r)
 	audit_put_text(f, "from", r->remote);
 	audit_put_time(f, "expires", r->expires_ms);
 }
+
+/* Secrets are not recorded; that they changed is. */
+void audit_fields_account(struct audit_fields *f, const struct account_row *r)
+{
+	audit_put_id(f, "user", r->user_id);
+	audit_put_time(f, "changed", r->changed_ms);
+}

@@ -49,6 +49,13 @@ enum command_kind {
 	CMD_IDENTITY_REFRESH, /* id, login: what the provider says now -> identities[0] */
 	CMD_IDENTITY_GONE,    /* id, disable: its user's nodes expire, too -> identities[0] */
 	CMD_BACK_CHANNEL,     /* login: issuer, subject and provider_sid ("" = any), disable as above */
+	CMD_LINK_MAKE,	      /* user ("" = the owner), expires_ms -> users[0], signins[0], secret: signs a browser in, once */
+	CMD_LINK_LOOK,	      /* key_text: a link's secret -> users[0]; ERR_AUTH */
+	CMD_LINK_USE,	      /* key_text: a link's secret, agent, expires_ms -> users[0], signins[0], secret: a token */
+	CMD_ACCOUNT_GET,      /* user: name or mail address -> users[0], account: secrets, for who checks a password; ERR_NOT_FOUND */
+	CMD_ACCOUNT_SET,      /* key_text: a token, account: password, totp, totp_step -> users[0] */
+	CMD_ACCOUNT_LOGIN,    /* account: what was checked, agent, expires_ms -> as CMD_LOGIN; ERR_AUTH: the code was used, or it changed */
+	CMD_ACCOUNT_DELETE,   /* user */
 	CMD_SIGNIN_CHECK,     /* key_text: a token -> users[0], signins[0]; ERR_AUTH */
 	CMD_SIGNIN_LIST,      /* user: "" = all -> signins, users (one each) */
 	CMD_SIGNIN_END,	      /* id, or key_text, or user: all of the user's */
@@ -123,6 +130,7 @@ struct command {
 	const char *key_text, *auth_id, *text, *author, *note, *description;
 	const char *agent;		 /* what a browser calls itself */
 	const struct login_facts *login; /* in the arena */
+	struct account_row account;	 /* its password in the arena */
 	const char *const *tags;
 	size_t n_tags;
 	const struct prefix *routes;
@@ -207,6 +215,7 @@ struct reply {
 	size_t n_ssh_checks;
 	struct identity_row *identities;
 	size_t n_identities;
+	struct account_row account; /* its password in the arena */
 	struct signin_row *signins;
 	size_t n_signins;
 	struct policy_row *policies;

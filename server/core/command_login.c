@@ -15,7 +15,7 @@
 
 /* ---- replies ---- */
 
-static err give_user(struct reply *r, const struct user *u)
+err reply_give_user(struct reply *r, const struct user *u)
 {
 	r->users = arena_array(&r->arena, 1, sizeof *r->users);
 	if (!r->users)
@@ -250,7 +250,7 @@ err signin_make(struct core *c, struct user *u, enum signin_kind kind, int64_t i
 	return give_signin(r, s);
 }
 
-static bool may_sign_in(struct user *u, struct reply *r)
+bool user_may_sign_in(struct user *u, struct reply *r)
 {
 	if (!u->row.suspended_ms)
 		return true;
@@ -268,7 +268,7 @@ static err login(struct core *c, struct tailnet *t, const struct command *m, str
 		return ERR_STATE;
 	if (!u)
 		TRY(make_user(c, t, f, r, &u));
-	if (!u || !may_sign_in(u, r))
+	if (!u || !user_may_sign_in(u, r))
 		return r->e;
 	audit_who(c, "oidc", m->from, "user:%s", u->row.name);
 	if (!i)
@@ -280,7 +280,7 @@ static err login(struct core *c, struct tailnet *t, const struct command *m, str
 	TRY(signin_make(c, u, SIGNIN_BROWSER, i->row.id, m, r));
 	log_info("signed in", "user=%" PRId64 " name=%s provider=%s from=%s", u->row.id, log_qs(u->row.name).s, f->provider,
 			c->who.address);
-	return give_user(r, u);
+	return reply_give_user(r, u);
 }
 
 /* ---- what a provider says later ---- */
@@ -438,7 +438,7 @@ static err list_identities(struct core *c, struct tailnet *t, const struct comma
 
 /* ---- signed-in browsers ---- */
 
-static struct signin *asking(struct core *c, struct tailnet *t, const struct command *m, struct reply *r, struct user **u)
+struct signin *signin_asking(struct core *c, struct tailnet *t, const struct command *m, struct reply *r, struct user **u)
 {
 	struct signin *s = signin_by_token(c, m->key_text, SIGNIN_BROWSER);
 
@@ -448,17 +448,17 @@ static struct signin *asking(struct core *c, struct tailnet *t, const struct com
 		return NULL;
 	}
 	audit_who(c, "web", m->from, "user:%s", (*u)->row.name);
-	return may_sign_in(*u, r) ? s : NULL;
+	return user_may_sign_in(*u, r) ? s : NULL;
 }
 
 static err check_signin(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
 {
 	struct user *u;
-	struct signin *s = asking(c, t, m, r, &u);
+	struct signin *s = signin_asking(c, t, m, r, &u);
 
 	if (!s)
 		return r->e;
-	TRY(give_user(r, u));
+	TRY(reply_give_user(r, u));
 	return give_signin(r, s);
 }
 
@@ -521,7 +521,7 @@ static err end_signin(struct core *c, struct tailnet *t, const struct command *m
 static err connect_device(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
 {
 	struct user *u;
-	struct signin *s = asking(c, t, m, r, &u);
+	struct signin *s = signin_asking(c, t, m, r, &u);
 	struct pending *p = pending_by_id(c, m->auth_id);
 	char why[240] = "";
 	struct node *n;
@@ -546,7 +546,7 @@ static err connect_device(struct core *c, struct tailnet *t, const struct comman
 	}
 	log_info("node registered", "node=%" PRId64 " name=%s method=%s user=%s", n->row.id, log_qs(n->row.given_name).s,
 			s->row.identity_id ? "oidc" : "local", log_qs(u->row.name).s);
-	TRY(give_user(r, u));
+	TRY(reply_give_user(r, u));
 	TRY(reply_room_nodes(r, 1));
 	return reply_add_node(c, r, n);
 }

@@ -190,6 +190,15 @@ void on_command(struct core *c, struct event *e)
 	case CMD_AUTH_REJECT:
 		on_command_auth(c, m, r);
 		break;
+	case CMD_LINK_MAKE:
+	case CMD_LINK_LOOK:
+	case CMD_LINK_USE:
+	case CMD_ACCOUNT_GET:
+	case CMD_ACCOUNT_SET:
+	case CMD_ACCOUNT_LOGIN:
+	case CMD_ACCOUNT_DELETE:
+		on_command_account(c, m, r);
+		break;
 	case CMD_LOGIN:
 	case CMD_IDENTITY_LIST:
 	case CMD_IDENTITY_LINK:

@@ -253,6 +253,8 @@ static err load(struct core *c, struct store_image *im, char *why, size_t why_ca
 		TRY(user_put_memory(c, &im->users[i]));
 	for (size_t i = 0; i < im->n_identities; i++)
 		TRY(identity_put_memory(c, &im->identities[i]));
+	for (size_t i = 0; i < im->n_accounts; i++)
+		TRY(account_put_memory(c, &im->accounts[i]));
 	for (size_t i = 0; i < im->n_signins; i++)
 		TRY(signin_put_memory(c, &im->signins[i]));
 	for (size_t i = 0; i < im->n_authkeys; i++)
@@ -328,6 +330,7 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 	c->c2n = c2n_map();
 	list_init(&c->c2n_askers);
 	c->identities = MAP_OF(struct identity, row.id);
+	c->accounts = MAP_OF(struct account, row.user_id);
 	c->signins = MAP_OF(struct signin, row.id);
 	c->signins_by_hash = MAP_OF(struct signin, row.hash);
 	c->settings = MAP_OF(struct setting, name_key);
@@ -415,6 +418,9 @@ void core_free(struct core *c)
 	for (struct signin *s; (s = map_next(&c->signins, &at));)
 		signin_drop_memory(c, s->row.id);
 	at = 0;
+	for (struct account *a; (a = map_next(&c->accounts, &at));)
+		account_drop_memory(c, a->row.user_id);
+	at = 0;
 	for (struct identity *i; (i = map_next(&c->identities, &at));)
 		identity_drop_memory(c, i->row.id);
 	at = 0;
@@ -447,6 +453,7 @@ void core_free(struct core *c)
 	free_all(&c->machines);
 	map_done(&c->identities);
 	map_done(&c->signins);
+	map_done(&c->accounts);
 	map_done(&c->signins_by_hash);
 	map_done(&c->authkeys);
 	map_done(&c->authkeys_by_prefix);

@@ -13,6 +13,46 @@ struct identity *identity_by_id(struct core *c, int64_t id)
 	return id ? map_get(&c->identities, &id) : NULL;
 }
 
+struct account *account_of(struct core *c, int64_t user_id)
+{
+	return user_id ? map_get(&c->accounts, &user_id) : NULL;
+}
+
+err account_put_memory(struct core *c, struct account_row *taken)
+{
+	struct account *a = account_of(c, taken->user_id);
+	struct tailnet *t = core_tailnet(c, taken->tailnet_id);
+
+	if (!t || !taken->user_id)
+		return ERR_INVALID;
+	if (!a) {
+		a = calloc(1, sizeof *a);
+		if (!a)
+			return ERR_NOMEM;
+		a->t = t;
+		a->row.user_id = taken->user_id;
+		err e = map_put(&c->accounts, a);
+		if (e != OK) {
+			free(a);
+			return e;
+		}
+	}
+	free(a->row.password); /* the row is never zeroed: the table's key lies in it */
+	a->row = *taken;
+	*taken = (struct account_row){ 0 };
+	return OK;
+}
+
+void account_drop_memory(struct core *c, int64_t user_id)
+{
+	struct account *a = map_del(&c->accounts, &user_id);
+
+	if (!a)
+		return;
+	account_row_done(&a->row);
+	free(a);
+}
+
 struct signin *signin_by_id(struct core *c, int64_t id)
 {
 	return id ? map_get(&c->signins, &id) : NULL;
@@ -171,6 +211,11 @@ err user_forget_logins(struct core *c, struct user *u)
 	size_t at = 0;
 
 	TRY(signins_end(c, u, NULL, NULL));
+	struct account *a = account_of(c, u->row.id);
+	if (a) {
+		TRY(touch_account(c, a));
+		account_drop_memory(c, u->row.id);
+	}
 	for (struct identity *i; (i = map_next(&c->identities, &at));)
 		if (i->row.user_id == u->row.id) {
 			TRY(touch_identity(c, i));

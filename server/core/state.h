@@ -96,6 +96,12 @@ struct identity {
 	uint64_t touched;
 };
 
+struct account {
+	struct account_row row;
+	struct tailnet *t;
+	uint64_t touched;
+};
+
 struct signin {
 	struct signin_row row;
 	struct tailnet *t;
@@ -291,7 +297,7 @@ struct tailnet {
 	uint64_t v6_cursor; /* newest host number given where IPv6 is not derived */
 };
 
-enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_PENDING, ROW_IDENTITY, ROW_SIGNIN };
+enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_PENDING, ROW_IDENTITY, ROW_SIGNIN, ROW_ACCOUNT };
 
 struct image { /* a row before a change */
 	enum row_kind kind;
@@ -308,6 +314,7 @@ struct image { /* a row before a change */
 		struct pending_row pending;
 		struct identity_row identity;
 		struct signin_row signin;
+		struct account_row account;
 	};
 };
 struct undo {
@@ -344,7 +351,7 @@ struct core {
 	struct map authkeys, authkeys_by_prefix, apikeys, apikeys_by_prefix;
 	struct map policies; /* struct policy_version, by id */
 	struct map pendings, pendings_by_key, pendings_by_machine; /* by auth_id, node key, machine */
-	struct map identities, signins, signins_by_hash;
+	struct map identities, signins, signins_by_hash, accounts; /* by id; by user */
 	struct map settings;
 	struct map lock_aums; /* by hash */
 	bool locks_stale;     /* rows were put back: locks_rebuild */
@@ -388,6 +395,8 @@ MUST_USE err touch_authkey(struct core *c, struct authkey *k);
 MUST_USE err touch_apikey(struct core *c, struct apikey *k);
 MUST_USE err touch_pending(struct core *c, struct pending *p);
 MUST_USE err touch_identity(struct core *c, struct identity *i);
+MUST_USE err touch_account(struct core *c, struct account *a);
+MUST_USE err touch_new_account(struct core *c, int64_t id, int64_t user_id);
 MUST_USE err touch_signin(struct core *c, struct signin *s);
 MUST_USE err touch_lock_aum(struct core *c, struct lock_aum *a);
 MUST_USE err touch_new_lock_aum(struct core *c, const uint8_t hash[32]);
@@ -470,6 +479,9 @@ struct identity *identity_by_id(struct core *c, int64_t id);
 struct identity *identity_find(struct tailnet *t, const char *issuer, const char *subject);
 MUST_USE err identity_put_memory(struct core *c, struct identity_row *taken);
 void identity_drop_memory(struct core *c, int64_t id);
+struct account *account_of(struct core *c, int64_t user_id);
+MUST_USE err account_put_memory(struct core *c, struct account_row *taken);
+void account_drop_memory(struct core *c, int64_t user_id);
 struct signin *signin_by_id(struct core *c, int64_t id);
 struct signin *signin_by_token(struct core *c, const char *token, enum signin_kind kind); /* NULL: none, or it has expired */
 MUST_USE err signin_put_memory(struct core *c, struct signin_row *taken);
@@ -677,6 +689,11 @@ void on_command_settings(struct core *c, const struct command *m, struct reply *
 /* settings.c: what was set in t over out, memory in a; and who hears of a change. */
 MUST_USE err settings_apply(struct core *c, struct tailnet *t, struct arena *a, struct core_settings *out);
 MUST_USE err settings_effects(struct core *c, struct tailnet *t, unsigned effects);
+void on_command_account(struct core *c, const struct command *m, struct reply *r);
+bool user_may_sign_in(struct user *u, struct reply *r); /* false: reply says why */
+/* Who asks with the token m->key_text; NULL: reply says why. */
+struct signin *signin_asking(struct core *c, struct tailnet *t, const struct command *m, struct reply *r, struct user **u);
+MUST_USE err reply_give_user(struct reply *r, const struct user *u);
 void on_command_login(struct core *c, const struct command *m, struct reply *r);
 /* A signed-in browser (or a link) of u: r->secret is its token. m: login (may be NULL), agent, expires_ms, at_ms. */
 MUST_USE err signin_make(struct core *c, struct user *u, enum signin_kind kind, int64_t identity_id, const struct command *m,

@@ -21,6 +21,7 @@ void image_done(struct image *i)
 	case ROW_PENDING: pending_row_done(&i->pending); break;
 	case ROW_IDENTITY: identity_row_done(&i->identity); break;
 	case ROW_SIGNIN: signin_row_done(&i->signin); break;
+	case ROW_ACCOUNT: account_row_done(&i->account); break;
 	}
 }
 
@@ -89,6 +90,24 @@ err touch_policy(struct core *c, struct policy_version *v)
 err touch_identity(struct core *c, struct identity *i)
 {
 	TOUCH(ROW_IDENTITY, identity, i);
+}
+
+err touch_account(struct core *c, struct account *a)
+{
+	TOUCH(ROW_ACCOUNT, account, a);
+}
+
+err touch_new_account(struct core *c, int64_t id, int64_t user_id)
+{
+	struct image *i = image_room(c);
+
+	if (!i)
+		return ERR_NOMEM;
+	i->kind = ROW_ACCOUNT;
+	i->account.id = id;
+	i->account.user_id = user_id;
+	c->n_image++;
+	return OK;
 }
 
 err touch_signin(struct core *c, struct signin *s)
@@ -345,6 +364,7 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 	CASE(PENDING, pending, pending_by_id(c, i->pending.auth_id))
 	CASE(IDENTITY, identity, identity_by_id(c, i->identity.id))
 	CASE(SIGNIN, signin, signin_by_id(c, i->signin.id))
+	CASE(ACCOUNT, account, account_of(c, i->account.user_id))
 #undef CASE
 	}
 	return OK;
@@ -353,9 +373,9 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 static err add_ops(struct core *c, struct store_batch *b)
 {
 	/* Owners before what they own; deletions the other way round, and first, so that a freed name can be given again. */
-	static const enum row_kind puts[] = { ROW_SETTING, ROW_USER, ROW_IDENTITY, ROW_SIGNIN, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY,
+	static const enum row_kind puts[] = { ROW_SETTING, ROW_USER, ROW_IDENTITY, ROW_ACCOUNT, ROW_SIGNIN, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY,
 		ROW_NODE, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_PENDING };
-	static const enum row_kind dels[] = { ROW_PENDING, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_IDENTITY, ROW_POLICY, ROW_USER };
+	static const enum row_kind dels[] = { ROW_PENDING, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_ACCOUNT, ROW_IDENTITY, ROW_POLICY, ROW_USER };
 
 	for (int deletes = 1; deletes >= 0; deletes--) {
 		const enum row_kind *kinds = deletes ? dels : puts;
@@ -512,6 +532,11 @@ static err restore(struct core *c, struct image *i)
 		if (i->existed)
 			return identity_put_memory(c, &i->identity);
 		identity_drop_memory(c, i->identity.id);
+		return OK;
+	case ROW_ACCOUNT:
+		if (i->existed)
+			return account_put_memory(c, &i->account);
+		account_drop_memory(c, i->account.user_id);
 		return OK;
 	case ROW_SIGNIN:
 		if (i->existed)

@@ -35,6 +35,10 @@ err apply_op(struct sql *s, const struct store_op *op)
 		return identity_sql_put(s, &op->identity);
 	case STORE_DEL_IDENTITY:
 		return identity_sql_delete(s, op->identity.id);
+	case STORE_PUT_ACCOUNT:
+		return account_sql_put(s, &op->account);
+	case STORE_DEL_ACCOUNT:
+		return account_sql_delete(s, op->account.id);
 	case STORE_PUT_SIGNIN:
 		return signin_sql_put(s, &op->signin);
 	case STORE_DEL_SIGNIN:
@@ -93,6 +97,10 @@ void store_op_done(struct store_op *op)
 	case STORE_PUT_IDENTITY:
 	case STORE_DEL_IDENTITY:
 		identity_row_done(&op->identity);
+		return;
+	case STORE_PUT_ACCOUNT:
+	case STORE_DEL_ACCOUNT:
+		account_row_done(&op->account);
 		return;
 	case STORE_PUT_SIGNIN:
 	case STORE_DEL_SIGNIN:

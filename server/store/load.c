@@ -20,6 +20,8 @@ err load_image(struct sql *s, struct store_image *out)
 	if (e == OK)
 		e = identity_sql_list(s, &i.identities, &i.n_identities);
 	if (e == OK)
+		e = account_sql_list(s, &i.accounts, &i.n_accounts);
+	if (e == OK)
 		e = signin_sql_list(s, &i.signins, &i.n_signins);
 	if (e == OK)
 		e = lock_aum_sql_list(s, &i.lock_aums, &i.n_lock_aums);
@@ -54,6 +56,7 @@ void store_image_done(struct store_image *i)
 	FREE_ROWS(pending, i->pendings, i->n_pendings);
 	FREE_ROWS(ssh_approval, i->ssh_approvals, i->n_ssh_approvals);
 	FREE_ROWS(identity, i->identities, i->n_identities);
+	FREE_ROWS(account, i->accounts, i->n_accounts);
 	FREE_ROWS(signin, i->signins, i->n_signins);
 	FREE_ROWS(lock_aum, i->lock_aums, i->n_lock_aums);
 	FREE_ROWS(policy, i->policies, i->n_policies);

@@ -192,6 +192,16 @@ static void identity_clear(struct identity_row *r)
 	r->n_groups = 0;
 }
 
+static err account_deep(const struct account_row *from, struct account_row *out)
+{
+	return copy_str(&out->password, from->password);
+}
+
+static void account_clear(struct account_row *r)
+{
+	r->password = NULL;
+}
+
 static err signin_deep(const struct signin_row *from, struct signin_row *out)
 {
 	TRY(copy_str(&out->provider_sid, from->provider_sid));
@@ -304,6 +314,7 @@ ROW_COPY(apikey)
 ROW_COPY(pending)
 ROW_COPY(identity)
 ROW_COPY(signin)
+ROW_COPY(account)
 ROW_COPY(policy)
 ROW_COPY(ssh_approval)
 ROW_COPY(lock_aum)
@@ -337,6 +348,12 @@ void identity_row_done(struct identity_row *r)
 	free(r->refresh_token);
 	free_strs(r->groups, r->n_groups);
 	*r = (struct identity_row){ 0 };
+}
+
+void account_row_done(struct account_row *r)
+{
+	free(r->password);
+	*r = (struct account_row){ 0 };
 }
 
 void signin_row_done(struct signin_row *r)

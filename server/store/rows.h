@@ -180,6 +180,17 @@ struct identity_row {
 	int64_t gone_ms; /* 0: it is there */
 };
 
+enum { TOTP_SECRET_LEN = 20 };
+
+/* How a user signs in without a provider. Secrets, all of it. */
+struct account_row {
+	int64_t id, tailnet_id, user_id;
+	char *password; /* crypto_pwhash_str: Argon2id */
+	uint8_t totp[TOTP_SECRET_LEN];
+	int64_t totp_step; /* of the newest code that was used */
+	int64_t created_ms, changed_ms;
+};
+
 enum signin_kind {
 	SIGNIN_BROWSER, /* a cookie */
 	SIGNIN_LINK,	 /* a link that signs a browser in, once */
@@ -244,6 +255,7 @@ ROW_TYPE(apikey)
 ROW_TYPE(pending)
 ROW_TYPE(identity)
 ROW_TYPE(signin)
+ROW_TYPE(account)
 ROW_TYPE(policy)
 ROW_TYPE(ssh_approval)
 ROW_TYPE(lock_aum)

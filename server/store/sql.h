@@ -95,6 +95,7 @@ SQL_TABLE(lock_aum)
 SQL_TABLE(policy)
 SQL_TABLE(identity)
 SQL_TABLE(signin)
+SQL_TABLE(account)
 SQL_TABLE(setting)
 SQL_TABLE(server_key)
 MUST_USE err audit_sql_put(struct sql *s, const struct audit_row *r);
@@ -107,6 +108,7 @@ MUST_USE err node_sql_seen(struct sql *s, const struct node_row *r); /* the lazy
 MUST_USE err authkey_sql_delete(struct sql *s, int64_t id);
 MUST_USE err apikey_sql_delete(struct sql *s, int64_t id);
 MUST_USE err identity_sql_delete(struct sql *s, int64_t id);
+MUST_USE err account_sql_delete(struct sql *s, int64_t id);
 MUST_USE err signin_sql_delete(struct sql *s, int64_t id);
 MUST_USE err pending_sql_delete(struct sql *s, const char *auth_id);
 MUST_USE err ssh_approval_sql_delete(struct sql *s, const struct ssh_approval_row *r); /* by pair */

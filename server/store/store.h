@@ -31,6 +31,8 @@ enum store_op_kind {
 	STORE_DEL_SSH_APPROVAL,
 	STORE_PUT_IDENTITY,
 	STORE_DEL_IDENTITY,
+	STORE_PUT_ACCOUNT,
+	STORE_DEL_ACCOUNT,
 	STORE_PUT_SIGNIN,
 	STORE_DEL_SIGNIN,
 	STORE_PUT_LOCK_AUM,
@@ -63,6 +65,7 @@ struct store_op {
 		struct identity_row identity;
 		struct signin_row signin;
 		struct lock_aum_row lock_aum;
+		struct account_row account;
 		struct policy_row policy;
 		struct setting_row setting;
 		struct server_key_row server_key;
@@ -95,9 +98,10 @@ struct store_image {
 	struct policy_row *policies; /* every version that is kept */
 	struct identity_row *identities;
 	struct signin_row *signins;
+	struct account_row *accounts;
 	struct setting_row *settings;
 	struct server_key_row *server_keys;
-	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_lock_aums, n_identities, n_signins, n_policies, n_settings, n_server_keys;
+	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_lock_aums, n_identities, n_signins, n_accounts, n_policies, n_settings, n_server_keys;
 };
 void store_image_done(struct store_image *i);
 

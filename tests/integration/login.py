@@ -2,7 +2,7 @@
 """login.py: people sign in by identity providers and let devices in, over plain HTTP, with a browser without scripts.
 
 The providers are npm's oidc-provider in the claim shapes of known products. Prints TAP. BUILD= names the build folder."""
-import json, os, re, signal, sys, time, urllib.parse
+import base64, hmac, json, os, re, signal, struct, sys, time, urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib.browser import Browser, Idp
@@ -336,6 +336,83 @@ def the_provider_signs_people_out(folder):
     s.end()
 
 
+# ---- without a provider ----------------------------------------------------------------------------------------------
+
+def totp(text, at=None):
+    key = base64.b32decode(text)
+    mac = hmac.new(key, struct.pack(">Q", int((at or time.time()) // 30)), "sha1").digest()
+    o = mac[19] & 15
+    return f"{(struct.unpack('>I', mac[o:o + 4])[0] & 0x7fffffff) % 1000000:06d}"
+
+
+def post(b, url, **fields):
+    return b.go(url, None, "POST", urllib.parse.urlencode(fields))
+
+
+def a_link_a_password_and_a_code(folder):
+    s = Server(folder).start()
+    base = f"http://127.0.0.1:{s.port}"
+    d = Device(s)
+    # Nobody can sign in yet: the page says how.
+    p = Browser().go(d.login_url())
+    assert p.title == "A device wants to join" and "fairlead nodes register" in p.text(), p.text()
+    assert d.url.rsplit("/", 1)[1] in p.body
+    s.must("users", "create", "ann")
+    link = json.loads(s.must("console", "login", "--user", "ann", "--output", "json"))["url"]
+    # Looking at the link, as chat programs do, uses nothing up; another site cannot use it for somebody.
+    for _ in range(2):
+        assert Browser().go(link).title == "Welcome"
+    assert Browser().one("POST", link, "", {"Origin": "https://evil.example"}).status == 403
+    b = Browser("Safari")
+    my = b.submit(b.go(link), "Sign in")
+    assert my.title == "Your devices" and "ann" in my.text(), my.text()
+    assert Browser().go(link).status == 404
+    assert Browser().one("POST", link, "").status == 404
+    # A password and an app.
+    f = b.go(base + "/my/password")
+    _, fields, _ = f.forms()[0]
+    good = {"password": "correct horse battery", "again": "correct horse battery", "code": totp(fields["totp"])}
+    for bad, words in (({"password": "short", "again": "short"}, "10 to 128"), ({"again": "another one"}, "not the same"),
+                       ({"code": "000000"}, "code is not right"), ({"totp": "x"}, "code is not right")):
+        p = b.submit(f, "Save", **{**good, **bad})
+        assert p.status == 400 and words in p.text(), p.text()
+    assert b.submit(f, "Save", **{**good, "csrf": "0" * 32}).status == 403
+    assert b.submit(f, "Save", **good).title == "Saved"
+    raw = open(s.database, "rb").read() + open(s.database + "-wal", "rb").read()
+    assert b"$argon2id$" in raw and b"correct horse" not in raw
+    # Signing in with them, in another browser, and connecting the device.
+    def sign_in(code, password="correct horse battery", name="ann", browser=None, **more):
+        return post(browser or Browser(), base + "/login", name=name, password=password, code=code, **more)
+    used = totp(fields["totp"])
+    wrong = [sign_in(used), sign_in("123456"), sign_in(used, "wrong password"), sign_in(used, name="bob"), sign_in("", name="")]
+    assert {p.status for p in wrong} == {403}, [p.status for p in wrong]  # the first: its code was used to save
+    fresh = totp(fields["totp"], time.time() + 30)  # a step ahead is within the skew
+    other = Browser()
+    c = sign_in(fresh, browser=other, connect=d.url.rsplit("/", 1)[1])
+    assert c.title == "Connect this device?", c.text()
+    assert other.submit(c, "Connect").title == "Connected"
+    n = nodes(s)
+    assert len(n) == 1 and n[0]["user"]["name"] == "ann", n
+    assert sign_in(fresh).status == 403  # once
+    # Another origin's form is not ours.
+    assert Browser().one("POST", base + "/login", "name=ann&password=x&code=1", {"Origin": "https://evil.example"}).status == 403
+    s.must("users", "forget-password", "ann", "--force")
+    assert sign_in(totp(fields["totp"], time.time() + 30)).status == 403
+    s.is_well()
+    s.end()
+
+
+def guessing_is_slowed_down(folder):
+    s = Server(folder).start()
+    base = f"http://127.0.0.1:{s.port}"
+    s.must("users", "create", "ann")
+    seen = [post(Browser(), base + "/login", name="ann", password="guess number %d" % i, code="000000").status for i in range(30)]
+    assert seen[0] == 403 and 429 in seen, seen
+    assert post(Browser(), base + "/login", name="ann", password="x", code="0").status == 429
+    s.is_well()
+    s.end()
+
+
 # ---- groups, refreshed -----------------------------------------------------------------------------------------------
 
 POLICY = {"groups": {"group:ops": ["idp:admins"]}, "grants": [{"src": ["group:ops"], "dst": ["*"], "ip": ["*"]}]}
@@ -397,4 +474,4 @@ run([two_devices_join_and_one_signs_in_again, what_the_request_carries, a_callba
      consent_is_a_form_of_ours, not_mine_ends_it, some_are_refused_with_the_reason, a_name_is_one_user,
      a_suspended_user_is_refused, google, entra, authelia, authentik, keycloak, an_unverified_address_names_nobody,
      people_choose_among_two, the_provider_may_come_later, the_helper_is_started_again, sessions_are_listed_and_ended,
-     the_provider_signs_people_out, groups_of_the_provider_are_for_the_policy, keys_end_as_configured])
+     the_provider_signs_people_out, a_link_a_password_and_a_code, guessing_is_slowed_down, groups_of_the_provider_are_for_the_policy, keys_end_as_configured])

@@ -133,6 +133,12 @@ static void db_apply(struct store_image *db, const struct store_op *op)
 	case STORE_DEL_IDENTITY:
 		DB_DEL(identity, db->identities, db->n_identities, db->identities[i].id == op->identity.id);
 		break;
+	case STORE_PUT_ACCOUNT:
+		DB_PUT(account, db->accounts, db->n_accounts, db->accounts[i].id == op->account.id);
+		break;
+	case STORE_DEL_ACCOUNT:
+		DB_DEL(account, db->accounts, db->n_accounts, db->accounts[i].id == op->account.id);
+		break;
 	case STORE_PUT_SIGNIN:
 		DB_PUT(signin, db->signins, db->n_signins, db->signins[i].id == op->signin.id);
 		break;
@@ -386,6 +392,7 @@ static void copy_image(const struct store_image *from, struct store_image *to)
 	COPY(apikey, apikeys, n_apikeys);
 	COPY(pending, pendings, n_pendings);
 	COPY(identity, identities, n_identities);
+	COPY(account, accounts, n_accounts);
 	COPY(signin, signins, n_signins);
 	COPY(ssh_approval, ssh_approvals, n_ssh_approvals);
 	COPY(lock_aum, lock_aums, n_lock_aums);
@@ -579,6 +586,10 @@ static char *dump(struct core *c)
 	for (struct identity *x; (x = map_next(&c->identities, &at)); n++)
 		buf_printf(&out, "identity %lld user=%lld %s %s groups=%zu gone=%lld\n", (long long)x->row.id, (long long)x->row.user_id,
 				x->row.subject, x->row.login, x->row.n_groups, (long long)x->row.gone_ms);
+	at = 0;
+	for (struct account *x; (x = map_next(&c->accounts, &at)); n++)
+		buf_printf(&out, "account %lld user=%lld %s step=%lld\n", (long long)x->row.id, (long long)x->row.user_id, x->row.password,
+				(long long)x->row.totp_step);
 	at = 0;
 	for (struct signin *x; (x = map_next(&c->signins, &at)); n++) {
 		assert_true(map_get(&c->signins_by_hash, x->row.hash) == x);

@@ -35,6 +35,7 @@ COMPARE(authkey, BY_ID)
 COMPARE(apikey, BY_ID)
 COMPARE(identity, BY_ID)
 COMPARE(signin, BY_ID)
+COMPARE(account, BY_ID)
 COMPARE(ssh_approval, memcmp(&a->pair, &b->pair, sizeof a->pair))
 COMPARE(policy, BY_ID)
 COMPARE(lock_aum, memcmp(a->hash, b->hash, 32))
@@ -95,6 +96,7 @@ TABLE(ssh_approval, ssh_approvals, n_ssh_approvals)
 TABLE(identity, identities, n_identities)
 TABLE(signin, signins, n_signins)
 TABLE(lock_aum, lock_aums, n_lock_aums)
+TABLE(account, accounts, n_accounts)
 TABLE(setting, settings, n_settings)
 DELETE(policy, policies, n_policies)
 DELETE(user, users, n_users)
@@ -106,6 +108,7 @@ DELETE(ssh_approval, ssh_approvals, n_ssh_approvals)
 DELETE(identity, identities, n_identities)
 DELETE(signin, signins, n_signins)
 DELETE(lock_aum, lock_aums, n_lock_aums)
+DELETE(account, accounts, n_accounts)
 DELETE(setting, settings, n_settings)
 
 struct node_row *store_model_node(struct store_image *db, int64_t id)
@@ -257,6 +260,12 @@ bool store_model_apply(struct store_image *db, const struct store_op *op, char *
 	case STORE_DEL_IDENTITY:
 		del_identity(db, &op->identity);
 		break;
+	case STORE_PUT_ACCOUNT:
+		put_account(db, &op->account);
+		break;
+	case STORE_DEL_ACCOUNT:
+		del_account(db, &op->account);
+		break;
 	case STORE_PUT_SIGNIN:
 		put_signin(db, &op->signin);
 		break;
@@ -310,6 +319,7 @@ void store_model_copy(const struct store_image *from, struct store_image *to)
 	COPY(pending, pendings, n_pendings);
 	COPY(ssh_approval, ssh_approvals, n_ssh_approvals);
 	COPY(identity, identities, n_identities);
+	COPY(account, accounts, n_accounts);
 	COPY(signin, signins, n_signins);
 	COPY(lock_aum, lock_aums, n_lock_aums);
 	COPY(policy, policies, n_policies);

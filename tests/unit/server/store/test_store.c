@@ -148,7 +148,7 @@ static void every_row_comes_back(void **state)
 	struct folder f = folder_new();
 	struct watcher w;
 	struct store *s = start_store(f.file, &w);
-	struct store_batch *b = batch_new(1, 1, 20);
+	struct store_batch *b = batch_new(1, 1, 22);
 	size_t at = 0;
 
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_TAILNET, .tailnet = { 1, dup_str("default") } };
@@ -160,6 +160,9 @@ static void every_row_comes_back(void **state)
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_APIKEY, .apikey = sample_apikey(3) };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_PENDING, .pending = sample_pending(5) };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_IDENTITY, .identity = sample_identity(6, 4) };
+	b->op[at++] = (struct store_op){ .kind = STORE_PUT_ACCOUNT, .account = { .id = 12, .tailnet_id = 1, .user_id = 4,
+		.password = dup_str("$argon2id$"), .totp = { 1, [19] = 20 }, .totp_step = 55, .created_ms = 1, .changed_ms = 2 } };
+	b->op[at++] = (struct store_op){ .kind = STORE_DEL_ACCOUNT, .account = { .id = 13 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_SIGNIN, .signin = sample_signin(7, 4) };
 	b->op[at++] = (struct store_op){ .kind = STORE_DEL_SIGNIN, .signin = { .id = 8 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_DEL_IDENTITY, .identity = { .id = 8 } };
@@ -234,6 +237,12 @@ static void every_row_comes_back(void **state)
 	assert_int_equal(i.identities[0].login_ms, 2);
 	assert_int_equal(i.identities[0].checked_ms, 3);
 	assert_int_equal(i.identities[0].gone_ms, 4);
+	assert_int_equal(i.n_accounts, 1);
+	assert_int_equal(i.accounts[0].user_id, 4);
+	assert_string_equal(i.accounts[0].password, "$argon2id$");
+	assert_int_equal(i.accounts[0].totp[19], 20);
+	assert_int_equal(i.accounts[0].totp_step, 55);
+	assert_int_equal(i.accounts[0].changed_ms, 2);
 	assert_int_equal(i.n_signins, 1);
 	assert_int_equal(i.signins[0].identity_id, 6);
 	assert_int_equal(i.signins[0].kind, SIGNIN_LINK);

@@ -1,0 +1,19 @@
+/* local: signing in without an identity provider: a link that works once, and a password with a code.
+ *
+ *   /login            the form (POST)
+ *   /welcome/TOKEN    a link of `fairlead console login`; a POST uses it up, so that no preview of the link does
+ *   /my/password      a signed-in person sets a password and adds an authenticator app */
+#pragma once
+
+#include "server/api/request.h"
+
+handler local_login, local_page_welcome, local_welcome, local_page_password, local_password;
+handler api_link_make, api_account_delete;
+
+/* Wrong passwords and codes, of one name and from one address. */
+#define GUESSES_PER_S 0.2
+#define GUESSES_BURST 12.0
+
+struct buf;
+/* The form, for the page of /login. */
+void local_put_form(struct buf *b, const char *auth_id);
