@@ -39,7 +39,7 @@ handler api_identity_list, api_identity_link, api_identity_unlink, api_signin_li
 /* metrics.c */
 handler api_metrics;
 /* pages.c */
-handler api_page_root, api_page_admin, api_page_robots, api_page_style, api_health, api_health_v1, api_version, api_verify;
+handler api_page_root, api_page_admin, api_page_robots, api_page_style, api_page_icon, api_health, api_health_v1, api_version, api_verify;
 
 /* Shared by those that name a waiting login: adds the prefix that some tools leave out. NULL (and a fault): not an id. */
 const char *auth_id_from(struct request *r, const char *text);

@@ -275,6 +275,9 @@ static enum MHD_Result password_form(struct request *r, unsigned status, enum wo
 	buf_printf(&b, "<p%s>%s</p>", status == 200 ? "" : " class=\"notice\"", word(note));
 	buf_append_str(&b, "<form method=\"post\" action=\"/my/password\">");
 	buf_printf(&b, "<input type=\"hidden\" name=\"csrf\" value=\"%s\"><input type=\"hidden\" name=\"totp\" value=\"%s\">", l->csrf, text);
+	buf_append_str(&b, "<input type=\"text\" name=\"username\" autocomplete=\"username\" hidden value=\"");
+	put_escaped(&b, l->title);
+	buf_append_str(&b, "\">"); /* for password managers */
 	put_input(&b, W_PASSWORD_NEW, "password", "password", "new-password");
 	put_input(&b, W_PASSWORD_AGAIN, "again", "password", "new-password");
 	buf_printf(&b, "<p>%s</p><pre>%.4s %.4s %.4s %.4s %.4s %.4s %.4s %.4s</pre><p class=\"muted\">", word(W_PASSWORD_APP), text, text + 4, text + 8,

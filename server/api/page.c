@@ -44,6 +44,15 @@ enum MHD_Result api_page_style(struct request *r)
 	return answer_text(r, 200, "text/css; charset=utf-8", style);
 }
 
+/* A line led through an eye: what a fairlead does. */
+static const char icon[] = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 20 20\" fill=\"none\" stroke=\"#1a5fb4\" stroke-width=\"2\">"
+			   "<circle cx=\"10\" cy=\"10\" r=\"6\"/><path d=\"M1 17c4 0 6-4 9-7s5-7 9-7\"/></svg>\n";
+
+enum MHD_Result api_page_icon(struct request *r)
+{
+	return answer_text(r, 200, "image/svg+xml", icon);
+}
+
 struct buf page_begin(struct request *r, enum word title)
 {
 	struct buf b = buf_make(PAGE_MAX);
@@ -52,7 +61,7 @@ struct buf page_begin(struct request *r, enum word title)
 	buf_printf(&b,
 		"<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
 		"<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>%s · %s</title>"
-		"<link rel=\"stylesheet\" href=\"/style.css\"></head><body><header>%s</header><main><h1>%s</h1>",
+		"<link rel=\"stylesheet\" href=\"/style.css\"><link rel=\"icon\" href=\"/icon.svg\"></head><body><header>%s</header><main><h1>%s</h1>",
 		word(title), word(W_BRAND), word(W_BRAND), word(title));
 	return b;
 }

@@ -193,7 +193,8 @@ static enum MHD_Result queue(struct request *r, unsigned status, const char *typ
 	MHD_add_response_header(response, "Content-Type", type);
 	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
 	MHD_add_response_header(response, "X-Frame-Options", "DENY");
-	MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+	/* Not no-referrer: browsers then send "Origin: null" with our own forms. */
+	MHD_add_response_header(response, "Referrer-Policy", "same-origin");
 	MHD_add_response_header(response, "Content-Security-Policy", PAGE_POLICY);
 	MHD_add_response_header(response, "Cache-Control", "no-store");
 	for (size_t i = 0; i < r->n_cookies; i++)

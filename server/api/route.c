@@ -16,6 +16,7 @@ static const struct route routes[] = {
 	{ "GET", "/", ACCESS_OPEN, api_page_root, 0 },
 	{ "GET", "/admin", ACCESS_OPEN, api_page_admin, 0 },
 	{ "GET", "/robots.txt", ACCESS_OPEN, api_page_robots, 0 },
+	{ "GET", "/icon.svg", ACCESS_OPEN, api_page_icon, 0 },
 	{ "GET", "/style.css", ACCESS_OPEN, api_page_style, 0 },
 	{ "GET", "/register/{}", ACCESS_OPEN, login_page_register, 0 },
 	{ "GET", "/connect/{}", ACCESS_OPEN, login_page_connect, 0 },

@@ -87,7 +87,7 @@ def run(version, exe, unshare, pattern, count, budget):
         with open(hosts, "w") as f:
             f.write(f"127.0.0.1 localhost\n::1 localhost\n{IP} {NAME}\n")
         env = {k: v for k, v in os.environ.items() if not k.startswith(("TS_", "SSL_")) and not k.lower().endswith("_proxy")}
-        env.update(INTEROP_BIN=os.path.join(TOP, "build", "release"), INTEROP_IP=IP, TMPDIR=tmp, HOME=tmp,
+        env.update(INTEROP_BIN=os.path.join(TOP, "build", "release"), INTEROP_BROWSER=os.path.join(TOP, "tests", "browser"), INTEROP_IP=IP, TMPDIR=tmp, HOME=tmp,
                    TS_NO_LOGS_NO_SUPPORT="true")
         cmd = ["go", "tool", "test2json", "-t", "-p", version] + unshare + [
             "sh", "-c", INSIDE, "inside", hosts, exe, "-test.v=test2json", "-test.timeout", f"{int(budget)}s"]

@@ -1,0 +1,156 @@
+package interop
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"tailscale.com/tsnet"
+)
+
+// browserTests is tests/browser: the identity provider and the scripts for Chromium live there.
+func browserTests(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("INTEROP_BROWSER")
+	if dir == "" {
+		t.Fatal("INTEROP_BROWSER does not name tests/browser")
+	}
+	return dir
+}
+
+// signInBy starts npm's oidc-provider for s and makes s ask it.
+func signInBy(t *testing.T, s *server) {
+	t.Helper()
+	port := freePort(t)
+	cmd := exec.Command("node", "idp.mjs", fmt.Sprint(port), s.url+"/oidc/callback", "plain", hostIP)
+	cmd.Dir = browserTests(t)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	line := make([]byte, 100)
+	if n, err := out.Read(line); err != nil || !strings.HasPrefix(string(line[:n]), "listening") {
+		t.Fatalf("the identity provider says %q, %v", line[:n], err)
+	}
+	go io.Copy(io.Discard, out)
+	s.kill(killed)
+	f, err := os.OpenFile(s.file("config.toml"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(f, "\n[oidc]\nissuer = \"http://%s:%d\"\nclient_id = \"fairlead\"\nclient_secret = \"a secret/with+signs\"\n", hostIP, port)
+	f.Close()
+	s.start()
+}
+
+// loginURL starts a node without a key and waits for what it wants a person to open.
+func loginURL(t *testing.T, n *tsnet.Server) string {
+	t.Helper()
+	if err := n.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lc, err := n.LocalClient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lc.StartLoginInteractive(within(t, 10*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if st, err := lc.StatusWithoutPeers(context.Background()); err == nil && st.AuthURL != "" {
+			return st.AuthURL
+		}
+	}
+	t.Fatal("no login URL")
+	return ""
+}
+
+func becomesRunning(t *testing.T, n *tsnet.Server) string {
+	t.Helper()
+	lc, err := n.LocalClient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if st, err := lc.StatusWithoutPeers(context.Background()); err == nil && st.BackendState == "Running" {
+			return st.User[st.Self.UserID].LoginName
+		}
+	}
+	t.Fatal("it does not run after the login")
+	return ""
+}
+
+// TestLoginByHTTP: the official client joins as whoever signs in, here by a browser that knows redirects, cookies and forms only.
+func TestLoginByHTTP(t *testing.T) {
+	forEachFlavour(t, func(t *testing.T, s *server) {
+		signInBy(t, s)
+		n := newNode(t, s, "laptop", "")
+		jar, _ := cookiejar.New(nil)
+		c := &http.Client{Jar: jar, Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+		r, err := c.Get(loginURL(t, n.Server))
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, _ := io.ReadAll(r.Body)
+		r.Body.Close()
+		form := regexp.MustCompile(`(?s)<form[^>]*action="([^"]*)".*?name="csrf" value="([^"]*)"`).FindSubmatch(page)
+		if r.StatusCode != 200 || form == nil {
+			t.Fatalf("%s: %s", r.Status, page)
+		}
+		to, _ := r.Request.URL.Parse(html.UnescapeString(string(form[1])))
+		r, err = c.PostForm(to.String(), url.Values{"csrf": {string(form[2])}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != 200 {
+			t.Fatal(r.Status)
+		}
+		if who := becomesRunning(t, n.Server); who != "alice@example.com" {
+			t.Errorf("it belongs to %q", who)
+		}
+	})
+}
+
+// TestLoginByChromium: the same with Debian's Chromium.
+func TestLoginByChromium(t *testing.T) {
+	s := newServer(t, overTLS)
+	signInBy(t, s)
+	n := newNode(t, s, "laptop", "")
+	dir := browserTests(t)
+	pictures := filepath.Join(dir, "../../build/browser-interop")
+	if err := os.MkdirAll(pictures, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", "person.mjs", loginURL(t, n.Server), pictures)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(out), "cookie __Host-fairlead true true Lax") {
+		t.Error("the session's cookie is not as it should be")
+	}
+	if who := becomesRunning(t, n.Server); who != "alice@example.com" {
+		t.Errorf("it belongs to %q", who)
+	}
+}
