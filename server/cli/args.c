@@ -6,11 +6,16 @@
 #include "common/base/cleanup.h"
 #include "server/suggest.h"
 
+enum { GLOBAL_CONFIG, GLOBAL_OUTPUT, GLOBAL_FORCE, GLOBAL_ADDRESS, GLOBAL_API_KEY, GLOBAL_INSECURE, GLOBAL_HELP, GLOBAL_VERSION };
 static const struct flag global_flags[] = {
 	{ "config", 'c', "FILE", "the server's configuration; default: $FAIRLEAD_CONFIG, ./config.toml, ./run/config.toml, "
 				 "/etc/fairlead/config.toml", NULL },
-	{ "output", 'o', "json|json-line", "machine-readable output", NULL },
+	{ "output", 'o', "json|json-line|yaml", "machine-readable output", NULL },
 	{ "force", 0, NULL, "do not ask before something is deleted", NULL },
+	{ "address", 0, "URL", "a server elsewhere, https://vpn.example.com, or unix:FILE; default: $FAIRLEAD_CLI_ADDRESS, "
+			       "else the socket that the configuration names", NULL },
+	{ "api-key", 0, "KEY", "the key to show there; better in $FAIRLEAD_CLI_API_KEY, where other users do not see it", NULL },
+	{ "insecure", 0, NULL, "do not check the certificate there, and let the key go out in plain HTTP; $FAIRLEAD_CLI_INSECURE=1", NULL },
 	{ "help", 'h', NULL, "this text; also behind a command", NULL },
 	{ "version", 0, NULL, "print the version", NULL },
 };
@@ -51,6 +56,24 @@ static bool is_flag(const struct flag *f, struct bytes name, char letter)
 	if (letter)
 		return f->letter == letter;
 	return bytes_eq_str(name, f->name) || (f->alias && bytes_eq_str(name, f->alias));
+}
+
+/* Is the word after this flag its value? */
+static bool takes_next_word(const struct verb *v, const char *word)
+{
+	bool is_long = word[1] == '-';
+	struct bytes name = bytes_str(word + (is_long ? 2 : 1));
+	char letter = is_long ? 0 : word[1];
+
+	if (strchr(word, '=') || (!is_long && name.n != 1))
+		return false;
+	for (const struct flag *f = v ? v->flags : NULL; f && f->name; f++)
+		if (is_flag(f, name, letter))
+			return f->value != NULL;
+	for (size_t i = 0; i < ARRAY_LEN(global_flags); i++)
+		if (is_flag(&global_flags[i], name, letter))
+			return global_flags[i].value != NULL;
+	return false;
 }
 
 /* ---- parsing ---- */
@@ -103,23 +126,36 @@ static err take_global(struct parse *p, size_t i, const char *value)
 	struct cli *x = p->x;
 
 	switch (i) {
-	case 0:
+	case GLOBAL_CONFIG:
 		x->config_path = value;
 		return OK;
-	case 1:
+	case GLOBAL_OUTPUT:
 		if (strcmp(value, "json") == 0)
 			x->output = OUTPUT_JSON;
 		else if (strcmp(value, "json-line") == 0)
 			x->output = OUTPUT_JSON_LINE;
-		else if (strcmp(value, "table") != 0) {
-			snprintf(p->why, p->why_cap, "--output must be json or json-line, not '%s'", value);
+		else if (strcmp(value, "yaml") == 0)
+			x->output = OUTPUT_YAML;
+		else if (strcmp(value, "table") == 0)
+			x->output = OUTPUT_TABLE;
+		else {
+			snprintf(p->why, p->why_cap, "--output must be json, json-line or yaml, not '%s'", value);
 			return ERR_INVALID;
 		}
 		return OK;
-	case 2:
+	case GLOBAL_FORCE:
 		x->force = true;
 		return OK;
-	case 3:
+	case GLOBAL_ADDRESS:
+		x->address = value;
+		return OK;
+	case GLOBAL_API_KEY:
+		x->api_key = value;
+		return OK;
+	case GLOBAL_INSECURE:
+		x->insecure = true;
+		return OK;
+	case GLOBAL_HELP:
 		x->help = true;
 		return OK;
 	default:
@@ -202,6 +238,26 @@ static err take_word(struct parse *p, const char *word)
 	return OK;
 }
 
+/* A flag of some verb, or one for all of them. */
+static bool is_anyones(const struct verbs *all, const char *word)
+{
+	bool is_long = word[1] == '-';
+	const char *name = word + (is_long ? 2 : 1);
+	struct bytes text = bytes_of(name, strcspn(name, "="));
+	char letter = is_long ? 0 : name[0];
+
+	if (strcmp(word, "--") == 0 || strcmp(word, "-") == 0)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(global_flags); i++)
+		if (is_flag(&global_flags[i], text, letter))
+			return true;
+	for (size_t i = 0; i < all->n_verbs; i++)
+		for (const struct flag *f = all->verbs[i].flags; f->name; f++)
+			if (is_flag(f, text, letter))
+				return true;
+	return false;
+}
+
 /* A flag may stand before the verb that it belongs to; so the words that name the verb are looked for first. */
 static int find_verb_words(struct parse *p)
 {
@@ -210,9 +266,9 @@ static int find_verb_words(struct parse *p)
 	for (int i = 1; i < p->argc && !p->x->verb; i++) {
 		const char *word = p->argv[i];
 		if (word[0] == '-') {
-			bool takes_value = strcmp(word, "-c") == 0 || strcmp(word, "--config") == 0 || strcmp(word, "-o") == 0 ||
-					   strcmp(word, "--output") == 0;
-			i += takes_value;
+			if (!is_anyones(p->all, word))
+				return unknown_flag(p, word) == OK ? used : -1;
+			i += takes_next_word(NULL, word);
 			continue;
 		}
 		if (take_word(p, word) != OK)
@@ -357,4 +413,99 @@ void args_help(const struct verbs *all, const struct cli *x, FILE *out)
 	} else {
 		help_program(all, out);
 	}
+}
+
+/* ---- completion ---- */
+
+static void offer(FILE *out, const char *typed, const char *dashes, const char *name, const char *help)
+{
+	size_t n = strlen(dashes);
+
+	if (strncmp(typed, dashes, strlen(typed) < n ? strlen(typed) : n) != 0 ||
+		(strlen(typed) > n && strncmp(typed + n, name, strlen(typed) - n) != 0))
+		return;
+	fprintf(out, "%s%s\t%s\n", dashes, name, help);
+}
+
+static void offer_values(FILE *out, const char *typed, const struct flag *f)
+{
+	struct bytes rest = bytes_str(strcmp(f->name, "output") == 0 ? f->value : "");
+
+	while (rest.n) {
+		struct bytes v = bytes_cut(rest, '|', &rest);
+		char name[32];
+
+		if (bytes_copy(name, sizeof name - 1, v) == OK) {
+			name[v.n] = 0;
+			offer(out, typed, "", name, f->help);
+		}
+	}
+}
+
+static const struct flag *flag_of(const struct verb *v, const char *word)
+{
+	bool is_long = word[1] == '-';
+	struct bytes name = bytes_str(word + (is_long ? 2 : 1));
+
+	for (const struct flag *f = v ? v->flags : NULL; f && f->name; f++)
+		if (is_flag(f, name, is_long ? 0 : word[1]))
+			return f;
+	for (size_t i = 0; i < ARRAY_LEN(global_flags); i++)
+		if (is_flag(&global_flags[i], name, is_long ? 0 : word[1]))
+			return &global_flags[i];
+	return NULL;
+}
+
+void args_complete(const struct verbs *all, int n, char *const *words, FILE *out)
+{
+	const struct group *group = NULL;
+	const struct verb *verb = NULL;
+	const char *typed = n > 0 ? words[n - 1] : "";
+	size_t given = 0;
+
+	for (int i = 0; i < n - 1; i++) {
+		if (words[i][0] == '-') {
+			if (takes_next_word(verb, words[i]) && ++i == n - 1) {
+				const struct flag *f = flag_of(verb, words[i - 1]);
+
+				if (f)
+					offer_values(out, typed, f);
+				return;
+			}
+		} else if (!verb && !group && (group = find_group(all, words[i]))) {
+			continue;
+		} else if (!verb) {
+			verb = find_verb(all, group ? group->name : "", words[i]);
+			if (!verb)
+				return;
+		} else {
+			given++;
+		}
+	}
+	if (typed[0] == '-') {
+		for (const struct flag *f = verb ? verb->flags : NULL; f && f->name; f++)
+			offer(out, typed, "--", f->name, f->help);
+		for (size_t i = 0; i < ARRAY_LEN(global_flags); i++)
+			offer(out, typed, "--", global_flags[i].name, global_flags[i].help);
+		return;
+	}
+	if (verb) { /* "bash|zsh|fish" names what may stand there; NAME and [FILE] do not */
+		struct bytes rest = bytes_str(given == 0 && strchr(verb->arguments, '|') ? verb->arguments : "");
+
+		while (rest.n) {
+			struct bytes v = bytes_cut(rest, '|', &rest);
+			char name[32];
+
+			if (bytes_copy(name, sizeof name - 1, v) == OK) {
+				name[v.n] = 0;
+				offer(out, typed, "", name, verb->help);
+			}
+		}
+		return;
+	}
+	for (size_t i = 0; i < all->n_verbs; i++)
+		if (strcmp(all->verbs[i].group, group ? group->name : "") == 0)
+			offer(out, typed, "", all->verbs[i].name, all->verbs[i].help);
+	for (size_t i = 0; !group && i < all->n_groups; i++)
+		offer(out, typed, "", all->groups[i].name, all->groups[i].help);
 }

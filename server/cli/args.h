@@ -46,13 +46,15 @@ struct verbs {
 	size_t n_verbs;
 };
 
-enum output { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_JSON_LINE };
+enum output { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_JSON_LINE, OUTPUT_YAML };
 
 /* A parsed command line. Everything is borrowed from argv. */
 struct cli {
 	const struct verb *verb; /* NULL: only help is wanted */
 	const struct group *group;
 	const char *config_path; /* "": search */
+	const char *address, *api_key; /* NULL: not given */
+	bool insecure;
 	enum output output;
 	bool force, help, version;
 	const char *value[FLAGS_MAX][FLAG_VALUES_MAX];
@@ -68,6 +70,9 @@ bool flag_given(const struct cli *x, const char *name);
 const char *flag_value(const struct cli *x, const char *name); /* the last one; NULL: not given */
 /* n-th argument, or NULL. */
 const char *argument(const struct cli *x, size_t n);
+
+/* For shells: what may stand where the last of words, which is being typed and may be "", stands; a line each, NAME<tab>HELP. */
+void args_complete(const struct verbs *all, int n, char *const *words, FILE *out);
 
 /* For the verb, the group, or the program, whichever was named. */
 void args_help(const struct verbs *all, const struct cli *x, FILE *out);

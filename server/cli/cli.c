@@ -37,6 +37,9 @@ static const struct verb verbs[] = {
 	{ "", "backup", "", "FILE", 1, "copy the live database; a server starts from the copy", "backup /var/backups/fairlead.db", {{0}},
 	  run_backup },
 	{ "", "version", "", "", 0, "version of this program", "version", {{0}}, run_version },
+	{ "", "completion", "", "bash|zsh|fish", 1, "print a script with which a shell completes these commands",
+	  "completion bash > /etc/bash_completion.d/fairlead", {{0}}, run_completion },
+	{ "", "dumpConfig", "", "", 0, "the same as config show", "dumpConfig --config config.toml", {{0}}, run_config_show },
 	{ "", "configtest", "", "", 0, "the same as config check", "configtest --config config.toml", {{0}}, run_config_check },
 
 	{ "users", "create", "c|new|add", "NAME", 1, "make a user", "users create ann --email ann@example.com",
@@ -88,7 +91,7 @@ static const struct verb verbs[] = {
 	  "nodes register --auth-id hskey-authreq-0123456789abcdef01234567 --user ann",
 	  { AUTH_ID, { "user", 'u', "USER", "its owner: name, mail address or id", NULL } },
 	  run_nodes_register },
-	{ "nodes", "expire", "logout|exp", "[NODE]", 1, "end a node's key", "nodes expire laptop",
+	{ "nodes", "expire", "logout|exp|e", "[NODE]", 1, "end a node's key", "nodes expire laptop",
 	  { ID("the node"), { "expiry", 'e', "TIME", "then, not now: 2027-01-31T12:00:00Z", NULL },
 	    { "disable", 'd', NULL, "let it never expire", NULL } },
 	  run_nodes_expire },
@@ -211,6 +214,10 @@ int cli_main(int argc, char **argv)
 	struct cli x = { 0 };
 	char why[300];
 
+	if (argc > 1 && strcmp(argv[1], "__complete") == 0) { /* not in the help: completion scripts ask */
+		args_complete(&all, argc - 2, argv + 2, stdout);
+		return EXIT_OK;
+	}
 	if (args_parse(&all, argc, argv, &x, why, sizeof why) != OK) {
 		fprintf(stderr, "fairlead: %s\n", why);
 		return EXIT_USAGE;

@@ -5,11 +5,19 @@
 
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
+#include "server/cli/yaml.h"
 
-enum { CELL_MAX = 4096, COLUMNS_MAX = 16 };
+enum { CELL_MAX = 4096, COLUMNS_MAX = 16, YAML_MAX = 512 << 20 };
 
-static void print_json(const struct cli *x, const json_t *value)
+void print_json(const struct cli *x, const json_t *value)
 {
+	if (x->output == OUTPUT_YAML) {
+		CLEANUP(buf_done) struct buf b = buf_make(YAML_MAX);
+
+		yaml_put(&b, value);
+		fwrite(buf_view(&b).p, 1, buf_len(&b), stdout);
+		return;
+	}
 	CLEANUP(freep) char *text = json_dumps(value, JSON_ENCODE_ANY | (x->output == OUTPUT_JSON ? JSON_INDENT(2) : JSON_COMPACT));
 
 	puts(text ? text : "null");
@@ -115,6 +123,7 @@ void print_rows(const struct cli *x, const json_t *rows, const struct column *co
 		print_table(rows, columns, MIN_OF(n, (size_t)COLUMNS_MAX));
 		return;
 	case OUTPUT_JSON:
+	case OUTPUT_YAML:
 		print_json(x, rows);
 		return;
 	case OUTPUT_JSON_LINE:
@@ -154,6 +163,15 @@ void print_failure(const struct cli *x, const char *message)
 		return;
 	}
 	json_t *object = json_pack("{s:s}", "error", message);
+
+	if (x->output == OUTPUT_YAML) {
+		CLEANUP(buf_done) struct buf b = buf_make(YAML_MAX);
+
+		yaml_put(&b, object);
+		fwrite(buf_view(&b).p, 1, buf_len(&b), stderr);
+		json_decref(object);
+		return;
+	}
 	CLEANUP(freep) char *text = json_dumps(object, JSON_COMPACT);
 	fprintf(stderr, "%s\n", text ? text : "{}");
 	json_decref(object);

@@ -1,4 +1,4 @@
-/* output: what commands print. Tables for people, JSON for programs. */
+/* output: what commands print. Tables for people, JSON and YAML for programs. */
 #pragma once
 
 #include <jansson.h>
@@ -14,6 +14,8 @@ struct column {
 void print_rows(const struct cli *x, const json_t *rows, const struct column *columns, size_t n);
 /* One object: as a table of names and values, or JSON. */
 void print_object(const struct cli *x, const json_t *object, const struct column *columns, size_t n);
+/* Any value, in the form that x asks for (JSON for tables). */
+void print_json(const struct cli *x, const json_t *value);
 /* What is no list and no object: the text for people, or {"name": text}. */
 void print_word(const struct cli *x, const char *name, const char *text);
 /* To stderr: "fairlead: message", or {"error": message}. */

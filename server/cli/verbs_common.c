@@ -6,6 +6,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
+#include "common/net/addr.h"
 #include "server/cli/client.h"
 #include "server/cli/verbs.h"
 #include "server/config.h"
@@ -36,6 +37,8 @@ static void print_answer_error(const struct cli *x, const struct answer *a)
 	const json_t *errors = json_object_get(a->json, "errors");
 	char status[64];
 
+	if (a->status == 401 && !message)
+		message = "the server does not know this API key (fairlead apikeys create makes one): $FAIRLEAD_CLI_API_KEY or --api-key";
 	snprintf(status, sizeof status, "the server answered with status %u", a->status);
 	print_failure(x, message ? message : status);
 	for (size_t i = 0; i < json_array_size(errors); i++) {
@@ -70,16 +73,47 @@ static void json_decref_p(json_t **j)
 	json_decref(*j);
 }
 
+static const char *from_env(const char *name)
+{
+	const char *v = getenv(name);
+
+	return v && v[0] ? v : NULL;
+}
+
+/* By network, or through a socket that is named by hand. False: nobody named one. */
+static bool named_place(const struct cli *x, struct server_place *at, char *why, size_t why_cap)
+{
+	const char *address = x->address ? x->address : from_env("FAIRLEAD_CLI_ADDRESS");
+	const char *insecure = from_env("FAIRLEAD_CLI_INSECURE");
+	struct addr literal;
+
+	if (!address)
+		return false;
+	if (server_place_parse(address, at, why, why_cap) != OK || at->socket_path)
+		return true;
+	at->insecure = x->insecure || (insecure && strcmp(insecure, "0") != 0 && strcasecmp(insecure, "false") != 0);
+	at->api_key = x->api_key ? x->api_key : from_env("FAIRLEAD_CLI_API_KEY");
+	bool loopback = strcmp(at->host, "localhost") == 0 || (addr_parse(bytes_str(at->host), &literal) == OK && addr_is_loopback(literal));
+	if (at->api_key && !at->tls && !loopback && !at->insecure)
+		snprintf(why, why_cap, "not sent: %s is plain HTTP, where anyone on the way could read the API key; use https://, or add "
+			"--insecure", address);
+	return true;
+}
+
 json_t *server_call(const struct cli *x, const char *method, const char *to, json_t *body)
 {
 	CLEANUP(json_decref_p) json_t *taken = body;
-	CLEANUP(freep) char *socket_path = find_socket(x);
+	CLEANUP(freep) char *socket_path = NULL;
+	struct server_place at = { 0 };
 	struct answer a;
-	char why[300];
+	char why[400] = "";
 
-	if (!socket_path)
-		return NULL;
-	if (client_call(socket_path, method, to, taken, &a, why, sizeof why) != OK) {
+	if (!named_place(x, &at, why, sizeof why)) {
+		at.socket_path = socket_path = find_socket(x);
+		if (!socket_path)
+			return NULL;
+	}
+	if (why[0] || client_call(&at, method, to, taken, &a, why, sizeof why) != OK) {
 		print_failure(x, why);
 		return NULL;
 	}

@@ -130,11 +130,13 @@ int run_config_show(struct cli *x)
 int run_derp_map(struct cli *x)
 {
 	json_t *answered = server_call(x, "GET", "/api/fairlead/v1/derp-map", NULL);
-	CLEANUP(freep) char *text = answered ? json_dumps(answered, x->output == OUTPUT_JSON_LINE ? JSON_COMPACT : JSON_INDENT(2)) : NULL;
+	struct cli as = *x;
 
-	json_decref(answered);
-	if (!text)
+	if (!answered)
 		return EXIT_FAILED;
-	puts(text);
+	if (as.output == OUTPUT_TABLE)
+		as.output = OUTPUT_JSON; /* a map is no table */
+	print_json(&as, answered);
+	json_decref(answered);
 	return EXIT_OK;
 }

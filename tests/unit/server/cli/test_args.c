@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "server/cli/args.h"
 #include "tests/lib/test.h"
 
@@ -87,12 +89,55 @@ static void mistakes_are_named(void **state)
 	bad("nodes list extra", "a word too many");
 	bad("nodes tag -x", "unknown flag '-x'");
 	bad("nodes tag --all=no", "takes no value");
-	bad("nodes list -o xml", "json or json-line");
+	bad("nodes list -o xml", "json, json-line or yaml");
+	bad("--outptu json nodes list", "unknown flag '--outptu'; did you mean '--output'?");
+	bad("nodes --usr ann list", "unknown flag");
+}
+
+/* What is offered behind these words, the last being typed ("" where nothing is yet): names, a space behind each. */
+static void completes(const char *line, const char *names)
+{
+	char copy[200], *argv[8], got[400] = "", *text = NULL, *save = NULL;
+	int argc = 0;
+	size_t n;
+
+	snprintf(copy, sizeof copy, "%s", line);
+	for (char *at = copy, *word; argc < 8 && (word = strsep(&at, " "));)
+		argv[argc++] = word;
+	FILE *f = open_memstream(&text, &n);
+	assert_non_null(f);
+	args_complete(&all, argc, argv, f);
+	fclose(f);
+	for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
+		assert_non_null(strchr(l, '\t'));
+		snprintf(got + strlen(got), sizeof got - strlen(got), "%.*s ", (int)strcspn(l, "\t"), l);
+	}
+	free(text);
+	assert_string_equal(got, names);
+}
+
+static void shells_are_helped(void **state)
+{
+	(void)state;
+	completes("", "serve nodes users ");
+	completes("n", "nodes ");
+	completes("node ", "list tag ");
+	completes("nodes t", "tag ");
+	completes("nodes x", "");
+	completes("nodes tag box --a", "--all --address --api-key ");
+	completes("nodes tag --id", "--identifier ");
+	completes("nodes tag --identifier ", "");
+	completes("nodes tag -t tag:a -o j", "json json-line ");
+	completes("-o yaml nodes l", "list ");
+	completes("-c f.toml ", "serve nodes users ");
+	completes("nodes list ", "");
+	completes("nonsense l", "");
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(words_and_flags_are_found), cmocka_unit_test(mistakes_are_named) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(words_and_flags_are_found), cmocka_unit_test(mistakes_are_named),
+		cmocka_unit_test(shells_are_helped) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -251,6 +251,57 @@ static void users_and_nodes(void **state)
 	expect("nodes register --user ann", 2, "--auth-id is needed");
 }
 
+/* For programs that read YAML: what could be taken for a number, a boolean or a date is quoted, and so is what a device made up. */
+static void yaml(void **state)
+{
+	int status;
+
+	(void)state;
+	next_error = OK;
+	char *out = fairlead("users list -o yaml", &status);
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, "- id: \"3\"\n  name: ann\n"));
+	free(out);
+	out = fairlead("nodes list --output=yaml", &status);
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, "  ipAddresses:\n  - \"100.64.0.7\"\n"));
+	assert_non_null(strstr(out, "  name: \"evil\\u001B[31m\\x9Bname\"\n"));
+	assert_null(strchr(out, '\x1b'));
+	free(out);
+	expect("users destroy nobody --force -o yaml", 1, "error: \"there is no 'nobody'\"\n");
+	expect("users list -o toml", 2, "json, json-line or yaml, not 'toml'");
+}
+
+static void completion(void **state)
+{
+	(void)state;
+	expect("completion bash", 0, "complete -o default -F _fairlead fairlead\n");
+	expect("completion zsh", 0, "#compdef fairlead\n");
+	expect("completion fish", 0, "complete -c fairlead");
+	expect("completion tcsh", 2, "none for 'tcsh'");
+	expect("completion", 2, "which shell");
+}
+
+/* A server elsewhere: the address, and where the key may go. */
+static void elsewhere(void **state)
+{
+	char line[200];
+
+	(void)state;
+	next_error = OK;
+	snprintf(line, sizeof line, "users list --address unix:%s", socket_path);
+	expect(line, 0, "ann");
+	expect("users list --address http://vpn.example.com --api-key x", 1, "plain HTTP");
+	expect("users list --address https://vpn.example.com/api", 1, "it has a path");
+	expect("users list --address https://", 1, "no host");
+	expect("users list --address vpn.example.com:0", 1, "port");
+	expect("users list --address 127.0.0.1:1 --api-key x", 1, "does not answer at 127.0.0.1 port 1");
+	assert_int_equal(setenv("FAIRLEAD_CLI_ADDRESS", "[::1]:1", 1), 0);
+	expect("users list", 1, "does not answer at ::1 port 1");
+	expect(line, 0, "ann"); /* the flag counts more */
+	unsetenv("FAIRLEAD_CLI_ADDRESS");
+}
+
 static void keys(void **state)
 {
 	(void)state;
@@ -352,7 +403,7 @@ static void a_silent_server_is_explained(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(users_and_nodes),
+		cmocka_unit_test(users_and_nodes), cmocka_unit_test(yaml), cmocka_unit_test(completion), cmocka_unit_test(elsewhere),
 		cmocka_unit_test(keys),
 		cmocka_unit_test(policies),
 		cmocka_unit_test(local_commands),

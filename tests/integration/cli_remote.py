@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""cli_remote.py: the admin commands from another machine: HTTPS with an API key, without a configuration file. Prints TAP.
+
+BUILD= names the build folder (default build/asan); arguments pick tests by name."""
+import json, os, subprocess, sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from lib.kit import Server, free_port, prog, run
+
+
+def make_certificate(folder):
+    """A CA, and a certificate for localhost and 127.0.0.1; paths of ca, cert, key."""
+    def openssl(*words):
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+    ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    openssl("req", "-x509", *ec, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca", "-days", "2")
+    openssl("req", *ec, "-keyout", "key.pem", "-out", "csr", "-subj", "/CN=localhost")
+    with open(os.path.join(folder, "ext"), "w") as f:
+        f.write("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    openssl("x509", "-req", "-in", "csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "cert.pem", "-days", "1",
+            "-extfile", "ext")
+    return [os.path.join(folder, n) for n in ("ca.pem", "cert.pem", "key.pem")]
+
+
+class Far:
+    """`fairlead` somewhere else: an empty folder, nothing of this machine's environment."""
+
+    def __init__(self, folder, **env):
+        self.cwd = os.path.join(folder, "far")
+        os.makedirs(self.cwd, exist_ok=True)
+        self.env = {"PATH": os.environ["PATH"], **env}
+
+    def __call__(self, *words):
+        r = subprocess.run([prog, *words], cwd=self.cwd, env=self.env, capture_output=True, text=True, timeout=30)
+        return r.returncode, r.stdout, r.stderr
+
+
+def https_with_a_key(folder):
+    ca, cert, key = make_certificate(folder)
+    s = Server(folder, keys=f'tls_cert_path = "{cert}"\ntls_key_path = "{key}"\n')
+    s.start()
+    token = s.must("apikeys", "create", "--expiration", "1h").strip()
+    s.must("users", "create", "ann")
+    url = f"https://localhost:{s.port}"
+    far = Far(folder, FAIRLEAD_CLI_ADDRESS=url, FAIRLEAD_CLI_API_KEY=token, SSL_CERT_FILE=ca)
+    rc, out, err = far("users", "list", "-o", "json")
+    assert rc == 0 and [u["name"] for u in json.loads(out)] == ["ann"], (rc, out, err)
+    rc, out, err = far("preauthkeys", "create", "--user", "ann")
+    assert rc == 0 and out.startswith("hskey-auth-"), (rc, out, err)
+    rc, out, err = far("users", "destroy", "ann", "--force")
+    assert rc == 0, err
+    rc, out, err = far("users", "destroy", "ann", "--force")
+    assert rc == 1 and "there is no 'ann'" in err, (rc, out, err)
+    rc, out, err = far("backup", "/tmp/never.db")  # touches the server's own files
+    assert rc == 1 and "unix socket" in err, (rc, out, err)
+    rc, out, err = Far(folder, SSL_CERT_FILE=ca)("--address", f"127.0.0.1:{s.port}", "--api-key", token, "nodes", "list", "-o", "yaml")
+    assert rc == 0 and out == "[]\n", (rc, out, err)
+    for env, part in (({"FAIRLEAD_CLI_API_KEY": token[:-1] + "x", "SSL_CERT_FILE": ca}, "does not know this API key"),
+                      ({"SSL_CERT_FILE": ca}, "does not know this API key"),
+                      ({"FAIRLEAD_CLI_API_KEY": token}, "no TLS connection")):
+        rc, out, err = Far(folder, FAIRLEAD_CLI_ADDRESS=url, **env)("users", "list")
+        assert rc == 1 and part in err and len(err.splitlines()) == 1, (rc, out, err)
+    rc, out, err = Far(folder)("--address", url, "--api-key", token, "--insecure", "users", "list")
+    assert rc == 0, err
+    rc, out, err = far("users", "list", "--address", f"https://127.0.0.1:{free_port()}")
+    assert rc == 1 and "does not answer" in err, err
+    rc, out, err = far("users", "list", "--address", f"https://name.invalid:{s.port}")
+    assert rc == 1 and "name.invalid" in err, err
+    s.end()
+
+
+def plain_http_on_loopback(folder):
+    s = Server(folder).start()
+    token = s.must("apikeys", "create", "--expiration", "1h").strip()
+    far = Far(folder, FAIRLEAD_CLI_API_KEY=token)
+    rc, out, err = far("users", "list", "--address", f"http://127.0.0.1:{s.port}")
+    assert rc == 0, err
+    rc, out, err = far("users", "list", "--address", f"https://127.0.0.1:{s.derp_port}")  # self-made certificate
+    assert rc == 1 and "no TLS connection" in err, err
+    rc, out, err = far("users", "list", "--address", f"https://127.0.0.1:{s.derp_port}", "--insecure")
+    assert rc == 0, err
+    rc, out, err = far("users", "list")  # neither an address nor a configuration
+    assert rc == 1 and "no configuration found" in err, err
+    s.end()
+
+
+run([https_with_a_key, plain_http_on_loopback])
