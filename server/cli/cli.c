@@ -6,6 +6,8 @@
 #define ID(what) { "identifier", 'i', "ID", what, "id" }
 #define AUTH_ID { "auth-id", 'k', "ID", "of the waiting device: hskey-authreq-…", "key" }
 
+#define BYPASS                                                                                                         \
+	{ POLICY_BYPASS, 0, NULL, "use the database's file, while no server has it open: when none starts", "bypass" }
 #define AUDIT_FILTERS                                                                                                  \
 	{ "since", 0, "TIME", "from then on: 2027-01-31T12:00:00Z", NULL }, { "until", 0, "TIME", "before then", NULL },       \
 		{ "actor", 0, "TEXT", "who: part of it", NULL }, { "kind", 0, "KIND", "node, user, authkey, apikey, policy, setting, login", NULL }, \
@@ -161,12 +163,12 @@ static const struct verb verbs[] = {
 	{ "auth", "reject", "", "", 1, "reject what waits under an id", "auth reject --auth-id hskey-authreq-0123456789abcdef01234567",
 	  { AUTH_ID }, run_auth_reject },
 
-	{ "policy", "get", "view|fetch", "", 0, "print the policy", "policy get > policy.hujson", {{0}}, run_policy_get },
+	{ "policy", "get", "view|fetch", "", 0, "print the policy", "policy get > policy.hujson", { BYPASS }, run_policy_get },
 	{ "policy", "set", "put|update", "[FILE]", 1, "put a policy in force", "policy set -f policy.hujson --note 'web for ops'",
-	  { { "file", 'f', "FILE", "the policy; - is stdin", NULL }, { "note", 'n', "TEXT", "why, for the history", NULL } },
+	  { { "file", 'f', "FILE", "the policy; - is stdin", NULL }, { "note", 'n', "TEXT", "why, for the history", NULL }, BYPASS },
 	  run_policy_set },
 	{ "policy", "check", "test", "[FILE]", 1, "check a policy without setting it", "policy check -f policy.hujson",
-	  { { "file", 'f', "FILE", "the policy; - is stdin", NULL } }, run_policy_check },
+	  { { "file", 'f', "FILE", "the policy; - is stdin", NULL }, BYPASS }, run_policy_check },
 
 	{ "policy", "preview", "", "[FILE]", 1, "what would change if this policy were set", "policy preview policy.hujson",
 	  { { "file", 'f', "FILE", "the policy; - is stdin", NULL } }, run_policy_preview },

@@ -84,4 +84,34 @@ def plain_http_on_loopback(folder):
     s.end()
 
 
-run([https_with_a_key, plain_http_on_loopback])
+def a_policy_without_a_server(folder):
+    """For the day when a server does not start because of its policy."""
+    s = Server(folder).start()
+    bypass = "--bypass-server-and-access-database-directly"
+    first, second = os.path.join(folder, "first"), os.path.join(folder, "second")
+    for path, text in (first, '{"acls":[{"action":"accept","src":["*"],"dst":["*:22"]}]}'), (second, '{"acls":[]} // none\n'):
+        with open(path, "w") as f:
+            f.write(text)
+    s.must("policy", "set", "-f", first)
+    s.must("users", "create", "ann")
+    rc, out, err = s.cli("policy", "get", bypass)  # a server has it
+    assert rc == 1 and "another server has it open" in err, (rc, out, err)
+    s.end()
+    assert '"*:22"' in s.must("policy", "get", bypass)
+    assert "valid" in s.must("policy", "check", "-f", second, bypass)
+    with open(first, "w") as f:
+        f.write('{\n"acls": [{"action": "maybe"}]}')
+    for verb in "check", "set":
+        rc, out, err = s.cli("policy", verb, "-f", first, bypass)
+        assert rc == 1 and "line 2" in err, (rc, out, err)
+    assert "version 2" in s.must("policy", "set", "-f", second, bypass, "--note", "rescue")
+    assert "// none" in s.must("policy", "get", bypass)
+    s.start()
+    assert "// none" in s.must("policy", "get") and "rescue" in s.must("policy", "history")
+    s.must("users", "create", "bob")  # ids go on
+    assert [u["name"] for u in s.ask("GET", "/api/v1/user")[1]["users"]] == ["ann", "bob"]
+    s.must("policy", "set", "-f", second)
+    s.end()
+
+
+run([https_with_a_key, plain_http_on_loopback, a_policy_without_a_server])
