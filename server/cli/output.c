@@ -145,10 +145,19 @@ void print_object(const struct cli *x, const json_t *object, const struct column
 	}
 }
 
+void print_text(const char *text)
+{
+	size_t n = strlen(text);
+
+	fwrite(text, 1, n, stdout);
+	if (n == 0 || text[n - 1] != '\n')
+		putchar('\n');
+}
+
 void print_word(const struct cli *x, const char *name, const char *text)
 {
 	if (x->output == OUTPUT_TABLE) {
-		puts(text);
+		print_text(text);
 		return;
 	}
 	json_t *object = json_pack("{s:s}", name, text);

@@ -16,6 +16,8 @@ void print_rows(const struct cli *x, const json_t *rows, const struct column *co
 void print_object(const struct cli *x, const json_t *object, const struct column *columns, size_t n);
 /* Any value, in the form that x asks for (JSON for tables). */
 void print_json(const struct cli *x, const json_t *value);
+/* A file's text as it is, ending with one line feed at least. */
+void print_text(const char *text);
 /* What is no list and no object: the text for people, or {"name": text}. */
 void print_word(const struct cli *x, const char *name, const char *text);
 /* To stderr: "fairlead: message", or {"error": message}. */

@@ -34,7 +34,7 @@ int run_policy_get(struct cli *x)
 		return EXIT_FAILED;
 	const char *text = json_string_value(json_object_get(answered, "policy"));
 	if (x->output == OUTPUT_TABLE)
-		puts(text ? text : ""); /* as it was set, comments included */
+		print_text(text ? text : ""); /* as it was set, comments included */
 	else
 		print_object(x, answered, columns, ARRAY_LEN(columns));
 	return end(answered);
@@ -99,7 +99,7 @@ int run_policy_show(struct cli *x)
 	if (!answered)
 		return EXIT_FAILED;
 	if (x->output == OUTPUT_TABLE)
-		puts(text_of(answered, "policy"));
+		print_text(text_of(answered, "policy"));
 	else
 		print_object(x, answered, columns, ARRAY_LEN(columns));
 	return end(answered);

@@ -299,12 +299,38 @@ static err group_add(struct round *r, struct map *groups, uint64_t sig, struct s
 	return OK;
 }
 
-/* Came into view, and nobody has seen another node of its owner. */
-static bool is_first_of_owner(const struct round *r, const struct node *n)
+static bool has_tagged(const struct tailnet *t, const struct session *s)
+{
+	if (s->node->row.n_tags)
+		return true;
+	for (size_t i = 0; i < s->told.n; i++)
+		for (uint64_t w = s->told.w[i]; w; w &= w - 1) {
+			const struct map_node *m = t->map.nodes[i * 64 + (unsigned)__builtin_ctzll(w)];
+
+			if (m && m->row->n_tags)
+				return true;
+		}
+	return false;
+}
+
+/* Comes into view, or has another owner, and the session was told of no other node of this owner. All tagged nodes have one. */
+static bool is_first_of_owner(const struct round *r, const struct session *s, const struct node *n)
 {
 	const struct user *u = n->row.user_id ? user_by_id(r->c, n->row.user_id) : NULL;
 
-	return u && u->n_nodes == 1 && (n->dirty & DIRTY_SEEN);
+	if (slots_has(&s->told, n->m.slot) && !(n->dirty & DIRTY_OWNER))
+		return false;
+	if (!u)
+		return n->row.n_tags && ((n->dirty & DIRTY_OWNER) || !has_tagged(r->t, s));
+	if (s->node->row.user_id == u->row.id)
+		return false;
+	list_each(it, &u->nodes) {
+		const struct node *other = container_of(it, struct node, of_user);
+
+		if (other != n && slots_has(&s->told, other->m.slot))
+			return false;
+	}
+	return true;
 }
 
 static err build(struct round *r, struct group *g, struct map_msg **out)
@@ -329,7 +355,7 @@ static err build(struct round *r, struct group *g, struct map_msg **out)
 			struct map_node *m = t->map.nodes[i * 64 + (unsigned)__builtin_ctzll(w)];
 			unsigned dirty = container_of(m, struct node, m)->dirty & 0xffffu;
 			changed[d.n_changed++] = m;
-			d.new_owner |= is_first_of_owner(r, container_of(m, struct node, m));
+			d.new_owner = d.new_owner || is_first_of_owner(r, s, container_of(m, struct node, m));
 			/* A client that has the node may lose "offline" and LastSeen of a whole one (control.md 6.6). */
 			if ((dirty & PATCH_ONLINE) && !m->online)
 				patches[d.n_patches++] = (struct map_patch){ m, dirty };

@@ -660,6 +660,8 @@ err node_set_owner(struct core *c, struct node *n, int64_t user_id, char *const 
 	free(n->row.tags);
 	n->row.tags = list;
 	n->row.n_tags = n_tags;
+	if (n->row.user_id != (n_tags ? 0 : user_id))
+		node_dirty(n, DIRTY_OWNER);
 	n->row.user_id = n_tags ? 0 : user_id;
 	user_join(c, n);
 	if (n_tags)

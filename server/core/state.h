@@ -193,6 +193,7 @@ struct gone_sink { /* a stream of an unknown key that is held */
 enum { /* beside PATCH_* in node.dirty */
 	DIRTY_WHOLE = 1 << 16, /* peers get the whole node */
 	DIRTY_SEEN = 1 << 17,  /* who sees it changed, its content not */
+	DIRTY_OWNER = 1 << 19, /* it has another owner */
 	DIRTY_ROUTES = 1 << 18, /* what it carries changed: those to whom it looks otherwise get it whole */
 };
 

@@ -178,6 +178,28 @@ static void the_first_node_of_an_owner_makes_clients_rebuild(void **state)
 	m = device_next(&p.a);
 	assert_non_null(item(m, "PeersChanged", device_node_id(&d), "ID"));
 	assert_null(json_object_get(m, "Domain"));
+	device_skip(&p.a);
+	/* Also one that is known already and becomes a role's: it said userid:2147455555. */
+	struct command *set = command_new(CMD_POLICY_SET);
+	set->tailnet_id = 1;
+	set->text = "{\"tagOwners\": {\"tag:web\": [\"bob@\"]}}";
+	assert_ok(harness_command(&p.h, set)->e);
+	device_skip(&p.a);
+	struct command *tag = command_new(CMD_NODE_TAGS);
+	const char *tags[] = { "tag:web" };
+	tag->tailnet_id = 1;
+	tag->id = device_node_id(&d);
+	tag->tags = tags;
+	tag->n_tags = 1;
+	assert_ok(harness_command(&p.h, tag)->e);
+	bool told = false;
+	for (m = device_next(&p.a); m; m = device_next(&p.a))
+		if (item(m, "PeersChanged", device_node_id(&d), "ID")) {
+			told = true;
+			assert_non_null(json_object_get(m, "Domain"));
+			assert_non_null(json_object_get(m, "UserProfiles"));
+		}
+	assert_true(told);
 	device_done(&c);
 	device_done(&d);
 	pair_stop(&p);
