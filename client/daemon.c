@@ -84,8 +84,9 @@ static void cache_soon(struct daemon *d)
 {
 	if (loop_timer_armed(&d->cache_timer))
 		return;
-	loop_timer_in(&d->cache_timer, d->wrote_cache ? DAEMON_CACHE_MS : DAEMON_CACHE_SOON_MS);
-	d->wrote_cache = true;
+	int64_t ms = (int64_t)DAEMON_CACHE_SOON_MS << MIN_OF(2 * d->n_cached++, 10u);
+
+	loop_timer_in(&d->cache_timer, MIN_OF(ms, (int64_t)DAEMON_CACHE_MS));
 }
 
 /* ---- the netmap changes -------------------------------------------------------------------------------------------- */

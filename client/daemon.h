@@ -19,7 +19,7 @@ struct local;
 
 enum {
 	DAEMON_CACHE_MS = 30 * 1000,   /* a changed netmap is written this much later … */
-	DAEMON_CACHE_SOON_MS = 1000,   /* … the first one of a run sooner */
+	DAEMON_CACHE_SOON_MS = 1000,   /* … the first one of a run sooner; the next ones after four times as long each */
 	DAEMON_CACHE_MAX = 16 << 20,   /* bytes of the file */
 	DAEMON_REST_MS = 5000,	       /* after a start or a new map, and nothing since */
 };
@@ -45,7 +45,7 @@ struct daemon {
 	struct local *local;
 	struct dataplane *dp;   /* NULL: none */
 	struct loop_timer cache_timer, state_timer, rest_timer;
-	bool wrote_cache;
+	unsigned n_cached; /* times that the cache was to be written in this run */
 	char refused[CONTROL_TEXT_MAX]; /* the server's last refusal, "" after a success */
 	int64_t refused_at_ms;
 };
