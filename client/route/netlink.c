@@ -117,6 +117,94 @@ static int ask(struct netlink *nl, struct netlink_request *r, void (*fn)(const s
 	}
 }
 
+/* ---- batches -------------------------------------------------------------------------------------------------- */
+
+void netlink_batch_begin(struct netlink_batch *b, struct netlink *nl, bool (*tolerate)(int e, const struct nlmsghdr *sent))
+{
+	b->nl = nl;
+	b->tolerate = tolerate;
+	b->failed = 0;
+	b->n = 0;
+}
+
+/* True: the batch's last message was answered. */
+static bool read_verdicts(struct netlink_batch *b, const struct nlmsghdr *h, size_t n, uint32_t last)
+{
+	bool done = false;
+
+	for (; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
+		struct nlmsgerr e;
+
+		if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_len < NLMSG_LENGTH(sizeof e))
+			continue;
+		memcpy(&e, NLMSG_DATA(h), sizeof e);
+		const struct nlmsghdr *sent = &((const struct nlmsgerr *)NLMSG_DATA(h))->msg; /* all of it follows an error */
+		if (e.error && !b->failed && !b->tolerate(-e.error, sent))
+			b->failed = -e.error;
+		done |= h->nlmsg_seq == last;
+	}
+	return done;
+}
+
+static void send_batch(struct netlink_batch *b, uint32_t last)
+{
+	union {
+		struct nlmsghdr align;
+		uint8_t b[REPLY_MAX];
+	} reply;
+
+	if (b->n && send(b->nl->fd, &b->out, b->n, 0) < 0) {
+		b->failed = b->failed ? b->failed : errno;
+		b->n = 0;
+		return;
+	}
+	for (bool done = b->n == 0; !done;) {
+		ssize_t n = recv(b->nl->fd, &reply, sizeof reply, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			b->failed = b->failed ? b->failed : errno;
+			break;
+		}
+		done = read_verdicts(b, &reply.align, (size_t)n, last);
+	}
+	b->n = 0;
+}
+
+void netlink_batch_add(struct netlink_batch *b, struct netlink_request *r)
+{
+	size_t n = NLMSG_ALIGN(r->h.nlmsg_len);
+	bool last = b->n + 2 * (sizeof *r) > sizeof b->out.b; /* no room for another one */
+
+	if (r->bad || b->failed) {
+		b->failed = b->failed ? b->failed : EMSGSIZE;
+		return;
+	}
+	r->h.nlmsg_seq = ++b->nl->seq;
+	if (last)
+		r->h.nlmsg_flags |= NLM_F_ACK;
+	memcpy(b->out.b + b->n, r, n);
+	b->n += n;
+	if (last)
+		send_batch(b, r->h.nlmsg_seq);
+}
+
+int netlink_batch_end(struct netlink_batch *b)
+{
+	/* The last one that waits asks for an answer after all. */
+	struct nlmsghdr *h = &b->out.align, *last = NULL;
+	size_t left = b->n;
+
+	for (; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
+		last = h;
+	if (last) {
+		last->nlmsg_flags |= NLM_F_ACK;
+		send_batch(b, last->nlmsg_seq);
+	}
+	return b->failed;
+}
+
 int netlink_talk(struct netlink *nl, struct netlink_request *r)
 {
 	r->h.nlmsg_flags |= NLM_F_ACK;

@@ -35,6 +35,24 @@ int netlink_dump(struct netlink *nl, struct netlink_request *r, void (*fn)(const
 /* Asks for one object. 0 or an errno. */
 int netlink_get(struct netlink *nl, struct netlink_request *r, void (*fn)(const struct nlmsghdr *h, void *ctx), void *ctx);
 
+/* Many requests, a few system calls: the kernel answers only for those that fail, and for the last. Two packets for each of
+ * 20,000 routes take seconds on a busy machine. */
+enum { NETLINK_BATCH_BYTES = 32 << 10 };
+struct netlink_batch {
+	struct netlink *nl;
+	/* Asked for each failure; sent: the request. False: that errno ends the batch. */
+	bool (*tolerate)(int e, const struct nlmsghdr *sent);
+	int failed; /* the first errno that was not tolerated */
+	size_t n;   /* bytes that wait */
+	union {
+		struct nlmsghdr align;
+		uint8_t b[NETLINK_BATCH_BYTES];
+	} out;
+};
+void netlink_batch_begin(struct netlink_batch *b, struct netlink *nl, bool (*tolerate)(int e, const struct nlmsghdr *sent));
+void netlink_batch_add(struct netlink_batch *b, struct netlink_request *r);
+int netlink_batch_end(struct netlink_batch *b); /* 0, or the first errno */
+
 /* Attributes of a message whose fixed struct is fixed bytes long: at[type] or NULL. */
 void netlink_attributes(const struct nlmsghdr *h, size_t fixed, const struct rtattr **at, size_t n);
 uint32_t netlink_u32(const struct rtattr *a, uint32_t otherwise);

@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <linux/fib_rules.h>
+#include <linux/filter.h>
 #include <linux/if_addr.h>
 #include <net/if.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "client/route/netlink.h"
 #include "common/base/cleanup.h"
@@ -199,7 +202,8 @@ static err change_addr(struct route *r, uint16_t type, unsigned ifindex, struct 
 }
 
 /* from: the preferred source; NULL: the kernel's choice. */
-static err change_route(struct route *r, uint16_t type, unsigned oif, struct prefix p, const struct addr *from)
+static void add_route_change(
+	struct netlink_batch *b, uint16_t type, unsigned oif, struct prefix p, const struct addr *from)
 {
 	struct rtmsg m = {
 		.rtm_family = af_of(p.addr),
@@ -224,10 +228,15 @@ static err change_route(struct route *r, uint16_t type, unsigned oif, struct pre
 		netlink_put_u32(&q, RTA_OIF, oif);
 	if (from && from->family == p.addr.family)
 		netlink_put(&q, RTA_PREFSRC, from->b, len_of(*from));
-	int e = netlink_talk(&r->nl, &q);
-	if (is_no_v6(m.rtm_family, e) || (type == RTM_DELROUTE && e == ESRCH))
-		return OK;
-	return to_err(e);
+	netlink_batch_add(b, &q);
+}
+
+static bool is_no_matter(int e, const struct nlmsghdr *sent)
+{
+	struct rtmsg m;
+
+	memcpy(&m, NLMSG_DATA(sent), sizeof m);
+	return is_no_v6(m.rtm_family, e) || (sent->nlmsg_type == RTM_DELROUTE && e == ESRCH);
 }
 
 /* ---- rules ---------------------------------------------------------------------------------------------------- */
@@ -337,14 +346,16 @@ static err apply_routes(struct route *r, const struct route_config *c, unsigned 
 {
 	CLEANUP(have_done) struct have have = { 0 };
 	CLEANUP(freep) struct prefix *want = sorted(c->routes, c->n_routes, true);
+	struct netlink_batch b;
 	size_t n = 0;
 
 	if (!want)
 		return ERR_NOMEM;
 	TRY(list_routes(r, &have));
+	netlink_batch_begin(&b, &r->nl, is_no_matter);
 	for (size_t i = 0; i < have.n; i++) {
 		if (have.oif[i] != ifindex || !is_in(want, c->n_routes, have.p[i]))
-			TRY(change_route(r, RTM_DELROUTE, have.oif[i], have.p[i], NULL));
+			add_route_change(&b, RTM_DELROUTE, have.oif[i], have.p[i], NULL);
 		else
 			have.p[n++] = have.p[i];
 	}
@@ -352,9 +363,9 @@ static err apply_routes(struct route *r, const struct route_config *c, unsigned 
 		qsort(have.p, n, sizeof *have.p, by_prefix);
 	for (size_t i = 0; i < c->n_routes; i++) {
 		if (!is_in(have.p, n, want[i]))
-			TRY(change_route(r, RTM_NEWROUTE, ifindex, want[i], source_for(c, want[i].addr.family)));
+			add_route_change(&b, RTM_NEWROUTE, ifindex, want[i], source_for(c, want[i].addr.family));
 	}
-	return OK;
+	return to_err(netlink_batch_end(&b));
 }
 
 err route_apply(struct route *r, const struct route_config *c)
@@ -386,10 +397,13 @@ err route_cleanup(struct route *r)
 				return to_err(e);
 		}
 	}
+	struct netlink_batch b;
+
 	TRY(list_routes(r, &have));
+	netlink_batch_begin(&b, &r->nl, is_no_matter);
 	for (size_t i = 0; i < have.n; i++)
-		TRY(change_route(r, RTM_DELROUTE, have.oif[i], have.p[i], NULL));
-	return OK;
+		add_route_change(&b, RTM_DELROUTE, have.oif[i], have.p[i], NULL);
+	return to_err(netlink_batch_end(&b));
 }
 
 /* ---- the machine's network ------------------------------------------------------------------------------------ */
@@ -453,6 +467,19 @@ err route_watch_open(int *fd)
 
 	TRY(netlink_open(&nl,
 		RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE));
+	/* Not what we do ourselves: thousands of routes would overflow the socket, and that reads as "look anew". Table numbers
+	 * over 255 show as RT_TABLE_COMPAT in the fixed header. */
+	static struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)), /* its low byte */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RTM_NEWROUTE, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RTM_DELROUTE, 0, 3),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_table)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RT_TABLE_COMPAT, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	const struct sock_fprog filter = { ARRAY_LEN(code), code };
+	(void)setsockopt(nl.fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 	*fd = nl.fd;
 	return OK;
 }
