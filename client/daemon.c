@@ -57,22 +57,50 @@ static void cache_path(const struct daemon *d, char out[PATH_LEN])
 	snprintf(out, PATH_LEN, "%s/netmap.zst", d->opts.dir);
 }
 
+/* Compresses as it is written, so that a large netmap never lies there as text. */
+struct packer {
+	ZSTD_CStream *z;
+	struct buf out;
+	bool failed;
+};
+
+static void pack(struct packer *p, struct bytes b, ZSTD_EndDirective how)
+{
+	ZSTD_inBuffer in = { b.p, b.n, 0 };
+	size_t left = 1;
+
+	while (!p->failed && (in.pos < in.size || (how == ZSTD_e_end && left))) {
+		size_t room = ZSTD_CStreamOutSize();
+		ZSTD_outBuffer to = { buf_reserve(&p->out, room), room, 0 };
+
+		if (to.dst)
+			left = ZSTD_compressStream2(p->z, &to, &in, how);
+		p->failed = !to.dst || ZSTD_isError(left);
+		if (!p->failed)
+			buf_commit(&p->out, to.pos);
+	}
+}
+
+static void take_piece(void *ctx, struct buf *plain)
+{
+	pack(ctx, buf_view(plain), ZSTD_e_continue);
+	buf_clear(plain);
+}
+
 static void write_cache(struct daemon *d)
 {
 	CLEANUP(buf_done) struct buf plain = buf_make(MAP_PLAIN_MAX);
+	struct packer p = { .z = ZSTD_createCStream(), .out = buf_make(DAEMON_CACHE_MAX) };
 	char path[PATH_LEN];
 
-	netmap_write(&d->netmap, &plain);
-	size_t room = ZSTD_compressBound(buf_len(&plain));
-	CLEANUP(freep) uint8_t *packed = malloc(room);
-	if (plain.bad || !packed)
-		return;
-	size_t n = ZSTD_compress(packed, room, buf_view(&plain).p, buf_len(&plain), 1);
-	if (ZSTD_isError(n) || n > DAEMON_CACHE_MAX)
-		return;
+	p.failed = !p.z || ZSTD_isError(ZSTD_CCtx_setParameter(p.z, ZSTD_c_compressionLevel, 1));
+	netmap_write_in_pieces(&d->netmap, &plain, take_piece, &p);
+	pack(&p, (struct bytes){ 0 }, ZSTD_e_end);
 	cache_path(d, path);
-	if (file_replace(path, 0600, bytes_of(packed, n)) != OK)
+	if (!p.failed && !plain.bad && file_replace(path, 0600, buf_view(&p.out)) != OK)
 		log_warn("the network map cannot be cached", "path=%s errno=%d", path, errno);
+	ZSTD_freeCStream(p.z);
+	buf_done(&p.out);
 }
 
 static void on_cache_timer(struct loop_timer *t)

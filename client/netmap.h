@@ -200,5 +200,7 @@ bool nm_is_exit_node(const struct nm_node *n); /* default routes lead to it */
 
 /* The netmap as one map message (JSON), readable by map_parse: what is cached on disk. The buf goes bad when it is full. */
 void netmap_write(const struct netmap *nm, struct buf *out);
+/* The same in pieces: take is called now and then, and consumes what out holds. */
+void netmap_write_in_pieces(const struct netmap *nm, struct buf *out, void (*take)(void *ctx, struct buf *out), void *ctx);
 struct jsonw;
 void netmap_write_rules(const struct netmap *nm, struct jsonw *w); /* the packet filter, all chunks as one */

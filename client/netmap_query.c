@@ -6,7 +6,7 @@
 #include "common/base/cleanup.h"
 #include "common/text/jsonw.h"
 
-enum { CAP_TEXT_MAX = 4200 };
+enum { CAP_TEXT_MAX = 4200, PIECE = 64 << 10 };
 
 const struct nm_node *netmap_peer(const struct netmap *nm, int64_t id)
 {
@@ -331,7 +331,7 @@ void netmap_write_rules(const struct netmap *nm, struct jsonw *w)
 	jsonw_arr_end(w);
 }
 
-void netmap_write(const struct netmap *nm, struct buf *out)
+void netmap_write_in_pieces(const struct netmap *nm, struct buf *out, void (*take)(void *ctx, struct buf *out), void *ctx)
 {
 	struct jsonw w = jsonw_init(out);
 	const struct nm_node *n;
@@ -341,8 +341,11 @@ void netmap_write(const struct netmap *nm, struct buf *out)
 	if (nm->self)
 		jsonw_key(&w, "Node"), put_node(&w, nm->self);
 	jsonw_key(&w, "Peers"), jsonw_arr(&w);
-	for (size_t at = 0; (n = netmap_next(nm, &at));)
+	for (size_t at = 0; (n = netmap_next(nm, &at));) {
 		put_node(&w, n);
+		if (take && buf_len(out) >= PIECE)
+			take(ctx, out);
+	}
 	jsonw_arr_end(&w);
 	jsonw_key(&w, "UserProfiles"), jsonw_arr(&w);
 	for (size_t at = 0; (u = map_next(&nm->users, &at));)
@@ -357,4 +360,11 @@ void netmap_write(const struct netmap *nm, struct buf *out)
 	if (nm->has_filter)
 		jsonw_key(&w, "PacketFilter"), netmap_write_rules(nm, &w);
 	jsonw_obj_end(&w);
+	if (take)
+		take(ctx, out);
+}
+
+void netmap_write(const struct netmap *nm, struct buf *out)
+{
+	netmap_write_in_pieces(nm, out, NULL, NULL);
 }
