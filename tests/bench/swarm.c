@@ -5,7 +5,9 @@
  *   idle      every node sends its endpoints and opens a map stream; waits until all is quiet
  *   fanout    rounds: a node sends a new endpoint; until the last of the others has it
  *   join      rounds: a new node joins; until the last of the others has it
+ *   policy    rounds: says "policy now PORT"; until the last of those concerned was told a filter with that port
  *   restart   says "restart now" and waits until everyone lost the server and has a full map again
+ * Several auth keys (--auth-key a,b,c) are given to the nodes in turn: owners and tags for a policy to tell apart.
  * With --pid also what the server's process needed for it. Spread over source addresses, because servers limit them. */
 #include <getopt.h>
 #include <inttypes.h>
@@ -31,18 +33,23 @@ enum {
 	BACKOFF_MAX_MS = 30000,
 	MARK_MAX = 64,
 	SPARE_FDS = 64,
+	KEYS_MAX = 64,
+	FIRST_PORT = 20000,
 };
 
-enum mode { MODE_REGISTER, MODE_IDLE, MODE_FANOUT, MODE_JOIN, MODE_RESTART };
-static const char *const mode_name[] = { "register", "idle", "fanout", "join", "restart" };
+enum mode { MODE_REGISTER, MODE_IDLE, MODE_FANOUT, MODE_JOIN, MODE_POLICY, MODE_RESTART };
+static const char *const mode_name[] = { "register", "idle", "fanout", "join", "policy", "restart" };
 
 static struct options {
-	const char *url, *auth_key;
-	unsigned nodes, concurrency, rate, rounds, sources, version;
+	const char *url;
+	char *auth_key[KEYS_MAX];
+	unsigned n_keys, policy_from; /* policy edits concern nodes with this key and those after it */
+	bool skip[MODE_RESTART + 1];
+	unsigned nodes, edits, concurrency, rate, rounds, sources, version;
 	enum mode mode;
 	pid_t pid;
 	bool json, verbose;
-} opt = { .nodes = 500, .concurrency = 64, .rounds = 40, .sources = 250, .version = 142, .mode = MODE_FANOUT };
+} opt = { .nodes = 500, .edits = 20, .concurrency = 64, .rounds = 40, .sources = 250, .version = 142, .mode = MODE_FANOUT };
 
 /* What a node of ours is at. */
 enum phase { PH_NEW, PH_REGISTERING, PH_REGISTERED, PH_STREAMING };
@@ -507,6 +514,34 @@ static void run_join(void)
 	samples_done(&last);
 }
 
+/* Edits of the policy, made by whoever started us. */
+static void run_policy(void)
+{
+	struct samples last = { 0 };
+	struct cost a = cost_now();
+
+	samples_clear(&sw.each);
+	for (unsigned r = 0; r < opt.edits; r++) {
+		char mark[MARK_MAX];
+
+		snprintf(mark, sizeof mark, "\"First\":%u", FIRST_PORT + r);
+		start_round(mark, NULL);
+		for (unsigned i = 0; i < sw.total; i++) {
+			struct sim_user *u = &sw.u[i];
+
+			if (u->waits && i % opt.n_keys < opt.policy_from) {
+				u->waits = false;
+				sw.waiting--;
+			}
+		}
+		fprintf(stderr, "swarm: policy now %u\n", FIRST_PORT + r);
+		end_round("policy", &last);
+	}
+	report_latency("policy.last", &last);
+	report_cpu("policy.cpu_ms", a, opt.edits);
+	samples_done(&last);
+}
+
 /* ---- restart ------------------------------------------------------------------------------------------------------- */
 
 static unsigned with_map(void)
@@ -540,9 +575,11 @@ static void run_restart(void)
 static const char usage[] =
 	"usage: swarm --url URL --auth-key KEY [options]\n"
 	"  --nodes N         simulated nodes (500)\n"
-	"  --mode MODE       register, idle, fanout, join or restart: each does those before it (fanout)\n"
+	"  --mode MODE       register, idle, fanout, join, policy or restart: each does those before it (fanout)\n"
 	"  --concurrency N   nodes that start at a time (64);  --connect-rate N  starts a second (0: as fast as it goes)\n"
-	"  --rounds N        of fanout and of join (40)\n"
+	"  --rounds N        of fanout and of join (40);  --edits N  of the policy (20)\n"
+	"  --skip MODE,…     leave these out\n"
+	"  --policy-from K   policy edits concern nodes with the K-th auth key and those after it (0: all)\n"
 	"  --sources N       source addresses 127.x.y.z (250; 0: the system's choice)\n"
 	"  --version N       capability version (142)\n"
 	"  --pid PID         the server's process, to be measured\n"
@@ -568,12 +605,34 @@ static void take_mode(const char *s)
 	die("no such mode", s);
 }
 
+static void take_keys(char *s)
+{
+	for (char *rest = NULL, *k = strtok_r(s, ",", &rest); k; k = strtok_r(NULL, ",", &rest)) {
+		if (opt.n_keys == KEYS_MAX)
+			die("too many auth keys", k);
+		opt.auth_key[opt.n_keys++] = k;
+	}
+}
+
+static void take_skips(char *s)
+{
+	for (char *rest = NULL, *k = strtok_r(s, ",", &rest); k; k = strtok_r(NULL, ",", &rest)) {
+		enum mode keep = opt.mode;
+
+		take_mode(k);
+		opt.skip[opt.mode] = true;
+		opt.mode = keep;
+	}
+}
+
 static void take_options(int argc, char **argv)
 {
 	static const struct option known[] = {
 		{ "url", required_argument, NULL, 'u' },	 { "auth-key", required_argument, NULL, 'k' },
 		{ "nodes", required_argument, NULL, 'n' },	 { "mode", required_argument, NULL, 'm' },
 		{ "concurrency", required_argument, NULL, 'c' }, { "connect-rate", required_argument, NULL, 'r' },
+		{ "edits", required_argument, NULL, 'E' },	 { "skip", required_argument, NULL, 'S' },
+		{ "policy-from", required_argument, NULL, 'P' },
 		{ "rounds", required_argument, NULL, 'o' },	 { "sources", required_argument, NULL, 's' },
 		{ "version", required_argument, NULL, 'v' },	 { "pid", required_argument, NULL, 'p' },
 		{ "json", no_argument, NULL, 'j' },		 { "verbose", no_argument, NULL, 'e' },
@@ -583,7 +642,10 @@ static void take_options(int argc, char **argv)
 	for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;)
 		switch (c) {
 		case 'u': opt.url = optarg; break;
-		case 'k': opt.auth_key = optarg; break;
+		case 'k': take_keys(optarg); break;
+		case 'E': opt.edits = number(optarg); break;
+		case 'S': take_skips(optarg); break;
+		case 'P': opt.policy_from = number(optarg); break;
 		case 'n': opt.nodes = number(optarg); break;
 		case 'm': take_mode(optarg); break;
 		case 'c': opt.concurrency = number(optarg); break;
@@ -597,7 +659,7 @@ static void take_options(int argc, char **argv)
 		case 'h': fputs(usage, stdout); exit(0);
 		default: fputs(usage, stderr); exit(2);
 		}
-	if (!opt.url || !opt.auth_key || !opt.nodes || !opt.concurrency || optind < argc) {
+	if (!opt.url || !opt.n_keys || !opt.nodes || !opt.concurrency || optind < argc) {
 		fputs(usage, stderr);
 		exit(2);
 	}
@@ -619,13 +681,14 @@ static void set_up(void)
 {
 	char why[256];
 
-	sw.total = opt.nodes + (opt.mode >= MODE_JOIN ? opt.rounds : 0);
+	sw.total = opt.nodes + (opt.mode >= MODE_JOIN && !opt.skip[MODE_JOIN] ? opt.rounds : 0);
 	raise_descriptors();
 	if (loop_new(&sw.loop) != OK)
 		die("loop", "cannot start");
 	if (sim_net_init(&sw.net, sw.loop, opt.url, &node_events, why, sizeof why) != OK)
 		die("server", why);
 	sw.net.auth_key = opt.auth_key;
+	sw.net.n_auth_keys = opt.n_keys;
 	sw.net.sources = opt.sources;
 	sw.net.version = opt.version;
 	loop_timer_init(&sw.clock, sw.loop, on_clock);
@@ -654,7 +717,7 @@ static void tear_down(void)
 
 int main(int argc, char **argv)
 {
-	static void (*const run[])(void) = { run_register, run_idle, run_fanout, run_join, run_restart };
+	static void (*const run[])(void) = { run_register, run_idle, run_fanout, run_join, run_policy, run_restart };
 
 	take_options(argc, argv);
 	set_up();
@@ -662,7 +725,8 @@ int main(int argc, char **argv)
 	figure(&sw.out, "nodes", opt.nodes, "");
 	figure(&sw.out, "tls", sw.net.tls != NULL, "");
 	for (size_t i = 0; i <= opt.mode; i++)
-		run[i]();
+		if (!opt.skip[i])
+			run[i]();
 	figures_end(&sw.out);
 	tear_down();
 	return 0;

@@ -190,9 +190,9 @@ err sim_node_register(struct sim_node *n)
 	jsonw_key(&w, "NodeKey"), jsonw_hex(&w, "nodekey:", bytes_of(n->node.pub.b, 32));
 	jsonw_key(&w, "OldNodeKey"), jsonw_hex(&w, "nodekey:", bytes_of(zero, 32));
 	jsonw_key(&w, "NLKey"), jsonw_hex(&w, "nlpub:", bytes_of(zero, 32));
-	if (n->net->auth_key) {
+	if (n->net->n_auth_keys) {
 		jsonw_key(&w, "Auth"), jsonw_obj(&w);
-		jsonw_key(&w, "AuthKey"), jsonw_str(&w, n->net->auth_key);
+		jsonw_key(&w, "AuthKey"), jsonw_str(&w, n->net->auth_key[n->index % n->net->n_auth_keys]);
 		jsonw_obj_end(&w);
 	}
 	jsonw_key(&w, "Expiry"), jsonw_str(&w, "0001-01-01T00:00:00Z");

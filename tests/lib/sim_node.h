@@ -42,7 +42,8 @@ struct sim_net {
 	char host[TS2021_CLIENT_HOST_MAX]; /* "name:port" */
 	char name[TS2021_CLIENT_HOST_MAX]; /* without port */
 	struct machine_pub server_key;
-	const char *auth_key;
+	char *const *auth_key; /* given to the nodes in turn; borrowed */
+	unsigned n_auth_keys;  /* 0: interactive logins */
 	unsigned version;     /* capability version */
 	unsigned sources;     /* spread over so many addresses 127.0.x.y; 0: leave it to the system */
 	unsigned home_derp;   /* region that nodes call home */
