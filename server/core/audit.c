@@ -349,9 +349,10 @@ void audit_list_done(struct audit_list *l)
 
 void on_audit_timer(struct core *c, struct timer *t)
 {
-	struct store_batch *b = calloc(1, sizeof *b + sizeof b->op[0]);
-
 	timer_arm(&c->timers, t, c->now.mono_ms + AUDIT_TRIM_MS);
+	if (clock_unsettled_ms(c))
+		return;
+	struct store_batch *b = calloc(1, sizeof *b + sizeof b->op[0]);
 	apikeys_sweep(c);
 	if (!b)
 		return;

@@ -219,6 +219,24 @@ static err add_tailnet(struct core *c, struct tailnet_row *taken)
 }
 
 /* Rows are taken one by one; what is left in the image is freed by the caller. */
+/* The newest time that somebody wrote down. */
+static int64_t newest_of(const struct store_image *im)
+{
+	int64_t ms = 0;
+
+	for (size_t i = 0; i < im->n_users; i++)
+		ms = MAX_OF(ms, im->users[i].created_ms);
+	for (size_t i = 0; i < im->n_authkeys; i++)
+		ms = MAX_OF(ms, im->authkeys[i].created_ms);
+	for (size_t i = 0; i < im->n_policies; i++)
+		ms = MAX_OF(ms, im->policies[i].created_ms);
+	for (size_t i = 0; i < im->n_pendings; i++)
+		ms = MAX_OF(ms, im->pendings[i].created_ms);
+	for (size_t i = 0; i < im->n_nodes; i++)
+		ms = MAX_OF(ms, MAX_OF(im->nodes[i].created_ms, im->nodes[i].last_seen_ms));
+	return ms;
+}
+
 static err load(struct core *c, struct store_image *im, char *why, size_t why_cap)
 {
 	for (size_t i = 0; i < im->n_settings; i++)
@@ -348,6 +366,7 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 	c->addrs_timer.fire = on_addrs_timer;
 	c->fx = &fx;
 	c->tx = 1;
+	clock_start(c, newest_of(image));
 	err e = timers_reserve(&c->timers, 64);
 	if (e == OK)
 		timer_arm(&c->timers, &c->audit_timer, now.mono_ms + AUDIT_TRIM_MS);
@@ -611,6 +630,7 @@ void core_apply(struct core *c, struct event *e, struct now now, struct effects 
 	c->fx = fx;
 	c->fx_first = first;
 	c->fx_failed = false;
+	clock_watch(c);
 	c->tx++;
 	c->events++;
 	if (!fx_reserve(c, FX_ROOM)) {

@@ -36,6 +36,10 @@ void pending_expire(struct core *c, struct timer *t)
 		arm(c, p);
 		return;
 	}
+	if (clock_unsettled_ms(c)) {
+		timer_arm(&c->timers, t, c->now.mono_ms + clock_unsettled_ms(c));
+		return;
+	}
 	pending_answer_all(c, p, 200, "this login was not finished in time; start it again", NULL);
 	if (pending_delete(c, p) != OK)
 		timer_arm(&c->timers, &p->expiry, c->now.mono_ms + 1000);

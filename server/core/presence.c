@@ -88,6 +88,10 @@ static void on_ephemeral(struct core *c, struct timer *t)
 
 	if (n->session || n->m.online || !n->row.ephemeral)
 		return;
+	if (clock_unsettled_ms(c)) {
+		timer_arm(&c->timers, t, c->now.mono_ms + clock_unsettled_ms(c));
+		return;
+	}
 	if (node_delete(c, n) != OK) {
 		core_abort(c);
 		n = node_by_id(c, id);

@@ -104,7 +104,7 @@ static err sweep(struct core *c)
 {
 	size_t at = 0;
 
-	for (struct ssh_approval *a; (a = map_next(&c->ssh_approvals, &at));)
+	for (struct ssh_approval *a; !clock_unsettled_ms(c) && (a = map_next(&c->ssh_approvals, &at));)
 		if (c->now.wall_ms - a->row.approved_ms > SSH_APPROVAL_MS)
 			TRY(approval_delete(c, a));
 	return OK;

@@ -360,6 +360,8 @@ struct core {
 	struct map addrs; /* struct recent_addr */
 	struct timer addrs_timer;
 
+	int64_t clock_offset_ms; /* wall - mono, as of the last event */
+	int64_t settled_ms;	 /* mono: until then nothing is forgotten for good */
 	struct map c2n;		/* by token: c2n.c */
 	struct list c2n_askers;
 	struct timers timers;
@@ -560,6 +562,13 @@ bool attrs_look(struct core *c, struct node *n);
 void on_attrs_timer(struct core *c, struct timer *t);
 void on_set_device_attr(struct core *c, struct event *e, struct node *n);
 MUST_USE err attr_command(struct core *c, struct node *n, const struct command *m, struct reply *r);
+
+/* ---- clock_watch.c ---- */
+
+void clock_start(struct core *c, int64_t newest_ms); /* newest_ms: wall, of all that was loaded */
+void clock_watch(struct core *c);		     /* at each event */
+/* How long what cannot be taken back must wait yet; 0: it need not. */
+int64_t clock_unsettled_ms(const struct core *c);
 
 /* ---- gate.c: who takes part ---- */
 
