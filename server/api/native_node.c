@@ -145,3 +145,16 @@ enum MHD_Result api_native_node_attr_delete(struct request *r)
 		c->name = command_str(c, r->param[1]);
 	return ask(r, c, on_attrs);
 }
+
+/* ---- why does it see what it sees? ---- */
+
+static enum MHD_Result on_debug(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	return answer_text(r, 200, "application/json", reply->text);
+}
+
+enum MHD_Result api_native_node_debug(struct request *r)
+{
+	return ask(r, command_for_node(r, CMD_NODE_DEBUG), on_debug);
+}

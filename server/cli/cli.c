@@ -118,6 +118,8 @@ static const struct verb verbs[] = {
 	  { ID("the node"), { "expires", 'e', "TIME", "it ends after this: 24h, 90d", NULL } }, run_nodes_set_attr },
 	{ "nodes", "unset-attr", "", "[NODE] NAME", 2, "take one away", "nodes unset-attr laptop custom:tier", { ID("the node") },
 	  run_nodes_unset_attr },
+	{ "nodes", "debug", "", "[NODE]", 1, "a node's stream, what it was told, and the map it should have", "nodes debug laptop", { ID("the node") },
+	  run_nodes_debug },
 	{ "nodes", "ping", "", "[NODE]", 1, "ask a node's client whether it answers", "nodes ping laptop", { ID("the node") }, run_nodes_ping },
 	{ "nodes", "ask", "c2n", "[NODE] PATH", 2, "ask a node's client: /posture/identity, /debug/netmap, /debug/health, /debug/prefs …",
 	  "nodes ask laptop /posture/identity", { ID("the node") }, run_nodes_ask },

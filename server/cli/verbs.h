@@ -16,7 +16,7 @@ verb_run run_users_create, run_users_list, run_users_rename, run_users_destroy, 
 verb_run run_dns_get, run_dns_set, run_dns_reset, run_dns_records, run_dns_add, run_dns_remove;
 verb_run run_settings_list, run_settings_get, run_settings_set, run_settings_reset;
 verb_run run_nodes_list, run_nodes_routes, run_nodes_register, run_nodes_expire, run_nodes_rename, run_nodes_delete,
-	run_nodes_tag, run_nodes_approve, run_nodes_move, run_nodes_backfill, run_nodes_ping, run_nodes_ask, run_nodes_approve_device, run_nodes_set_ip,
+	run_nodes_tag, run_nodes_approve, run_nodes_move, run_nodes_backfill, run_nodes_debug, run_nodes_ping, run_nodes_ask, run_nodes_approve_device, run_nodes_set_ip,
 	run_nodes_attrs, run_nodes_set_attr, run_nodes_unset_attr;
 verb_run run_authkeys_create, run_authkeys_list, run_authkeys_expire, run_authkeys_delete;
 verb_run run_apikeys_create, run_apikeys_list, run_apikeys_expire, run_apikeys_delete;

@@ -318,3 +318,19 @@ int run_nodes_unset_attr(struct cli *x)
 	int status = node_target(x, "/api/fairlead/v1/node/%/attributes/%", 0, name, &to);
 	return status == EXIT_OK ? print_attrs(x, server_call(x, "DELETE", to, NULL)) : status;
 }
+
+/* JSON in any case: it is for eyes and jq. */
+int run_nodes_debug(struct cli *x)
+{
+	CLEANUP(freep) char *to = NULL;
+	int status = node_target(x, "/api/fairlead/v1/node/%/debug", 0, NULL, &to);
+
+	if (status != EXIT_OK)
+		return status;
+	json_t *answered = server_call(x, "GET", to, NULL);
+	CLEANUP(freep) char *text = answered ? json_dumps(answered, JSON_INDENT(2)) : NULL;
+	if (text)
+		puts(text);
+	json_decref(answered);
+	return text ? EXIT_OK : EXIT_FAILED;
+}

@@ -146,7 +146,7 @@ err c2n_ask(struct core *c, struct node *n, const struct c2n_request *r)
 	n->n_c2n++;
 	timer_arm(&c->timers, &q->limit, c->now.mono_ms + MIN_OF(r->timeout_ms, (int64_t)C2N_TIMEOUT_MAX_MS));
 	q = NULL;
-	s->last_seq = c->seq + (c->n_image > 0);
+	session_note_sent(c, s, map_msg_text_len(msg));
 	fx_map_one(c, msg, s->sink);
 	return OK;
 }

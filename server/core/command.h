@@ -32,6 +32,7 @@ enum command_kind {
 	CMD_NODE_SET_IP,	 /* id, addrs: one of each family at most -> nodes[0]; ERR_EXISTS: another node's */
 	CMD_NODE_ATTR_SET,	 /* id, name "custom:x", text: JSON text, number, true or false, expires_ms -> nodes[0] */
 	CMD_NODE_ATTR_DELETE,	 /* id, name -> nodes[0] */
+	CMD_NODE_DEBUG,		 /* id -> text: JSON: its stream, what it was told, the map it should have */
 	CMD_NODE_C2N,		 /* id, text: path ("/echo", "/posture/identity"), at_ms: wait so long -> status, text, took_ms */
 	CMD_NODE_BACKFILL_IPS,	 /* -> lines: what was given to whom */
 

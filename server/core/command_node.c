@@ -268,6 +268,10 @@ void on_command_node(struct core *c, const struct command *m, struct reply *r)
 		reply_fail(r, ERR_NOT_FOUND, "there is no node with id %lld", (long long)m->id);
 		return;
 	}
+	if (m->kind == CMD_NODE_DEBUG) {
+		r->e = node_debug(c, n, r);
+		return;
+	}
 	if (m->kind == CMD_NODE_DELETE) {
 		r->e = node_delete(c, n);
 		return;

@@ -175,6 +175,7 @@ void on_command(struct core *c, struct event *e)
 	case CMD_NODE_MOVE:
 	case CMD_NODE_BACKFILL_IPS:
 	case CMD_NODE_APPROVE:
+	case CMD_NODE_DEBUG:
 	case CMD_NODE_SET_IP:
 	case CMD_NODE_ATTR_SET:
 	case CMD_NODE_ATTR_DELETE:

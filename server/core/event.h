@@ -65,6 +65,7 @@ struct map_sink {
 
 	bool known;	    /* set by the core before the first message: the stream is a registered node's */
 	void *core_session; /* core's */
+	size_t behind;	    /* atomic, the wire's: bytes of text that wait for the connection */
 };
 struct map_sink *map_sink_ref(struct map_sink *s);
 void map_sink_unref(struct map_sink *s);

@@ -432,7 +432,7 @@ static void send_group(struct round *r, struct group *g)
 		sinks[i] = map_sink_ref(s->sink);
 		if (s->self)
 			s->message_hash = map_message_hash(&s->node->m);
-		s->last_seq = c->seq + (c->n_image > 0);
+		session_note_sent(c, s, map_msg_text_len(msg));
 	}
 	c->map_deltas++;
 	c->map_bytes += map_msg_text_len(msg) * g->n;

@@ -450,6 +450,7 @@ void node_drop_memory(struct core *c, int64_t id)
 	arena_done(&n->hi_arena);
 	free(n->cand);
 	free(n->serving);
+	free(n->refusal);
 	node_row_done(&n->row);
 	free(n);
 }

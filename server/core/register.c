@@ -97,8 +97,14 @@ static void answer(struct core *c, struct call *call, struct reply *r)
 
 static void refuse(struct core *c, struct event *e, const char *text)
 {
+	struct machine *m;
+
 	core_abort(c);
 	answer(c, e->call, reply_register_error(c, text));
+	m = machine_get(c, &e->machine);
+	if (m)
+		list_each(it, &m->nodes)
+			node_refused(c, container_of(it, struct node, of_machine), text);
 	log_info("registration refused", "reason=%s host=%s", log_qs(text).s, log_qs(e->reg->hostinfo->hostname).s);
 }
 

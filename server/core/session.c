@@ -84,6 +84,7 @@ static err report_lite(struct core *c, struct node *n, const struct tailcfg_map_
 	if (m->has_hostinfo)
 		TRY(set_hostinfo(c, n, m->hostinfo));
 	n->reported = true;
+	n->report_ms = c->now.wall_ms;
 	presence_may_announce(c, n);
 	return OK;
 }
@@ -105,6 +106,7 @@ static err report_stream(struct core *c, struct node *n, const struct tailcfg_ma
 	if (m->has_hostinfo && m->hostinfo->raw.n > 2 && (first || !n->row.hostinfo_json || strlen(n->row.hostinfo_json) <= 2))
 		TRY(set_hostinfo(c, n, m->hostinfo));
 	n->reported = true;
+	n->report_ms = c->now.wall_ms;
 	if (!n->ready && c->set.only_own_region && !n->row.home_derp && !disco_pub_is_zero(&n->row.disco))
 		set_home(c, n, c->set.own_region); /* until it says so itself */
 	presence_may_announce(c, n);
@@ -126,6 +128,7 @@ void on_map_lite(struct core *c, struct event *e)
 	if (!e->map->read_only) {
 		err er = report_lite(c, n, e->map);
 		if (er == ERR_EXISTS) {
+			node_refused(c, n, "its disco key belongs to another node that is connected");
 			answer_http(c, e->call, 409, "this disco key belongs to another node\n");
 			return;
 		}
@@ -234,7 +237,7 @@ void session_note_filters(struct session *s, const struct policy_filter *filters
 	}
 }
 
-static void note_told(struct core *c, struct session *s, const struct policy_filter *filters, size_t n)
+static void note_told(struct session *s, const struct policy_filter *filters, size_t n)
 {
 	struct bytes ssh = policy_view_ssh(s->node->t->map.policy, s->node->row.id);
 	struct bytes caps = policy_view_self_caps(s->node->t->map.policy, s->node->row.id);
@@ -243,9 +246,16 @@ static void note_told(struct core *c, struct session *s, const struct policy_fil
 	s->ssh_hash = ssh.n ? map_hash(ssh.p, ssh.n) : 0;
 	s->caps_hash = caps.n ? map_hash(caps.p, caps.n) : 0;
 	s->message_hash = map_message_hash(&s->node->m);
-	s->last_seq = c->seq + (c->n_image > 0);
 	s->need_full = s->compare = s->self = false;
 	s->no_ipv4 = policy_view_no_ipv4(s->node->t->map.policy, s->node->m.cls);
+}
+
+void session_note_sent(struct core *c, struct session *s, size_t bytes)
+{
+	s->last_seq = c->seq + (c->n_image > 0);
+	s->last_ms = c->now.mono_ms;
+	s->n_messages++;
+	s->n_bytes += bytes;
 }
 
 /* A full map in a stream that had one cannot say "no peers" and "no SSH rules": absent means unchanged. */
@@ -297,9 +307,10 @@ err session_send_full(struct core *c, struct session *s)
 		map_msg_unref(msg);
 		return ERR_NOMEM;
 	}
-	note_told(c, s, filters, n);
+	note_told(s, filters, n);
 	c->map_full++;
 	c->map_bytes += map_msg_text_len(msg);
+	session_note_sent(c, s, map_msg_text_len(msg));
 	fx_map_one(c, msg, s->sink);
 	return OK;
 }
@@ -404,6 +415,7 @@ void session_open(struct core *c, struct event *e)
 		return;
 	}
 	s->reader = e->map->read_only;
+	s->opened_ms = c->now.mono_ms;
 	addr_registered(c, e->remote);
 	struct session *old = s->reader ? n->reader : n->session;
 	if (old)

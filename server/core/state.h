@@ -182,6 +182,8 @@ struct session {
 	struct told_routes *routes; /* owned, sorted by slot: nodes that were shown with routes */
 	size_t n_routes, cap_routes;
 	bool no_ipv4; /* was told of no IPv4 addresses */
+	int64_t opened_ms, last_ms; /* mono: since when; of the newest message */
+	uint64_t n_messages, n_bytes;
 };
 
 struct gone_sink { /* a stream of an unknown key that is held */
@@ -217,6 +219,9 @@ struct node {
 	bool ready;    /* others can use it, or waited long enough: m.announced is this and not shut */
 	enum node_shut shut; /* from the rows: gate.c */
 	bool at_relay; /* reached our relay; kept only until it is ready */
+	int64_t report_ms; /* wall: it last told of itself; 0: not since our start */
+	char *refusal;	   /* owned: the newest thing that it was refused; NULL: none */
+	int64_t refusal_ms;
 	unsigned n_c2n; /* questions that wait for its answer (c2n.h) */
 	bool reported; /* told us its endpoints and the like since our start */
 	struct prefix *cand; /* owned: announced and approved, sorted */
@@ -562,6 +567,12 @@ bool attrs_look(struct core *c, struct node *n);
 void on_attrs_timer(struct core *c, struct timer *t);
 void on_set_device_attr(struct core *c, struct event *e, struct node *n);
 MUST_USE err attr_command(struct core *c, struct node *n, const struct command *m, struct reply *r);
+
+/* ---- node_debug.c ---- */
+
+void node_refused(struct core *c, struct node *n, const char *text); /* remembers it for who asks why */
+MUST_USE err node_debug(struct core *c, struct node *n, struct reply *r);
+void session_note_sent(struct core *c, struct session *s, size_t bytes); /* session.c: one more message */
 
 /* ---- clock_watch.c ---- */
 

@@ -150,6 +150,12 @@ static void out_msg_free(struct out_msg *m)
 	free(m);
 }
 
+/* For the core's eyes only: nodes debug. */
+static void note_behind(struct map_stream *ms)
+{
+	__atomic_store_n(&ms->sink.behind, ms->queued_bytes + (ms->cur ? map_msg_text_len(ms->cur->msg) : 0), __ATOMIC_RELAXED);
+}
+
 static void drop_queue(struct map_stream *ms)
 {
 	while (ms->first) {
@@ -160,6 +166,7 @@ static void drop_queue(struct map_stream *ms)
 	}
 	ms->last = &ms->first;
 	ms->n_queued = ms->queued_bytes = 0;
+	note_behind(ms);
 }
 
 static void arm_keepalive(struct map_stream *ms)
@@ -230,6 +237,7 @@ void stream_on_drained(struct http2_stream *s)
 		out_msg_free(ms->cur);
 		ms->cur = NULL;
 		advance(ms);
+		note_behind(ms);
 	}
 }
 
@@ -263,6 +271,7 @@ static void enqueue(struct map_stream *ms, struct map_msg *m)
 	ms->last = &om->next;
 	ms->n_queued++;
 	ms->queued_bytes += n;
+	note_behind(ms);
 }
 
 static void on_keepalive(struct loop_timer *t)
