@@ -28,6 +28,7 @@
 #include "server/core/runner.h"
 #include "server/derp_region.h"
 #include "server/front/front.h"
+#include "server/id_token.h"
 #include "server/login/refresh.h"
 #include "server/policy_file.h"
 #include "server/server_keys.h"
@@ -60,6 +61,7 @@ struct server {
 	struct watch *watch; /* of the files that config.toml points at */
 	struct store *store;
 	struct server_keys keys;
+	struct id_tokens *id_tokens;
 	struct tls_ctx *tls_files, *tls_self; /* NULL: not used */
 	struct core_runner *runner;
 	struct relay *relay;
@@ -153,7 +155,8 @@ static err start_store(struct server *s, struct store_image *image)
 
 	TRY(store_open(s->cfg->database_path, s->why, sizeof s->why, &s->store));
 	TRY(explain(s, store_load(s->store, image), "cannot read the database"));
-	return server_keys_load(s->store, image, host ? host : "localhost", s->why, sizeof s->why, &s->keys);
+	TRY(server_keys_load(s->store, image, host ? host : "localhost", s->why, sizeof s->why, &s->keys));
+	return id_tokens_new(s->store, image, s->cfg->server_url, s->why, sizeof s->why, &s->id_tokens);
 }
 
 static err start_tls(struct server *s)
@@ -194,6 +197,11 @@ static uint16_t first_tls_port(const struct server *s)
 	return 443;
 }
 
+static char *sign_token(void *ctx, const char *claims)
+{
+	return id_tokens_sign(ctx, claims);
+}
+
 static err make_settings(struct server *s, struct generation *g)
 {
 	char pin[65] = "";
@@ -204,6 +212,8 @@ static err make_settings(struct server *s, struct generation *g)
 	sources_settings(g->cfg, &g->sources, &g->settings);
 	if (strcmp(g->cfg->policy_mode, "file") == 0)
 		g->settings.policy_file = g->cfg->policy_path;
+	g->settings.sign_token = sign_token;
+	g->settings.sign_ctx = s->id_tokens;
 	return OK;
 }
 
@@ -396,6 +406,8 @@ static err start_api(struct server *s)
 {
 	struct api_settings a = {
 		.server_url = s->cfg->server_url,
+		.openid_configuration = id_tokens_configuration(s->id_tokens),
+		.jwks = id_tokens_jwks(s->id_tokens),
 		.login = &s->login,
 		.policy_in_file = strcmp(s->cfg->policy_mode, "file") == 0,
 		.policy_path = strcmp(s->cfg->policy_mode, "file") == 0 ? s->cfg->policy_path : NULL,
@@ -721,6 +733,7 @@ static void server_stop(struct server *s)
 	tls_ctx_free(s->tls_files);
 	tls_ctx_free(s->tls_self);
 	server_keys_done(&s->keys);
+	id_tokens_free(s->id_tokens);
 	if (s->loop)
 		loop_timer_done(&s->memory_timer);
 	loop_free(s->loop); /* runs what was posted */

@@ -2,6 +2,7 @@
 #pragma once
 
 #define ERR_STATE openssl_err_state
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>

@@ -20,6 +20,7 @@ struct api_settings { /* strings are borrowed and live as long as the api */
 	double requests_per_s;	 /* of one key, and of one address; twice that in a burst. 0: no limit */
 	double failures_per_s;	 /* wrong keys from one address; ten times that in a burst. 0: no limit */
 	struct login *login;	 /* borrowed */
+	const char *openid_configuration, *jwks; /* of the tokens that nodes get; NULL: none */
 	bool policy_in_file;	 /* policy.mode = "file": it cannot be set by call */
 	const char *policy_path; /* then; "" or NULL: none */
 

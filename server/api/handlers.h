@@ -32,6 +32,8 @@ int64_t query_time(struct request *r, const char *name);
 /* native_node.c */
 handler api_native_node_debug, api_native_node_c2n, api_native_node_approve, api_native_node_ip, api_native_node_attrs, api_native_node_attr_set,
 	api_native_node_attr_delete;
+/* pages.c */
+handler api_openid_configuration, api_jwks;
 /* native_settings.c */
 handler api_native_settings, api_native_setting_get, api_native_setting_set, api_native_setting_reset;
 /* signins.c */

@@ -32,6 +32,22 @@ enum MHD_Result api_page_robots(struct request *r)
 
 /* ---- what machines ask ---- */
 
+static enum MHD_Result answer_document(struct request *r, const char *text)
+{
+	return text ? answer_text(r, 200, "application/json", text) : answer_error(r, 404, "no such path");
+}
+
+enum MHD_Result api_openid_configuration(struct request *r)
+{
+	return answer_document(r, r->api->cfg.openid_configuration);
+}
+
+enum MHD_Result api_jwks(struct request *r)
+{
+	return answer_document(r, r->api->cfg.jwks);
+}
+
+
 static enum MHD_Result on_health(struct request *r, const struct reply *reply)
 {
 	return answer_text(r, reply->e == OK ? 200 : 500, "application/health+json",

@@ -41,6 +41,9 @@ static const struct route routes[] = {
 	{ "GET", "/metrics", ACCESS_METRICS, api_metrics, 0 },
 	{ "POST", "/verify", ACCESS_OPEN, api_verify, 0 },
 
+	{ "GET", "/.well-known/openid-configuration", ACCESS_OPEN, api_openid_configuration, 0 },
+	{ "GET", "/.well-known/jwks.json", ACCESS_OPEN, api_jwks, 0 },
+
 	{ "GET", "/api/v1/health", ACCESS_OPEN, api_health_v1, 0 },
 	{ "POST", "/api/v1/user", ACCESS_KEY, api_user_create, WRITE(USERS) },
 	{ "GET", "/api/v1/user", ACCESS_KEY, api_user_list, READ(USERS) },

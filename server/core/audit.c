@@ -345,6 +345,33 @@ void audit_list_done(struct audit_list *l)
 	*l = (struct audit_list){ 0 };
 }
 
+/* ---- what is no change of a row ---- */
+
+enum { NOTES_MAX = 16 };
+
+err audit_note_node(struct core *c, const struct node *n, const char *action, const char *text)
+{
+	struct subject s = { .kind = "node", .tailnet_id = n->t->row.id, .name = n->row.given_name, .had = true, .has = true };
+	CLEANUP(buf_done) struct buf before = buf_make(2 * AUDIT_SIDE_MAX), after = buf_make(2 * AUDIT_SIDE_MAX);
+	struct jsonw w = jsonw_init(&after);
+
+	if (c->notes.n == NOTES_MAX)
+		return ERR_TOO_BIG;
+	struct audit_row *list = realloc(c->notes.row, (c->notes.n + 1) * sizeof *list);
+	if (!list)
+		return ERR_NOMEM;
+	c->notes.row = list;
+	number_id(&s, n->row.id);
+	buf_append_str(&before, "{}");
+	jsonw_obj(&w);
+	jsonw_key(&w, "action"), jsonw_str(&w, action);
+	jsonw_key(&w, "details"), jsonw_str(&w, text);
+	jsonw_obj_end(&w);
+	TRY(make_record(c, &s, c->notes.n ? list[0].group_id : 0, &before, &after, &list[c->notes.n]));
+	c->notes.n++;
+	return OK;
+}
+
 /* ---- keeping it bounded ---- */
 
 void on_audit_timer(struct core *c, struct timer *t)

@@ -15,10 +15,6 @@ struct route_answer {
 
 static const struct route_answer answers[] = {
 	{ "/machine/set-dns", 501, "this server does not publish DNS records for certificates\n" },
-	{ "/machine/update-health", 204, "" },
-	{ "/machine/audit-log", 501, "this server keeps no client audit log\n" },
-	{ "/machine/id-token", 501, "this server issues no identity tokens\n" },
-	{ "/machine/webclient/", 501, "this server does not offer logins to device web interfaces\n" },
 };
 
 static bool matches(const char *pattern, const char *path)
@@ -60,25 +56,6 @@ void answer_node_json(struct core *c, struct call *call, struct buf *out)
 		fx_reply(c, call, r);
 	}
 	buf_done(out);
-}
-
-static void feature_query(struct core *c, struct event *e)
-{
-	struct tailcfg_query_feature_request *q;
-	struct json_why why;
-	struct buf out = buf_make(4096);
-	struct jsonw w = jsonw_init(&out);
-	char text[160];
-
-	if (tailcfg_query_feature_request_parse(e->body, &e->arena, &q, &why) != OK) {
-		answer_http(c, e->call, 400, why.text);
-		return;
-	}
-	snprintf(text, sizeof text, "%.40s is not available on this server.", *q->feature ? q->feature : "This feature");
-	jsonw_obj(&w);
-	jsonw_key(&w, "Text"), jsonw_str(&w, text);
-	jsonw_obj_end(&w);
-	answer_node_json(c, e->call, &out);
 }
 
 static void whoami(struct core *c, struct event *e, const struct node *n)
@@ -126,10 +103,8 @@ void on_node_request(struct core *c, struct event *e)
 		on_lock_request(c, e, n);
 		return;
 	}
-	if (is_path(e, "/machine/feature/query")) {
-		feature_query(c, e);
+	if (on_node_client_request(c, e, n))
 		return;
-	}
 	if (is_path(e, "/machine/set-device-attr")) {
 		on_set_device_attr(c, e, n);
 		return;

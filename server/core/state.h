@@ -205,6 +205,11 @@ enum node_shut { /* why a node takes no part */
 	SHUT_UNAPPROVED, /* an administrator has to approve it */
 };
 
+struct node_rate { /* of what a node asks for */
+	int64_t since_ms;
+	unsigned used;
+};
+
 struct node {
 	struct node_row row;
 	struct map_node m; /* m.row == &row */
@@ -222,6 +227,7 @@ struct node {
 	int64_t report_ms; /* wall: it last told of itself; 0: not since our start */
 	char *refusal;	   /* owned: the newest thing that it was refused; NULL: none */
 	int64_t refusal_ms;
+	struct node_rate tokens, audits;
 	unsigned n_c2n; /* questions that wait for its answer (c2n.h) */
 	bool reported; /* told us its endpoints and the like since our start */
 	struct prefix *cand; /* owned: announced and approved, sorted */
@@ -384,6 +390,7 @@ struct core {
 
 	int64_t next_id, ids_reserved; /* one counter for all kinds of rows */
 	int64_t next_audit, audits_reserved;
+	struct audit_list notes; /* of the event at hand: what is recorded beside its changes of rows */
 	struct who who; /* of the event at hand */
 	struct timer audit_timer;
 
@@ -443,6 +450,8 @@ void audit_who_node(struct core *c, const struct event *e, const struct node_pub
 /* The records of what this event touched. May touch a setting (the counter of ids). */
 MUST_USE err audit_collect(struct core *c, struct audit_list *out);
 void audit_list_done(struct audit_list *l);
+/* A record that is no change of a row: what a node says of itself (action, and text into after). Durable with the event. */
+MUST_USE err audit_note_node(struct core *c, const struct node *n, const char *action, const char *text);
 void on_audit_timer(struct core *c, struct timer *t);
 
 /* Effects of the event at hand; they get its sequence number when it ends. Each event reserves FX_ROOM, so that replies
@@ -689,6 +698,8 @@ void c2n_free_all(struct core *c);
 void on_c2n_answer(struct core *c, struct event *e);
 void on_command_c2n(struct core *c, const struct command *m, struct call *call, struct reply *r);
 bool c2n_call_gone(struct core *c, struct call *call); /* false: it was not one of c2n's */
+/* node_client.c: what clients report of themselves, and small things they ask for. false: the path is none of it. */
+bool on_node_client_request(struct core *c, struct event *e, struct node *n);
 void on_node_request(struct core *c, struct event *e);
 void on_command(struct core *c, struct event *e);
 void on_command_user(struct core *c, const struct command *m, struct reply *r);

@@ -401,7 +401,7 @@ static void batch_freep(struct store_batch **b)
 
 err core_commit(struct core *c)
 {
-	if (!c->n_image)
+	if (!c->n_image && !c->notes.n)
 		return OK;
 	CLEANUP(audit_list_done) struct audit_list audit = { 0 };
 	err noted = audit_collect(c, &audit);
@@ -409,16 +409,16 @@ err core_commit(struct core *c)
 		core_abort(c);
 		return noted;
 	}
-	CLEANUP(batch_freep) struct store_batch *b = calloc(1, sizeof *b + (c->n_image + audit.n) * sizeof b->op[0]);
+	CLEANUP(batch_freep) struct store_batch *b = calloc(1, sizeof *b + (c->n_image + audit.n + c->notes.n) * sizeof b->op[0]);
 	CLEANUP(freep) struct undo *u = calloc(1, sizeof *u);
-	CLEANUP(freep) struct image *images = malloc(c->n_image * sizeof *images);
+	CLEANUP(freep) struct image *images = malloc((c->n_image + 1) * sizeof *images);
 
 	err e = b && u && images ? add_ops(c, b) : ERR_NOMEM;
 	if (e != OK) {
 		core_abort(c);
 		return e;
 	}
-	if (!b->n) { /* made and gone within the event */
+	if (!b->n && !c->notes.n) { /* made and gone within the event */
 		for (size_t i = 0; i < c->n_image; i++)
 			image_done(&c->image[i]);
 		c->n_image = 0;
@@ -430,11 +430,19 @@ err core_commit(struct core *c)
 		e = audit_row_copy(&audit.row[i], &op->audit);
 		b->n += e == OK;
 	}
+	for (size_t i = 0; e == OK && i < c->notes.n; i++) {
+		struct store_op *op = &b->op[b->n];
+		*op = (struct store_op){ .kind = STORE_PUT_AUDIT };
+		e = audit_row_copy(&c->notes.row[i], &op->audit);
+		b->n += e == OK;
+	}
 	if (e != OK) {
 		core_abort(c);
 		return e;
 	}
-	memcpy(images, c->image, c->n_image * sizeof *images);
+	audit_list_done(&c->notes);
+	if (c->n_image)
+		memcpy(images, c->image, c->n_image * sizeof *images);
 	u->image = MOVE(images);
 	u->n = c->n_image;
 	c->n_image = 0;
@@ -595,6 +603,7 @@ void core_abort(struct core *c)
 	size_t n = c->n_image;
 
 	forget_admissions(c);
+	audit_list_done(&c->notes);
 
 	/* What restoring touches belongs to no event. */
 	restore_all(c, c->image, n);

@@ -66,6 +66,9 @@ struct core_settings {
 	bool devices_approval;
 	const char *const *own_attributes; /* that devices may set of themselves */
 	size_t n_own_attributes;
+	/* Signs claims (JSON) for workloads; the answer is owned. NULL: no tokens here. Called by the core. */
+	char *(*sign_token)(void *ctx, const char *claims);
+	void *sign_ctx;
 	const struct setting_managed *managed;
 	size_t n_managed;
 	const char *config_file;
