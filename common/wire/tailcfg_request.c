@@ -149,6 +149,30 @@ static bool read_compress(const struct json_at *o)
 	return false;
 }
 
+/* A report that goes over the bounds must not take the endpoints with it: they are what keeps a node reachable. */
+static void read_own_hostinfo(struct json_at host, struct tailcfg_map_request *r, struct arena *a)
+{
+	struct json_why why = { 0 }, *shared = host.why;
+
+	r->has_hostinfo = json_is_set(&host);
+	r->hostinfo_fault = "";
+	host.why = &why;
+	r->hostinfo = tailcfg_hostinfo_read(&host, a);
+	host.why = shared;
+	if (why.e == OK)
+		return;
+	if (why.e == ERR_NOMEM) {
+		*shared = why;
+		return;
+	}
+	r->has_hostinfo = false;
+	r->hostinfo_fault = arena_str(a, bytes_str(why.text));
+	host.v = NULL;
+	r->hostinfo = tailcfg_hostinfo_read(&host, a);
+	if (!r->hostinfo_fault || !r->hostinfo)
+		*shared = (struct json_why){ ERR_NOMEM, "out of memory" };
+}
+
 err tailcfg_map_request_parse(struct bytes json, struct arena *a, struct tailcfg_map_request **out, struct json_why *why)
 {
 	PARSE_BEGIN(tailcfg_map_request);
@@ -161,8 +185,7 @@ err tailcfg_map_request_parse(struct bytes json, struct arena *a, struct tailcfg
 	r->node_key = require_node_key(o);
 	r->disco_key = read_disco_key(o, "DiscoKey");
 	struct json_at host = json_member(o, "Hostinfo");
-	r->has_hostinfo = json_is_set(&host);
-	r->hostinfo = tailcfg_hostinfo_read(&host, a);
+	read_own_hostinfo(host, r, a);
 	read_endpoints(o, r, a);
 	read_debug_flags(o, r, a);
 	r->tka_head = tailcfg_in_text(o, "TKAHead", TAILCFG_TEXT_MAX, a);

@@ -62,6 +62,7 @@ struct tailcfg_map_request {
 	struct disco_pub disco_key; /* zero: unknown */
 	bool has_hostinfo;
 	struct tailcfg_hostinfo *hostinfo; /* never NULL */
+	const char *hostinfo_fault;	   /* why the Hostinfo was left aside (has_hostinfo is false then); "" */
 	/* Without IPv6 link-local and zoned ones: others cannot use them. has_endpoints: the field was there. */
 	bool has_endpoints;
 	struct tailcfg_endpoint *endpoints;

@@ -43,6 +43,32 @@ static const struct map_message *message_of(enum node_shut shut)
 	return NULL;
 }
 
+static const struct map_message *message_for(const struct node *n)
+{
+	static const struct map_message too_much = {
+		.id = "report-refused", .title = "Report refused",
+		.text = "This device reports more of itself than the server takes (512 routes, 64 tags, 64 KiB in all). What it reported last before that holds.",
+		.severity = "medium",
+	};
+
+	return n->shut != SHUT_NO ? message_of(n->shut) : n->hostinfo_left ? &too_much : NULL;
+}
+
+void node_hostinfo_fault(struct core *c, struct node *n, const char *fault)
+{
+	bool left = *fault != 0;
+
+	if (left)
+		node_refused(c, n, fault);
+	if (left == n->hostinfo_left)
+		return;
+	if (left)
+		log_warn("a node reports too much of itself", "node=%" PRId64 " cause=%s", n->row.id, log_qs(fault).s);
+	n->hostinfo_left = left;
+	n->m.message = message_for(n);
+	node_self_dirty(n);
+}
+
 void gate_show(struct node *n)
 {
 	n->m.announced = n->ready && n->shut == SHUT_NO;
@@ -52,7 +78,7 @@ void gate_first(struct core *c, struct node *n)
 {
 	n->shut = shut_of(c, n);
 	n->m.unauthorized = n->shut != SHUT_NO;
-	n->m.message = message_of(n->shut);
+	n->m.message = message_for(n);
 	gate_show(n);
 }
 

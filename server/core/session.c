@@ -81,6 +81,8 @@ static err report_lite(struct core *c, struct node *n, const struct tailcfg_map_
 	if (!disco_pub_is_zero(&m->disco_key) && node_set_disco(c, n, &m->disco_key) != OK)
 		return ERR_EXISTS;
 	TRY(set_endpoints(c, n, m->endpoints, m->n_endpoints));
+	if (m->has_hostinfo || *or_empty(m->hostinfo_fault))
+		node_hostinfo_fault(c, n, or_empty(m->hostinfo_fault));
 	if (m->has_hostinfo)
 		TRY(set_hostinfo(c, n, m->hostinfo));
 	n->reported = true;

@@ -221,6 +221,7 @@ struct node {
 	struct list of_machine, of_user, of_lazy, of_dirty, of_router, of_rerouted;
 	struct session *session, *reader;
 	unsigned dirty;
+	bool hostinfo_left; /* its newest Hostinfo went over a bound and was left aside; it is told */
 	bool ready;    /* others can use it, or waited long enough: m.announced is this and not shut */
 	enum node_shut shut; /* from the rows: gate.c */
 	bool at_relay; /* reached our relay; kept only until it is ready */
@@ -596,6 +597,8 @@ void gate_first(struct core *c, struct node *n); /* a node that was just loaded 
 /* What decides about it changed (owner, suspension): its peers, itself and the relay hear of it. */
 MUST_USE err gate_update(struct core *c, struct node *n);
 void gate_show(struct node *n); /* n->ready changed */
+/* Its Hostinfo cannot be taken (fault: why), or can again (""): logged once, and shown by the client. */
+void node_hostinfo_fault(struct core *c, struct node *n, const char *fault);
 
 /* ---- names.c, address.c, route.c ---- */
 

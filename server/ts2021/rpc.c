@@ -4,6 +4,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/text/json.h"
+#include "common/text/jsonw.h"
 
 static void refuse(struct rpc *out, int status, const char *text)
 {
@@ -14,6 +15,26 @@ static void refuse(struct rpc *out, int status, const char *text)
 static void refuse_body(struct rpc *out, err e, const struct json_why *why)
 {
 	refuse(out, e == ERR_TOO_BIG ? 413 : e == ERR_NOMEM ? 503 : 400, why->text);
+}
+
+/* What goes over a bound is told to the person in front of the client, who sees nothing but Error (trap T12). */
+static void refuse_register(struct rpc *out, err e, const struct json_why *why)
+{
+	struct buf text = buf_make(1024);
+	struct jsonw w = jsonw_init(&text);
+	char sentence[300];
+
+	if (e == ERR_NOMEM || e == ERR_MALFORMED) {
+		refuse_body(out, e, why);
+		return;
+	}
+	snprintf(sentence, sizeof sentence, "this server cannot take what the device reports of itself: %.120s", why->text);
+	jsonw_obj(&w);
+	jsonw_key(&w, "Error"), jsonw_str(&w, sentence);
+	jsonw_obj_end(&w);
+	buf_append_u8(&text, 0);
+	refuse(out, 200, text.bad ? "{\"Error\":\"the device reports too much of itself\"}" : (const char *)buf_view(&text).p);
+	buf_done(&text);
 }
 
 static struct event *new_event(enum event_kind kind, const struct machine_pub *machine, struct addr remote, struct rpc *out)
@@ -39,7 +60,7 @@ static void decode_register(struct bytes body, const struct machine_pub *machine
 	err bad = tailcfg_register_request_parse(body, &e->arena, &e->reg, &why);
 	if (bad != OK) {
 		event_free(e);
-		refuse_body(out, bad, &why);
+		refuse_register(out, bad, &why);
 		return;
 	}
 	*out = (struct rpc){ .kind = RPC_CALL, .event = e };

@@ -22,7 +22,7 @@ struct rpc {
 	struct event *event; /* owned; RPC_CALL and RPC_STREAM */
 	bool zstd;	     /* RPC_STREAM */
 	int status;	     /* RPC_REFUSE */
-	char text[200];
+	char text[400];	     /* with status 200: JSON */
 };
 
 /* Bodies and paths are copied. Never fails: what is wrong is told by kind. */

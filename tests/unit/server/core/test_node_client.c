@@ -139,12 +139,53 @@ static void small_questions(void **state)
 	harness_stop(&h);
 }
 
+/* A report over the bounds: the rest of it counts, the client says so, and it is over when the next one fits. */
+static void reports_that_are_too_much(void **state)
+{
+	struct harness h;
+	struct device a;
+
+	(void)state;
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	device_init(&a, &h, "a");
+	int64_t id = device_join(&a, harness_authkey(&h, "ann", 0));
+	device_skip(&a);
+	for (int round = 0; round < 3; round++) {
+		struct event *e = event_new(EV_MAP_LITE);
+		struct json_why why;
+		char key[KEY_TEXT_MAX], body[400];
+
+		snprintf(body, sizeof body, "{\"Version\":130,\"NodeKey\":\"%s\",\"OmitPeers\":true,\"Hostinfo\":{\"RoutableIPs\":[%s]},"
+			"\"Endpoints\":[\"198.51.100.%d:41641\"],\"EndpointTypes\":[2]}", node_pub_text(&a.key, key),
+			round < 2 ? "\"no route\"" : "", round + 1);
+		assert_ok(tailcfg_map_request_parse(bytes_str(body), &e->arena, &e->map, &why));
+		e->machine = a.machine;
+		harness_apply(&h, e);
+		json_t *m = device_next(&a);
+		if (round == 1) { /* it was told */
+			assert_null(m);
+		} else {
+			json_t *shown = json_object_get(m, "DisplayMessages");
+			assert_int_equal(json_object_get(shown, "report-refused") != NULL, round == 0);
+			assert_true(json_is_true(json_object_get(json_object_get(m, "Node"), "MachineAuthorized")));
+		}
+		device_skip(&a);
+		struct node *n = node_by_id(h.core, id);
+		assert_int_equal(n->row.endpoints[0].addr.b[3], round + 1);
+		assert_string_equal(n->row.hostname, "a");
+	}
+	device_done(&a);
+	harness_stop(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tokens),
 		cmocka_unit_test(client_audit),
 		cmocka_unit_test(small_questions),
+		cmocka_unit_test(reports_that_are_too_much),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
