@@ -161,8 +161,9 @@ static bool look(struct core *c, const struct image *i, struct subject *s)
 		const char *now = setting_get(c, i->setting.tailnet_id, i->setting.key);
 		const struct setting_row row = { .tailnet_id = i->setting.tailnet_id, .key = i->setting.key,
 			.value = (char *)(uintptr_t)now }; /* only read */
-		if (!i->setting.tailnet_id || strcmp(i->setting.key, "tka_secret") == 0)
-			return false; /* counters and marks of the server; the secret that ended tailnet lock */
+		if (!i->setting.tailnet_id || strcmp(i->setting.key, "tka_secret") == 0 ||
+				strncmp(i->setting.key, NAME_HELD_PREFIX, sizeof NAME_HELD_PREFIX - 1) == 0)
+			return false; /* counters and marks of the server; the secret that ended tailnet lock; names that are kept */
 		s->has = now != NULL;
 		snprintf(s->id, sizeof s->id, "%s", i->setting.key);
 		SIDES(setting, key, &row);

@@ -62,7 +62,15 @@ static err rename_node(struct core *c, struct node *n, const struct command *m, 
 		reply_fail(r, ERR_EXISTS, "node %lld is called %s already", (long long)other->row.id, m->new_name);
 		return r->e;
 	}
+	const char *reserved = name_reserved(n->t, m->new_name);
+	if (reserved && !other) {
+		reply_fail(r, ERR_EXISTS, "no node can be called %s: %s", m->new_name, reserved);
+		return r->e;
+	}
 	TRY(touch_node(c, n));
+	if (strcmp(n->row.given_name, m->new_name) != 0)
+		TRY(name_hold(c, n));
+	TRY(name_release(c, n->t, m->new_name));
 	return node_set_name(c, n, m->new_name, false);
 }
 

@@ -607,7 +607,7 @@ err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hosti
 		TRY(set_text(&n->row.hostname, kept->hostname));
 		if (n->row.given_name_auto) {
 			name_sanitise(kept->hostname, base);
-			name_unique(n->t, base, n, given);
+			name_unique(n->t, base, n, n->row.user_id, &n->row.machine, given);
 			TRY(node_set_name(c, n, given, true));
 		}
 		node_self_dirty(n);
@@ -729,6 +729,7 @@ err node_delete(struct core *c, struct node *n)
 			fx_map_one(c, msg, s->sink);
 		session_drop(c, s, true);
 	}
+	TRY(name_hold(c, n));
 	fx_revoke(c, &n->row.key);
 	node_drop_memory(c, n->row.id);
 	return OK;

@@ -169,7 +169,7 @@ static err new_row(struct core *c, const struct claim *cl, struct node_row *row)
 	TRY(next_id(c, &row->id));
 	TRY(address_next(cl->t, &row->v4, &row->v6));
 	name_sanitise(cl->hi->hostname, base);
-	name_unique(cl->t, base, NULL, given);
+	name_unique(cl->t, base, NULL, cl->n_tags || !cl->user ? 0 : cl->user->row.id, cl->machine, given);
 	row->hostname = strdup(cl->hi->hostname);
 	row->given_name = strdup(given);
 	row->hostinfo_json = bytes_dup(cl->hi->raw);

@@ -372,6 +372,8 @@ struct core {
 	struct map addrs; /* struct recent_addr */
 	struct timer addrs_timer;
 
+	unsigned names_held; /* since the start: now and then old ones are swept */
+	bool names_full;
 	int64_t clock_offset_ms; /* wall - mono, as of the last event */
 	int64_t settled_ms;	 /* mono: until then nothing is forgotten for good */
 	struct map c2n;		/* by token: c2n.c */
@@ -605,7 +607,15 @@ void node_hostinfo_fault(struct core *c, struct node *n, const char *fault);
 void name_sanitise(const char *hostname, char out[GIVEN_NAME_MAX + 1]);
 bool name_is_label(const char *s); /* a legal, lower-case DNS label */
 /* A free name from a sanitised one. self: may keep its own. */
-void name_unique(struct tailnet *t, const char *base, const struct node *self, char out[GIVEN_NAME_MAX + 1]);
+void name_unique(struct tailnet *t, const char *base, const struct node *self, int64_t user_id, const struct machine_pub *machine,
+		char out[GIVEN_NAME_MAX + 1]);
+/* Why no node may have this name (the server's, a relay's, a record's); NULL: it may. */
+const char *name_reserved(const struct tailnet *t, const char *name);
+/* A name that a node gives up is kept so long for its owner and its machine: no other host takes it by itself. */
+#define NAME_HELD_PREFIX "held/"
+#define NAME_HELD_MS (30LL * 24 * 3600 * 1000)
+MUST_USE err name_hold(struct core *c, const struct node *n);
+MUST_USE err name_release(struct core *c, const struct tailnet *t, const char *name);
 
 /* Addresses that no node of t has, of the families that are configured. ERR_TOO_BIG: none left. */
 MUST_USE err address_next(struct tailnet *t, struct addr *v4, struct addr *v6);

@@ -462,7 +462,8 @@ static err restore(struct core *c, struct image *i)
 	case ROW_SETTING: {
 		bool is_ids = i->setting.tailnet_id == 0 && strcmp(i->setting.key, "next_id") == 0;
 		bool is_audits = i->setting.tailnet_id == 0 && strcmp(i->setting.key, AUDIT_ID_SETTING) == 0;
-		bool is_tailnets = i->setting.tailnet_id != 0;
+		bool is_tailnets = i->setting.tailnet_id != 0 &&
+			strncmp(i->setting.key, NAME_HELD_PREFIX, sizeof NAME_HELD_PREFIX - 1) != 0;
 		struct tailnet *t = core_tailnet(c, i->setting.tailnet_id);
 		uint64_t v = 0;
 
