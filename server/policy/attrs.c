@@ -9,6 +9,27 @@ static bool is_target(const struct node_attr *a, const struct facts *f)
 	return false;
 }
 
+size_t policy_ip_pools(const struct policy *p, const struct policy_node *n, struct policy_pool *out, size_t max)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < p->n_attrs; i++) {
+		const struct node_attr *a = &p->attr[i];
+		bool is_meant = false;
+
+		for (size_t t = 0; a->n_pools && !is_meant && t < a->n_targets; t++)
+			is_meant = sel_matches(p->sel[a->target[t]], n);
+		for (size_t r = 0; is_meant && r < a->n_pools && k < max; r++)
+			out[k++] = (struct policy_pool){ a->pool[r].first, a->pool[r].last };
+	}
+	return k;
+}
+
+struct bytes policy_derp_map(const struct policy *p)
+{
+	return p->derp_map;
+}
+
 bool attrs_disable_ipv4(const struct policy *p, const struct facts *f)
 {
 	if (p->disable_ipv4)

@@ -6,8 +6,9 @@
 #include <strings.h>
 
 #include "common/base/cleanup.h"
+#include "common/text/jsonw.h"
 
-enum { ARENA_MAX = 512 << 20 };
+enum { ARENA_MAX = 512 << 20, DERP_REGIONS_MAX = 256 };
 
 void fault_at(struct check *c, unsigned line, unsigned column, const char *fmt, ...)
 {
@@ -461,14 +462,67 @@ static void check_cgnat(struct check *c, const struct syntax *root)
 
 static void check_later(struct check *c, const struct syntax *root)
 {
-	static const char *const later[] = { "derpMap", "extraDNSRecords" };
+	const struct syntax *v = check_get(root, "extraDNSRecords");
 
-	for (size_t i = 0; i < ARRAY_LEN(later); i++) {
-		const struct syntax *v = check_get(root, later[i]);
+	if (v)
+		KEY_FAULT(c, v, "\"extraDNSRecords\" is not read from the policy by this server: set dns.extra_records in the configuration");
+}
 
-		if (v)
-			KEY_FAULT(c, v, "\"%s\" is not read from the policy by this server: set it in the configuration", later[i]);
+static void check_relay(struct check *c, const struct syntax *n, const struct syntax *region)
+{
+	const struct syntax *host = n->kind == SYNTAX_OBJECT ? check_get(n, "HostName") : NULL, *at = n->kind == SYNTAX_OBJECT ? check_get(n, "RegionID") : NULL;
+
+	if (!host || host->kind != SYNTAX_STRING || !*host->text)
+		FAULT(c, n, "a relay of derpMap has a HostName: {\"Name\": \"1\", \"RegionID\": %s, \"HostName\": \"derp.example.com\"}", region->key);
+	else if (at && (at->kind != SYNTAX_NUMBER || strcmp(at->text, region->key) != 0))
+		FAULT(c, at, "this relay stands in region %s, but its RegionID is another", region->key);
+}
+
+static void check_region(struct check *c, const struct syntax *r)
+{
+	uint64_t id;
+
+	if (bytes_parse_u64(bytes_str(r->key), INT32_MAX, &id) != OK || id == 0)
+		KEY_FAULT(c, r, "derpMap: \"%s\" is no number of a region", r->key);
+	if (r->kind == SYNTAX_NULL) /* takes the region out */
+		return;
+	if (!is_kind(c, r, SYNTAX_OBJECT, "a region is an object, or null to leave it out"))
+		return;
+	const struct syntax *nodes = check_get(r, "Nodes"), *number = check_get(r, "RegionID");
+	if (number && (number->kind != SYNTAX_NUMBER || strcmp(number->text, r->key) != 0))
+		FAULT(c, number, "RegionID must be %s, as the region's key", r->key);
+	if (!nodes || nodes->kind != SYNTAX_LIST || !nodes->n) {
+		FAULT(c, nodes ? nodes : r, "a region of derpMap has Nodes, a list of relays");
+		return;
 	}
+	for (const struct syntax *n = nodes->first; n; n = n->next)
+		check_relay(c, n, r);
+}
+
+static void check_derp_map(struct check *c, const struct syntax *v)
+{
+	static const char *const known[] = { "OmitDefaultRegions", "Regions", "HomeParams", NULL };
+	struct buf text = buf_make(POLICY_TEXT_MAX);
+	struct jsonw w = jsonw_init(&text);
+
+	if (!is_kind(c, v, SYNTAX_OBJECT, "derpMap is an object: {\"Regions\": {\"900\": {…}}}"))
+		return;
+	check_fields(c, v, known, " in derpMap");
+	const struct syntax *regions = check_get(v, "Regions"), *omit = check_get(v, "OmitDefaultRegions");
+	if (omit)
+		is_kind(c, omit, SYNTAX_BOOL, "OmitDefaultRegions is true or false");
+	if (regions && regions->n > DERP_REGIONS_MAX)
+		FAULT(c, regions, "at most %d regions", DERP_REGIONS_MAX);
+	else if (regions && is_kind(c, regions, SYNTAX_OBJECT, "Regions is an object: {\"900\": {…}, \"1\": null}"))
+		for (const struct syntax *r = regions->first; r; r = r->next)
+			check_region(c, r);
+	syntax_write(v, &w);
+	c->no_memory |= text.bad;
+	if (!text.bad) {
+		const char *copy = check_text(c, buf_view(&text));
+		c->p->derp_map = copy ? bytes_str(copy) : (struct bytes){ 0 };
+	}
+	buf_done(&text);
 }
 
 static void check_all(struct check *c, const struct syntax *root)
@@ -495,6 +549,8 @@ static void check_all(struct check *c, const struct syntax *root)
 		check_postures(c, v);
 	if ((v = check_get(root, "defaultSrcPosture")))
 		c->default_postures = check_posture_names(c, v);
+	if ((v = check_get(root, "derpMap")))
+		check_derp_map(c, v);
 	check_rules(c, check_get(root, "grants"), check_get(root, "acls"));
 	if ((v = check_get(root, "ssh")))
 		check_ssh(c, v);

@@ -78,6 +78,7 @@ void check_approvers(struct check *c, const struct syntax *v);
 bool ipset_ranges(struct check *c, const struct syntax *set, struct range **out, size_t *n);
 
 void check_postures(struct check *c, const struct syntax *v);
+bool check_is_attribute(const char *name); /* "node:os" */
 uint64_t check_posture_names(struct check *c, const struct syntax *v);
 
 void check_rules(struct check *c, const struct syntax *grants, const struct syntax *acls);

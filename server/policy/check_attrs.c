@@ -56,16 +56,22 @@ static void check_values(struct check *c, const struct syntax *v, struct node_at
 	}
 }
 
-static void check_pool(struct check *c, const struct syntax *v)
+static void check_pool(struct check *c, const struct syntax *v, struct node_attr *a)
 {
-	struct range r;
+	struct range r, *list;
 
 	if (!is_kind(c, v, SYNTAX_LIST, "ipPool is a list of ranges inside 100.64.0.0/10"))
 		return;
-	for (const struct syntax *e = v->first; e; e = e->next)
-		if (is_kind(c, e, SYNTAX_STRING, "expected a range such as \"100.81.0.0/16\"") &&
-		    (range_parse(bytes_str(e->text), &r) != OK || !addr_is_tailscale(r.first) || r.first.family != 4))
+	list = check_array(c, v->n, sizeof *list);
+	for (const struct syntax *e = v->first; list && e; e = e->next) {
+		if (!is_kind(c, e, SYNTAX_STRING, "expected a range such as \"100.81.0.0/16\""))
+			continue;
+		if (range_parse(bytes_str(e->text), &r) != OK || r.first.family != 4 || !addr_is_tailscale(r.first) || !addr_is_tailscale(r.last))
 			FAULT(c, e, "ipPool: \"%s\" is no range inside 100.64.0.0/10", e->text);
+		else
+			list[a->n_pools++] = r;
+	}
+	a->pool = list;
 }
 
 static void check_attr(struct check *c, const struct syntax *v, struct node_attr *a)
@@ -88,7 +94,7 @@ static void check_attr(struct check *c, const struct syntax *v, struct node_attr
 	if (app && !is_kind(c, app, SYNTAX_OBJECT, "app is an object: {\"tailscale.com/app-connectors\": [{…}]}"))
 		return;
 	if (pool)
-		check_pool(c, pool);
+		check_pool(c, pool, a);
 	size_t n = FUNNEL_CAPS * (attr ? attr->n : 0) + (app ? app->n : 0);
 	a->name = check_array(c, n, sizeof *a->name);
 	a->values = check_array(c, n, sizeof *a->values);

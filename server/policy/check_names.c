@@ -28,6 +28,7 @@ static void check_group(struct check *c, const struct syntax *v, struct group *g
 			FAULT(c, m, "groups[\"%s\"]: \"%s\" is no user: write \"%s@\" or an e-mail address", v->key, m->text, m->text);
 		else
 			g->members[g->n++] = m->text;
+		g->domains |= starts_with(m->text, "user:*@");
 	}
 }
 

@@ -73,7 +73,7 @@ static bool take_values(struct check *c, struct bytes *rest, struct cond *out)
 	return !many || takes(rest, "]");
 }
 
-static bool known_attribute(const char *name)
+bool check_is_attribute(const char *name)
 {
 	static const char *const spaces[] = { "node:", "custom:", "ip:", "intune:", "jamfPro:", "kandji:", "falcon:", "kolide:",
 					      "sentinelOne:", "huntress:" };
@@ -96,7 +96,7 @@ static void check_cond(struct check *c, const struct syntax *v, struct posture *
 	rest = bytes_trim(bytes_skip(rest, n));
 	if (!out->attr)
 		return;
-	if (!known_attribute(out->attr)) {
+	if (!check_is_attribute(out->attr)) {
 		FAULT(c, v, "\"%s\" is no attribute: write node:…, custom:… or ip:…, as in node:os == 'linux'", out->attr);
 		return;
 	}

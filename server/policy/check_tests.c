@@ -84,6 +84,25 @@ static void check_targets(struct check *c, const struct syntax *v, struct test_t
 			check_target(c, e, &(*out)[(*n)++]);
 }
 
+/* {"node:os": "windows", "custom:tier": 3} */
+static void check_test_attrs(struct check *c, const struct syntax *v, struct reach_test *t)
+{
+	if (!is_kind(c, v, SYNTAX_OBJECT, "srcPostureAttrs is an object: {\"node:os\": \"linux\"}"))
+		return;
+	struct policy_attr *list = check_array(c, v->n, sizeof *list);
+
+	t->has_attrs = true;
+	for (const struct syntax *k = v->first; list && k; k = k->next) {
+		if (!check_is_attribute(k->key))
+			KEY_FAULT(c, k, "\"%s\" is no attribute: write node:…, custom:… or ip:…", k->key);
+		else if (k->kind == SYNTAX_STRING || k->kind == SYNTAX_NUMBER || k->kind == SYNTAX_BOOL)
+			list[t->n_attrs++] = (struct policy_attr){ k->key, k->text };
+		else if (k->kind != SYNTAX_NULL)
+			FAULT(c, k, "an attribute's value is a text, a number, true or false");
+	}
+	t->attr = list;
+}
+
 static void check_test(struct check *c, const struct syntax *v, struct reach_test *t)
 {
 	static const char *const known[] = { "src", "proto", "accept", "deny", "srcPostureAttrs", "allow", NULL };
@@ -100,7 +119,7 @@ static void check_test(struct check *c, const struct syntax *v, struct reach_tes
 	t->proto = PROTO_ANY;
 	check_src(c, v, &t->src_text, &t->src, &t->src_why);
 	if (attrs)
-		KEY_FAULT(c, attrs, "srcPostureAttrs is not supported yet by this server: refused, so that nothing is silently ignored");
+		check_test_attrs(c, attrs, t);
 	if (proto && is_kind(c, proto, SYNTAX_STRING, "proto is a text such as \"tcp\"") && *proto->text)
 		check_proto(c, proto, bytes_str(proto->text), &t->proto, &ports);
 	accept = accept ? accept : check_get(v, "allow"); /* the name of old */

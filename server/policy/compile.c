@@ -172,6 +172,8 @@ static err index_sel(struct policy *p, const struct sel *s)
 	case SEL_GROUP:
 		for (size_t i = 0; i < s->group->n; i++)
 			TRY(index_user(p, s->group->members[i], s->id));
+		if (s->group->domains) /* is asked of every node */
+			x->fixed[x->n_fixed++] = s->id;
 		return OK;
 	case SEL_TAG:
 		return index_add(p, &x->tags, text_key(0, bytes_str(s->name)), s->id);
@@ -360,6 +362,14 @@ static bool has_domain(const char *email, const char *domain)
 	return at && bytes_eq_nocase(bytes_str(at + 1), bytes_str(domain));
 }
 
+/* "user:*@example.com" */
+static bool is_in_domain(const char *member, const struct policy_user *u)
+{
+	static const char head[] = "user:*@";
+
+	return u && strncmp(member, head, sizeof head - 1) == 0 && has_domain(u->email, member + sizeof head - 1);
+}
+
 bool sel_is_user(const struct sel *s, const struct policy_user *u)
 {
 	switch (s->kind) {
@@ -371,7 +381,7 @@ bool sel_is_user(const struct sel *s, const struct policy_user *u)
 		return policy_names_user(s->name, u);
 	case SEL_GROUP:
 		for (size_t i = 0; i < s->group->n; i++)
-			if (policy_names_user(s->group->members[i], u))
+			if (policy_names_user(s->group->members[i], u) || is_in_domain(s->group->members[i], u))
 				return true;
 		return false;
 	case SEL_ROLE:

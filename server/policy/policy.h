@@ -77,6 +77,14 @@ bool policy_has_tag(const struct policy *p, const char *tag); /* declared in tag
 /* autoApprovers */
 bool policy_approves_route(const struct policy *p, const struct policy_node *n, struct prefix route);
 
+/* The ranges of IPv4 addresses that nodeAttrs (ipPool) gives such a node, in the order of the policy; out takes at most max. */
+struct policy_pool {
+	struct addr first, last;
+};
+size_t policy_ip_pools(const struct policy *p, const struct policy_node *n, struct policy_pool *out, size_t max);
+/* derpMap as JSON: {"OmitDefaultRegions": …, "Regions": {"900": {…}, "1": null}}, checked in form; n 0: the policy has none. */
+struct bytes policy_derp_map(const struct policy *p);
+
 MUST_USE err policy_view_new(struct policy *p, struct policy_view **out); /* takes a reference */
 void policy_view_free(struct policy_view *v);
 

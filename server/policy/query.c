@@ -120,7 +120,7 @@ static void take_range(const struct policy_world *w, struct party *p, struct ran
 
 	p->kind = one ? PARTY_ADDRESS : PARTY_RANGE;
 	struct view_node *v = one ? node_at(w, r.first) : NULL;
-	p->probe[p->n++] = (struct probe){ v, v ? (struct addr){ 0 } : r.first };
+	p->probe[p->n++] = (struct probe){ .node = v, .addr = v ? (struct addr){ 0 } : r.first };
 }
 
 static const struct range *ipset_of(const struct policy *p, const char *name)

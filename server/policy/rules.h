@@ -61,6 +61,7 @@ struct group {
 	const char *name; /* "group:x" */
 	const char **members;
 	size_t n;
+	bool domains; /* some member is "user:*@example.com" */
 	uint32_t sel; /* its selector + 1, once one is made */
 };
 
@@ -130,6 +131,8 @@ struct node_attr {
 	const char **values; /* JSON text of each, "null" for a bare name */
 	size_t n;
 	bool disable_ipv4;
+	const struct range *pool;
+	size_t n_pools;
 };
 
 enum cond_op { COND_EQ, COND_NE, COND_LT, COND_LE, COND_GT, COND_GE, COND_IN, COND_NOT_IN, COND_SET, COND_NOT_SET };
@@ -177,6 +180,9 @@ struct test_target {
 struct reach_test {
 	const char *src_text, *src_why;
 	const struct sel *src;
+	const struct policy_attr *attr; /* srcPostureAttrs: instead of what the source's nodes say */
+	size_t n_attrs;
+	bool has_attrs;
 	int16_t proto;
 	struct test_target *accept, *deny;
 	size_t n_accept, n_deny;
@@ -222,6 +228,7 @@ struct policy {
 	size_t n_tests;
 	struct ssh_test *ssh_test;
 	size_t n_ssh_tests;
+	struct bytes derp_map; /* JSON; n 0: none */
 	bool randomize_port, disable_ipv4;
 	int one_cgnat; /* 0: not said; 1: mac-always; -1: mac-never */
 	/* by compile.c */
@@ -411,6 +418,7 @@ struct view_node **view_members(const struct policy_view *v, const struct sel_se
 struct probe { /* a node, or an address that is nobody's */
 	struct view_node *node;
 	struct addr addr;
+	const uint64_t *postures; /* of a source: instead of its own; NULL: its own */
 };
 
 /* Does the probe count as a source of the rule, as a destination of the entry? */

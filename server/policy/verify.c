@@ -77,7 +77,7 @@ static err resolve(struct policy_view *v, const struct sel *s, const struct view
 	if (s->kind == SEL_RANGES) {
 		struct addr a = s->n_ranges ? s->ranges[0].first : (struct addr){ 0 };
 
-		return probes_add(out, (struct probe){ view_node_at(v, a), a }) ? OK : ERR_NOMEM;
+		return probes_add(out, (struct probe){ .node = view_node_at(v, a), .addr = a }) ? OK : ERR_NOMEM;
 	}
 	uint32_t id = s->id;
 	struct sel_set set = { .sel = &id, .n = 1 };
@@ -86,11 +86,11 @@ static err resolve(struct policy_view *v, const struct sel *s, const struct view
 	if (!list)
 		return ERR_NOMEM;
 	for (size_t i = 0; s->kind != SEL_SELF && i < n; i++)
-		if (!probes_add(out, (struct probe){ list[i], { 0 } }))
+		if (!probes_add(out, (struct probe){ .node = list[i] }))
 			return ERR_NOMEM;
 	size_t at = 0;
 	for (struct view_node *x; s->kind == SEL_SELF && beside && beside->user_id && (x = map_next(&v->by_id, &at));)
-		if (x->user_id == beside->user_id && !probes_add(out, (struct probe){ x, { 0 } }))
+		if (x->user_id == beside->user_id && !probes_add(out, (struct probe){ .node = x }))
 			return ERR_NOMEM;
 	return OK;
 }
@@ -116,6 +116,12 @@ bool probe_is_source(const struct policy_view *v, const struct rule *r, const st
 	const struct policy *p = v->p;
 	const struct sel_set *set = &p->set[r->src];
 
+	if (src->node && src->postures) {
+		struct policy_class as_if = *v->cls[src->node->cls];
+
+		as_if.postures = *src->postures;
+		return class_in_set(v, &as_if, set);
+	}
 	if (src->node)
 		return class_in_set(v, v->cls[src->node->cls], set);
 	for (size_t i = 0; !set->postures && i < set->n; i++) {
@@ -226,6 +232,9 @@ static err verify_test(struct policy_view *v, const struct reach_test *t, struct
 		return OK;
 	}
 	err e = resolve(v, t->src, NULL, &from);
+	const uint64_t postures = policy_postures(v->p, &(struct policy_node){ .attrs = t->attr, .n_attrs = t->n_attrs });
+	for (size_t i = 0; t->has_attrs && i < from.n; i++)
+		from.list[i].postures = &postures;
 	if (e == OK && !from.n)
 		fault(f, t->line, t->column, TEST_FAILED "src=\"%s\": no node is that now", t->src_text);
 	for (size_t i = 0; e == OK && from.n && i < t->n_accept; i++)
