@@ -1,3 +1,6 @@
+#include <stdlib.h>
+
+#include "common/base/cleanup.h"
 #include "common/text/jsonw.h"
 #include "server/policy/rules.h"
 
@@ -40,51 +43,40 @@ bool attrs_disable_ipv4(const struct policy *p, const struct facts *f)
 	return false;
 }
 
-static void write(struct jsonw *w, const char *name, const char *values)
+static void write_cap(struct jsonw *w, const char *name, const char *values)
 {
 	jsonw_key_bytes(w, bytes_str(name));
 	jsonw_raw(w, bytes_str(values));
-}
-
-/* Was this name given by an earlier entry or place? The first one stands. */
-static bool is_given(const struct policy *p, const struct facts *f, size_t entry, size_t place)
-{
-	const char *name = p->attr[entry].name[place];
-
-	for (size_t i = 0; i <= entry; i++) {
-		const struct node_attr *a = &p->attr[i];
-
-		if (i < entry && !is_target(a, f))
-			continue;
-		for (size_t k = 0; k < (i < entry ? a->n : place); k++)
-			if (strcmp(a->name[k], name) == 0)
-				return true;
-	}
-	return false;
 }
 
 void attrs_write(const struct policy *p, const struct facts *f, struct buf *out)
 {
 	struct jsonw w = jsonw_init(out);
 	bool randomize = p->randomize_port, no_ipv4 = p->disable_ipv4;
+	CLEANUP(freep) uint64_t *given = calloc(p->n_attr_names / 64 + 1, sizeof *given); /* the first of a name stands */
 
+	if (!given) {
+		out->bad = true;
+		return;
+	}
 	for (size_t i = 0; i < p->n_attrs; i++) {
 		const struct node_attr *a = &p->attr[i];
 
 		if (!is_target(a, f))
 			continue;
 		for (size_t k = 0; k < a->n; k++) {
-			if (is_given(p, f, i, k))
+			if (bit_has(given, a->name_id[k]))
 				continue;
-			write(&w, a->name[k], a->values[k]);
+			bit_set(given, a->name_id[k]);
+			write_cap(&w, a->name[k], a->values[k]);
 			randomize &= strcmp(a->name[k], "randomize-client-port") != 0;
 			no_ipv4 &= strcmp(a->name[k], "disable-ipv4") != 0;
 		}
 	}
 	if (randomize)
-		write(&w, "randomize-client-port", "null");
+		write_cap(&w, "randomize-client-port", "null");
 	if (no_ipv4)
-		write(&w, "disable-ipv4", "null");
+		write_cap(&w, "disable-ipv4", "null");
 	if (p->one_cgnat)
-		write(&w, p->one_cgnat > 0 ? "one-cgnat?v=true" : "one-cgnat?v=false", "null");
+		write_cap(&w, p->one_cgnat > 0 ? "one-cgnat?v=true" : "one-cgnat?v=false", "null");
 }

@@ -97,6 +97,14 @@ struct nearest {
 	unsigned distance;
 };
 
+/* Looking for what was meant costs; who writes a hundred thousand wrong names gets no hints in the end. */
+enum { HINTS_MAX = 64, HINT_LOOK_MAX = 2000 };
+
+static bool may_hint(struct check *c)
+{
+	return c->faults->n < POLICY_FAULTS_MAX && c->hints++ < HINTS_MAX;
+}
+
 static void offer(struct nearest *n, const char *name)
 {
 	unsigned d = strcasecmp(name, n->wrong) == 0 ? 0 : distance(name, n->wrong, n->distance);
@@ -120,20 +128,21 @@ static struct nearest near(const char *wrong)
 	return (struct nearest){ wrong, NULL, strlen(wrong) < 6 ? 3 : 4 }; /* closer than that */
 }
 
-const char *hint_key(const struct syntax *object, const char *wrong, char out[HINT_MAX])
+const char *hint_key(struct check *c, const struct syntax *object, const char *wrong, char out[HINT_MAX])
 {
 	struct nearest n = near(wrong);
+	bool looks = object && object->kind == SYNTAX_OBJECT && may_hint(c);
 
-	for (const struct syntax *v = object && object->kind == SYNTAX_OBJECT ? object->first : NULL; v; v = v->next)
+	for (const struct syntax *v = looks ? object->first : NULL; v && v->place < HINT_LOOK_MAX; v = v->next)
 		offer(&n, v->key);
 	return hint(&n, out);
 }
 
-const char *hint_list(const char *const *known, const char *wrong, char out[HINT_MAX])
+const char *hint_list(struct check *c, const char *const *known, const char *wrong, char out[HINT_MAX])
 {
 	struct nearest n = near(wrong);
 
-	for (; *known; known++)
+	for (bool looks = may_hint(c); looks && *known; known++)
 		offer(&n, *known);
 	return hint(&n, out);
 }
@@ -148,7 +157,7 @@ void check_fields(struct check *c, const struct syntax *object, const char *cons
 		for (size_t i = 0; known[i] && !is_known; i++)
 			is_known = strcasecmp(known[i], k->key) == 0;
 		if (!is_known)
-			KEY_FAULT(c, k, "unknown field \"%s\"%s%s", k->key, where, hint_list(known, k->key, text));
+			KEY_FAULT(c, k, "unknown field \"%s\"%s%s", k->key, where, hint_list(c, known, k->key, text));
 	}
 }
 
@@ -196,7 +205,7 @@ static bool parse_autogroup(struct check *c, const struct syntax *at, struct sel
 		return true;
 	for (size_t i = 0; i < ARRAY_LEN(autogroups); i++)
 		names[i] = autogroups[i].name;
-	FAULT(c, at, "%s=unknown autogroup \"%s\"%s", where, out->name, hint_list(names, out->name, text));
+	FAULT(c, at, "%s=unknown autogroup \"%s\"%s", where, out->name, hint_list(c, names, out->name, text));
 	return false;
 }
 
@@ -227,7 +236,7 @@ static bool parse_named(struct check *c, const struct syntax *at, struct sel *ou
 		out->kind = SEL_USER;
 		return true;
 	}
-	hint_key(c->hosts, out->name, text);
+	hint_key(c, c->hosts, out->name, text);
 	if (!*out->name)
 		FAULT(c, at, "%s=\"\": a name is missing", where);
 	else if (strpbrk(out->name, " \t%\"'"))
@@ -242,13 +251,14 @@ static bool parse_group(struct check *c, const struct syntax *at, struct sel *ou
 {
 	char text[HINT_MAX];
 
-	for (size_t i = 0; i < c->p->n_groups; i++)
-		if (strcmp(c->p->group[i].name, out->name) == 0) {
-			out->kind = SEL_GROUP;
-			out->group = &c->p->group[i];
-			return true;
-		}
-	FAULT(c, at, "%s=group not found: \"%s\": define it in groups%s", where, out->name, hint_key(c->groups, out->name, text));
+	const struct syntax *group = c->groups ? syntax_get(c->groups, out->name) : NULL;
+
+	if (group && group->place < c->p->n_groups) { /* the array has them in the order of the text */
+		out->kind = SEL_GROUP;
+		out->group = &c->p->group[group->place];
+		return true;
+	}
+	FAULT(c, at, "%s=group not found: \"%s\": define it in groups%s", where, out->name, hint_key(c, c->groups, out->name, text));
 	return false;
 }
 
@@ -259,7 +269,7 @@ static bool parse_tag(struct check *c, const struct syntax *at, struct sel *out,
 	out->kind = SEL_TAG;
 	if (c->owners && syntax_get(c->owners, out->name))
 		return true;
-	FAULT(c, at, "%s=tag not found: \"%s\": define it in tagOwners%s", where, out->name, hint_key(c->owners, out->name, text));
+	FAULT(c, at, "%s=tag not found: \"%s\": define it in tagOwners%s", where, out->name, hint_key(c, c->owners, out->name, text));
 	return false;
 }
 
@@ -272,7 +282,7 @@ static bool parse_ipset(struct check *c, const struct syntax *at, struct sel *ou
 	out->kind = SEL_RANGES;
 	if (!set) {
 		FAULT(c, at, "%s=ipset not found: \"%s\": define it in ipsets%s", where, out->name,
-		      hint_key(c->ipsets, out->name, text));
+		      hint_key(c, c->ipsets, out->name, text));
 		return false;
 	}
 	if (!ipset_ranges(c, set, &list, &out->n_ranges))
@@ -333,9 +343,12 @@ const struct sel *check_sel(struct check *c, const struct syntax *at, const char
 			FAULT(c, at, "invalid %s \"%s\": it cannot stand here", where, s.name);
 		return NULL;
 	}
-	err e = policy_intern(c->p, &c->known, &s, &known);
+	size_t before = c->p->n_sels;
+	err e = c->n_ranges + s.n_ranges > RANGES_ALL_MAX ? ERR_TOO_BIG : policy_intern(c->p, &c->known, &s, &known);
+	if (c->p->n_sels > before)
+		c->n_ranges += s.n_ranges;
 	if (e == ERR_TOO_BIG && !c->full) {
-		FAULT(c, at, "at most %d different sources and destinations", SELS_MAX);
+		FAULT(c, at, "at most %d different sources and destinations, and %d ranges in all ipsets that are used", SELS_MAX, RANGES_ALL_MAX);
 		c->full = true;
 	}
 	c->no_memory |= e == ERR_NOMEM;
@@ -581,7 +594,7 @@ err policy_parse(struct bytes text, struct policy **out, struct policy_faults *f
 	atomic_init(&p->refs, 1);
 	p->arena = arena_make(ARENA_MAX);
 	struct check c = { .p = p, .arena = &p->arena, .faults = faults, .known = MAP_OF(struct known_set, key),
-			   .sets = MAP_OF(struct known_set, key) };
+			   .sets = MAP_OF(struct known_set, key), .attr_names = MAP_OF(struct known_set, key) };
 
 	if (text.n > POLICY_TEXT_MAX) {
 		fault_at(&c, 0, 0, "the policy has more than %d bytes", POLICY_TEXT_MAX);
@@ -596,6 +609,7 @@ err policy_parse(struct bytes text, struct policy **out, struct policy_faults *f
 	check_all(&c, root);
 	map_done(&c.known);
 	map_done(&c.sets);
+	map_done(&c.attr_names);
 	if (faults->n)
 		return ERR_INVALID;
 	if (c.no_memory)

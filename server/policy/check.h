@@ -4,6 +4,12 @@
 #include "server/policy/rules.h"
 #include "server/policy/syntax.h"
 
+struct known_ipset {
+	bool done;
+	struct range *list; /* NULL: it is faulty */
+	size_t n;
+};
+
 struct check {
 	struct policy *p;
 	struct arena *arena; /* the policy's */
@@ -14,7 +20,11 @@ struct check {
 	const char *section;
 	uint64_t default_postures;
 	bool no_memory, full;
-	unsigned ipset_depth;
+	struct known_ipset *ipset; /* by place in ipsets */
+	size_t n_ipsets;
+	unsigned ipset_depth, hints;
+	size_t n_ranges, n_targets, n_who, attr_bytes; /* of all sections together */
+	struct map attr_names; /* interned names of nodeAttrs */
 };
 
 void fault_at(struct check *c, unsigned line, unsigned column, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
@@ -32,8 +42,8 @@ const struct syntax *check_get(const struct syntax *object, const char *key);
 void check_fields(struct check *c, const struct syntax *object, const char *const *known, const char *where);
 /* ", did you mean \"x\"?" for the nearest of an object's keys, or ""; out has HINT_MAX bytes. */
 enum { HINT_MAX = 160 };
-const char *hint_key(const struct syntax *object, const char *wrong, char out[HINT_MAX]);
-const char *hint_list(const char *const *known, const char *wrong, char out[HINT_MAX]);
+const char *hint_key(struct check *c, const struct syntax *object, const char *wrong, char out[HINT_MAX]);
+const char *hint_list(struct check *c, const char *const *known, const char *wrong, char out[HINT_MAX]);
 
 /* Which selectors a place takes. */
 enum {

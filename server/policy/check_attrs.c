@@ -10,10 +10,34 @@ enum {
 	FUNNEL_CAPS = 3,
 };
 
-static void add(struct node_attr *a, const char *name, const char *values)
+struct known_name {
+	struct class_key key;
+	uint32_t number;
+};
+
+static uint32_t number_of(struct check *c, const char *name)
+{
+	struct class_key key = { map_hash(name, strlen(name)), strlen(name) };
+	struct known_name *k = map_get(&c->attr_names, &key);
+
+	if (k)
+		return k->number;
+	k = arena_alloc(c->arena, sizeof *k);
+	if (!k) {
+		c->no_memory = true;
+		return 0;
+	}
+	*k = (struct known_name){ key, (uint32_t)c->p->n_attr_names++ };
+	c->no_memory |= map_put(&c->attr_names, k) != OK;
+	return k->number;
+}
+
+static void add(struct check *c, struct node_attr *a, const char *name, const char *values)
 {
 	if (!name || !values)
 		return; /* out of memory, which is noted */
+	c->attr_bytes += strlen(name) + strlen(values);
+	a->name_id[a->n] = number_of(c, name);
 	a->name[a->n] = name;
 	a->values[a->n++] = values;
 }
@@ -30,11 +54,11 @@ static void check_names(struct check *c, const struct syntax *v, struct node_att
 			FAULT(c, e, "an attribute's name is missing");
 			continue;
 		}
-		add(a, name, "null");
+		add(c, a, name, "null");
 		a->disable_ipv4 |= strcmp(name, "disable-ipv4") == 0;
 		if (strcmp(name, "funnel") == 0) { /* what the client asks for before it offers Funnel */
-			add(a, "https://tailscale.com/cap/funnel-ports?ports=443,8443,10000", "null");
-			add(a, "https://tailscale.com/cap/warn-funnel-no-https", "null");
+			add(c, a, "https://tailscale.com/cap/funnel-ports?ports=443,8443,10000", "null");
+			add(c, a, "https://tailscale.com/cap/warn-funnel-no-https", "null");
 		}
 	}
 }
@@ -51,7 +75,7 @@ static void check_values(struct check *c, const struct syntax *v, struct node_at
 		syntax_write(k, &w);
 		c->no_memory |= text.bad;
 		if (!text.bad)
-			add(a, k->key, check_text(c, buf_view(&text)));
+			add(c, a, k->key, check_text(c, buf_view(&text)));
 		buf_done(&text);
 	}
 }
@@ -88,6 +112,10 @@ static void check_attr(struct check *c, const struct syntax *v, struct node_attr
 		FAULT(c, v, "target is missing: which nodes, as in [\"tag:web\"] or [\"*\"]");
 		return;
 	}
+	if (target->kind == SYNTAX_LIST && (c->n_targets += target->n) > ATTR_TARGETS_MAX) {
+		FAULT(c, target, "at most %d targets in all entries of nodeAttrs together: name groups and tags", ATTR_TARGETS_MAX);
+		return;
+	}
 	check_sels(c, target, TAKES_TARGET, "target", &a->target, &a->n_targets);
 	if (attr && !is_kind(c, attr, SYNTAX_LIST, "attr is a list of attributes"))
 		return;
@@ -98,12 +126,16 @@ static void check_attr(struct check *c, const struct syntax *v, struct node_attr
 	size_t n = FUNNEL_CAPS * (attr ? attr->n : 0) + (app ? app->n : 0);
 	a->name = check_array(c, n, sizeof *a->name);
 	a->values = check_array(c, n, sizeof *a->values);
-	if (!a->name || !a->values)
+	a->name_id = check_array(c, n, sizeof *a->name_id);
+	if (!a->name || !a->values || !a->name_id)
 		return;
-	if (attr)
+	bool fitted = c->attr_bytes <= ATTR_BYTES_MAX;
+	if (attr && fitted)
 		check_names(c, attr, a);
-	if (app)
+	if (app && fitted)
 		check_values(c, app, a);
+	if (fitted && c->attr_bytes > ATTR_BYTES_MAX)
+		FAULT(c, v, "the attributes of all entries of nodeAttrs have more than %d bytes together", ATTR_BYTES_MAX);
 }
 
 void check_attrs(struct check *c, const struct syntax *v)

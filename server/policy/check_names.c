@@ -86,7 +86,7 @@ static bool entry_ranges(struct check *c, const struct syntax *at, struct bytes 
 
 		if (set)
 			return ipset_ranges(c, set, out, n);
-		FAULT(c, at, "ipset not found: \"%s\"%s", name, hint_key(c->ipsets, name, hint));
+		FAULT(c, at, "ipset not found: \"%s\"%s", name, hint_key(c, c->ipsets, name, hint));
 		return false;
 	}
 	const char *bare = starts_with(name, "host:") ? name + 5 : name;
@@ -94,7 +94,7 @@ static bool entry_ranges(struct check *c, const struct syntax *at, struct bytes 
 	if (range_parse(bytes_str(host && host->kind == SYNTAX_STRING ? host->text : bare), one) == OK)
 		return true;
 	FAULT(c, at, "\"%s\" is no address, range, host or ipset%s; write \"add …\" or \"remove …\" before one", name,
-	      hint_key(c->hosts, bare, hint));
+	      hint_key(c, c->hosts, bare, hint));
 	return false;
 }
 
@@ -106,13 +106,14 @@ static bool add_entry(struct check *c, const struct syntax *v, struct range *lis
 
 	if (!entry_ranges(c, v, less.n ? less : what.n ? what : text, &more, &k))
 		return false;
+	if (less.n || *n + k + 1 > RANGES_MAX)
+		ranges_tidy(list, n);
 	if (*n + k + 1 > RANGES_MAX) {
 		FAULT(c, v, "an ipset has at most %d ranges", RANGES_MAX);
 		return false;
 	}
 	for (size_t i = 0; i < k && !less.n; i++)
 		list[(*n)++] = more[i];
-	ranges_tidy(list, n);
 	for (size_t i = 0; i < k && less.n; i++) {
 		ranges_cut(list, n, more[i]);
 		if (*n + 1 >= RANGES_MAX) {
@@ -126,9 +127,15 @@ static bool add_entry(struct check *c, const struct syntax *v, struct range *lis
 bool ipset_ranges(struct check *c, const struct syntax *set, struct range **out, size_t *n)
 {
 	struct range *all;
+	struct known_ipset *known = set->place < c->n_ipsets ? &c->ipset[set->place] : NULL;
 
-	if (set->kind != SYNTAX_LIST)
+	if (set->kind != SYNTAX_LIST || !known)
 		return false;
+	if (known->done) {
+		*out = known->list;
+		*n = known->n;
+		return known->list != NULL;
+	}
 	if (c->ipset_depth == IPSET_DEPTH_MAX) {
 		FAULT(c, set, "ipsets[\"%s\"]: ipsets contain each other, or are nested deeper than %d", set->key, IPSET_DEPTH_MAX);
 		return false;
@@ -144,13 +151,15 @@ bool ipset_ranges(struct check *c, const struct syntax *set, struct range **out,
 	for (const struct syntax *v = set->first; good && v; v = v->next)
 		good = v->kind == SYNTAX_STRING && add_entry(c, v, all, &k);
 	c->ipset_depth--;
-	struct range *kept = check_array(c, k, sizeof *kept);
+	ranges_tidy(all, &k);
+	struct range *kept = good ? check_array(c, k, sizeof *kept) : NULL;
 	for (size_t i = 0; kept && i < k; i++)
 		kept[i] = all[i];
 	free(all);
+	*known = (struct known_ipset){ true, kept, k }; /* a faulty one is not looked at again: the policy is refused */
 	*out = kept;
 	*n = k;
-	return good && kept;
+	return kept != NULL;
 }
 
 void check_ipsets(struct check *c, const struct syntax *v)
@@ -158,6 +167,8 @@ void check_ipsets(struct check *c, const struct syntax *v)
 	if (!is_kind(c, v, SYNTAX_OBJECT, "ipsets is an object: {\"ipset:name\": [\"10.0.0.0/8\", \"remove 10.1.0.0/16\"]}"))
 		return;
 	c->ipsets = v;
+	c->ipset = check_array(c, v->n, sizeof *c->ipset);
+	c->n_ipsets = c->ipset ? v->n : 0;
 	for (const struct syntax *s = v->first; s; s = s->next) {
 		struct range *list;
 		size_t n;
@@ -227,6 +238,10 @@ static void check_route_approvers(struct check *c, const struct syntax *v)
 		}
 		a->route = prefix_mask(p);
 		c->p->n_approvers++;
+		if (r->kind == SYNTAX_LIST && (c->n_who += r->n) > APPROVERS_WHO_MAX) {
+			FAULT(c, r, "at most %d names in autoApprovers: use groups and tags", APPROVERS_WHO_MAX);
+			return;
+		}
 		check_sels(c, r, TAKES_PEOPLE, "approver", &a->who, &a->n);
 	}
 }
@@ -242,6 +257,10 @@ void check_approvers(struct check *c, const struct syntax *v)
 	check_fields(c, v, known, " in autoApprovers");
 	if (services)
 		KEY_FAULT(c, services, "services are not supported yet by this server: refused, so that nothing is silently ignored");
+	if (routes && routes->n > APPROVERS_MAX) {
+		FAULT(c, routes, "at most %d ranges in autoApprovers", APPROVERS_MAX);
+		return;
+	}
 	c->p->approver = check_array(c, (routes ? routes->n : 0) + 1, sizeof *c->p->approver);
 	if (!c->p->approver)
 		return;

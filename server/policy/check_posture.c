@@ -160,7 +160,7 @@ uint64_t check_posture_names(struct check *c, const struct syntax *v)
 				found = true;
 			}
 		if (!found)
-			FAULT(c, e, "posture not found: \"%s\": define it in postures%s", e->text, hint_key(c->postures, e->text, hint));
+			FAULT(c, e, "posture not found: \"%s\": define it in postures%s", e->text, hint_key(c, c->postures, e->text, hint));
 	}
 	return set;
 }

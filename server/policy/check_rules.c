@@ -62,7 +62,7 @@ bool check_proto(struct check *c, const struct syntax *at, struct bytes text, in
 	if (!policy_proto(text, &number)) {
 		snprintf(shown, sizeof shown, "%.*s", (int)MIN_OF(text.n, (size_t)30), (const char *)text.p);
 		FAULT(c, at, "unknown protocol \"%s\"%s; a name such as tcp, udp, icmp, or a number from 1 to 255", shown,
-		      hint_list(names, shown, hint));
+		      hint_list(c, names, shown, hint));
 		return false;
 	}
 	*out = number;
@@ -396,7 +396,7 @@ static void check_cap_name(struct check *c, const struct syntax *v)
 		if (strcmp(own_caps[i], v->key) == 0)
 			return;
 	KEY_FAULT(c, v, "capability name must not be in the tailscale.com domain, but for a few: \"%s\"%s", v->key,
-		  hint_list(own_caps, v->key, hint));
+		  hint_list(c, own_caps, v->key, hint));
 }
 
 static void check_app(struct check *c, const struct syntax *v, struct rule *r)
@@ -445,7 +445,7 @@ static void check_via(struct check *c, const struct syntax *v, struct rule *r)
 			continue;
 		}
 		if (!c->owners || !syntax_get(c->owners, t->text)) {
-			FAULT(c, t, "tag \"%s\" not found: define it in tagOwners%s", t->text, hint_key(c->owners, t->text, hint));
+			FAULT(c, t, "tag \"%s\" not found: define it in tagOwners%s", t->text, hint_key(c, c->owners, t->text, hint));
 			continue;
 		}
 		const struct sel *s = check_sel(c, t, t->text, TAKES_TAG, "via");

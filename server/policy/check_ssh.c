@@ -118,6 +118,10 @@ static void check_users(struct check *c, const struct syntax *rule, const struct
 	}
 	if (!is_kind(c, v, SYNTAX_LIST, "users is a list of users of the machine"))
 		return;
+	if (v->n > SSH_WORDS_MAX) {
+		FAULT(c, v, "at most %d users in one rule", SSH_WORDS_MAX);
+		return;
+	}
 	r->user = check_array(c, v->n, sizeof *r->user);
 	r->localpart = check_array(c, v->n, sizeof *r->localpart);
 	for (const struct syntax *u = v->first; r->user && r->localpart && u; u = u->next)
@@ -129,6 +133,10 @@ static void check_env(struct check *c, const struct syntax *v, struct ssh_rule *
 {
 	if (!is_kind(c, v, SYNTAX_LIST, "acceptEnv is a list of names and patterns such as [\"GIT_*\"]"))
 		return;
+	if (v->n > SSH_WORDS_MAX) {
+		FAULT(c, v, "at most %d patterns in one rule", SSH_WORDS_MAX);
+		return;
+	}
 	r->env = check_array(c, v->n, sizeof *r->env);
 	for (const struct syntax *e = v->first; r->env && e; e = e->next) {
 		if (!is_kind(c, e, SYNTAX_STRING, "expected a name in double quotes"))

@@ -107,8 +107,10 @@ struct wide {
 struct sel_index {
 	struct map tags, users, addrs; /* struct entry */
 	struct map owners;	       /* struct entry: the tag's place in policy.owner */
-	struct wide *wide;
-	size_t n_wide;
+	struct wide *wide, *all; /* all: single addresses, too */
+	size_t n_wide, n_all;
+	uint32_t *net; /* selectors with a range that lies in the internet: what an exit node carries */
+	size_t n_net;
 	uint32_t *fixed; /* few: any, danger-all, member, tagged, roles, internet */
 	size_t n_fixed;
 };
@@ -210,14 +212,14 @@ static int by_first(const void *a, const void *b)
 	return addr_cmp(x->range.first, y->range.first);
 }
 
-static void sort_wide(struct sel_index *x)
+static void sort_wide(struct wide *list, size_t n)
 {
-	if (x->n_wide)
-		qsort(x->wide, x->n_wide, sizeof *x->wide, by_first);
-	for (size_t i = 0; i < x->n_wide; i++) {
-		struct addr last = x->wide[i].range.last;
+	if (n)
+		qsort(list, n, sizeof *list, by_first);
+	for (size_t i = 0; i < n; i++) {
+		struct addr last = list[i].range.last;
 
-		x->wide[i].reach = i && addr_cmp(x->wide[i - 1].reach, last) > 0 ? x->wide[i - 1].reach : last;
+		list[i].reach = i && addr_cmp(list[i - 1].reach, last) > 0 ? list[i - 1].reach : last;
 	}
 }
 
@@ -291,6 +293,18 @@ static err index_rules(struct policy *p)
 	return OK;
 }
 
+static bool lies_in_internet(const struct sel *s)
+{
+	size_t n;
+	const struct range *net = range_internet(&n);
+
+	for (size_t i = 0; i < s->n_ranges; i++)
+		for (size_t k = 0; k < n; k++)
+			if (range_covers(net[k], s->ranges[i]))
+				return true;
+	return false;
+}
+
 err policy_finish(struct policy *p)
 {
 	size_t words = policy_words(p) + 1;
@@ -306,11 +320,22 @@ err policy_finish(struct policy *p)
 		n_ranges += p->sel[i]->n_ranges;
 	x->wide = arena_array(&p->arena, n_ranges + 1, sizeof *x->wide);
 	x->fixed = arena_array(&p->arena, p->n_sels + 1, sizeof *x->fixed);
-	if (!x->wide || !x->fixed)
+	x->all = arena_array(&p->arena, n_ranges + 1, sizeof *x->all);
+	x->net = arena_array(&p->arena, p->n_sels + 1, sizeof *x->net);
+	if (!x->wide || !x->fixed || !x->all || !x->net)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < p->n_sels; i++)
 		TRY(index_sel(p, p->sel[i]));
-	sort_wide(x);
+	for (size_t i = 0; i < p->n_sels; i++) {
+		const struct sel *s = p->sel[i];
+
+		for (size_t k = 0; s->kind == SEL_RANGES && k < s->n_ranges; k++)
+			x->all[x->n_all++] = (struct wide){ .range = s->ranges[k], .sel = s->id };
+		if (s->kind == SEL_RANGES && lies_in_internet(s))
+			x->net[x->n_net++] = s->id;
+	}
+	sort_wide(x->wide, x->n_wide);
+	sort_wide(x->all, x->n_all);
 	for (size_t i = 0; i < p->n_owners; i++)
 		TRY(index_add(p, &x->owners, text_key(0, bytes_str(p->owner[i].tag)), (uint32_t)i));
 	TRY(index_rules(p));
@@ -462,33 +487,40 @@ static void tidy(uint32_t *list, size_t *n)
 	*n = k + 1;
 }
 
-static bool lies_in_internet(const struct sel *s)
+/* Selectors with a range that meets r. Each is there at most once after tidy, so that there is room again. */
+static void take_meeting(const struct sel_index *x, struct range r, uint32_t *list, size_t *n, size_t cap)
 {
-	size_t n;
-	const struct range *net = range_internet(&n);
+	size_t low = 0, high = x->n_all;
 
-	for (size_t i = 0; i < s->n_ranges; i++)
-		for (size_t k = 0; k < n; k++)
-			if (range_covers(net[k], s->ranges[i]))
-				return true;
-	return false;
+	while (low < high) { /* low: the first that begins behind the range */
+		size_t mid = low + (high - low) / 2;
+
+		if (addr_cmp(x->all[mid].range.first, r.last) <= 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	while (low-- > 0 && addr_cmp(x->all[low].reach, r.first) >= 0) {
+		if (!range_overlaps(x->all[low].range, r))
+			continue;
+		if (*n == cap)
+			tidy(list, n);
+		list[(*n)++] = x->all[low].sel;
+	}
 }
 
-static bool is_behind(const struct sel *s, const struct policy_node *n, bool is_exit)
-{
-	for (size_t i = 0; i < n->n_routes; i++)
-		if (n->routes[i].bits > 0 && ranges_meet(s, range_of(n->routes[i])))
-			return true;
-	return is_exit && lies_in_internet(s);
-}
-
+/* What is behind it. */
 static void match_routes(const struct policy *p, const struct policy_node *n, struct facts *f)
 {
-	if (!n->n_routes)
-		return;
-	for (size_t i = 0; i < p->n_sels; i++)
-		if (p->sel[i]->kind == SEL_RANGES && is_behind(p->sel[i], n, f->exit))
-			f->by_route[f->n_route++] = (uint32_t)i; /* ascending */
+	size_t cap = policy_match_room(p);
+
+	for (size_t i = 0; i < n->n_routes; i++)
+		if (n->routes[i].bits > 0)
+			take_meeting(p->index, range_of(n->routes[i]), f->by_route, &f->n_route, cap);
+	tidy(f->by_route, &f->n_route);
+	for (size_t i = 0; f->exit && i < p->index->n_net; i++)
+		f->by_route[f->n_route++] = p->index->net[i];
+	tidy(f->by_route, &f->n_route);
 }
 
 static void match_user(const struct policy *p, const struct policy_user *u, uint32_t *list, size_t *n, size_t cap)

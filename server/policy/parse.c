@@ -231,7 +231,7 @@ static struct syntax *new_child(struct scan *s, struct syntax *parent, struct sy
 	else
 		parent->first = v;
 	*last = v;
-	parent->n++;
+	v->place = (uint32_t)parent->n++;
 	return v;
 }
 
@@ -306,6 +306,8 @@ static err take_children(struct scan *s, struct syntax *v, int closing)
 		if (peek(s) < 0)
 			return complain(s, closing == '}' ? "the text ends here, but } is missing" :
 							    "the text ends here, but ] is missing");
+		if (s->values >= SYNTAX_VALUES_MAX)
+			return complain(s, "too many values in one policy");
 		struct syntax *child = new_child(s, v, &last);
 		if (!child)
 			return ERR_NOMEM;

@@ -30,7 +30,13 @@ enum {
 	RULE_PORTS_MAX = 256,	/* ranges of one destination */
 	GROUP_MEMBERS_MAX = 100000,
 	SELS_MAX = 200000,
-	RANGES_MAX = 4096, /* in one ipset */
+	RANGES_MAX = 4096, /* in one ipset … */
+	RANGES_ALL_MAX = 500000, /* … and in all selectors together */
+	ATTR_TARGETS_MAX = 10000, /* of all nodeAttrs together */
+	ATTR_BYTES_MAX = 512 << 10, /* names and values of all nodeAttrs together */
+	APPROVERS_MAX = 4096,	  /* ranges in autoApprovers … */
+	APPROVERS_WHO_MAX = 20000, /* … and who may have them, together */
+	SSH_WORDS_MAX = 1024,	  /* users, and patterns of acceptEnv, in one rule */
 	POSTURES_MAX = 64,
 	POSTURE_CONDS_MAX = 64, /* in one posture */
 	SSH_RULES_MAX = 4096,
@@ -128,6 +134,7 @@ struct node_attr {
 	uint32_t *target;
 	size_t n_targets;
 	const char **name;   /* capability names */
+	uint32_t *name_id;   /* numbers of them: equal names, equal numbers */
 	const char **values; /* JSON text of each, "null" for a bare name */
 	size_t n;
 	bool disable_ipv4;
@@ -218,7 +225,7 @@ struct policy {
 	struct rule_dst *dst;
 	size_t n_dsts;
 	struct node_attr *attr;
-	size_t n_attrs;
+	size_t n_attrs, n_attr_names;
 	struct posture *posture;
 	size_t n_postures;
 	struct ssh_rule *ssh;
@@ -322,6 +329,11 @@ bool policy_names_user(const char *name, const struct policy_user *u);
 
 uint64_t policy_postures(const struct policy *p, const struct policy_node *n);
 
+/* ---- ssh.c ---- */
+
+struct policy_class;
+bool ssh_is_dst(const struct policy_class *c, const struct ssh_rule *r); /* but for autogroup:self and localpart */
+
 /* ---- attrs.c ---- */
 
 bool attrs_disable_ipv4(const struct policy *p, const struct facts *f);
@@ -374,6 +386,7 @@ struct shared_part {
 struct class_list {
 	uint32_t *id; /* owned */
 	size_t n, cap;
+	bool all; /* too many to be listed: taken for all of them */
 };
 
 struct user_classes {
@@ -394,6 +407,8 @@ struct policy_view {
 	struct shared_part *all_parts;
 	uint64_t ssh_gen;	   /* grows with every change of nodes */
 	struct map by_user;	   /* struct user_classes */
+	struct class_list *ssh_classes; /* owned, by rule of ssh: destinations */
+	size_t work;			/* of policy_verify: rules looked at */
 	struct class_list *dst_classes, *src_classes; /* owned, by rule: who is told of a change; src where something goes back */
 	uint64_t *changed, *back_changed; /* scratch: bit sets over rules */
 	uint32_t *who, *route;	   /* scratch: policy_match */

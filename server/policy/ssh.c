@@ -23,7 +23,7 @@ static struct bytes localpart_of(const struct ssh_rule *r, const char *email)
 	return (struct bytes){ 0 };
 }
 
-static bool is_dst(const struct policy_class *c, const struct ssh_rule *r)
+bool ssh_is_dst(const struct policy_class *c, const struct ssh_rule *r)
 {
 	for (size_t i = 0; i < r->n_dst; i++)
 		if (class_has(c->by_who, c->n_who, r->dst[i]))
@@ -177,7 +177,7 @@ static size_t keep_own(const struct view_node *node, struct view_node **list, si
 static void write_for(struct policy_view *v, const struct view_node *node, const struct ssh_rule *r, struct jsonw *w)
 {
 	const struct policy_class *c = v->cls[node->cls];
-	bool dst = is_dst(c, r), own = (r->self && node->user_id) || (r->n_localparts && class_in_set(v, c, &v->p->set[r->src]));
+	bool dst = ssh_is_dst(c, r), own = (r->self && node->user_id) || (r->n_localparts && class_in_set(v, c, &v->p->set[r->src]));
 	size_t n;
 
 	if (!dst && !own)
@@ -241,7 +241,7 @@ static bool fits(const struct policy_view *v, const struct ssh_rule *r, const st
 {
 	if (!class_in_set(v, v->cls[src->cls], &v->p->set[r->src]))
 		return false;
-	if (is_dst(v->cls[dst->cls], r))
+	if (ssh_is_dst(v->cls[dst->cls], r))
 		return true;
 	return (r->self || r->n_localparts) && (src->user_id ? src->user_id == dst->user_id : r->n_localparts && src == dst);
 }

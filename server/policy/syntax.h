@@ -5,7 +5,7 @@
 #include "common/base/arena.h"
 #include "server/policy/policy.h"
 
-enum { SYNTAX_DEPTH_MAX = 32, SYNTAX_VALUES_MAX = 2000000, SYNTAX_KEYS_MAX = 200000 };
+enum { SYNTAX_DEPTH_MAX = 32, SYNTAX_VALUES_MAX = 1000000, SYNTAX_KEYS_MAX = 200000 };
 
 enum syntax_kind { SYNTAX_NULL, SYNTAX_BOOL, SYNTAX_NUMBER, SYNTAX_STRING, SYNTAX_LIST, SYNTAX_OBJECT };
 
@@ -16,6 +16,7 @@ struct syntax {
 	const char *text;	     /* STRING, without escapes; NUMBER as written */
 	const char *key;	     /* in an object */
 	unsigned key_line, key_column;
+	uint32_t place;		     /* among its parent's children, from 0 */
 	struct syntax *first, *next; /* LIST, OBJECT: children in order */
 	size_t n;
 	struct syntax **slot; /* OBJECT of many: hash table of its children by key */

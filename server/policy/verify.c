@@ -6,6 +6,8 @@
 
 #include "common/base/cleanup.h"
 
+enum { VERIFY_WORK_MAX = 300000000 }; /* rules and classes looked at: seconds of a worker */
+
 /* What can only be said of a policy with the tailnet at hand: do its tests hold, are its domains the tailnet's? */
 
 static void __attribute__((format(printf, 4, 5)))
@@ -173,10 +175,11 @@ bool dst_carries(const struct rule_dst *d, int16_t proto, uint16_t port)
 	return false;
 }
 
-static bool is_let_through(const struct policy_view *v, const struct probe *src, const struct probe *dst, int16_t proto, uint16_t port)
+static bool is_let_through(struct policy_view *v, const struct probe *src, const struct probe *dst, int16_t proto, uint16_t port)
 {
 	const struct policy *p = v->p;
 
+	v->work += p->n_rules + 1;
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const struct rule *r = &p->rule[i];
 
@@ -204,7 +207,8 @@ static err verify_target(struct policy_view *v, const struct reach_test *t, cons
 		struct probes to = { 0 };
 		err e = resolve(v, x->sel, from->list[i].node, &to);
 
-		for (size_t k = 0; e == OK && k < to.n; k++) {
+		v->work += v->n_cls;
+		for (size_t k = 0; e == OK && k < to.n && v->work < VERIFY_WORK_MAX; k++) {
 			bool yes = is_let_through(v, &from->list[i], &to.list[k], t->proto, x->port);
 
 			through |= yes;
@@ -279,8 +283,10 @@ static err verify_ssh_dst(struct policy_view *v, const struct ssh_test *t, const
 		struct probes to = { 0 };
 		err e = from->list[i].node ? resolve(v, x->sel, from->list[i].node, &to) : OK;
 
-		for (size_t k = 0; e == OK && k < to.n; k++)
+		v->work += v->n_cls;
+		for (size_t k = 0; e == OK && k < to.n && v->work < VERIFY_WORK_MAX; k++)
 			if (to.list[k].node) {
+				v->work += v->p->n_ssh + 1;
 				pairs++;
 				verify_pair(v, t, from->list[i].node, x, to.list[k].node, f);
 			}
@@ -316,10 +322,13 @@ static err verify_ssh(struct policy_view *v, const struct ssh_test *t, struct po
 err policy_verify(struct policy_view *v, const char *const *domains, size_t n_domains, struct policy_faults *faults)
 {
 	faults->n = 0;
+	v->work = 0;
 	verify_domains(v, domains, n_domains, faults);
-	for (size_t i = 0; i < v->p->n_tests; i++)
+	for (size_t i = 0; i < v->p->n_tests && v->work < VERIFY_WORK_MAX; i++)
 		TRY(verify_test(v, &v->p->test[i], faults));
-	for (size_t i = 0; i < v->p->n_ssh_tests; i++)
+	for (size_t i = 0; i < v->p->n_ssh_tests && v->work < VERIFY_WORK_MAX; i++)
 		TRY(verify_ssh(v, &v->p->ssh_test[i], faults));
+	if (v->work >= VERIFY_WORK_MAX && faults->n < POLICY_FAULTS_MAX)
+		fault(faults, 0, 0, "the tests take too long: they ask about too many nodes at once; name single nodes, or fewer rules");
 	return faults->n ? ERR_INVALID : OK;
 }

@@ -22,10 +22,11 @@ err policy_view_new(struct policy *p, struct policy_view **out)
 	v->back_changed = calloc(policy_words(p) + 1, sizeof *v->back_changed);
 	v->dst_classes = calloc(p->n_rules + 1, sizeof *v->dst_classes);
 	v->src_classes = calloc(p->n_rules + 1, sizeof *v->src_classes);
+	v->ssh_classes = calloc(p->n_ssh + 1, sizeof *v->ssh_classes);
 	v->who = calloc(policy_match_room(p), sizeof *v->who);
 	v->route = calloc(policy_match_room(p), sizeof *v->route);
 	v->by_user = MAP_OF(struct user_classes, user_id);
-	if (!v->sources || !v->changed || !v->back_changed || !v->dst_classes || !v->src_classes || !v->who || !v->route) {
+	if (!v->sources || !v->changed || !v->back_changed || !v->dst_classes || !v->src_classes || !v->ssh_classes || !v->who || !v->route) {
 		policy_view_free(v);
 		return ERR_NOMEM;
 	}
@@ -80,6 +81,9 @@ void policy_view_free(struct policy_view *v)
 		free(v->dst_classes[i].id);
 		free(v->src_classes[i].id);
 	}
+	for (size_t i = 0; v->ssh_classes && i < v->p->n_ssh; i++)
+		free(v->ssh_classes[i].id);
+	free(v->ssh_classes);
 	at = 0;
 	for (struct user_classes *u; (u = map_next(&v->by_user, &at));)
 		free(u);
@@ -257,8 +261,17 @@ static err class_make(const struct policy *p, const struct facts *f, struct poli
 	return bad ? ERR_NOMEM : OK;
 }
 
+enum { LISTED_MAX = 1024 }; /* classes of one rule */
+
 static err list_class(struct class_list *l, uint32_t cls)
 {
+	if (l->all)
+		return OK;
+	if (l->n == LISTED_MAX) {
+		free(l->id);
+		*l = (struct class_list){ .all = true };
+		return OK;
+	}
 	if (l->n == l->cap) {
 		size_t cap = l->cap ? 2 * l->cap : 4;
 		uint32_t *grown = reallocarray(l->id, cap, sizeof *grown);
@@ -282,6 +295,9 @@ static err list_by_rule(struct policy_view *v, struct policy_class *c)
 	BITS_EACH(i, c->src, words)
 		if (bit_has(v->p->back_rules, i))
 			TRY(list_class(&v->src_classes[i], c->id));
+	for (size_t i = 0; i < v->p->n_ssh; i++)
+		if (ssh_is_dst(c, &v->p->ssh[i]))
+			TRY(list_class(&v->ssh_classes[i], c->id));
 	if (!c->user_id)
 		return OK;
 	struct user_classes *u = map_get(&v->by_user, &c->user_id);
@@ -457,30 +473,26 @@ static void mark_node(struct policy_view *v, const struct view_node *n, const st
 		mark_sel(v, v->p->sel[c->by_who[i]], ch);
 }
 
-/* Does the class's SSH policy name the changed node among those who may come? */
-static bool ssh_touched(const struct policy_view *v, const struct policy_class *c, const struct view_node *n)
+static err note_list(struct policy_view *v, const struct class_list *l, struct policy_changes *c)
 {
-	const struct policy *p = v->p;
+	for (size_t k = 0; k < (l->all ? v->n_cls : l->n); k++)
+		TRY(note_class(v, c, l->all ? (uint32_t)k : l->id[k]));
+	return OK;
+}
 
-	for (size_t i = 0; n && i < p->n_ssh; i++) {
-		const struct ssh_rule *r = &p->ssh[i];
-
-		if (!class_in_set(v, v->cls[n->cls], &p->set[r->src]))
-			continue;
-		if ((r->self || r->n_localparts) && c->user_id && c->user_id == n->user_id)
-			return true;
-		for (size_t d = 0; d < r->n_dst; d++)
-			if (class_has(c->by_who, c->n_who, r->dst[d]))
-				return true;
-	}
-	return false;
+/* Destinations of rules of ssh that have the node among their sources; its own user's machines are told anyway. */
+static err note_ssh(struct policy_view *v, const struct view_node *n, struct policy_changes *c)
+{
+	for (size_t i = 0; n && i < v->p->n_ssh; i++)
+		if (class_in_set(v, v->cls[n->cls], &v->p->set[v->p->ssh[i].src]))
+			TRY(note_list(v, &v->ssh_classes[i], c));
+	return OK;
 }
 
 static err note_listed(struct policy_view *v, const uint64_t *rules, const struct class_list *by_rule, struct policy_changes *c)
 {
 	BITS_EACH(i, rules, policy_words(v->p))
-		for (size_t k = 0; k < by_rule[i].n; k++)
-			TRY(note_class(v, c, by_rule[i].id[k]));
+		TRY(note_list(v, &by_rule[i], c));
 	return OK;
 }
 
@@ -512,10 +524,8 @@ static err note_changes(struct policy_view *v, const struct view_node *was, cons
 	TRY(note_own(v, is, c));
 	TRY(note_listed(v, v->changed, v->dst_classes, c));
 	TRY(note_listed(v, v->back_changed, v->src_classes, c));
-	for (size_t i = 0; v->p->n_ssh && i < v->n_cls; i++)
-		if (ssh_touched(v, v->cls[i], was) || ssh_touched(v, v->cls[i], is))
-			TRY(note_class(v, c, (uint32_t)i));
-	return OK;
+	TRY(note_ssh(v, was, c));
+	return note_ssh(v, is, c);
 }
 
 /* ---- nodes ---- */

@@ -2,11 +2,56 @@
 #include <stdlib.h>
 
 #include "server/policy/policy.h"
+#include "server/policy/query.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void apply(struct policy *p)
+/* Questions with words from the text itself, and what it would change. */
+static void ask(struct policy *p, struct policy_view *v, const struct policy_named *named, size_t n, struct bytes text)
 {
+	static const char open[] = "{\"acls\":[{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"*:22\"]}]}";
+	struct policy_world is = { v, named, n }, was = { .node = named, .n = n };
+	char word[64] = "", other[64] = "", why[200];
+	struct policy_faults faults;
+	struct policy_changes c = { 0 };
+	struct policy *base;
+	uint32_t cls;
+
+	(void)p;
+	for (size_t i = 0; i + 40 < text.n; i += text.n / 4 + 1) {
+		struct bytes a = bytes_first(bytes_skip(text, i), 1 + i % 30), b = bytes_first(bytes_skip(text, i + 5), 1 + i % 33);
+		struct buf out = buf_make(1 << 20);
+
+		memcpy(word, a.p, a.n), word[a.n] = 0;
+		memcpy(other, b.p, b.n), other[b.n] = 0;
+		if (policy_explain(&is, word, other, &out, why, sizeof why) == OK && buf_len(&out) == 0)
+			abort();
+		buf_clear(&out);
+		(void)!policy_who_can_reach(&is, other, &out, why, sizeof why);
+		buf_clear(&out);
+		(void)!policy_what_can_reach(&is, word, &out, why, sizeof why);
+		buf_done(&out);
+	}
+	if (policy_parse(bytes_str(open), &base, &faults) != OK || policy_view_new(base, &was.view) != OK)
+		abort();
+	for (size_t i = 0; i < n; i++)
+		if (policy_view_put(was.view, named[i].node, &cls, &c) != OK)
+			abort();
+	struct buf out = buf_make(8 << 20);
+	if (policy_preview(&was, &is, &out) != OK || policy_preview(&is, &was, &out) != OK)
+		abort();
+	buf_clear(&out);
+	(void)!policy_diff(text, bytes_str(open), &out);
+	buf_done(&out);
+	policy_changes_done(&c);
+	policy_view_free(was.view);
+	policy_unref(base);
+}
+
+static void apply(struct policy *p, struct bytes text)
+{
+	struct policy_node nodes[3];
+	struct policy_named named[3];
 	static const char *const tags[] = { "tag:web" };
 	static const struct policy_user ann = { 1, "ann", "ann@example.com", "ann@example.com", POLICY_ROLE_OWNER };
 	struct policy_changes c = { 0 };
@@ -28,7 +73,10 @@ static void apply(struct policy *p)
 			n.tags = tags, n.n_tags = 1, n.routes = routes, n.n_routes = 2;
 		if (policy_view_put(v, &n, &cls[i], &c) != OK)
 			abort();
+		nodes[i] = n;
+		named[i] = (struct policy_named){ i == 2 ? "web" : i ? "b" : "a", &nodes[i] };
 	}
+	ask(p, v, named, 3, text);
 	for (int64_t i = 1; i <= 3; i++) {
 		if (policy_view_filters(v, i, f) == 0)
 			abort();
@@ -57,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	err e = policy_parse(bytes_of(data, size), &p, &faults);
 
 	if (e == OK) {
-		apply(p);
+		apply(p, bytes_of(data, size));
 		policy_unref(p);
 	} else if (e == ERR_INVALID && faults.n == 0) {
 		abort(); /* a refusal without a reason */

@@ -51,7 +51,13 @@ static const struct {
 	const char *says;
 } faults[] = {
 	{ "{\n  \"acl\": []}", 2, 3, "unknown field \"acl\", did you mean \"acls\"?" },
-	{ "{\"derpMap\": {}}", 1, 2, "not read from the policy" },
+	{ "{\"derpMap\": []}", 1, 13, "derpMap is an object" },
+	{ "{\"derpMap\": {\"Regions\":{\"x\":null}}}", 1, 25, "no number of a region" },
+	{ "{\"derpMap\": {\"Regions\":{\"900\":{}}}}", 1, 31, "has Nodes" },
+	{ "{\"derpMap\": {\"Regions\":{\"900\":{\"Nodes\":[{\"Name\":\"a\"}]}}}}", 1, 41, "has a HostName" },
+	{ "{\"derpMap\": {\"Regions\":{\"900\":{\"RegionID\":901,\"Nodes\":[{\"HostName\":\"a\"}]}}}}", 1, 43, "RegionID must be 900" },
+	{ "{\"tests\": [{\"src\": \"ann@\", \"srcPostureAttrs\": {\"os\": 1}}]}", 1, 48, "no attribute" },
+	{ "{\"nodeAttrs\": [{\"target\": [\"*\"], \"ipPool\": [\"10.0.0.0/8\"]}]}", 1, 45, "no range inside" },
 	{ "{\"ssh\": [{}]}", 1, 10, "action must be specified" },
 	{ "{\"ssh\": [{\"action\":\"accept\",\"users\":[\"root\"],\"dst\":[\"*\"]}]}", 1, 53, "invalid dst \"*\"" },
 	{ "{\"ssh\": [{\"action\":\"accept\",\"users\":[\"*\"]}]}", 1, 38, "user \"*\" is not valid" },
