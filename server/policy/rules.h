@@ -365,6 +365,8 @@ struct policy_class {
 };
 
 struct view_node {
+	struct bytes ssh; /* owned: where the class's neighbours have another one; valid for ssh_gen */
+	uint64_t ssh_gen;
 	int64_t id;
 	uint32_t cls;
 	struct list link;    /* in its class */

@@ -198,14 +198,16 @@ static void write_for(struct policy_view *v, const struct view_node *node, const
 struct bytes policy_view_ssh(struct policy_view *v, int64_t node_id)
 {
 	const struct policy *p = v->p;
-	const struct view_node *node = map_get(&v->by_id, &node_id);
+	struct view_node *node = map_get(&v->by_id, &node_id);
 
 	if (!node || !p->has_ssh)
 		return (struct bytes){ 0 };
 	struct policy_class *c = v->cls[node->cls];
 	bool shared = c->user_id || !p->needs_user; /* else a tagged node's own rules differ from its neighbour's */
-	if (c->ssh.p && c->ssh_gen == v->ssh_gen && shared)
-		return c->ssh;
+	struct bytes *kept = shared ? &c->ssh : &node->ssh;
+	uint64_t *gen = shared ? &c->ssh_gen : &node->ssh_gen;
+	if (kept->p && *gen == v->ssh_gen)
+		return *kept;
 	struct buf out = buf_make(SSH_TEXT_MAX);
 	struct jsonw w = jsonw_init(&out);
 	jsonw_obj(&w);
@@ -216,11 +218,11 @@ struct bytes policy_view_ssh(struct policy_view *v, int64_t node_id)
 				write_for(v, node, &p->ssh[i], &w);
 	jsonw_arr_end(&w);
 	jsonw_obj_end(&w);
-	free((void *)(uintptr_t)c->ssh.p);
-	c->ssh = out.bad ? (struct bytes){ 0 } : bytes_of(bytes_dup(buf_view(&out)), buf_len(&out));
-	c->ssh_gen = v->ssh_gen;
+	free((void *)(uintptr_t)kept->p);
+	*kept = out.bad ? (struct bytes){ 0 } : bytes_of(bytes_dup(buf_view(&out)), buf_len(&out));
+	*gen = v->ssh_gen;
 	buf_done(&out);
-	return c->ssh.p ? c->ssh : (struct bytes){ 0 };
+	return kept->p ? *kept : (struct bytes){ 0 };
 }
 
 /* ---- one question ---- */

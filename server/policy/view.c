@@ -34,19 +34,20 @@ err policy_view_new(struct policy *p, struct policy_view **out)
 	return OK;
 }
 
+static void text_free(struct bytes *b)
+{
+	free((void *)(uintptr_t)b->p);
+	*b = (struct bytes){ 0 };
+}
+
 static void node_free(struct view_node *n)
 {
 	if (!n)
 		return;
 	free(n->routes);
 	free(n->email);
+	text_free(&n->ssh);
 	free(n);
-}
-
-static void text_free(struct bytes *b)
-{
-	free((void *)(uintptr_t)b->p);
-	*b = (struct bytes){ 0 };
 }
 
 static void class_free(struct policy_class *c)

@@ -52,6 +52,24 @@ static const char *const policies[] = {
 	"{" OWNERS ", \"postures\": {\"posture:gold\": [\"custom:tier == 'gold'\"]}, \"acls\": [{\"action\": \"accept\", \"src\": [\"*\"],"
 		" \"srcPosture\": [\"posture:gold\"], \"dst\": [\"*:*\"]}]}",
 	"{" OWNERS ", \"acls\": [{\"action\": \"accept\", \"src\": [\"autogroup:admin\"], \"dst\": [\"*:*\"]}]}",
+	/* capabilities, also back; postures; SSH with check, localpart and self; attributes; IPv6 only */
+	"{" OWNERS ", \"grants\": [{\"src\": [\"autogroup:member\"], \"dst\": [\"tag:web\", \"tag:db\"], \"ip\": [\"tcp:443\"],"
+		" \"app\": {\"example.com/cap/x\": [{\"n\": 1}], \"tailscale.com/cap/drive\": [{}]}},"
+		" {\"src\": [\"*\"], \"dst\": [\"10.1.0.0/16\"], \"ip\": [\"*\"], \"via\": [\"tag:web\"]}]}",
+	"{" OWNERS ", \"postures\": {\"posture:new\": [\"node:tsVersion >= '1.80'\", \"node:os == 'linux'\"]}, \"defaultSrcPosture\": [\"posture:new\"],"
+		" \"acls\": [{\"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"*:*\"]}]}",
+	"{" OWNERS ", \"acls\": [{\"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"*:22\"]}],"
+		" \"ssh\": [{\"action\": \"check\", \"src\": [\"ann@\", \"tag:db\"], \"dst\": [\"tag:web\"], \"users\": [\"root\", \"autogroup:nonroot\"]},"
+		" {\"action\": \"accept\", \"src\": [\"autogroup:member\"], \"dst\": [\"autogroup:self\"], \"users\": [\"autogroup:nonroot\"]}]}",
+	"{" OWNERS ", \"nodeAttrs\": [{\"target\": [\"tag:web\", \"bob@\"], \"attr\": [\"funnel\", \"disable-ipv4\"]}, {\"target\": [\"*\"],"
+		" \"attr\": [\"nextdns:abc\"], \"app\": {\"tailscale.com/app-connectors\": [{\"name\": \"x\", \"domains\": [\"example.com\"]}]}}],"
+		" \"randomizeClientPort\": true}",
+	"{" OWNERS ", \"disableIPv4\": true, \"OneCGNATRoute\": \"mac-never\"}",
+	"{" OWNERS ", \"hosts\": {\"lan\": \"10.1.0.0/16\"}, \"ipsets\": {\"ipset:a\": [\"host:lan\", \"remove 10.1.2.0/24\", \"100.64.0.0/28\"]},"
+		" \"acls\": [{\"action\": \"accept\", \"src\": [\"autogroup:tagged\", \"ipset:a\"], \"dst\": [\"ipset:a:*\", \"autogroup:tagged:22\"]},"
+		" {\"action\": \"accept\", \"src\": [\"autogroup:owner\", \"autogroup:admin\"], \"dst\": [\"*:*\"]}]}",
+	"{" OWNERS ", \"acls\": [{\"action\": \"accept\", \"src\": [\"ann@\"], \"dst\": [\"tag:web:80\"]}],"
+		" \"tests\": [{\"src\": \"ann@\", \"accept\": [\"tag:web:80\"], \"deny\": [\"tag:web:81\"]}]}",
 	"{\"acls\": [{\"action\": \"maybe\"}]}",
 	"{ not json",
 	"{\"acls\": [{\"action\": \"accept\", \"src\": [\"tag:nobody-owns\"], \"dst\": [\"*:*\"]}]}",
@@ -157,6 +175,15 @@ static void set_routes(struct world *w, struct command *m)
 	m->routes = list;
 }
 
+static const char *const asked[] = { "ann", "bob@", "tag:web", "tag:db:5432", "100.64.0.3", "10.1.2.3:22/tcp", "autogroup:member", "*", "web", "nobody" };
+
+static int64_t some_version(struct world *w)
+{
+	struct tailnet *t = w->core->tailnets[0];
+
+	return t->n_versions && !one_in(w, 10) ? t->versions[chance(w, t->n_versions)]->row.version : (int64_t)chance(w, 5);
+}
+
 static void set_records(struct world *w, struct command *m)
 {
 	static const char *const records[] = { "[]", "[{\"name\":\"a.example.com\",\"type\":\"A\",\"value\":\"100.64.0.9\"}]",
@@ -180,8 +207,11 @@ void admin_act(struct world *w)
 		{ CMD_AUTH_GET, 1 }, { CMD_AUTH_LIST, 1 }, { CMD_AUTH_REGISTER, 10 }, { CMD_AUTH_APPROVE, 5 }, { CMD_AUTH_REJECT, 1 },
 		{ CMD_AUTHKEY_CREATE, 8 }, { CMD_AUTHKEY_LIST, 1 }, { CMD_AUTHKEY_EXPIRE, 2 }, { CMD_AUTHKEY_DELETE, 1 },
 		{ CMD_APIKEY_CREATE, 1 }, { CMD_APIKEY_LIST, 1 }, { CMD_APIKEY_EXPIRE, 1 }, { CMD_APIKEY_DELETE, 1 },
-		{ CMD_POLICY_GET, 1 }, { CMD_POLICY_SET, 6 }, { CMD_POLICY_CHECK, 1 }, { CMD_DERPMAP_GET, 1 }, { CMD_DNS_RECORDS, 2 },
-		{ CMD_STATS, 1 }, { CMD_NODE_APPROVE, 6 }, { CMD_NODE_SET_IP, 3 }, { CMD_NODE_ATTR_SET, 5 }, { CMD_NODE_ATTR_DELETE, 2 }, { CMD_NODE_C2N, 3 }, { CMD_SETTINGS_SET, 4 }, { CMD_SETTINGS_RESET, 2 }, { CMD_SETTINGS_LIST, 1 },
+		{ CMD_POLICY_GET, 1 }, { CMD_POLICY_SET, 8 }, { CMD_POLICY_CHECK, 1 }, { CMD_POLICY_ROLLBACK, 2 },
+		{ CMD_POLICY_PREVIEW, 1 }, { CMD_POLICY_EXPLAIN, 1 }, { CMD_POLICY_WHO, 1 }, { CMD_POLICY_WHAT, 1 }, { CMD_POLICY_DIFF, 1 },
+		{ CMD_POLICY_HISTORY, 1 }, { CMD_POLICY_VERSION, 1 }, { CMD_DERPMAP_GET, 1 }, { CMD_DNS_RECORDS, 2 },
+		{ CMD_STATS, 1 }, { CMD_NODE_APPROVE, 6 }, { CMD_NODE_SET_IP, 3 }, { CMD_NODE_ATTR_SET, 5 }, { CMD_NODE_ATTR_DELETE, 2 },
+		{ CMD_NODE_C2N, 3 }, { CMD_SETTINGS_SET, 4 }, { CMD_SETTINGS_RESET, 2 }, { CMD_SETTINGS_LIST, 1 },
 	};
 	unsigned total = 0;
 
@@ -236,7 +266,20 @@ void admin_act(struct world *w)
 		break;
 	case CMD_POLICY_SET:
 	case CMD_POLICY_CHECK:
+	case CMD_POLICY_PREVIEW:
 		m->text = PICK(w, policies);
+		break;
+	case CMD_POLICY_ROLLBACK:
+	case CMD_POLICY_VERSION:
+	case CMD_POLICY_DIFF:
+		m->id = some_version(w);
+		m->other = some_version(w);
+		break;
+	case CMD_POLICY_EXPLAIN:
+	case CMD_POLICY_WHO:
+	case CMD_POLICY_WHAT:
+		m->name = PICK(w, asked);
+		m->new_name = PICK(w, asked);
 		break;
 	case CMD_DNS_RECORDS:
 		set_records(w, m);

@@ -639,6 +639,32 @@ static void check_ssh(struct seeing *s, struct client *c, const struct node *n)
 	json_decref(want);
 }
 
+/* What nodeAttrs give it. */
+static void check_caps(struct seeing *s, struct client *c, const struct node *n)
+{
+	struct bytes b = policy_view_self_caps(s->view, n->row.id);
+	json_t *has = json_object_get(json_object_get(c->stream->map, "Node"), "CapMap"), *v;
+	struct buf text = buf_make(1 << 20);
+	const char *name;
+
+	buf_append_str(&text, "{");
+	buf_append(&text, b);
+	buf_append_str(&text, "}");
+	json_t *want = json_loadb((const char *)buf_view(&text).p, buf_len(&text), 0, NULL);
+	if (!want)
+		world_fail(s->w, "the attributes of node %lld are no JSON", (long long)n->row.id);
+	json_object_foreach (want, name, v)
+		if (!json_object_get(has, name) || !json_equal(v, json_object_get(has, name)))
+			world_fail(s->w, "client %zu (node %lld) has not the attribute %s", c->index, (long long)n->row.id, name);
+	static const char *const known[] = { "funnel", "nextdns:abc", "disable-ipv4", "tailscale.com/app-connectors",
+		"one-cgnat?v=false" };
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (json_object_get(has, known[i]) && !json_object_get(want, known[i]))
+			world_fail(s->w, "client %zu (node %lld) still has the attribute %s", c->index, (long long)n->row.id, known[i]);
+	json_decref(want);
+	buf_done(&text);
+}
+
 static void check_map(struct world *w, struct seeing *s, struct client *c, json_t **peers)
 {
 	struct node *n = node_by_id(w->core, c->stream->node_id);
@@ -673,6 +699,7 @@ static void check_map(struct world *w, struct seeing *s, struct client *c, json_
 	check_dns(w, c, t);
 	check_ssh(s, c, n);
 	check_lock(w, c, n);
+	check_caps(s, c, n);
 	w->compared++;
 }
 

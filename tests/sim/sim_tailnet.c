@@ -2,6 +2,7 @@
  * disks, jumping clocks, crashes. What must hold is in check.c.
  *
  *	sim_tailnet                          a fixed set of seeds, and fresh ones
+ *	sim_tailnet --seeds N [--steps N]    N fresh ones, however long it takes (make sim SEEDS=N)
  *	sim_tailnet --seed N [--steps N] [--verbose]    one of them again */
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,7 +122,7 @@ static int64_t now_s(void)
 
 int main(int argc, char **argv)
 {
-	size_t steps = STEPS, n = 0, failed = 0;
+	size_t steps = STEPS, n = 0, failed = 0, many = 0;
 	uint64_t seed = 0;
 	bool verbose = false;
 	int64_t start = now_s();
@@ -131,10 +132,12 @@ int main(int argc, char **argv)
 			verbose = true;
 		else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
 			seed = strtoull(argv[++i], NULL, 10);
+		else if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc)
+			many = strtoull(argv[++i], NULL, 10);
 		else if (strcmp(argv[i], "--steps") == 0 && i + 1 < argc)
 			steps = strtoull(argv[++i], NULL, 10);
 		else {
-			fprintf(stderr, "usage: %s [--seed N] [--steps N] [--verbose]\n", argv[0]);
+			fprintf(stderr, "usage: %s [--seed N | --seeds N] [--steps N] [--verbose]\n", argv[0]);
 			return 2;
 		}
 	}
@@ -144,9 +147,10 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	uint64_t fresh = (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid();
-	for (size_t i = 0; i < FIXED_SEEDS + FRESH_SEEDS; i++) {
-		uint64_t s = i < FIXED_SEEDS ? i + 1 : (fresh + i * 7919) % 1000000000u;
-		if (i >= FIXED_SEEDS && now_s() - start > BUDGET_S)
+	size_t fixed = many ? 0 : FIXED_SEEDS, end = many ? many : FIXED_SEEDS + FRESH_SEEDS;
+	for (size_t i = 0; i < end; i++) {
+		uint64_t s = i < fixed ? i + 1 : (fresh + i * 7919) % 1000000000u;
+		if (!many && i >= fixed && now_s() - start > BUDGET_S)
 			break;
 		bool ok = run_child(s, steps);
 		printf("%s %zu - seed %llu\n", ok ? "ok" : "not ok", ++n, (unsigned long long)s);

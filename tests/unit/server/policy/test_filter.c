@@ -382,6 +382,33 @@ static void postures_are_asked_of_sources(void **state)
 	policy_view_free(v);
 }
 
+/* Two tagged nodes of one class have SSH rules of their own; what was said of the first stays when the second is asked. */
+static void ssh_texts_stay_until_a_change(void **state)
+{
+	(void)state;
+	static const char text[] = "{\"tagOwners\":{\"tag:a\":[]},\"ssh\":[{\"action\":\"accept\",\"src\":[\"autogroup:member\",\"tag:a\"],"
+				   "\"dst\":[\"tag:a\"],\"users\":[\"root\",\"localpart:*@example.com\"]}]}";
+	static const char *const tags[] = { "tag:a" };
+	struct policy_faults faults;
+	struct policy_changes c = { 0 };
+	struct policy_view *v;
+	struct policy *p;
+	uint32_t cls[2];
+
+	assert_ok(policy_parse(bytes_str(text), &p, &faults));
+	assert_ok(policy_view_new(p, &v));
+	for (unsigned i = 0; i < 2; i++)
+		assert_ok(policy_view_put(v, &(struct policy_node){ .id = i + 1, .tags = tags, .n_tags = 1, .v4 = addr_v4(100, 64, 0, (uint8_t)(i + 1)) },
+					  &cls[i], &c));
+	assert_int_equal(cls[0], cls[1]);
+	struct bytes first = policy_view_ssh(v, 1), second = policy_view_ssh(v, 2);
+	assert_true(first.n > 20 && second.n > 20);
+	assert_non_null(memmem(first.p, first.n, "100.64.0.1", 10));
+	policy_changes_done(&c);
+	policy_view_free(v);
+	policy_unref(p);
+}
+
 static void failing_tests_are_named(void **state)
 {
 	struct policy_view *v = view_of("{\"tagOwners\":{\"tag:web\":[]},\"acls\":[{\"action\":\"accept\",\"src\":[\"ann@\"],\"dst\":[\"tag:web:80\"]}],\n"
@@ -422,6 +449,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(agrees_with_the_dumb_one),
 		cmocka_unit_test(postures_are_asked_of_sources),
+		cmocka_unit_test(ssh_texts_stay_until_a_change),
 		cmocka_unit_test(failing_tests_are_named),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
