@@ -61,7 +61,7 @@ static void make_node(struct node *n, unsigned i, uint64_t *rng)
 	}
 	snprintf(n->name, sizeof n->name, "user%u", user);
 	snprintf(n->email, sizeof n->email, "user%u@example.com", user);
-	n->user = (struct policy_user){ user + 1, n->name, n->email, n->email, POLICY_ROLE_MEMBER };
+	n->user = (struct policy_user){ user + 1, n->name, n->email, n->email, POLICY_ROLE_MEMBER, NULL, 0 };
 	n->facts.user = &n->user;
 	n->facts.user_id = user + 1;
 }

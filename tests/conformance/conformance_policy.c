@@ -98,7 +98,7 @@ static void learn_users(struct world *w)
 	json_array_foreach(json_object_get(w->root, "users"), i, u)
 		if (w->n_users < USERS)
 			w->user[w->n_users++] = (struct policy_user){ json_integer_value(json_object_get(u, "id")), str(u, "name"),
-								      str(u, "email"), str(u, "email"), POLICY_ROLE_MEMBER };
+								      str(u, "email"), str(u, "email"), POLICY_ROLE_MEMBER, NULL, 0 };
 	const char *name;
 	json_t *node;
 	json_object_foreach(json_object_get(w->root, "nodes"), name, node) {

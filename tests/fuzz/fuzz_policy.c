@@ -53,7 +53,7 @@ static void apply(struct policy *p, struct bytes text)
 	struct policy_node nodes[3];
 	struct policy_named named[3];
 	static const char *const tags[] = { "tag:web" };
-	static const struct policy_user ann = { 1, "ann", "ann@example.com", "ann@example.com", POLICY_ROLE_OWNER };
+	static const struct policy_user ann = { 1, "ann", "ann@example.com", "ann@example.com", POLICY_ROLE_OWNER, NULL, 0 };
 	struct policy_changes c = { 0 };
 	struct policy_filter f[POLICY_FILTERS_MAX];
 	struct policy_faults faults;

@@ -87,7 +87,7 @@ void map_world_classify(struct map_world *w, struct map_node *n)
 {
 	const struct node_row *r = n->row;
 	const struct user_row *u = r->user_id ? user_by_id(w, r->user_id) : NULL;
-	struct policy_user pu = { r->user_id, u ? u->name : "", "", u ? u->name : "", POLICY_ROLE_MEMBER };
+	struct policy_user pu = { r->user_id, u ? u->name : "", "", u ? u->name : "", POLICY_ROLE_MEMBER, NULL, 0 };
 	struct policy_node pn = { .id = r->id, .user_id = r->user_id, .user = u ? &pu : NULL,
 				  .tags = (const char *const *)r->tags, .n_tags = r->n_tags, .v4 = r->v4, .v6 = r->v6,
 				  .routes = n->serving, .n_routes = n->n_serving };

@@ -166,8 +166,8 @@ static void tags_and_routes(void **state)
 	(void)state;
 	struct policy_faults f;
 	struct policy *p;
-	struct policy_user ann = { 1, "Ann", "ann@corp.example", "ann@corp.example", POLICY_ROLE_MEMBER },
-			   bob = { 2, "x", "BOB@example.com", "b", POLICY_ROLE_MEMBER }, eve = { 3, "eve", "", "eve", POLICY_ROLE_MEMBER };
+	struct policy_user ann = { 1, "Ann", "ann@corp.example", "ann@corp.example", POLICY_ROLE_MEMBER, NULL, 0 },
+			   bob = { 2, "x", "BOB@example.com", "b", POLICY_ROLE_MEMBER, NULL, 0 }, eve = { 3, "eve", "", "eve", POLICY_ROLE_MEMBER, NULL, 0 };
 	const char *web[] = { "tag:web" };
 	struct policy_node router = { .id = 1, .tags = web, .n_tags = 1 }, anns = { .id = 2, .user_id = 1, .user = &ann };
 	struct prefix lan, wide, exit_route;

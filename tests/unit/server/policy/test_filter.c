@@ -217,7 +217,7 @@ static void change_node(struct world *w)
 		if (n->tags >> i & 1)
 			tags[n_tags++] = tag[i];
 	struct policy_user u = { n->user, user_name[n->user], user_mail[n->user], user_mail[n->user],
-				 n->user == 1 ? POLICY_ROLE_OWNER : POLICY_ROLE_MEMBER };
+				 n->user == 1 ? POLICY_ROLE_OWNER : POLICY_ROLE_MEMBER, NULL, 0 };
 	struct policy_node x = { .id = (int64_t)id + 1, .user_id = n->user, .user = n->user ? &u : NULL, .tags = tags, .n_tags = n_tags,
 				 .v4 = addr_v4(100, 64, 0, (uint8_t)id) };
 	assert_ok(prefix_parse(BYTES_LIT("10.1.0.0/16"), &route));
@@ -354,7 +354,7 @@ static void postures_are_asked_of_sources(void **state)
 					"\"grants\":[{\"src\":[\"*\"],\"dst\":[\"100.64.0.9\"],\"ip\":[\"*\"],\"srcPosture\":[\"posture:new\",\"posture:boss\"]}]}");
 	const struct policy_attr fresh[] = { { "node:os", "linux" }, { "node:tsVersion", "1.10.2" } },
 				 old[] = { { "node:os", "linux" }, { "node:tsVersion", "1.8" } }, boss[] = { { "custom:rank", "3" } };
-	struct policy_user u = { 1, "ann", "", "ann", POLICY_ROLE_MEMBER };
+	struct policy_user u = { 1, "ann", "", "ann", POLICY_ROLE_MEMBER, NULL, 0 };
 	struct policy_changes c = { 0 };
 	const struct {
 		const struct policy_attr *attrs;
@@ -418,7 +418,7 @@ static void failing_tests_are_named(void **state)
 					"\"sshTests\":[{\"src\":\"ann@\",\"dst\":[\"tag:web\"],\"check\":[\"alice\"],\"deny\":[\"root\"]},\n"
 					" {\"src\":\"ann@\",\"dst\":[\"tag:web\"],\"accept\":[\"root\"]}]}");
 	static const char *const web[] = { "tag:web" };
-	struct policy_user ann = { 1, "ann", "", "ann", POLICY_ROLE_MEMBER };
+	struct policy_user ann = { 1, "ann", "", "ann", POLICY_ROLE_MEMBER, NULL, 0 };
 	struct policy_node a = { .id = 1, .user_id = 1, .user = &ann, .v4 = addr_v4(100, 64, 0, 1) },
 			   b = { .id = 2, .tags = web, .n_tags = 1, .v4 = addr_v4(100, 64, 0, 2) };
 	struct policy_changes c = { 0 };

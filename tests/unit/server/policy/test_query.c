@@ -23,9 +23,9 @@ struct world {
 };
 
 static const struct policy_user people[] = {
-	{ 1, "ann", "ann@example.com", "ann@example.com", POLICY_ROLE_OWNER },
-	{ 2, "bob", "bob@example.com", "bob@example.com", POLICY_ROLE_MEMBER },
-	{ 3, "eve", "eve@other.example", "eve@other.example", POLICY_ROLE_MEMBER },
+	{ 1, "ann", "ann@example.com", "ann@example.com", POLICY_ROLE_OWNER, NULL, 0 },
+	{ 2, "bob", "bob@example.com", "bob@example.com", POLICY_ROLE_MEMBER, NULL, 0 },
+	{ 3, "eve", "eve@other.example", "eve@other.example", POLICY_ROLE_MEMBER, NULL, 0 },
 };
 
 /* user 0: tagged */

@@ -31,9 +31,9 @@ static void net_done(struct net *n)
 }
 
 static const struct policy_user people[] = {
-	{ 0, "", "", "", POLICY_ROLE_MEMBER },
-	{ 1, "ann", "ann@example.com", "ann@example.com", POLICY_ROLE_MEMBER },
-	{ 2, "bob", "bob@example.com", "bob@example.com", POLICY_ROLE_MEMBER },
+	{ 0, "", "", "", POLICY_ROLE_MEMBER, NULL, 0 },
+	{ 1, "ann", "ann@example.com", "ann@example.com", POLICY_ROLE_MEMBER, NULL, 0 },
+	{ 2, "bob", "bob@example.com", "bob@example.com", POLICY_ROLE_MEMBER, NULL, 0 },
 };
 
 /* Node id with 100.64.0.id and fd7a:115c:a1e0::id; user 0: tagged. */
