@@ -194,6 +194,27 @@ static void tags_and_routes(void **state)
 	policy_unref(p);
 }
 
+/* "idp:NAME" among a group's members: whom the provider counts there, with the very name. */
+static void groups_of_a_provider(void **state)
+{
+	(void)state;
+	static const char text[] = "{\"groups\": {\"group:ops\": [\"idp:Admins\", \"bob@\"]}, \"tagOwners\": {\"tag:a\": [\"group:ops\"]},"
+				   " \"acls\": [{\"action\": \"accept\", \"src\": [\"group:ops\"], \"dst\": [\"*:*\"]}]}";
+	static const char *const in[] = { "staff", "Admins" }, *const near[] = { "admins", "Admins2", "idp:Admins", "" };
+	struct policy_faults f;
+	struct policy *p;
+	struct policy_user ann = { .id = 1, .name = "ann", .email = "", .login = "ann", .groups = in, .n_groups = 2 }, eve = ann, bob = ann;
+
+	eve.groups = near, eve.n_groups = 4;
+	bob.name = bob.login = "bob", bob.n_groups = 0;
+	assert_ok(policy_parse(bytes_str(text), &p, &f));
+	assert_true(policy_may_tag(p, &ann, "tag:a"));
+	assert_true(policy_may_tag(p, &bob, "tag:a"));
+	assert_false(policy_may_tag(p, &eve, "tag:a"));
+	policy_unref(p);
+	assert_int_equal(policy_parse(BYTES_LIT("{\"groups\": {\"group:x\": [\"idp:\"]}}"), &p, &f), ERR_INVALID);
+}
+
 static void parse_any(struct bytes in, void *ctx)
 {
 	struct policy_faults f;
@@ -214,7 +235,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_complete_policy_is_accepted),	cmocka_unit_test(faults_name_their_place),
-		cmocka_unit_test(every_fault_is_told_up_to_the_ceiling), cmocka_unit_test(tags_and_routes),
+		cmocka_unit_test(every_fault_is_told_up_to_the_ceiling), cmocka_unit_test(tags_and_routes), cmocka_unit_test(groups_of_a_provider),
 		cmocka_unit_test(broken_texts_are_survived),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,334 @@
+/* Who a login is for, what a signed-in browser may do, and that all of it is rows: undone, restarted, logged. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/cleanup.h"
+#include "server/core/state.h"
+#include "tests/lib/core_harness.h"
+#include "tests/lib/test.h"
+
+#define HOUR (3600 * 1000LL)
+
+static char token[64];
+
+/* issuer/subject with this mail address ("": none) and short name, in the groups that end with NULL. */
+static struct reply *sign_in(struct harness *h, const char *subject, const char *mail, const char *name, const char *group)
+{
+	struct command *m = command_new(CMD_LOGIN);
+	struct login_facts *f = arena_alloc(&m->arena, sizeof *f);
+	const char **groups = arena_array(&m->arena, 1, sizeof *groups);
+
+	groups[0] = group;
+	*f = (struct login_facts){ .provider = "oidc", .issuer = "https://id.example.com", .subject = subject, .login = *mail ? mail : name,
+		.email = mail, .name = name, .display_name = "", .picture_url = "", .groups = groups, .n_groups = group ? 1 : 0,
+		.refresh_token = "again", .provider_sid = "sid-1" };
+	m->login = f;
+	m->agent = "Firefox";
+	m->expires_ms = h->now.wall_ms + 12 * HOUR;
+	struct reply *r = harness_command(h, m);
+	token[0] = 0;
+	if (r && r->e == OK)
+		snprintf(token, sizeof token, "%s", r->secret);
+	return r;
+}
+
+static struct reply *ask(struct harness *h, enum command_kind kind, const char *key_text, const char *user, int64_t id)
+{
+	struct command *m = command_new(kind);
+
+	m->key_text = key_text;
+	m->user = user;
+	m->id = id;
+	return harness_command(h, m);
+}
+
+static struct reply *answer_device(struct harness *h, enum command_kind kind, const char *auth_id, const char *with)
+{
+	struct command *m = command_new(kind);
+
+	m->auth_id = auth_id;
+	m->key_text = with;
+	return harness_command(h, m);
+}
+
+static void a_subject_is_one_user_for_ever(void **state)
+{
+	(void)state;
+	struct harness h;
+	harness_start(&h, NULL);
+	struct reply *r = sign_in(&h, "1", "ann@example.com", "ann", NULL);
+	assert_ok(r->e);
+	int64_t ann = r->users[0].id;
+	assert_string_equal(r->users[0].name, "ann");
+	assert_string_equal(r->users[0].email, "ann@example.com");
+	assert_string_equal(r->users[0].provider, "oidc");
+	assert_string_equal(r->users[0].provider_id, "https://id.example.com/1");
+	/* Another address keeps the user. */
+	r = sign_in(&h, "1", "anna@example.com", "anna", NULL);
+	assert_int_equal(r->users[0].id, ann);
+	assert_string_equal(r->users[0].email, "anna@example.com");
+	assert_string_equal(r->users[0].name, "ann");
+	/* … but not to one that is somebody else's. */
+	assert_ok(sign_in(&h, "2", "bob@example.com", "bob", NULL)->e);
+	r = sign_in(&h, "1", "bob@example.com", "ann", NULL);
+	assert_ok(r->e);
+	assert_string_equal(r->users[0].email, "anna@example.com");
+	/* A second subject of the same name is nobody, until an admin links it. */
+	r = sign_in(&h, "3", "anna@example.com", "x", NULL);
+	assert_int_equal(r->e, ERR_EXISTS);
+	assert_non_null(strstr(r->message, "fairlead users link"));
+	struct command *m = command_new(CMD_IDENTITY_LINK);
+	struct login_facts f = { "", "https://id.example.com", "3", "", "", "", "", "", NULL, 0, "", "" };
+	m->login = &f;
+	m->user = "ann";
+	assert_ok(harness_command(&h, m)->e);
+	r = sign_in(&h, "3", "anna@example.com", "x", NULL);
+	assert_ok(r->e);
+	assert_int_equal(r->users[0].id, ann);
+	/* A name that a local user has is left to it. */
+	harness_user(&h, "carol");
+	r = sign_in(&h, "4", "carol@example.com", "carol", NULL);
+	assert_ok(r->e);
+	assert_string_equal(r->users[0].name, "carol@example.com");
+	harness_stop(&h);
+}
+
+static void a_token_is_checked_and_ends(void **state)
+{
+	(void)state;
+	struct harness h;
+	char first[64], wrong[64];
+	harness_start(&h, NULL);
+	assert_ok(sign_in(&h, "1", "ann@example.com", "ann", NULL)->e);
+	memcpy(first, token, sizeof first);
+	assert_ok(ask(&h, CMD_SIGNIN_CHECK, first, "", 0)->e);
+	memcpy(wrong, first, sizeof wrong);
+	wrong[5] = wrong[5] == 'A' ? 'B' : 'A';
+	assert_int_equal(ask(&h, CMD_SIGNIN_CHECK, wrong, "", 0)->e, ERR_AUTH);
+	assert_int_equal(ask(&h, CMD_SIGNIN_CHECK, "", "", 0)->e, ERR_AUTH);
+	harness_restart(&h); /* rows */
+	assert_ok(ask(&h, CMD_SIGNIN_CHECK, first, "", 0)->e);
+	harness_step(&h, 12 * HOUR + 1);
+	assert_int_equal(ask(&h, CMD_SIGNIN_CHECK, first, "", 0)->e, ERR_AUTH);
+	/* Signing out ends one, an admin ends all. */
+	assert_ok(sign_in(&h, "1", "ann@example.com", "ann", NULL)->e);
+	memcpy(first, token, sizeof first);
+	assert_ok(sign_in(&h, "1", "ann@example.com", "ann", NULL)->e);
+	assert_ok(ask(&h, CMD_SIGNIN_END, first, "", 0)->e);
+	assert_int_equal(ask(&h, CMD_SIGNIN_CHECK, first, "", 0)->e, ERR_AUTH);
+	assert_ok(ask(&h, CMD_SIGNIN_CHECK, token, "", 0)->e);
+	struct reply *r = ask(&h, CMD_SIGNIN_LIST, "", "", 0);
+	assert_int_equal(r->n_signins, 1); /* the expired one was swept out by a login */
+	assert_string_equal(r->users[0].name, "ann");
+	assert_ok(ask(&h, CMD_SIGNIN_END, "", "ann", 0)->e);
+	assert_int_equal(ask(&h, CMD_SIGNIN_CHECK, token, "", 0)->e, ERR_AUTH);
+	/* As many as one person may have: the oldest makes room. */
+	for (int i = 0; i < SIGNINS_PER_USER_MAX + 3; i++) {
+		harness_step(&h, 10);
+		assert_ok(sign_in(&h, "1", "ann@example.com", "ann", NULL)->e);
+		if (!i)
+			memcpy(first, token, sizeof first);
+	}
+	assert_int_equal(ask(&h, CMD_SIGNIN_LIST, "", "ann", 0)->n_signins, SIGNINS_PER_USER_MAX);
+	assert_int_equal(ask(&h, CMD_SIGNIN_CHECK, first, "", 0)->e, ERR_AUTH);
+	harness_stop(&h);
+}
+
+static const char *waiting_id(struct harness *h)
+{
+	struct reply *r = ask(h, CMD_AUTH_LIST, "", "", 0);
+	static char id[AUTH_ID_LEN + 1];
+
+	assert_int_equal(r->n_pendings, 1);
+	snprintf(id, sizeof id, "%s", r->pendings[0].auth_id);
+	return id;
+}
+
+static void a_signed_in_person_lets_a_device_in(void **state)
+{
+	(void)state;
+	struct harness h;
+	struct device d;
+	harness_start(&h, NULL);
+	device_init(&d, &h, "laptop");
+	device_register(&d, NULL);
+	const char *id = waiting_id(&h);
+	assert_int_equal(answer_device(&h, CMD_AUTH_CONNECT, id, "")->e, ERR_AUTH);
+	assert_ok(sign_in(&h, "1", "ann@example.com", "ann", NULL)->e);
+	struct reply *r = answer_device(&h, CMD_AUTH_CONNECT, id, token);
+	assert_ok(r->e);
+	assert_int_equal(r->n_nodes, 1);
+	assert_int_equal(r->nodes[0]->row.method, REGISTER_OIDC);
+	assert_string_equal(r->nodes[0]->user.name, "ann");
+	assert_int_equal(answer_device(&h, CMD_AUTH_CONNECT, id, token)->e, ERR_NOT_FOUND);
+	/* Refused: the device hears of it, nothing is made. */
+	struct device e;
+	device_init(&e, &h, "stranger");
+	device_register(&e, NULL);
+	id = waiting_id(&h);
+	assert_int_equal(answer_device(&h, CMD_AUTH_DENY, id, "x")->e, ERR_AUTH);
+	assert_ok(answer_device(&h, CMD_AUTH_DENY, id, token)->e);
+	assert_int_equal(h.core->nodes.n, 1);
+	/* A suspended person does neither. */
+	struct device g;
+	device_init(&g, &h, "late");
+	device_register(&g, NULL);
+	id = waiting_id(&h);
+	struct reply *users = ask(&h, CMD_USER_LIST, "", "", 0);
+	assert_ok(ask(&h, CMD_USER_SUSPEND, "", "", users->users[0].id)->e);
+	assert_int_equal(answer_device(&h, CMD_AUTH_CONNECT, id, token)->e, ERR_DENIED);
+	assert_int_equal(sign_in(&h, "1", "ann@example.com", "ann", NULL)->e, ERR_DENIED);
+	device_done(&d);
+	device_done(&e);
+	device_done(&g);
+	harness_stop(&h);
+}
+
+static void who_is_gone_is_out(void **state)
+{
+	(void)state;
+	struct harness h;
+	struct device d;
+	harness_start(&h, NULL);
+	assert_ok(sign_in(&h, "1", "ann@example.com", "ann", "ops")->e);
+	struct user *ann = user_find(core_tailnet(h.core, 1), "ann");
+	assert_int_equal(ann->n_groups, 1);
+	assert_string_equal(ann->groups[0], "ops");
+	assert_ok(sign_in(&h, "1", "ann@example.com", "ann", "dev")->e);
+	assert_string_equal(ann->groups[0], "dev");
+	harness_restart(&h);
+	ann = user_find(core_tailnet(h.core, 1), "ann");
+	assert_string_equal(ann->groups[0], "dev");
+
+	device_init(&d, &h, "laptop");
+	device_register(&d, NULL);
+	assert_ok(answer_device(&h, CMD_AUTH_CONNECT, waiting_id(&h), token)->e);
+	struct reply *r = ask(&h, CMD_IDENTITY_LIST, "", "ann", 0);
+	assert_int_equal(r->n_identities, 1);
+	struct command *m = command_new(CMD_IDENTITY_GONE);
+	m->id = r->identities[0].id;
+	m->disable = true;
+	assert_ok(harness_command(&h, m)->e);
+	assert_int_equal(ann->n_groups, 0);
+	assert_int_equal(ask(&h, CMD_SIGNIN_CHECK, token, "", 0)->e, ERR_AUTH);
+	size_t at = 0;
+	struct node *n = map_next(&h.core->nodes, &at);
+	assert_true(node_is_expired(h.core, n));
+	/* Signing in again makes it good. */
+	assert_ok(sign_in(&h, "1", "ann@example.com", "ann", "dev")->e);
+	assert_int_equal(ann->n_groups, 1);
+
+	/* Back-channel logout: of another session, then of this one. */
+	struct login_facts f = { "oidc", "https://id.example.com", "", "", "", "", "", "", NULL, 0, "", "sid-2" };
+	m = command_new(CMD_BACK_CHANNEL);
+	m->login = &f;
+	assert_ok(harness_command(&h, m)->e);
+	assert_ok(ask(&h, CMD_SIGNIN_CHECK, token, "", 0)->e);
+	f.provider_sid = "sid-1";
+	m = command_new(CMD_BACK_CHANNEL);
+	m->login = &f;
+	assert_ok(harness_command(&h, m)->e);
+	assert_int_equal(ask(&h, CMD_SIGNIN_CHECK, token, "", 0)->e, ERR_AUTH);
+	device_done(&d);
+	harness_stop(&h);
+}
+
+static void links_and_passwords(void **state)
+{
+	(void)state;
+	struct harness h;
+	char link[64], browser[64];
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	struct command *m = command_new(CMD_LINK_MAKE);
+	m->user = "ann";
+	m->expires_ms = h.now.wall_ms + HOUR;
+	struct reply *r = harness_command(&h, m);
+	assert_ok(r->e);
+	snprintf(link, sizeof link, "%s", r->secret);
+	assert_int_equal(ask(&h, CMD_SIGNIN_CHECK, link, "", 0)->e, ERR_AUTH); /* a link is no session */
+	assert_ok(ask(&h, CMD_LINK_LOOK, link, "", 0)->e);
+	m = command_new(CMD_LINK_USE);
+	m->key_text = link;
+	m->expires_ms = h.now.wall_ms + 12 * HOUR;
+	r = harness_command(&h, m);
+	assert_ok(r->e);
+	snprintf(browser, sizeof browser, "%s", r->secret);
+	assert_ok(ask(&h, CMD_SIGNIN_CHECK, browser, "", 0)->e);
+	assert_int_equal(ask(&h, CMD_LINK_USE, link, "", 0)->e, ERR_AUTH); /* once */
+
+	assert_int_equal(ask(&h, CMD_ACCOUNT_GET, "", "ann", 0)->e, ERR_NOT_FOUND);
+	m = command_new(CMD_ACCOUNT_SET);
+	m->key_text = browser;
+	m->account = (struct account_row){ .password = (char[]){ "$argon2id$1" }, .totp_step = 100 };
+	assert_ok(harness_command(&h, m)->e);
+	r = ask(&h, CMD_ACCOUNT_GET, "", "ann", 0);
+	assert_ok(r->e);
+	struct account_row found = { .user_id = r->account.user_id, .password = (char[]){ "$argon2id$1" } };
+	for (int64_t step = 100; step <= 101; step++) { /* 100 was used */
+		m = command_new(CMD_ACCOUNT_LOGIN);
+		m->account = found;
+		m->account.totp_step = step;
+		m->expires_ms = h.now.wall_ms + HOUR;
+		assert_int_equal(harness_command(&h, m)->e, step == 100 ? ERR_AUTH : OK);
+	}
+	found.password = (char[]){ "$argon2id$2" }; /* what was checked is no longer what is there */
+	m = command_new(CMD_ACCOUNT_LOGIN);
+	m->account = found;
+	m->account.totp_step = 102;
+	assert_int_equal(harness_command(&h, m)->e, ERR_AUTH);
+	harness_restart(&h);
+	assert_ok(ask(&h, CMD_ACCOUNT_GET, "", "ann", 0)->e);
+	/* A deleted user takes all of it along. */
+	r = ask(&h, CMD_USER_LIST, "", "", 0);
+	assert_ok(ask(&h, CMD_USER_DELETE, "", "", r->users[0].id)->e);
+	assert_int_equal(h.core->accounts.n + h.core->signins.n + h.core->identities.n, 0);
+	/* Secrets are in no audit record. */
+	assert_true(h.n_audits > 0);
+	for (size_t i = 0; i < h.n_audits; i++) {
+		assert_null(strstr(h.audits[i].after, "argon2id"));
+		assert_null(strstr(h.audits[i].before, "argon2id"));
+		assert_null(strstr(h.audits[i].after, "again"));
+	}
+	harness_stop(&h);
+}
+
+static void what_could_not_be_written_did_not_happen(void **state)
+{
+	(void)state;
+	struct harness h;
+	harness_start(&h, NULL);
+	assert_ok(sign_in(&h, "1", "ann@example.com", "ann", "ops")->e);
+	char *before = harness_dump(&h);
+	h.hold = true;
+	for (int i = 0; i < 3; i++)
+		assert_null(sign_in(&h, i ? "1" : "2", i ? "new@example.com" : "bob@example.com", i ? "ann" : "bob", i == 1 ? "dev" : NULL));
+	struct command *m = command_new(CMD_LINK_MAKE);
+	m->user = "ann";
+	m->expires_ms = h.now.wall_ms + HOUR;
+	assert_null(harness_command(&h, m));
+	assert_null(ask(&h, CMD_SIGNIN_END, "", "ann", 0));
+	harness_fail(&h);
+	h.hold = false;
+	harness_settle(&h);
+	char *after = harness_dump(&h), *stored = harness_dump_db(&h);
+	assert_string_equal(before, after);
+	assert_string_equal(after, stored);
+	assert_string_equal(user_find(core_tailnet(h.core, 1), "ann")->groups[0], "ops");
+	free(before), free(after), free(stored);
+	harness_stop(&h);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_subject_is_one_user_for_ever),
+		cmocka_unit_test(a_token_is_checked_and_ends),
+		cmocka_unit_test(a_signed_in_person_lets_a_device_in),
+		cmocka_unit_test(who_is_gone_is_out),
+		cmocka_unit_test(links_and_passwords),
+		cmocka_unit_test(what_could_not_be_written_did_not_happen),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
