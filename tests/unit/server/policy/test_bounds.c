@@ -19,7 +19,7 @@ static double cpu_s(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-static const struct policy_user ann = { 1, "ann", "ann@example.com", "ann@example.com", POLICY_ROLE_MEMBER };
+static const struct policy_user ann = { 1, "ann", "ann@example.com", "ann@example.com", POLICY_ROLE_MEMBER, NULL, 0 };
 
 /* Some nodes under it: with routes, tagged, a person's. */
 static void use(struct policy *p)
