@@ -24,6 +24,7 @@ handler api_native_policy_get, api_native_policy_set, api_native_policy_check, a
 /* v1_auth.c */
 handler api_auth_register, api_auth_approve, api_auth_reject;
 /* native.c */
+handler api_native_services, api_native_service_get, api_native_service_set, api_native_service_delete, api_native_service_approve;
 handler api_native_lock, api_native_derp_map, api_native_stats, api_native_dns_records, api_native_config, api_native_pendings;
 /* audit.c */
 handler api_native_audit;

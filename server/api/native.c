@@ -14,6 +14,79 @@ enum MHD_Result api_native_derp_map(struct request *r)
 	return ask(r, command_for(r, CMD_DERPMAP_GET), on_text);
 }
 
+/* ---- services: answers are {"services": […]} ---- */
+
+static struct command *service_command(struct request *r, enum command_kind kind)
+{
+	struct command *c = command_for(r, kind);
+
+	if (c)
+		c->name = command_str(c, r->param[0]);
+	return c;
+}
+
+enum MHD_Result api_native_services(struct request *r)
+{
+	return ask(r, command_for(r, CMD_SERVICE_LIST), on_text);
+}
+
+enum MHD_Result api_native_service_get(struct request *r)
+{
+	return ask(r, service_command(r, CMD_SERVICE_LIST), on_text);
+}
+
+enum MHD_Result api_native_service_delete(struct request *r)
+{
+	return ask(r, service_command(r, CMD_SERVICE_DELETE), on_done);
+}
+
+static const char *const *copy_texts(struct request *r, struct command *c, const char *name, size_t *n)
+{
+	bool given;
+	const char **list = body_texts(r, name, n, &given), **copy = arena_array(&c->arena, *n + 1, sizeof *copy);
+
+	for (size_t i = 0; copy && i < *n; i++)
+		copy[i] = command_str(c, list[i]);
+	if (!copy)
+		*n = 0;
+	return copy;
+}
+
+/* {"comment", "annotations": {}, "ports": [], "tags": []}; what is left out is empty. */
+enum MHD_Result api_native_service_set(struct request *r)
+{
+	struct command *c = service_command(r, CMD_SERVICE_SET);
+	const json_t *body = body_object(r), *annotations = body ? json_object_get(body, "annotations") : NULL;
+	size_t n;
+
+	if (c && !r->fault) {
+		const char *comment = body_text(r, "comment");
+		c->note = command_str(c, comment ? comment : "");
+		c->ports = copy_texts(r, c, "ports", &c->n_ports);
+		c->tags = copy_texts(r, c, "tags", &c->n_tags);
+		if (annotations)
+			c->text = json_dump_compact(&c->arena, annotations, &n);
+	}
+	return ask(r, c, on_text);
+}
+
+/* {"node": "12", "approved": true} */
+enum MHD_Result api_native_service_approve(struct request *r)
+{
+	struct command *c = service_command(r, CMD_SERVICE_APPROVE);
+	const char *id = body_id(r, "node");
+	const json_t *body = body_object(r), *approved = body ? json_object_get(body, "approved") : NULL;
+	uint64_t v = 0;
+
+	if (!r->fault && (!id || bytes_parse_u64(bytes_str(id), INT64_MAX, &v) != OK))
+		r->fault = "node: the id of a node is needed";
+	if (c) {
+		c->id = (int64_t)v;
+		c->disable = json_is_false(approved);
+	}
+	return ask(r, c, on_text);
+}
+
 enum MHD_Result api_native_lock(struct request *r)
 {
 	return ask(r, command_for(r, CMD_LOCK_STATUS), on_text);

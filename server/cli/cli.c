@@ -23,6 +23,7 @@ static const struct group groups[] = {
 	{ "auth", "", "devices that wait to be let in" },
 	{ "console", "", "the pages of this server" },
 	{ "sessions", "session", "browsers that are signed in" },
+	{ "services", "service|svc", "names with addresses of their own, answered by hosts" },
 	{ "lock", "", "tailnet lock: device keys signed by devices" },
 	{ "policy", "acl", "who may reach whom" },
 	{ "audit", "", "the record of every change" },
@@ -154,6 +155,16 @@ static const struct verb verbs[] = {
 	  { ID("the key"), { "prefix", 'p', "PREFIX", "the key, as listed", NULL } }, run_apikeys_expire },
 	{ "apikeys", "delete", "remove|del|rm", "[PREFIX]", 1, "delete a key", "apikeys delete -i 3 --force",
 	  { ID("the key"), { "prefix", 'p', "PREFIX", "the key, as listed", NULL } }, run_apikeys_delete },
+
+	{ "services", "list", "ls|show", "", 0, "list services", "services list", {{0}}, run_services_list },
+	{ "services", "hosts", "", "NAME", 1, "who advertises a service, and who answers for it", "services hosts svc:web", {{0}}, run_services_hosts },
+	{ "services", "set", "create|put", "NAME", 1, "make a service, or say anew what it is", "services set svc:web --ports tcp:443 --tags tag:web",
+	  { { "ports", 'p', "PORTS", "tcp:443,tcp:80-90, or do-not-validate", NULL }, { "tags", 't', "TAGS", "of the service, for autoApprovers", NULL },
+	    { "comment", 'c', "TEXT", "for people", NULL } },
+	  run_services_set },
+	{ "services", "delete", "del|rm", "NAME", 1, "delete a service", "services delete svc:web --force", {{0}}, run_services_delete },
+	{ "services", "approve", "", "NAME NODE", 2, "let a node answer for a service", "services approve svc:web 12", {{0}}, run_services_approve },
+	{ "services", "reject", "unapprove", "NAME NODE", 2, "no more", "services reject svc:web 12", {{0}}, run_services_reject },
 
 	{ "lock", "status", "show", "", 0, "is it on, which keys are trusted, who waits to be signed", "lock status", {{0}}, run_lock_status },
 

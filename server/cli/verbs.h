@@ -23,6 +23,7 @@ verb_run run_apikeys_create, run_apikeys_list, run_apikeys_expire, run_apikeys_d
 verb_run run_policy_get, run_policy_set, run_policy_check, run_policy_preview, run_policy_history, run_policy_show, run_policy_diff,
 	run_policy_rollback, run_policy_explain, run_policy_who, run_policy_what;
 verb_run run_audit_list, run_audit_export;
+verb_run run_services_list, run_services_hosts, run_services_set, run_services_delete, run_services_approve, run_services_reject;
 verb_run run_lock_status;
 verb_run run_auth_list, run_auth_register, run_auth_approve, run_auth_reject;
 

@@ -25,7 +25,7 @@ static bool taken_v4(struct tailnet *t, uint32_t n)
 {
 	struct addr a = v4_addr(n);
 
-	return map_get(&t->nodes_by_v4, &a) != NULL;
+	return map_get(&t->nodes_by_v4, &a) != NULL || service_has_addr(t, a);
 }
 
 static err next_v4(struct tailnet *t, struct addr *out)
@@ -71,7 +71,7 @@ static bool derive_v6(struct tailnet *t, struct addr v4, struct addr *out)
 	if (v4.family != 4 || t->set.v4.bits < 8 || !prefix_contains(t->set.v4, v4))
 		return false;
 	memcpy(a.b + 13, v4.b + 1, 3);
-	if (!prefix_contains(t->set.v6, a) || map_get(&t->nodes_by_v6, &a))
+	if (!prefix_contains(t->set.v6, a) || map_get(&t->nodes_by_v6, &a) || service_has_addr(t, a))
 		return false;
 	*out = a;
 	return true;
@@ -109,7 +109,7 @@ err address_next_v6(struct tailnet *t, struct addr v4, struct addr *v6)
 	for (uint64_t i = 0; i <= last; i++) {
 		at = at >= last ? 1 : at + 1; /* host 0 is the subnet's router anycast address */
 		struct addr a = v6_host(t->set.v6, at);
-		if (at <= last && !is_reserved_v6(a) && !map_get(&t->nodes_by_v6, &a)) {
+		if (at <= last && !is_reserved_v6(a) && !map_get(&t->nodes_by_v6, &a) && !service_has_addr(t, a)) {
 			t->v6_cursor = at;
 			*v6 = a;
 			return OK;

@@ -211,6 +211,13 @@ static bool look(struct core *c, const struct image *i, struct subject *s)
 		SIDES(signin, remote, &g->row);
 		return true;
 	}
+	case ROW_SERVICE: {
+		struct service *v = map_get(&c->services, &i->service.id);
+		s->has = v != NULL;
+		number_id(s, i->service.id);
+		SIDES(service, name, &v->row);
+		return true;
+	}
 	case ROW_LOCK_AUM: {
 		struct lock_aum *a = map_get(&c->lock_aums, i->lock_aum.hash);
 		struct tka_hash hash;

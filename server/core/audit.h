@@ -32,6 +32,7 @@ void audit_fields_node(struct audit_fields *f, const struct node_row *r);
 void audit_fields_authkey(struct audit_fields *f, const struct authkey_row *r);
 void audit_fields_apikey(struct audit_fields *f, const struct apikey_row *r);
 void audit_fields_policy(struct audit_fields *f, const struct policy_row *r);
+void audit_fields_service(struct audit_fields *f, const struct service_row *r);
 void audit_fields_setting(struct audit_fields *f, const struct setting_row *r);
 void audit_fields_identity(struct audit_fields *f, const struct identity_row *r);
 void audit_fields_account(struct audit_fields *f, const struct account_row *r);

@@ -177,6 +177,19 @@ void audit_fields_policy(struct audit_fields *f, const struct policy_row *r)
 	audit_put_text(f, "note", r->note);
 }
 
+void audit_fields_service(struct audit_fields *f, const struct service_row *r)
+{
+	audit_put_text(f, "name", r->name);
+	put_addr(f, "v4", r->v4);
+	put_addr(f, "v6", r->v6);
+	audit_put_text(f, "comment", r->comment);
+	audit_put_text(f, "annotations", r->annotations);
+	audit_put_texts(f, "ports", r->ports, r->n_ports);
+	audit_put_texts(f, "tags", r->tags, r->n_tags);
+	audit_put_texts(f, "approved", r->approved, r->n_approved);
+	audit_put_texts(f, "hosts", r->hosts, r->n_hosts);
+}
+
 void audit_fields_setting(struct audit_fields *f, const struct setting_row *r)
 {
 	audit_put_text(f, "value", r->value);

@@ -94,6 +94,10 @@ enum command_kind {
 	CMD_SETTINGS_RESET, /* name -> settings[0]: what the file says counts again */
 
 	CMD_DERPMAP_GET,   /* -> text: JSON */
+	CMD_SERVICE_LIST,    /* name "": all -> text: JSON {services} */
+	CMD_SERVICE_SET,     /* name, note (the comment), text (annotations, JSON), ports, tags: made, or replaced -> text */
+	CMD_SERVICE_DELETE,  /* name */
+	CMD_SERVICE_APPROVE, /* name, id (a node); disable: no more -> text */
 	CMD_LOCK_STATUS,   /* -> text: JSON {enabled, head, updates, keys, lockedOut} */
 	CMD_DNS_RECORDS,   /* text: JSON list of {name,type,value}: replaces the extra records (setting dns.extra_records) */
 	CMD_STATS,	   /* -> stats */
@@ -134,6 +138,8 @@ struct command {
 	struct account_row account;	 /* its password in the arena */
 	const char *const *tags;
 	size_t n_tags;
+	const char *const *ports;
+	size_t n_ports;
 	const struct prefix *routes;
 	size_t n_routes;
 	bool from_file; /* CMD_POLICY_SET: by policy_file.h; else refused while the policy lives in a file. Unchanged text is no version */

@@ -252,6 +252,12 @@ void on_command(struct core *c, struct event *e)
 	case CMD_DNS_RECORDS:
 		on_command_settings(c, m, r);
 		break;
+	case CMD_SERVICE_LIST:
+	case CMD_SERVICE_SET:
+	case CMD_SERVICE_DELETE:
+	case CMD_SERVICE_APPROVE:
+		on_command_service(c, m, r);
+		break;
 	case CMD_LOCK_STATUS:
 		on_command_lock(c, t, r);
 		break;

@@ -307,6 +307,9 @@ static err load(struct core *c, struct store_image *im, char *why, size_t why_ca
 		}
 		presence_start(c, node_by_id(c, id));
 	}
+	for (size_t i = 0; i < im->n_services; i++)
+		TRY(service_put_memory(c, &im->services[i]));
+	TRY(services_rebuild(c));
 	for (size_t i = 0; i < im->n_lock_aums; i++)
 		TRY(lock_aum_put_memory(c, &im->lock_aums[i]));
 	if (locks_rebuild(c) != OK) {
@@ -353,6 +356,7 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 	c->signins_by_hash = MAP_OF(struct signin, row.hash);
 	c->settings = MAP_OF(struct setting, name_key);
 	c->addrs = MAP_OF(struct recent_addr, addr);
+	c->services = MAP_OF(struct service, row.id);
 	c->lock_aums = MAP_OF(struct lock_aum, row.hash);
 	c->ssh_approvals = MAP_OF(struct ssh_approval, row.pair);
 	c->ssh_checks = ssh_checks_map();
@@ -393,7 +397,7 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 			n->dirty = 0;
 			list_del(it);
 		}
-		t->flush = t->reveal = t->compare_all = t->full_all = t->dns_dirty = t->derp_dirty = t->lock_dirty = false;
+		t->flush = t->reveal = t->compare_all = t->full_all = t->dns_dirty = t->derp_dirty = t->lock_dirty = t->services_dirty = false;
 		free(t->filter_classes);
 		t->filter_classes = NULL;
 		t->n_filter_classes = 0;
@@ -482,6 +486,10 @@ void core_free(struct core *c)
 	map_done(&c->pendings_by_key);
 	map_done(&c->pendings_by_machine);
 	free_all(&c->settings);
+	at = 0;
+	for (struct service *s; (s = map_next(&c->services, &at));)
+		service_row_done(&s->row);
+	free_all(&c->services);
 	at = 0;
 	for (struct lock_aum *a; (a = map_next(&c->lock_aums, &at));)
 		lock_aum_row_done(&a->row);

@@ -256,6 +256,10 @@ static uint64_t signature(struct round *r, struct session *s, const struct extra
 		uint64_t part[3] = { sig, 1, x->ssh_hash };
 		sig = map_hash(part, sizeof part);
 	}
+	if (r->t->dns_dirty && s->services_hash) {
+		uint64_t part[3] = { sig, 3, s->services_hash };
+		sig = map_hash(part, sizeof part);
+	}
 	if (s->self) { /* nobody else's */
 		uint64_t part[3] = { sig, 2, (uint64_t)s->node->row.id * 2 + s->reader };
 		sig = map_hash(part, sizeof part);
@@ -337,7 +341,7 @@ static err build(struct round *r, struct group *g, struct map_msg **out)
 {
 	struct session *s = g->leader;
 	struct tailnet *t = r->t;
-	struct map_delta d = { .viewer = &s->node->m, .dns = t->dns_dirty, .derp = t->derp_dirty, .lock = t->lock_dirty };
+	struct map_delta d = { .viewer = &s->node->m, .dns = t->dns_dirty || s->dns, .derp = t->derp_dirty, .lock = t->lock_dirty };
 	const struct extras *x = g->members[0].x;
 	bool any;
 
@@ -497,6 +501,20 @@ static err prepare(struct round *r)
 	return OK;
 }
 
+/* Which services it sees or may host: its own node says it, and its DNS. */
+static void check_services(struct round *r, struct session *s)
+{
+	struct tailnet *t = r->t;
+
+	if ((!t->services_dirty && !s->compare) || (!t->map.n_services && !s->services_hash))
+		return;
+	uint64_t hash = map_services_hash(&t->map, &s->node->m);
+	if (hash == s->services_hash)
+		return;
+	s->services_hash = hash;
+	s->self = s->dns = true;
+}
+
 static void group_sessions(struct round *r, struct map *groups)
 {
 	struct tailnet *t = r->t;
@@ -514,6 +532,7 @@ static void group_sessions(struct round *r, struct map *groups)
 			send_full(r, s);
 			continue;
 		}
+		check_services(r, s);
 		err e = check_extras(r, s, &x);
 		if (e == OK)
 			e = session_sets(r, s, &any);
@@ -547,7 +566,7 @@ void tailnet_flush(struct core *c, struct tailnet *t)
 		} else {
 			send_group(&r, g);
 			for (size_t i = 0; i < g->n; i++)
-				g->members[i].s->self = g->members[i].s->compare = false;
+				g->members[i].s->self = g->members[i].s->compare = g->members[i].s->dns = false;
 		}
 		free(g->members);
 	}
@@ -569,6 +588,6 @@ void tailnet_flush(struct core *c, struct tailnet *t)
 		t->free_slots[t->n_free_slots++] = t->gone[i].slot;
 	if (!again)
 		t->n_gone = 0;
-	t->reveal = t->compare_all = t->full_all = t->dns_dirty = t->derp_dirty = t->lock_dirty = false;
+	t->reveal = t->compare_all = t->full_all = t->dns_dirty = t->derp_dirty = t->lock_dirty = t->services_dirty = false;
 	t->flush = again;
 }

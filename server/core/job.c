@@ -39,6 +39,7 @@ void job_free(struct job *j)
 	map_cache_free(j->junk_cache);
 	policy_unref(j->policy);
 	policy_unref(j->base);
+	policy_services_unref(j->services);
 	free(j->cls);
 	free(j->approves);
 	free(j);
@@ -116,7 +117,7 @@ static err compile(struct job *j, struct policy_faults *faults)
 {
 	size_t slots = snapshot_slots(&j->snap);
 
-	TRY(policy_parse(bytes_str(j->command->text), &j->policy, faults));
+	TRY(policy_parse_with(bytes_str(j->command->text), j->services, &j->policy, faults));
 	j->cls = calloc(slots + 1, sizeof *j->cls);
 	j->approves = calloc(slots + 1, sizeof *j->approves);
 	if (!j->cls || !j->approves)
@@ -215,7 +216,7 @@ static err preview(struct job *j, const struct policy_world *was)
 	CLEANUP(buf_done) struct buf out = buf_make(QUERY_ANSWER_MAX), tests = buf_make(1 << 20);
 	struct policy_faults faults = { 0 };
 
-	err e = policy_parse(bytes_str(j->command->text), &j->policy, &faults);
+	err e = policy_parse_with(bytes_str(j->command->text), j->services, &j->policy, &faults);
 	if (e != OK) {
 		reply_fail(j->reply, e, "the policy is not accepted: %s", faults.n ? faults.fault[0].text : err_text(e));
 		note_faults(j->reply, &faults);

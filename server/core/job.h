@@ -24,6 +24,7 @@ struct job {
 	struct command *command;   /* owned */
 	struct snapshot snap;	   /* read only; the core's to drop */
 	struct policy *base;	   /* in force when it was asked; a reference */
+	struct policy_services *services; /* a reference; NULL: none */
 	struct policy_view *junk;  /* owned: a view that is in force no more */
 	struct map_cache *junk_cache; /* owned: the map pieces made with it */
 	int64_t base_version;

@@ -90,6 +90,7 @@ static err fill(struct core *c, struct event *e, struct tailnet *t, struct job *
 	}
 	j->tailnet_id = t->row.id;
 	j->base = policy_ref(t->policy);
+	j->services = policy_services_ref(t->services);
 	j->base_version = policy_in_force(t)->version;
 	return OK;
 }

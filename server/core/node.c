@@ -447,6 +447,7 @@ void node_drop_memory(struct core *c, int64_t id)
 	list_del(&n->of_lazy);
 	list_del(&n->of_dirty);
 	node_info_unref(n->info);
+	service_forget_advertised(n);
 	arena_done(&n->hi_arena);
 	free(n->cand);
 	free(n->serving);

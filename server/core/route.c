@@ -171,6 +171,8 @@ static void elect(struct core *c, struct tailnet *t, struct prefix p)
 	int64_t before = r->node_id;
 	if (best && best->row.id == before)
 		return;
+	if (t->map.n_services) /* who is shown a service asks for its carrier */
+		t->services_dirty = t->flush = true;
 	mark_all(t, r);
 	struct node *loser = before ? node_by_id(c, before) : NULL;
 	if (loser)
@@ -217,6 +219,8 @@ static void rebuild_serving(struct core *c, struct node *n)
 	bool same = k == n->n_serving;
 	for (size_t i = 0; same && i < k; i++)
 		same = prefix_cmp(list[i], n->serving[i]) == 0;
+	if (n->t->map.n_services) /* one of them may be a service's */
+		n->t->services_dirty = n->t->flush = true;
 	bool was_exit = has_exit(n->serving, n->n_serving);
 	node_dirty(n, was_exit == has_exit(list, k) ? DIRTY_ROUTES : DIRTY_WHOLE | DIRTY_ROUTES);
 	if (same) {
@@ -266,10 +270,10 @@ static err approve_by_policy(struct core *c, struct node *n, struct prefix p)
 }
 
 /* Announced, approved, and by a node that is let in: sorted, each once. */
-static err candidates(const struct node *n, struct prefix **out, size_t *n_out)
+static err candidates(struct core *c, const struct node *n, struct prefix **out, size_t *n_out)
 {
 	const struct tailcfg_hostinfo *hi = n->hi;
-	struct prefix *list = malloc((hi->n_routable_ips + 1) * sizeof *list);
+	struct prefix *list = malloc((hi->n_routable_ips + 2 * n->t->map.n_services + 1) * sizeof *list);
 	size_t k = 0, u = 0;
 
 	if (!list)
@@ -279,6 +283,8 @@ static err candidates(const struct node *n, struct prefix **out, size_t *n_out)
 		if (is_approved(n, p))
 			list[k++] = p;
 	}
+	if (n->shut == SHUT_NO && !n->m.expired)
+		k += services_hosted(c, n, list + k);
 	qsort(list, k, sizeof *list, by_prefix);
 	for (size_t i = 0; i < k; i++)
 		if (!u || prefix_cmp(list[u - 1], list[i]) != 0)
@@ -306,11 +312,11 @@ err routes_update(struct core *c, struct node *n)
 	CLEANUP(freep) struct prefix *list = NULL, *old = NULL;
 	size_t k, n_old = n->n_cand;
 
-	if (!hi || (!hi->n_routable_ips && !n->n_cand))
+	if (!hi || (!hi->n_routable_ips && !n->n_cand && !n->t->map.n_services))
 		return OK;
 	for (size_t i = 0; i < hi->n_routable_ips; i++)
 		TRY(approve_by_policy(c, n, prefix_mask(hi->routable_ips[i])));
-	TRY(candidates(n, &list, &k));
+	TRY(candidates(c, n, &list, &k));
 	bool same = k == n->n_cand;
 	for (size_t i = 0; same && i < k; i++)
 		same = prefix_cmp(list[i], n->cand[i]) == 0;

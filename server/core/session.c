@@ -71,7 +71,8 @@ static err set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hos
 
 	if (hi->netinfo)
 		set_home(c, n, hi->netinfo->preferred_derp);
-	return node_set_hostinfo(c, n, hi, &changed);
+	TRY(node_set_hostinfo(c, n, hi, &changed));
+	return service_hostinfo(c, n);
 }
 
 /* A lite update says how things are. */
@@ -247,6 +248,8 @@ static void note_told(struct session *s, const struct policy_filter *filters, si
 	session_note_filters(s, filters, n);
 	s->ssh_hash = ssh.n ? map_hash(ssh.p, ssh.n) : 0;
 	s->caps_hash = caps.n ? map_hash(caps.p, caps.n) : 0;
+	s->services_hash = map_services_hash(&s->node->t->map, &s->node->m);
+	s->dns = false;
 	s->message_hash = map_message_hash(&s->node->m);
 	s->need_full = s->compare = s->self = false;
 	s->no_ipv4 = policy_view_no_ipv4(s->node->t->map.policy, s->node->m.cls);
@@ -314,7 +317,7 @@ err session_send_full(struct core *c, struct session *s)
 	c->map_bytes += map_msg_text_len(msg);
 	session_note_sent(c, s, map_msg_text_len(msg));
 	fx_map_one(c, msg, s->sink);
-	return OK;
+	return s->reader ? OK : service_hostinfo(c, s->node);
 }
 
 void session_drop(struct core *c, struct session *s, bool end)

@@ -141,6 +141,13 @@ struct lock_aum {
 	uint64_t touched;
 };
 
+/* A VIP service (service.c). */
+struct service {
+	struct service_row row;
+	struct tailnet *t;
+	uint64_t touched;
+};
+
 struct setting {
 	struct setting_row row;
 	char name_key[72]; /* tailnet id and key, the index */
@@ -178,7 +185,8 @@ struct session {
 	/* Rounds read what stands above for every session: it shares cache lines. */
 	struct told_filter *filters; /* owned */
 	size_t n_filters, cap_filters;
-	uint64_t ssh_hash, caps_hash, message_hash;
+	uint64_t ssh_hash, caps_hash, message_hash, services_hash;
+	bool dns; /* its DNSConfig must be sent: services that it sees have changed */
 	struct told_routes *routes; /* owned, sorted by slot: nodes that were shown with routes */
 	size_t n_routes, cap_routes;
 	bool no_ipv4; /* was told of no IPv4 addresses */
@@ -243,6 +251,9 @@ struct node {
 	unsigned good_probes; /* answers in a row, while it is unhealthy */
 	struct timer offline, ephemeral, expiry, announce, leave, attrs;
 	uint64_t attrs_over; /* by index in row.attrs: expired, as last looked */
+	char services_hash[72]; /* of the services that it told; "": not known */
+	char **advertised;	/* owned: names of services */
+	size_t n_advertised;
 	int64_t lock_asked_ms; /* mono: when it was told to sign a new key with its old signature; 0: never */
 	struct node_info *info; /* cached for lists, a reference; NULL when stale */
 	bool no_ipv4; /* its class has no IPv4 addresses */
@@ -303,6 +314,9 @@ struct tailnet {
 	bool full_all;	   /* all sessions get a full map */
 	bool dns_dirty, derp_dirty, lock_dirty;
 	struct lock *lock; /* NULL: it was never on */
+	struct policy_services *services; /* what "svc:x" means in policies; NULL: nothing yet */
+	bool services_stale;		  /* … and map.services: a row changed */
+	bool services_dirty;		  /* who may see which, or host it, may have changed */
 	uint8_t *filter_classes; /* classes whose filters changed: one byte each */
 	size_t n_filter_classes;
 
@@ -310,7 +324,7 @@ struct tailnet {
 	uint64_t v6_cursor; /* newest host number given where IPv6 is not derived */
 };
 
-enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_PENDING, ROW_IDENTITY, ROW_SIGNIN, ROW_ACCOUNT };
+enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_PENDING, ROW_IDENTITY, ROW_SIGNIN, ROW_ACCOUNT };
 
 struct image { /* a row before a change */
 	enum row_kind kind;
@@ -324,6 +338,7 @@ struct image { /* a row before a change */
 		struct node_row node;
 		struct ssh_approval_row ssh_approval;
 		struct lock_aum_row lock_aum;
+		struct service_row service;
 		struct pending_row pending;
 		struct identity_row identity;
 		struct signin_row signin;
@@ -366,6 +381,8 @@ struct core {
 	struct map pendings, pendings_by_key, pendings_by_machine; /* by auth_id, node key, machine */
 	struct map identities, signins, signins_by_hash, accounts; /* by id; by user */
 	struct map settings;
+	struct map services; /* by id */
+	bool services_stale; /* rows were put back: services_rebuild */
 	struct map lock_aums; /* by hash */
 	bool locks_stale;     /* rows were put back: locks_rebuild */
 	struct map ssh_approvals, ssh_checks; /* by pair; by auth_id */
@@ -416,6 +433,8 @@ MUST_USE err touch_identity(struct core *c, struct identity *i);
 MUST_USE err touch_account(struct core *c, struct account *a);
 MUST_USE err touch_new_account(struct core *c, int64_t id, int64_t user_id);
 MUST_USE err touch_signin(struct core *c, struct signin *s);
+MUST_USE err touch_service(struct core *c, struct service *s);
+MUST_USE err touch_new_service(struct core *c, int64_t id);
 MUST_USE err touch_lock_aum(struct core *c, struct lock_aum *a);
 MUST_USE err touch_new_lock_aum(struct core *c, const uint8_t hash[32]);
 MUST_USE err touch_ssh_approval(struct core *c, struct ssh_approval *a);
@@ -480,6 +499,8 @@ void answer_node_json(struct core *c, struct call *call, struct buf *out);
 
 /* ---- user.c, keys.c, pending.c: rows into memory and out, indexes kept ---- */
 
+MUST_USE err service_put_memory(struct core *c, struct service_row *taken);
+void service_drop_memory(struct core *c, int64_t id);
 MUST_USE err lock_aum_put_memory(struct core *c, struct lock_aum_row *taken);
 void lock_aum_drop_memory(struct core *c, const struct lock_aum_row *key);
 MUST_USE err ssh_approval_put_memory(struct core *c, struct ssh_approval_row *taken);
@@ -745,6 +766,20 @@ MUST_USE err signin_make(struct core *c, struct user *u, enum signin_kind kind, 
 		struct reply *r);
 MUST_USE err policy_answer(const struct policy_row *row, struct reply *r); /* as policies[0] */
 void on_command_policy(struct core *c, const struct command *m, struct reply *r);
+/* service.c: VIP services */
+void on_command_service(struct core *c, const struct command *m, struct reply *r);
+/* Its Hostinfo may say that it advertises other services than before: asks it which. */
+MUST_USE err service_hostinfo(struct core *c, struct node *n);
+/* Host routes of the services that it may answer at; room for 2 * SERVICES_MAX. */
+size_t services_hosted(struct core *c, const struct node *n, struct prefix *out);
+bool service_has_label(const struct tailnet *t, const char *label); /* "web" of svc:web */
+bool service_has_addr(const struct tailnet *t, struct addr a);
+void service_forget_advertised(struct node *n);
+MUST_USE err services_rebuild(struct core *c);
+MUST_USE err services_policy_changed(struct core *c, struct tailnet *t); /* whom it approves */
+MUST_USE err services_reread_policy(struct core *c, struct tailnet *t);	 /* services stand for other addresses */
+void services_free(struct tailnet *t);
+
 /* lock.c: tailnet lock */
 void on_lock_request(struct core *c, struct event *e, struct node *n); /* /machine/tka/… */
 void on_command_lock(struct core *c, struct tailnet *t, struct reply *r);

@@ -60,6 +60,7 @@ void tailnet_free(struct tailnet *t)
 	if (!t)
 		return;
 	lock_free(t->c, t);
+	services_free(t);
 	for (struct route *r; (r = map_next(&t->routes, &at));)
 		routes_forget(r);
 	map_done(&t->routes);
@@ -247,7 +248,9 @@ err tailnet_adopt_policy(struct core *c, struct tailnet *t, struct job *j)
 		if (m)
 			TRY(routes_update(c, container_of(m, struct node, m)));
 	}
-	return OK;
+	if (j->services != t->services)
+		TRY(services_reread_policy(c, t));
+	return services_policy_changed(c, t);
 }
 
 void tailnet_note_changes(struct tailnet *t, struct policy_changes *changes)

@@ -18,6 +18,7 @@ void image_done(struct image *i)
 	case ROW_NODE: node_row_done(&i->node); break;
 	case ROW_SSH_APPROVAL: ssh_approval_row_done(&i->ssh_approval); break;
 	case ROW_LOCK_AUM: lock_aum_row_done(&i->lock_aum); break;
+	case ROW_SERVICE: service_row_done(&i->service); break;
 	case ROW_PENDING: pending_row_done(&i->pending); break;
 	case ROW_IDENTITY: identity_row_done(&i->identity); break;
 	case ROW_SIGNIN: signin_row_done(&i->signin); break;
@@ -208,6 +209,16 @@ err touch_new_lock_aum(struct core *c, const uint8_t hash[32])
 	return OK;
 }
 
+err touch_service(struct core *c, struct service *s)
+{
+	TOUCH(ROW_SERVICE, service, s);
+}
+
+err touch_new_service(struct core *c, int64_t id)
+{
+	TOUCH_NEW(ROW_SERVICE, service, id);
+}
+
 err touch_ssh_approval(struct core *c, struct ssh_approval *a)
 {
 	TOUCH(ROW_SSH_APPROVAL, ssh_approval, a);
@@ -361,6 +372,7 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 	CASE(NODE, node, node_by_id(c, i->node.id))
 	CASE(SSH_APPROVAL, ssh_approval, map_get(&c->ssh_approvals, &i->ssh_approval.pair))
 	CASE(LOCK_AUM, lock_aum, map_get(&c->lock_aums, i->lock_aum.hash))
+	CASE(SERVICE, service, map_get(&c->services, &i->service.id))
 	CASE(PENDING, pending, pending_by_id(c, i->pending.auth_id))
 	CASE(IDENTITY, identity, identity_by_id(c, i->identity.id))
 	CASE(SIGNIN, signin, signin_by_id(c, i->signin.id))
@@ -374,8 +386,8 @@ static err add_ops(struct core *c, struct store_batch *b)
 {
 	/* Owners before what they own; deletions the other way round, and first, so that a freed name can be given again. */
 	static const enum row_kind puts[] = { ROW_SETTING, ROW_USER, ROW_IDENTITY, ROW_ACCOUNT, ROW_SIGNIN, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY,
-		ROW_NODE, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_PENDING };
-	static const enum row_kind dels[] = { ROW_PENDING, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_ACCOUNT, ROW_IDENTITY, ROW_POLICY, ROW_USER };
+		ROW_NODE, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_PENDING };
+	static const enum row_kind dels[] = { ROW_PENDING, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_ACCOUNT, ROW_IDENTITY, ROW_POLICY, ROW_USER };
 
 	for (int deletes = 1; deletes >= 0; deletes--) {
 		const enum row_kind *kinds = deletes ? dels : puts;
@@ -494,7 +506,7 @@ static err restore(struct core *c, struct image *i)
 			policy_drop_memory(c, i->policy.id);
 		if (policy_in_force(t)->id == was)
 			return OK;
-		TRY(policy_parse(bytes_str(or_empty(policy_in_force(t)->text)), &p, &faults));
+		TRY(policy_parse_with(bytes_str(or_empty(policy_in_force(t)->text)), t->services, &p, &faults));
 		return tailnet_apply_policy(c, t, p);
 	}
 	case ROW_USER:
@@ -557,6 +569,11 @@ static err restore(struct core *c, struct image *i)
 			return lock_aum_put_memory(c, &i->lock_aum);
 		lock_aum_drop_memory(c, &i->lock_aum);
 		return OK;
+	case ROW_SERVICE:
+		if (i->existed)
+			return service_put_memory(c, &i->service);
+		service_drop_memory(c, i->service.id);
+		return OK;
 	case ROW_PENDING:
 		if (i->existed)
 			return pending_put_memory(c, &i->pending);
@@ -577,6 +594,10 @@ static void restore_all(struct core *c, struct image *list, size_t n)
 			abort();
 		}
 		image_done(&list[i]);
+	}
+	if (c->services_stale && services_rebuild(c) != OK) {
+		log_error("undo failed; stopping", "what=services");
+		abort();
 	}
 	if (c->locks_stale && locks_rebuild(c) != OK) {
 		log_error("undo failed; stopping", "what=\"tailnet lock\"");

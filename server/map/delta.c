@@ -113,7 +113,7 @@ static err build(const struct map_tailnet *t, const struct map_delta *d, const s
 	if (d->derp && t->set->derp_map)
 		jsonw_key(&w, "DERPMap"), derp_write(&w, t->set->derp_map, d->viewer ? d->viewer->row->capver : 0);
 	if (d->dns)
-		jsonw_key(&w, "DNSConfig"), dns_write(&w, t->set);
+		jsonw_key(&w, "DNSConfig"), dns_write(&w, t, d->viewer);
 	if (d->lock)
 		lock_write(&w, t);
 	if (d->new_owner)

@@ -26,9 +26,13 @@ void profile_write(struct jsonw *w, const struct map_tailnet *t, int64_t user_id
 void messages_write(struct jsonw *w, const struct map_node *n);
 /* "TKAInfo":{…}, or nothing where tailnet lock never was. */
 void lock_write(struct jsonw *w, const struct map_tailnet *t);
-void dns_write(struct jsonw *w, const struct core_settings *set);
 /* netmap.c: as clients of this age take it; 0: the newest. */
 void derp_write(struct jsonw *w, const struct tailcfg_derp_map *m, int capver);
+/* viewer: whose services are among the records; NULL: none. */
+void dns_write(struct jsonw *w, const struct map_tailnet *t, const struct map_node *viewer);
+/* services.c: DNS records of the services that the viewer sees, and capabilities of its own node. *open: the list was begun. */
+void services_write_records(struct jsonw *w, const struct map_tailnet *t, const struct map_node *viewer, bool *open);
+void services_write_caps(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n);
 
 /* ---- compose.c: text and parts in order ---- */
 

@@ -44,12 +44,23 @@ struct map_node {
 	size_t n_cand;
 };
 
+/* A VIP service. Borrowed from the core's row. */
+struct map_service {
+	int64_t id;
+	const char *name; /* "svc:web" */
+	struct addr v4, v6; /* family 0: none */
+	char *const *ports;
+	size_t n_ports;
+};
+
 /* The tailnet as the encoder sees it; the core owns and fills it. */
 struct map_tailnet {
 	const struct core_settings *set;
 	struct map_node **nodes; /* by slot; NULL holes */
 	size_t n_slots;
 	struct policy_view *policy;
+	const struct map_service *services; /* by id */
+	size_t n_services;
 	/* Tailnet lock: on, with this head; or ended (lock_off). Neither: it never was. */
 	bool lock_on, lock_off;
 	const char *lock_head;
@@ -147,6 +158,9 @@ bool map_pins_certs(int capver);
 /* Of the texts that DNSConfig and DERPMap would have: equal numbers, equal texts. */
 uint64_t map_dns_hash(const struct core_settings *set);
 uint64_t map_derp_hash(const struct core_settings *set);
+
+/* Of all that this viewer is told of services; 0: there are none. */
+uint64_t map_services_hash(const struct map_tailnet *t, const struct map_node *viewer);
 
 /* "host.tail.example.com." ; returns a string in a. */
 char *map_fqdn(struct arena *a, const struct core_settings *set, const char *given_name);

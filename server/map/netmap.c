@@ -50,7 +50,7 @@ void derp_write(struct jsonw *w, const struct tailcfg_derp_map *m, int capver)
 }
 
 /* "DERPMap":…,"DNSConfig":…, the same for all clients of an age: text that viewers share. */
-static struct part *settings_part(struct map_cache *c, const struct map_tailnet *t, int capver)
+static struct part *settings_part(struct map_cache *c, const struct map_tailnet *t, const struct map_node *viewer)
 {
 	const struct core_settings *set = t->set;
 	struct buf text = buf_make(MAP_TEXT_MAX);
@@ -58,8 +58,8 @@ static struct part *settings_part(struct map_cache *c, const struct map_tailnet 
 
 	w.comma = true;
 	if (set->derp_map)
-		jsonw_key(&w, "DERPMap"), derp_write(&w, set->derp_map, capver);
-	jsonw_key(&w, "DNSConfig"), dns_write(&w, set);
+		jsonw_key(&w, "DERPMap"), derp_write(&w, set->derp_map, viewer->row->capver);
+	jsonw_key(&w, "DNSConfig"), dns_write(&w, t, viewer);
 	jsonw_key(&w, "Domain"), jsonw_str(&w, set->domain && set->domain[0] ? set->domain : set->base_domain);
 	jsonw_key(&w, "CollectServices"), jsonw_bool(&w, false);
 	if (!set->logtail) { /* or clients upload their logs to the vendor */
@@ -133,7 +133,7 @@ static err build(struct map_cache *c, const struct map_tailnet *t, const struct 
 	if (viewer->announced)
 		TRY(add_peers(c, t, viewer, told, users, m));
 	add_shared(m, profiles_part(c, t, users));
-	add_shared(m, settings_part(c, t, viewer->row->capver));
+	add_shared(m, settings_part(c, t, viewer));
 
 	*n_filters = policy_view_filters(t->policy, viewer->row->id, filters);
 	jsonw_key(&w, "PacketFilters");
@@ -230,7 +230,7 @@ uint64_t map_dns_hash(const struct core_settings *set)
 	struct buf b = buf_make(MAP_TEXT_MAX);
 	struct jsonw w = jsonw_init(&b);
 
-	dns_write(&w, set);
+	dns_write(&w, &(struct map_tailnet){ .set = set }, NULL);
 	return hash_text(&b);
 }
 

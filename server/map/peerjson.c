@@ -279,6 +279,7 @@ static void write_own_caps(struct jsonw *w, const struct map_tailnet *t, const s
 	jsonw_bool(w, t->set->auto_update_default);
 	jsonw_arr_end(w);
 	jsonw_raw_members(w, more);
+	services_write_caps(w, t, n);
 	jsonw_obj_end(w);
 }
 
@@ -408,8 +409,11 @@ void lock_write(struct jsonw *w, const struct map_tailnet *t)
 	jsonw_obj_end(w);
 }
 
-void dns_write(struct jsonw *w, const struct core_settings *set)
+void dns_write(struct jsonw *w, const struct map_tailnet *t, const struct map_node *viewer)
 {
+	const struct core_settings *set = t->set;
+	bool open = false;
+
 	jsonw_obj(w);
 	if (set->n_resolvers && set->override_local_dns)
 		jsonw_key(w, "Resolvers"), write_resolvers(w, set->resolvers, set->n_resolvers, set->with_exit_node);
@@ -433,6 +437,7 @@ void dns_write(struct jsonw *w, const struct core_settings *set)
 	}
 	if (set->n_extra) {
 		jsonw_key(w, "ExtraRecords"), jsonw_arr(w);
+		open = true;
 		for (size_t i = 0; i < set->n_extra; i++) {
 			const struct dns_record *x = &set->extra_records[i];
 
@@ -443,7 +448,9 @@ void dns_write(struct jsonw *w, const struct core_settings *set)
 			jsonw_key(w, "Value"), jsonw_str(w, x->value);
 			jsonw_obj_end(w);
 		}
-		jsonw_arr_end(w);
 	}
+	services_write_records(w, t, viewer, &open);
+	if (open)
+		jsonw_arr_end(w);
 	jsonw_obj_end(w);
 }

@@ -318,11 +318,8 @@ static bool parse_sel(struct check *c, const struct syntax *at, struct sel *out,
 		      out->name);
 		return false;
 	}
-	if (starts_with(out->name, "svc:")) {
-		FAULT(c, at, "%s=\"%s\": services are not supported yet by this server: refused, so that nothing is silently ignored",
-		      where, out->name);
-		return false;
-	}
+	if (starts_with(out->name, "svc:"))
+		return parse_service(c, at, out, where);
 	return parse_named(c, at, out, where);
 }
 
@@ -585,6 +582,11 @@ static void unrefp(struct policy **p)
 
 err policy_parse(struct bytes text, struct policy **out, struct policy_faults *faults)
 {
+	return policy_parse_with(text, NULL, out, faults);
+}
+
+err policy_parse_with(struct bytes text, const struct policy_services *services, struct policy **out, struct policy_faults *faults)
+{
 	CLEANUP(unrefp) struct policy *p = calloc(1, sizeof *p);
 	struct syntax *root;
 
@@ -593,7 +595,7 @@ err policy_parse(struct bytes text, struct policy **out, struct policy_faults *f
 		return ERR_NOMEM;
 	atomic_init(&p->refs, 1);
 	p->arena = arena_make(ARENA_MAX);
-	struct check c = { .p = p, .arena = &p->arena, .faults = faults, .known = MAP_OF(struct known_set, key),
+	struct check c = { .p = p, .arena = &p->arena, .faults = faults, .services = services, .known = MAP_OF(struct known_set, key),
 			   .sets = MAP_OF(struct known_set, key), .attr_names = MAP_OF(struct known_set, key) };
 
 	if (text.n > POLICY_TEXT_MAX) {

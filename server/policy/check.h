@@ -14,6 +14,7 @@ struct check {
 	struct policy *p;
 	struct arena *arena; /* the policy's */
 	struct policy_faults *faults;
+	const struct policy_services *services; /* NULL: none */
 	const struct syntax *groups, *hosts, *ipsets, *owners, *postures;
 	struct map known; /* interned selectors */
 	struct map sets;  /* interned sets */
@@ -35,6 +36,10 @@ void *check_array(struct check *c, size_t n, size_t each); /* one more than n; N
 const char *check_text(struct check *c, struct bytes b);
 bool is_kind(struct check *c, const struct syntax *v, enum syntax_kind kind, const char *what);
 bool starts_with(const char *s, const char *prefix);
+
+/* services.c */
+bool check_is_service(const char *name);
+bool parse_service(struct check *c, const struct syntax *at, struct sel *out, const char *where);
 
 /* The field without regard to case, as Go reads it; null is as if absent. */
 const struct syntax *check_get(const struct syntax *object, const char *key);

@@ -246,6 +246,23 @@ static void check_route_approvers(struct check *c, const struct syntax *v)
 	}
 }
 
+static void check_service_approvers(struct check *c, const struct syntax *v)
+{
+	if (!is_kind(c, v, SYNTAX_OBJECT, "services is an object: {\"svc:web\": [\"tag:web\"]}"))
+		return;
+	for (const struct syntax *s = v->first; s; s = s->next) {
+		struct approver *a = &c->p->approver[c->p->n_approvers];
+
+		if (!check_is_service(s->key) && !starts_with(s->key, "tag:")) {
+			KEY_FAULT(c, s, "autoApprovers: \"%s\" is no service such as svc:web, and no tag of services", s->key);
+			continue;
+		}
+		a->service = s->key;
+		c->p->n_approvers++;
+		check_sels(c, s, TAKES_PEOPLE, "approver", &a->who, &a->n);
+	}
+}
+
 void check_approvers(struct check *c, const struct syntax *v)
 {
 	static const char *const known[] = { "routes", "exitNode", "services", NULL };
@@ -255,17 +272,21 @@ void check_approvers(struct check *c, const struct syntax *v)
 	const struct syntax *routes = check_get(v, "routes"), *exits = check_get(v, "exitNode"), *services = check_get(v, "services");
 
 	check_fields(c, v, known, " in autoApprovers");
-	if (services)
-		KEY_FAULT(c, services, "services are not supported yet by this server: refused, so that nothing is silently ignored");
 	if (routes && routes->n > APPROVERS_MAX) {
 		FAULT(c, routes, "at most %d ranges in autoApprovers", APPROVERS_MAX);
 		return;
 	}
-	c->p->approver = check_array(c, (routes ? routes->n : 0) + 1, sizeof *c->p->approver);
+	if (services && services->n > APPROVERS_MAX) {
+		FAULT(c, services, "at most %d services in autoApprovers", APPROVERS_MAX);
+		return;
+	}
+	c->p->approver = check_array(c, (routes ? routes->n : 0) + (services ? services->n : 0) + 1, sizeof *c->p->approver);
 	if (!c->p->approver)
 		return;
 	if (routes)
 		check_route_approvers(c, routes);
+	if (services)
+		check_service_approvers(c, services);
 	if (exits) {
 		struct approver *a = &c->p->approver[c->p->n_approvers++];
 

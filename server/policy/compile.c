@@ -684,8 +684,23 @@ bool policy_approves_route(const struct policy *p, const struct policy_node *n, 
 		const struct approver *a = &p->approver[i];
 		/* "0.0.0.0/0" among routes approves every subnet, but no exit node: that is what exitNode is for (the service
 		 * does so: conformance/policy routes-ea6, routes-ea10). */
-		bool about = a->exit ? route.bits == 0 : route.bits > 0 && prefix_covers(a->route, route);
+		bool about = a->service ? false : a->exit ? route.bits == 0 : route.bits > 0 && prefix_covers(a->route, route);
 
+		for (size_t k = 0; about && k < a->n; k++)
+			if (sel_matches(p->sel[a->who[k]], n))
+				return true;
+	}
+	return false;
+}
+
+bool policy_approves_service(const struct policy *p, const struct policy_node *n, const char *name, char *const *tags, size_t n_tags)
+{
+	for (size_t i = 0; i < p->n_approvers; i++) {
+		const struct approver *a = &p->approver[i];
+		bool about = a->service && strcmp(a->service, name) == 0;
+
+		for (size_t k = 0; a->service && k < n_tags; k++)
+			about |= strcmp(a->service, tags[k]) == 0;
 		for (size_t k = 0; about && k < a->n; k++)
 			if (sel_matches(p->sel[a->who[k]], n))
 				return true;

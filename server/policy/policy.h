@@ -29,6 +29,20 @@ struct policy_faults {
  * the tailnet at hand (tests, sshTests, domains of users) is in policy_verify, to be asked before a policy is accepted. */
 MUST_USE err policy_parse(struct bytes text, struct policy **out, struct policy_faults *faults);
 struct policy *policy_ref(struct policy *p);
+
+/* The tailnet's services, which a text calls "svc:name". Immutable, counted. */
+struct policy_service {
+	const char *name; /* "svc:web" */
+	struct addr v4, v6; /* family 0: none */
+};
+struct policy_services;
+MUST_USE err policy_services_new(const struct policy_service *list, size_t n, struct policy_services **out); /* copies */
+struct policy_services *policy_services_ref(struct policy_services *s); /* NULL stays NULL */
+void policy_services_unref(struct policy_services *s);
+/* policy_parse knows no services: their names then stand for nothing. */
+MUST_USE err policy_parse_with(struct bytes text, const struct policy_services *services, struct policy **out,
+		struct policy_faults *faults);
+bool policy_names_services(const struct policy *p); /* it means something else when services change */
 void policy_unref(struct policy *p);
 
 /* MEMBER stands for every user without a role of its own. */
@@ -84,6 +98,8 @@ struct policy_pool {
 size_t policy_ip_pools(const struct policy *p, const struct policy_node *n, struct policy_pool *out, size_t max);
 /* derpMap as JSON: {"OmitDefaultRegions": …, "Regions": {"900": {…}, "1": null}}, checked in form; n 0: the policy has none. */
 struct bytes policy_derp_map(const struct policy *p);
+/* … services, named or by one of their tags. */
+bool policy_approves_service(const struct policy *p, const struct policy_node *n, const char *name, char *const *tags, size_t n_tags);
 
 MUST_USE err policy_view_new(struct policy *p, struct policy_view **out); /* takes a reference */
 void policy_view_free(struct policy_view *v);

@@ -126,6 +126,7 @@ struct tag_owner {
 struct approver {
 	struct prefix route;
 	bool exit; /* exitNode; route is not set */
+	const char *service; /* "svc:x", or the tag of services; NULL: it is about routes */
 	uint32_t *who;
 	size_t n;
 };
@@ -230,7 +231,7 @@ struct policy {
 	size_t n_postures;
 	struct ssh_rule *ssh;
 	size_t n_ssh;
-	bool has_ssh;
+	bool has_ssh, names_services;
 	struct reach_test *test;
 	size_t n_tests;
 	struct ssh_test *ssh_test;

@@ -47,6 +47,10 @@ err apply_op(struct sql *s, const struct store_op *op)
 		return lock_aum_sql_put(s, &op->lock_aum);
 	case STORE_DEL_LOCK_AUM:
 		return lock_aum_sql_delete(s, &op->lock_aum);
+	case STORE_PUT_SERVICE:
+		return service_sql_put(s, &op->service);
+	case STORE_DEL_SERVICE:
+		return service_sql_delete(s, &op->service);
 	case STORE_PUT_POLICY:
 		return policy_sql_put(s, &op->policy);
 	case STORE_DEL_POLICY:
@@ -109,6 +113,10 @@ void store_op_done(struct store_op *op)
 	case STORE_PUT_LOCK_AUM:
 	case STORE_DEL_LOCK_AUM:
 		lock_aum_row_done(&op->lock_aum);
+		return;
+	case STORE_PUT_SERVICE:
+	case STORE_DEL_SERVICE:
+		service_row_done(&op->service);
 		return;
 	case STORE_PUT_POLICY:
 	case STORE_DEL_POLICY:

@@ -26,6 +26,8 @@ err load_image(struct sql *s, struct store_image *out)
 	if (e == OK)
 		e = lock_aum_sql_list(s, &i.lock_aums, &i.n_lock_aums);
 	if (e == OK)
+		e = service_sql_list(s, &i.services, &i.n_services);
+	if (e == OK)
 		e = policy_sql_list(s, &i.policies, &i.n_policies);
 	if (e == OK)
 		e = setting_sql_list(s, &i.settings, &i.n_settings);
@@ -59,6 +61,7 @@ void store_image_done(struct store_image *i)
 	FREE_ROWS(account, i->accounts, i->n_accounts);
 	FREE_ROWS(signin, i->signins, i->n_signins);
 	FREE_ROWS(lock_aum, i->lock_aums, i->n_lock_aums);
+	FREE_ROWS(service, i->services, i->n_services);
 	FREE_ROWS(policy, i->policies, i->n_policies);
 	FREE_ROWS(setting, i->settings, i->n_settings);
 	FREE_ROWS(server_key, i->server_keys, i->n_server_keys);

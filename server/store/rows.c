@@ -270,6 +270,24 @@ static void server_key_clear(struct server_key_row *r)
 	r->n = 0;
 }
 
+static err service_deep(const struct service_row *from, struct service_row *out)
+{
+	TRY(copy_str(&out->name, from->name));
+	TRY(copy_str(&out->comment, from->comment));
+	TRY(copy_str(&out->annotations, from->annotations));
+	TRY(copy_strs(&out->ports, &out->n_ports, from->ports, from->n_ports));
+	TRY(copy_strs(&out->tags, &out->n_tags, from->tags, from->n_tags));
+	TRY(copy_strs(&out->approved, &out->n_approved, from->approved, from->n_approved));
+	return copy_strs(&out->hosts, &out->n_hosts, from->hosts, from->n_hosts);
+}
+
+static void service_clear(struct service_row *r)
+{
+	r->name = r->comment = r->annotations = NULL;
+	r->ports = r->tags = r->approved = r->hosts = NULL;
+	r->n_ports = r->n_tags = r->n_approved = r->n_hosts = 0;
+}
+
 static err lock_aum_deep(const struct lock_aum_row *from, struct lock_aum_row *out)
 {
 	return copy_blob(&out->raw, &out->n_raw, from->raw, from->n_raw);
@@ -318,6 +336,7 @@ ROW_COPY(account)
 ROW_COPY(policy)
 ROW_COPY(ssh_approval)
 ROW_COPY(lock_aum)
+ROW_COPY(service)
 ROW_COPY(setting)
 ROW_COPY(audit)
 ROW_COPY(server_key)
@@ -401,6 +420,18 @@ void pending_row_done(struct pending_row *r)
 	free(r->key_sig);
 	free_strs(r->request_tags, r->n_request_tags);
 	*r = (struct pending_row){ 0 };
+}
+
+void service_row_done(struct service_row *r)
+{
+	free(r->name);
+	free(r->comment);
+	free(r->annotations);
+	free_strs(r->ports, r->n_ports);
+	free_strs(r->tags, r->n_tags);
+	free_strs(r->approved, r->n_approved);
+	free_strs(r->hosts, r->n_hosts);
+	*r = (struct service_row){ 0 };
 }
 
 void lock_aum_row_done(struct lock_aum_row *r)

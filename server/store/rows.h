@@ -209,6 +209,31 @@ struct signin_row {
 	int64_t node_expires_ms; /* of the key of a device that it connects; 0: the default */
 };
 
+enum {
+	SERVICES_MAX = 256,	 /* of one tailnet */
+	SERVICE_PORTS_MAX = 64,
+	SERVICE_HOSTS_MAX = 512, /* of one service */
+	SERVICE_ANNOTATIONS_MAX = 65536,
+	SERVICE_NAME_MAX = 67,
+};
+
+/* A VIP service. Lists of node ids are decimal texts. */
+struct service_row {
+	int64_t id, tailnet_id;
+	char *name; /* "svc:web" */
+	struct addr v4, v6;
+	char *comment, *annotations; /* annotations: a JSON object of texts */
+	char **ports; /* "tcp:443", "tcp:80-90", or "do-not-validate" alone */
+	size_t n_ports;
+	char **tags;
+	size_t n_tags;
+	char **approved; /* nodes that an admin approved as hosts */
+	size_t n_approved;
+	char **hosts; /* nodes that advertise it */
+	size_t n_hosts;
+	int64_t created_ms;
+};
+
 /* One update of a tailnet-lock authority. */
 struct lock_aum_row {
 	uint8_t hash[32];
@@ -259,6 +284,7 @@ ROW_TYPE(account)
 ROW_TYPE(policy)
 ROW_TYPE(ssh_approval)
 ROW_TYPE(lock_aum)
+ROW_TYPE(service)
 ROW_TYPE(setting)
 ROW_TYPE(audit)
 ROW_TYPE(server_key)

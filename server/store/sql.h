@@ -92,6 +92,7 @@ SQL_TABLE(apikey)
 SQL_TABLE(pending)
 SQL_TABLE(ssh_approval)
 SQL_TABLE(lock_aum)
+SQL_TABLE(service)
 SQL_TABLE(policy)
 SQL_TABLE(identity)
 SQL_TABLE(signin)
@@ -112,6 +113,7 @@ MUST_USE err account_sql_delete(struct sql *s, int64_t id);
 MUST_USE err signin_sql_delete(struct sql *s, int64_t id);
 MUST_USE err pending_sql_delete(struct sql *s, const char *auth_id);
 MUST_USE err ssh_approval_sql_delete(struct sql *s, const struct ssh_approval_row *r); /* by pair */
+MUST_USE err service_sql_delete(struct sql *s, const struct service_row *r); /* by id */
 MUST_USE err lock_aum_sql_delete(struct sql *s, const struct lock_aum_row *r); /* by hash */
 MUST_USE err durable_sql_set(struct sql *s, uint64_t seq);
 MUST_USE err durable_sql_get(struct sql *s, uint64_t *seq);

@@ -37,6 +37,8 @@ enum store_op_kind {
 	STORE_DEL_SIGNIN,
 	STORE_PUT_LOCK_AUM,
 	STORE_DEL_LOCK_AUM,
+	STORE_PUT_SERVICE,
+	STORE_DEL_SERVICE,
 	STORE_PUT_POLICY,
 	STORE_DEL_POLICY,
 	STORE_PUT_SETTING, /* value NULL deletes */
@@ -66,6 +68,7 @@ struct store_op {
 		struct signin_row signin;
 		struct lock_aum_row lock_aum;
 		struct account_row account;
+		struct service_row service;
 		struct policy_row policy;
 		struct setting_row setting;
 		struct server_key_row server_key;
@@ -95,13 +98,14 @@ struct store_image {
 	struct pending_row *pendings;
 	struct ssh_approval_row *ssh_approvals;
 	struct lock_aum_row *lock_aums;
+	struct service_row *services;
 	struct policy_row *policies; /* every version that is kept */
 	struct identity_row *identities;
 	struct signin_row *signins;
 	struct account_row *accounts;
 	struct setting_row *settings;
 	struct server_key_row *server_keys;
-	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_lock_aums, n_identities, n_signins, n_accounts, n_policies, n_settings, n_server_keys;
+	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_lock_aums, n_identities, n_signins, n_accounts, n_services, n_policies, n_settings, n_server_keys;
 };
 void store_image_done(struct store_image *i);
 

@@ -151,6 +151,12 @@ static void db_apply(struct store_image *db, const struct store_op *op)
 	case STORE_DEL_LOCK_AUM:
 		DB_DEL(lock_aum, db->lock_aums, db->n_lock_aums, memcmp(db->lock_aums[i].hash, op->lock_aum.hash, 32) == 0);
 		break;
+	case STORE_PUT_SERVICE:
+		DB_PUT(service, db->services, db->n_services, db->services[i].id == op->service.id);
+		break;
+	case STORE_DEL_SERVICE:
+		DB_DEL(service, db->services, db->n_services, db->services[i].id == op->service.id);
+		break;
 	case STORE_PUT_POLICY:
 		DB_PUT(policy, db->policies, db->n_policies, db->policies[i].id == op->policy.id);
 		break;
@@ -396,6 +402,7 @@ static void copy_image(const struct store_image *from, struct store_image *to)
 	COPY(signin, signins, n_signins);
 	COPY(ssh_approval, ssh_approvals, n_ssh_approvals);
 	COPY(lock_aum, lock_aums, n_lock_aums);
+	COPY(service, services, n_services);
 	COPY(policy, policies, n_policies);
 	COPY(setting, settings, n_settings);
 #undef COPY
@@ -596,6 +603,9 @@ static char *dump(struct core *c)
 		buf_printf(&out, "signin %lld user=%lld until=%lld\n", (long long)x->row.id, (long long)x->row.user_id, (long long)x->row.expires_ms);
 	}
 	at = 0;
+	for (struct service *x; (x = map_next(&c->services, &at)); n++)
+		buf_printf(&out, "service %s %s hosts=%zu approved=%zu\n", x->row.name, addr_text(x->row.v4, a4), x->row.n_hosts, x->row.n_approved);
+	at = 0;
 	for (struct lock_aum *x; (x = map_next(&c->lock_aums, &at)); n++)
 		buf_printf(&out, "update %lld of %zu\n", (long long)x->row.id, x->row.n_raw);
 	for (size_t i = 0; i < c->n_tailnets; i++, n++)
@@ -754,7 +764,7 @@ static struct tailcfg_hostinfo *hostinfo(struct device *d, struct arena *a, bool
 {
 	struct tailcfg_hostinfo *hi;
 	struct json_why why;
-	char text[600], tags[128] = "", routes[128] = "", info[64] = "";
+	char text[800], tags[128] = "", routes[128] = "", info[64] = "", services[100] = "";
 
 	if (d->request_tag)
 		snprintf(tags, sizeof tags, ",\"RequestTags\":[\"%s\"]", d->request_tag);
@@ -762,7 +772,9 @@ static struct tailcfg_hostinfo *hostinfo(struct device *d, struct arena *a, bool
 		snprintf(routes, sizeof routes, ",\"RoutableIPs\":[\"%s\"]", d->route);
 	if (net && d->home)
 		snprintf(info, sizeof info, ",\"NetInfo\":{\"PreferredDERP\":%d}", d->home);
-	snprintf(text, sizeof text, "{\"Hostname\":\"%s\",\"OS\":\"linux\"%s%s%s}", d->hostname, tags, routes, info);
+	if (d->services_hash && *d->services_hash)
+		snprintf(services, sizeof services, ",\"ServicesHash\":\"%s\"", d->services_hash);
+	snprintf(text, sizeof text, "{\"Hostname\":\"%s\",\"OS\":\"linux\"%s%s%s%s}", d->hostname, tags, routes, info, services);
 	assert_ok(tailcfg_hostinfo_parse(bytes_str(text), a, &hi, &why));
 	return hi;
 }

@@ -94,6 +94,7 @@ struct device {
 	struct addrport endpoint;
 	const char *request_tag; /* NULL: none */
 	const char *route;	 /* NULL: none; a prefix */
+	const char *services_hash; /* NULL: none */
 	bool ephemeral;
 	bool stream_says_disco; /* as tailscaled; others send zeros */
 	struct fake_sink *stream;

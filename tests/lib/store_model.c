@@ -39,6 +39,7 @@ COMPARE(account, BY_ID)
 COMPARE(ssh_approval, memcmp(&a->pair, &b->pair, sizeof a->pair))
 COMPARE(policy, BY_ID)
 COMPARE(lock_aum, memcmp(a->hash, b->hash, 32))
+COMPARE(service, BY_ID)
 COMPARE(pending, strcmp(a->auth_id, b->auth_id))
 COMPARE(setting, a->tailnet_id != b->tailnet_id ? (a->tailnet_id > b->tailnet_id) - (a->tailnet_id < b->tailnet_id) :
 	strcmp(a->key, b->key))
@@ -97,6 +98,7 @@ TABLE(identity, identities, n_identities)
 TABLE(signin, signins, n_signins)
 TABLE(lock_aum, lock_aums, n_lock_aums)
 TABLE(account, accounts, n_accounts)
+TABLE(service, services, n_services)
 TABLE(setting, settings, n_settings)
 DELETE(policy, policies, n_policies)
 DELETE(user, users, n_users)
@@ -109,6 +111,7 @@ DELETE(identity, identities, n_identities)
 DELETE(signin, signins, n_signins)
 DELETE(lock_aum, lock_aums, n_lock_aums)
 DELETE(account, accounts, n_accounts)
+DELETE(service, services, n_services)
 DELETE(setting, settings, n_settings)
 
 struct node_row *store_model_node(struct store_image *db, int64_t id)
@@ -278,6 +281,12 @@ bool store_model_apply(struct store_image *db, const struct store_op *op, char *
 	case STORE_DEL_LOCK_AUM:
 		del_lock_aum(db, &op->lock_aum);
 		break;
+	case STORE_PUT_SERVICE:
+		put_service(db, &op->service);
+		break;
+	case STORE_DEL_SERVICE:
+		del_service(db, &op->service);
+		break;
 	case STORE_PUT_POLICY:
 		put_policy(db, &op->policy);
 		break;
@@ -322,6 +331,7 @@ void store_model_copy(const struct store_image *from, struct store_image *to)
 	COPY(account, accounts, n_accounts);
 	COPY(signin, signins, n_signins);
 	COPY(lock_aum, lock_aums, n_lock_aums);
+	COPY(service, services, n_services);
 	COPY(policy, policies, n_policies);
 	COPY(setting, settings, n_settings);
 #undef COPY

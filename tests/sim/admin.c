@@ -70,6 +70,8 @@ static const char *const policies[] = {
 		" {\"action\": \"accept\", \"src\": [\"autogroup:owner\", \"autogroup:admin\"], \"dst\": [\"*:*\"]}]}",
 	"{" OWNERS ", \"acls\": [{\"action\": \"accept\", \"src\": [\"ann@\"], \"dst\": [\"tag:web:80\"]}],"
 		" \"tests\": [{\"src\": \"ann@\", \"accept\": [\"tag:web:80\"], \"deny\": [\"tag:web:81\"]}]}",
+	"{" OWNERS ", \"grants\": [{\"src\": [\"ann@\"], \"dst\": [\"svc:a\"], \"ip\": [\"*\"]}, {\"src\": [\"bob@\"], \"dst\": [\"svc:b\", \"tag:web\"], \"ip\": [\"*\"]}],"
+		" \"autoApprovers\": {\"services\": {\"svc:a\": [\"bob@\", \"tag:web\"]}}}",
 	"{\"acls\": [{\"action\": \"maybe\"}]}",
 	"{ not json",
 	"{\"acls\": [{\"action\": \"accept\", \"src\": [\"tag:nobody-owns\"], \"dst\": [\"*:*\"]}]}",
@@ -210,7 +212,7 @@ void admin_act(struct world *w)
 		{ CMD_POLICY_GET, 1 }, { CMD_POLICY_SET, 8 }, { CMD_POLICY_CHECK, 1 }, { CMD_POLICY_ROLLBACK, 2 },
 		{ CMD_POLICY_PREVIEW, 1 }, { CMD_POLICY_EXPLAIN, 1 }, { CMD_POLICY_WHO, 1 }, { CMD_POLICY_WHAT, 1 }, { CMD_POLICY_DIFF, 1 },
 		{ CMD_POLICY_HISTORY, 1 }, { CMD_POLICY_VERSION, 1 }, { CMD_DERPMAP_GET, 1 }, { CMD_DNS_RECORDS, 2 },
-		{ CMD_STATS, 1 }, { CMD_NODE_APPROVE, 6 }, { CMD_NODE_SET_IP, 3 }, { CMD_NODE_ATTR_SET, 5 }, { CMD_NODE_ATTR_DELETE, 2 },
+		{ CMD_SERVICE_SET, 3 }, { CMD_SERVICE_DELETE, 1 }, { CMD_SERVICE_APPROVE, 4 }, { CMD_SERVICE_LIST, 1 }, { CMD_STATS, 1 }, { CMD_NODE_APPROVE, 6 }, { CMD_NODE_SET_IP, 3 }, { CMD_NODE_ATTR_SET, 5 }, { CMD_NODE_ATTR_DELETE, 2 },
 		{ CMD_NODE_C2N, 3 }, { CMD_SETTINGS_SET, 4 }, { CMD_SETTINGS_RESET, 2 }, { CMD_SETTINGS_LIST, 1 },
 	};
 	unsigned total = 0;
@@ -280,6 +282,12 @@ void admin_act(struct world *w)
 	case CMD_POLICY_WHAT:
 		m->name = PICK(w, asked);
 		m->new_name = PICK(w, asked);
+		break;
+	case CMD_SERVICE_SET:
+	case CMD_SERVICE_DELETE:
+	case CMD_SERVICE_APPROVE:
+	case CMD_SERVICE_LIST:
+		m->name = one_in(w, 2) ? "svc:a" : one_in(w, 3) ? "svc:web" : "svc:b";
 		break;
 	case CMD_DNS_RECORDS:
 		set_records(w, m);

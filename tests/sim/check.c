@@ -274,6 +274,8 @@ static void check_rows(struct world *w)
 	for (size_t i = 0; i < w->db.n_pendings; i++)
 		if (!map_get(&c->pendings, w->db.pendings[i].auth_id))
 			world_fail(w, "login %s is lost in memory", w->db.pendings[i].auth_id);
+	if (c->services.n != w->db.n_services)
+		world_fail(w, "%zu services in memory, %zu in the database", c->services.n, w->db.n_services);
 	if (c->lock_aums.n != w->db.n_lock_aums)
 		world_fail(w, "%zu lock updates in memory, %zu in the database", c->lock_aums.n, w->db.n_lock_aums);
 	if (c->ssh_approvals.n != w->db.n_ssh_approvals)
@@ -410,7 +412,7 @@ static bool has_prefix(const struct prefix *list, size_t n, struct prefix p)
 	return false;
 }
 
-static size_t naive_candidates(const struct node *n, struct prefix *out, size_t cap)
+static size_t naive_candidates(struct world *w, const struct node *n, struct prefix *out, size_t cap)
 {
 	size_t k = 0;
 
@@ -422,6 +424,13 @@ static size_t naive_candidates(const struct node *n, struct prefix *out, size_t 
 		if (approved && !has_prefix(out, k, p) && k < cap)
 			out[k++] = p;
 	}
+	size_t at = 0;
+	for (struct service *v; (v = map_next(&w->core->services, &at));)
+		for (int six = 0; six < 2; six++) {
+			struct prefix p = addr_prefix(six ? v->row.v6 : v->row.v4);
+			if (naive_hosts(w, n, p) && !has_prefix(out, k, p) && k < cap)
+				out[k++] = p;
+		}
 	return k;
 }
 
@@ -438,7 +447,7 @@ static void check_routes(struct world *w, struct tailnet *t)
 
 	while ((n = map_next(&w->core->nodes, &at))) {
 		struct prefix cand[64];
-		size_t k = naive_candidates(n, cand, ARRAY_LEN(cand));
+		size_t k = naive_candidates(w, n, cand, ARRAY_LEN(cand));
 
 		for (size_t i = 0; i < n->n_serving; i++)
 			if (!has_prefix(cand, k, n->serving[i]))
@@ -449,7 +458,7 @@ static void check_routes(struct world *w, struct tailnet *t)
 			at2 = 0;
 			while ((other = map_next(&w->core->nodes, &at2))) {
 				struct prefix more[64];
-				if (!has_prefix(more, naive_candidates(other, more, ARRAY_LEN(more)), cand[i]))
+				if (!has_prefix(more, naive_candidates(w, other, more, ARRAY_LEN(more)), cand[i]))
 					continue;
 				bool serves = has_prefix(other->serving, other->n_serving, cand[i]);
 				servers += serves;
@@ -476,8 +485,15 @@ static struct policy_view *fresh_view(struct world *w, struct tailnet *t)
 	struct policy *p;
 	struct policy_faults faults = { 0 };
 
-	if (policy_parse(bytes_str(or_empty(policy_in_force(t)->text)), &p, &faults) != OK || policy_view_new(p, &v) != OK)
+	struct policy_service list[SERVICES_MAX];
+	struct policy_services *services;
+	size_t n_services = 0, at = 0;
+	for (struct service *x; (x = map_next(&w->core->services, &at));)
+		list[n_services++] = (struct policy_service){ x->row.name, x->row.v4, x->row.v6 };
+	if (policy_services_new(list, n_services, &services) != OK ||
+			policy_parse_with(bytes_str(or_empty(policy_in_force(t)->text)), services, &p, &faults) != OK || policy_view_new(p, &v) != OK)
 		world_fail(w, "the policy in force is not accepted");
+	policy_services_unref(services);
 	policy_unref(p);
 	for (size_t i = 0; i < w->db.n_nodes; i++) {
 		struct node *n = node_by_id(w->core, w->db.nodes[i].id);
@@ -490,7 +506,7 @@ static struct policy_view *fresh_view(struct world *w, struct tailnet *t)
 			continue;
 		node_facts(w->core, n, &f);
 		f.node.routes = cand;
-		f.node.n_routes = naive_candidates(n, cand, ARRAY_LEN(cand));
+		f.node.n_routes = naive_candidates(w, n, cand, ARRAY_LEN(cand));
 		for (size_t k = 1; k < f.node.n_routes; k++) /* sorted */
 			for (size_t j = k; j && prefix_cmp(cand[j - 1], cand[j]) > 0; j--) {
 				struct prefix x = cand[j];
@@ -618,10 +634,11 @@ static void check_self(struct world *w, struct client *c, const struct node *n, 
 	}
 }
 
-static void check_dns(struct world *w, struct client *c, struct tailnet *t)
+static void check_dns(struct world *w, struct policy_view *fresh, struct client *c, const struct node *n, struct tailnet *t)
 {
 	json_t *has = json_object_get(c->stream->map, "DNSConfig"), *want = naive_dns(&t->map);
 
+	naive_service_records(w, fresh, n, want);
 	if (!json_equal(has, want))
 		world_fail(w, "client %zu has the DNS settings %s and should have %s", c->index, json_dumps(has, JSON_COMPACT), json_dumps(want,
 				JSON_COMPACT));
@@ -696,7 +713,8 @@ static void check_map(struct world *w, struct seeing *s, struct client *c, json_
 	json_decref(users);
 	check_self(w, c, n, peers[n->m.slot]);
 	check_filters(s, c, n);
-	check_dns(w, c, t);
+	check_dns(w, s->view, c, n, t);
+	check_services(w, s->view, c, n);
 	check_ssh(s, c, n);
 	check_lock(w, c, n);
 	check_caps(s, c, n);

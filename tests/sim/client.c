@@ -111,7 +111,11 @@ static void answer_c2n(struct client *c, const json_t *ping)
 	e->machine = c->machine;
 	e->method = "POST";
 	e->path = arena_str(&e->arena, bytes_str(path));
-	e->body = one_in(c->w, 4) ? BYTES_LIT("no HTTP") : BYTES_LIT("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+	/* What it advertises, whatever was asked: who wants something else does not read it. */
+	char *list = arena_printf(&e->arena, "{\"VIPServices\":[{\"Name\":\"svc:a\",\"Active\":%s},{\"Name\":\"svc:b\",\"Active\":%s}]}",
+			c->services & 1 ? "true" : "false", c->services & 2 ? "true" : "false");
+	char *answer = arena_printf(&e->arena, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(list), list);
+	e->body = one_in(c->w, 4) ? BYTES_LIT("no HTTP") : bytes_str(answer);
 	e->call = &world_call(c->w, c, on_posted)->call;
 	world_apply(c->w, e);
 }
@@ -203,7 +207,7 @@ static struct tailcfg_hostinfo *hostinfo(struct client *c, struct arena *a, bool
 {
 	struct tailcfg_hostinfo *hi;
 	struct json_why why;
-	char text[800], tag[64] = "", route[128] = "", info[64] = "";
+	char text[800], tag[64] = "", route[128] = "", info[64] = "", services[64] = "";
 
 	if (c->tag)
 		snprintf(tag, sizeof tag, ",\"RequestTags\":[\"%s\"]", c->tag);
@@ -211,7 +215,9 @@ static struct tailcfg_hostinfo *hostinfo(struct client *c, struct arena *a, bool
 		snprintf(route, sizeof route, ",\"RoutableIPs\":[\"%s\"]", c->route);
 	if (net && c->home)
 		snprintf(info, sizeof info, ",\"NetInfo\":{\"PreferredDERP\":%d}", c->home);
-	snprintf(text, sizeof text, "{\"Hostname\":\"%s\",\"OS\":\"linux\"%s%s%s}", c->hostname, tag, route, info);
+	if (c->services)
+		snprintf(services, sizeof services, ",\"ServicesHash\":\"h%d\"", c->services);
+	snprintf(text, sizeof text, "{\"Hostname\":\"%s\",\"OS\":\"linux\"%s%s%s%s}", c->hostname, tag, route, info, services);
 	if (tailcfg_hostinfo_parse(bytes_str(text), a, &hi, &why) != OK)
 		world_fail(c->w, "hostinfo: %s", why.text);
 	return hi;
@@ -560,6 +566,7 @@ static void change_itself(struct client *c)
 		snprintf(c->hostname, sizeof c->hostname, "%s", PICK(w, hostnames));
 		break;
 	case 3:
+		c->services = (int)chance(w, 4);
 		c->route = PICK(w, routes);
 		break;
 	case 4:

@@ -35,6 +35,7 @@ struct client {
 	struct addrport endpoint[CLIENT_ENDPOINTS];
 	size_t n_endpoints;
 	const char *route, *tag; /* NULL: none */
+	int services; /* that it advertises: bits for svc:a, svc:b */
 	bool ephemeral, slow;
 	char url[128];
 	struct sim_call *registering, *following; /* in flight */
@@ -56,5 +57,10 @@ void client_lite(struct client *c);
 void client_read(struct client *c);	  /* takes in what was sent, unless it is slow */
 void client_catch_up(struct client *c); /* … also when it is slow */
 void client_server_died(struct client *c);
+/* Is this the address of a service that the node may answer for? */
+bool naive_hosts(struct world *w, const struct node *n, struct prefix p);
+/* Appends the records of services that it reaches to a DNSConfig. */
+void naive_service_records(struct world *w, struct policy_view *fresh, const struct node *n, json_t *dns);
+void check_services(struct world *w, struct policy_view *fresh, struct client *c, const struct node *n); /* service.c */
 void check_lock(struct world *w, struct client *c, const struct node *n); /* lock.c */
 bool client_is_current(const struct client *c); /* streams, and has read everything */

@@ -330,6 +330,15 @@ static bool tick(struct world *w)
 	return true;
 }
 
+static bool clients_answer(struct world *w)
+{
+	size_t events = w->events;
+
+	for (size_t i = 0; i < w->n_clients; i++)
+		client_read(w->clients[i]);
+	return w->events != events;
+}
+
 void world_settle(struct world *w)
 {
 	w->hold_store = w->hold_rounds = false;
@@ -341,13 +350,11 @@ void world_settle(struct world *w)
 			world_commit(w, SIZE_MAX);
 		else if (core_wants_flush(w->core))
 			world_flush(w);
-		else
+		else if (!clients_answer(w)) /* what they read may make them say something */
 			break;
 		if (i == SETTLE_MAX - 1)
 			world_fail(w, "it never settles");
 	}
-	for (size_t i = 0; i < w->n_clients; i++)
-		client_read(w->clients[i]);
 }
 
 void world_step(struct world *w, int64_t ms)

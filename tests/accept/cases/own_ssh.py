@@ -72,6 +72,7 @@ def check_mode():
         r, _ = until(lambda: (lambda x: x if x.returncode == 0 else None)(ssh(a, b, "root", "id -un")), 20, "a second session without a question")
         check("auth" not in r.stderr, f"asked again: {r.stderr}")
         a.cli("set", "--ssh")
+        until(lambda: b.peer(a).get("sshHostKeys"), 15, "the other's host keys")
         p, out, auth_id = ssh_waits(w, b, a, "root", "id -un")  # the other way is another pair
         w.server.api("POST", "/api/v1/auth/reject", {"authId": auth_id})
         p.wait(20)

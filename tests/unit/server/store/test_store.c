@@ -148,7 +148,7 @@ static void every_row_comes_back(void **state)
 	struct folder f = folder_new();
 	struct watcher w;
 	struct store *s = start_store(f.file, &w);
-	struct store_batch *b = batch_new(1, 1, 22);
+	struct store_batch *b = batch_new(1, 1, 23);
 	size_t at = 0;
 
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_TAILNET, .tailnet = { 1, dup_str("default") } };
@@ -166,6 +166,10 @@ static void every_row_comes_back(void **state)
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_SIGNIN, .signin = sample_signin(7, 4) };
 	b->op[at++] = (struct store_op){ .kind = STORE_DEL_SIGNIN, .signin = { .id = 8 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_DEL_IDENTITY, .identity = { .id = 8 } };
+	b->op[at++] = (struct store_op){ .kind = STORE_PUT_SERVICE,
+					 .service = { .id = 14, .tailnet_id = 1, .name = dup_str("svc:web"), .v4 = { 4, { 100, 64, 9, 9 } },
+						      .annotations = dup_str("{}"), .ports = dup_list(1, "tcp:443"), .n_ports = 1,
+						      .hosts = dup_list(1, "9"), .n_hosts = 1, .created_ms = 6 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_LOCK_AUM,
 					 .lock_aum = { .hash = { 3 }, .tailnet_id = 1, .id = 12, .raw = (uint8_t *)dup_str("cbor"), .n_raw = 4 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_SSH_APPROVAL,
@@ -253,6 +257,13 @@ static void every_row_comes_back(void **state)
 	assert_int_equal(i.signins[0].auth_ms, 2);
 	assert_int_equal(i.signins[0].expires_ms, 3);
 	assert_int_equal(i.signins[0].node_expires_ms, 4);
+	assert_int_equal(i.n_services, 1);
+	assert_string_equal(i.services[0].name, "svc:web");
+	assert_int_equal(i.services[0].v4.b[3], 9);
+	assert_int_equal(i.services[0].v6.family, 0);
+	assert_int_equal(i.services[0].n_ports, 1);
+	assert_int_equal(i.services[0].n_hosts, 1);
+	assert_int_equal(i.services[0].created_ms, 6);
 	assert_int_equal(i.n_lock_aums, 1);
 	assert_int_equal(i.lock_aums[0].hash[0], 3);
 	assert_int_equal(i.lock_aums[0].n_raw, 4);
