@@ -100,6 +100,18 @@ static struct tailcfg_location *read_location(const struct json_at *at, struct a
 	return l;
 }
 
+/* Before anything is read: a long list alone must not make the whole report one that is refused, its endpoints included. */
+static size_t cut_routes(const struct json_at *o)
+{
+	struct json_at list = json_member(o, "RoutableIPs");
+	json_t *v = (json_t *)(uintptr_t)list.v;
+	size_t n = json_is_array(v) ? json_array_size(v) : 0;
+
+	for (size_t i = n; i > TAILCFG_ROUTES_MAX; i--)
+		json_array_remove(v, i - 1);
+	return n > TAILCFG_ROUTES_MAX ? n - TAILCFG_ROUTES_MAX : 0;
+}
+
 static void read_routes(const struct json_at *o, struct tailcfg_hostinfo *h, struct arena *a)
 {
 	struct json_at list = json_member(o, "RoutableIPs");
@@ -207,6 +219,7 @@ struct tailcfg_hostinfo *tailcfg_hostinfo_read(const struct json_at *o, struct a
 	h->userspace = read_opt(o, "Userspace");
 	h->userspace_router = read_opt(o, "UserspaceRouter");
 	h->state_encrypted = read_opt(o, "StateEncrypted");
+	h->n_routes_left_out = cut_routes(o);
 	read_routes(o, h, a);
 	read_tags(o, h, a);
 	read_services(o, h, a);

@@ -13,7 +13,7 @@
 enum {
 	TAILCFG_HOSTINFO_MAX = 64 * 1024, /* bytes of compact JSON; more is refused */
 	TAILCFG_TEXT_MAX = 255,		  /* bytes of a plain string; cut between characters */
-	TAILCFG_ROUTES_MAX = 512,	  /* RoutableIPs; more are refused */
+	TAILCFG_ROUTES_MAX = 512,	  /* RoutableIPs; the rest is dropped, and counted */
 	TAILCFG_TAGS_MAX = 64,		  /* RequestTags; more are refused, and so is a longer tag than … */
 	TAILCFG_TAG_LEN_MAX = 255,
 	TAILCFG_SERVICES_MAX = 64,	  /* the rest is dropped */
@@ -64,6 +64,7 @@ struct tailcfg_hostinfo {
 	enum tailcfg_opt app_connector, container, desktop, userspace, userspace_router, state_encrypted;
 	struct prefix *routable_ips; /* as sent: order kept, host bits too */
 	size_t n_routable_ips;
+	size_t n_routes_left_out; /* of a Hostinfo as it came; not kept in raw */
 	const char **request_tags;
 	size_t n_request_tags;
 	struct tailcfg_service *services;

@@ -117,7 +117,13 @@ static err approve(struct core *c, struct node *n, const struct command *m, stru
 	if (!list)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < m->n_routes; i++) {
-		list[k++] = prefix_mask(m->routes[i]);
+		list[k] = prefix_mask(m->routes[i]);
+		const char *fault = route_fault(n->t, list[k++]);
+		char text[PREFIX_TEXT_MAX];
+		if (fault) {
+			reply_fail(r, ERR_INVALID, "%s cannot be approved: %s", prefix_text(list[k - 1], text), fault);
+			return r->e;
+		}
 		exit4 |= prefix_is_exit(m->routes[i]) && m->routes[i].addr.family == 4;
 		exit6 |= prefix_is_exit(m->routes[i]) && m->routes[i].addr.family == 6;
 	}

@@ -51,7 +51,9 @@ static const struct map_message *message_for(const struct node *n)
 		.severity = "medium",
 	};
 
-	return n->shut != SHUT_NO ? message_of(n->shut) : n->hostinfo_left ? &too_much : NULL;
+	if (n->shut != SHUT_NO)
+		return message_of(n->shut);
+	return n->hostinfo_left ? &too_much : n->routes_text ? &n->routes_message : NULL;
 }
 
 void node_hostinfo_fault(struct core *c, struct node *n, const char *fault)
@@ -72,6 +74,11 @@ void node_hostinfo_fault(struct core *c, struct node *n, const char *fault)
 void gate_show(struct node *n)
 {
 	n->m.announced = n->ready && n->shut == SHUT_NO;
+}
+
+void gate_message(struct node *n)
+{
+	n->m.message = message_for(n);
 }
 
 void gate_first(struct core *c, struct node *n)

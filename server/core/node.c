@@ -449,6 +449,7 @@ void node_drop_memory(struct core *c, int64_t id)
 	node_info_unref(n->info);
 	service_forget_advertised(n);
 	arena_done(&n->hi_arena);
+	free(n->routes_text);
 	free(n->cand);
 	free(n->serving);
 	free(n->refusal);
@@ -549,7 +550,7 @@ static bool peers_see_change(const struct tailcfg_hostinfo *a, const struct tail
 
 static bool same_routes(const struct tailcfg_hostinfo *a, const struct tailcfg_hostinfo *b)
 {
-	if (a->n_routable_ips != b->n_routable_ips)
+	if (a->n_routable_ips != b->n_routable_ips || a->n_routes_left_out != b->n_routes_left_out)
 		return false;
 	for (size_t i = 0; i < a->n_routable_ips; i++)
 		if (prefix_cmp(a->routable_ips[i], b->routable_ips[i]) != 0)
@@ -579,6 +580,8 @@ err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hosti
 		return e == OK ? ERR_NOMEM : e;
 	}
 	bool whole = peers_see_change(n->hi, kept);
+	if (kept)
+		kept->n_routes_left_out = hi->n_routes_left_out;
 	bool routes = !same_routes(n->hi, kept);
 	bool facts = n->hi && (strcmp(or_empty(n->hi->os), or_empty(kept->os)) != 0 || n->hi->allows_update != kept->allows_update ||
 			       n->hi->state_encrypted != kept->state_encrypted ||

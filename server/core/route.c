@@ -36,7 +36,7 @@ static bool list_has(const struct prefix *list, size_t n, struct prefix p)
 }
 
 /* Approving one of the two exit routes means both. */
-static bool is_approved(const struct node *n, struct prefix p)
+bool route_is_approved(const struct node *n, struct prefix p)
 {
 	for (size_t i = 0; i < n->row.n_approved; i++)
 		if (prefix_cmp(n->row.approved_routes[i], p) == 0 ||
@@ -255,8 +255,8 @@ static err approve_by_policy(struct core *c, struct node *n, struct prefix p)
 	struct node_facts f;
 
 	node_facts(c, n, &f);
-	if (c->replaying || !n->t->policy || is_approved(n, p) || n->row.n_approved >= NODE_ROUTES_MAX ||
-			!policy_approves_route(n->t->policy, &f.node, p))
+	if (c->replaying || !n->t->policy || route_is_approved(n, p) || n->row.n_approved >= NODE_ROUTES_MAX ||
+			!policy_approves_route(n->t->policy, &f.node, p) || route_fault(n->t, p) || route_by_hand(n->t, p))
 		return OK;
 	TRY(touch_node(c, n));
 	struct prefix *list = realloc(n->row.approved_routes, (n->row.n_approved + 1) * sizeof *list);
@@ -280,7 +280,7 @@ static err candidates(struct core *c, const struct node *n, struct prefix **out,
 		return ERR_NOMEM;
 	for (size_t i = 0; n->shut == SHUT_NO && !n->m.expired && i < hi->n_routable_ips; i++) {
 		struct prefix p = prefix_mask(hi->routable_ips[i]);
-		if (is_approved(n, p))
+		if (route_is_approved(n, p) && !route_fault(n->t, p))
 			list[k++] = p;
 	}
 	if (n->shut == SHUT_NO && !n->m.expired)
@@ -312,10 +312,11 @@ err routes_update(struct core *c, struct node *n)
 	CLEANUP(freep) struct prefix *list = NULL, *old = NULL;
 	size_t k, n_old = n->n_cand;
 
-	if (!hi || (!hi->n_routable_ips && !n->n_cand && !n->t->map.n_services))
+	if (!hi || (!hi->n_routable_ips && !n->n_cand && !n->routes_text && !n->t->map.n_services))
 		return OK;
 	for (size_t i = 0; i < hi->n_routable_ips; i++)
 		TRY(approve_by_policy(c, n, prefix_mask(hi->routable_ips[i])));
+	routes_tell(c, n);
 	TRY(candidates(c, n, &list, &k));
 	bool same = k == n->n_cand;
 	for (size_t i = 0; same && i < k; i++)

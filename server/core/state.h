@@ -248,6 +248,8 @@ struct node {
 	bool away;	 /* its stream broke a moment ago */
 	bool unhealthy;	 /* it did not answer a probe (route_probe.c) */
 	bool probing;	 /* a question is under way */
+	char *routes_text; /* owned: what it is told of routes that are not used; NULL: nothing */
+	struct map_message routes_message;
 	unsigned good_probes; /* answers in a row, while it is unhealthy */
 	struct timer offline, ephemeral, expiry, announce, leave, attrs;
 	uint64_t attrs_over; /* by index in row.attrs: expired, as last looked */
@@ -619,6 +621,7 @@ int64_t clock_unsettled_ms(const struct core *c);
 void gate_first(struct core *c, struct node *n); /* a node that was just loaded or made */
 /* What decides about it changed (owner, suspension): its peers, itself and the relay hear of it. */
 MUST_USE err gate_update(struct core *c, struct node *n);
+void gate_message(struct node *n); /* what its own map tells it */
 void gate_show(struct node *n); /* n->ready changed */
 /* Its Hostinfo cannot be taken (fault: why), or can again (""): logged once, and shown by the client. */
 void node_hostinfo_fault(struct core *c, struct node *n, const char *fault);
@@ -647,6 +650,11 @@ void address_note(struct tailnet *t, struct addr v4, struct addr v6); /* in use:
 MUST_USE err routes_update(struct core *c, struct node *n); /* announced or approved changed */
 void routes_elect(struct core *c, struct node *n);	    /* its presence changed */
 void routes_drop(struct core *c, struct node *n);
+/* route_rules.c: why a route is not used, or not approved by a policy alone; NULL: it is. */
+const char *route_fault(const struct tailnet *t, struct prefix p);
+const char *route_by_hand(const struct tailnet *t, struct prefix p);
+void routes_tell(struct core *c, struct node *n); /* tells the device of such routes */
+bool route_is_approved(const struct node *n, struct prefix p);
 void routes_fresh_stream(struct core *c, struct node *n);
 void routes_probe(struct core *c, struct tailnet *t); /* who stands in for whom changed: route_probe.c */
 void routes_reclassed(struct core *c, struct node *n); /* its class changed */

@@ -3,7 +3,10 @@
 
 uint64_t map_message_hash(const struct map_node *n)
 {
-	return n->message ? map_hash(n->message->id, strlen(n->message->id)) : 0;
+	const struct map_message *m = n->message;
+	uint64_t part[2] = { m ? map_hash(m->id, strlen(m->id)) : 0, m ? map_hash(m->text, strlen(m->text)) : 0 };
+
+	return m ? map_hash(part, sizeof part) : 0;
 }
 
 static void write_message(struct jsonw *w, const struct map_message *m)

@@ -764,18 +764,20 @@ static struct tailcfg_hostinfo *hostinfo(struct device *d, struct arena *a, bool
 {
 	struct tailcfg_hostinfo *hi;
 	struct json_why why;
-	char text[800], tags[128] = "", routes[128] = "", info[64] = "", services[100] = "";
+	struct buf text = buf_make(1 << 20);
 
+	buf_printf(&text, "{\"Hostname\":\"%s\",\"OS\":\"linux\"", d->hostname);
 	if (d->request_tag)
-		snprintf(tags, sizeof tags, ",\"RequestTags\":[\"%s\"]", d->request_tag);
+		buf_printf(&text, ",\"RequestTags\":[\"%s\"]", d->request_tag);
 	if (d->route)
-		snprintf(routes, sizeof routes, ",\"RoutableIPs\":[\"%s\"]", d->route);
+		buf_printf(&text, ",\"RoutableIPs\":[\"%s\"]", d->route);
 	if (net && d->home)
-		snprintf(info, sizeof info, ",\"NetInfo\":{\"PreferredDERP\":%d}", d->home);
+		buf_printf(&text, ",\"NetInfo\":{\"PreferredDERP\":%d}", d->home);
 	if (d->services_hash && *d->services_hash)
-		snprintf(services, sizeof services, ",\"ServicesHash\":\"%s\"", d->services_hash);
-	snprintf(text, sizeof text, "{\"Hostname\":\"%s\",\"OS\":\"linux\"%s%s%s%s}", d->hostname, tags, routes, info, services);
-	assert_ok(tailcfg_hostinfo_parse(bytes_str(text), a, &hi, &why));
+		buf_printf(&text, ",\"ServicesHash\":\"%s\"", d->services_hash);
+	buf_append_u8(&text, '}');
+	assert_ok(tailcfg_hostinfo_parse(buf_view(&text), a, &hi, &why));
+	buf_done(&text);
 	return hi;
 }
 

@@ -10,7 +10,8 @@
 
 static const char *const hostnames[] = { "web", "web", "Ann's Mac", "db", "server.example.org", "phone", "node", "", "büro",
 	"a-very-long-name-that-goes-on-and-on-and-on-until-it-is-longer-than-a-label-may-be" };
-static const char *const routes[] = { NULL, NULL, "10.1.0.0/16", "10.2.0.0/16", "10.1.0.0/16\",\"0.0.0.0/0\",\"::/0", "fd00:1::/48" };
+static const char *const routes[] = { NULL, NULL, "10.1.0.0/16", "10.2.0.0/16", "10.1.0.0/16\",\"0.0.0.0/0\",\"::/0", "fd00:1::/48", "100.64.7.0/24\",\"10.1.0.0/16",
+	"128.0.0.0/1" };
 static const char *const tags[] = { NULL, NULL, NULL, "tag:web", "tag:db", "tag:unknown" };
 
 #define PICK(w, list) ((list)[chance((w), ARRAY_LEN(list))])

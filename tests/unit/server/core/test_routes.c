@@ -1,5 +1,6 @@
 #include "server/core/core.h"
 
+#include "common/base/cleanup.h"
 #include "server/core/state.h"
 #include "tests/lib/core_harness.h"
 #include "tests/lib/test.h"
@@ -399,6 +400,108 @@ static void a_policy_edit_is_silent_where_nothing_changes(void **state)
 	lab_stop(&l);
 }
 
+/* What the device's newest map says of its routes; "" nothing. */
+static void message_text(struct device *d, char *out, size_t cap)
+{
+	for (json_t *m; (m = device_next(d));) {
+		json_t *all = json_object_get(m, "DisplayMessages");
+		if (all)
+			snprintf(out, cap, "%s", json_object_get(all, "routes-refused") ?
+				json_string_value(json_object_get(json_object_get(all, "routes-refused"), "Text")) : "");
+	}
+}
+
+static const char approves_all[] =
+	"{\"autoApprovers\": {\"routes\": {\"0.0.0.0/0\": [\"ann@\"], \"::/0\": [\"ann@\"]}, \"exitNode\": [\"ann@\"]},"
+	" \"acls\": [{\"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"*:*\"]}]}";
+
+static void what_nobody_may_carry_is_refused_in_words(void **state)
+{
+	static const struct {
+		const char *route, *why;
+	} wrong[] = {
+		{ "0.0.0.0/1", "default route in disguise" }, { "128.0.0.0/1", "default route in disguise" }, { "2000::/3", "default route in disguise" },
+		{ "100.64.5.0/24", "addresses of the devices" }, { "100.0.0.0/8", "addresses of the devices" },
+		{ "fd7a:115c:a1e0:5::/64", "addresses of the devices" }, { "127.0.0.0/8", "no such address" }, { "224.0.0.0/4", "no such address" },
+		{ "169.254.0.0/16", "no such address" },
+		/* By hand only. */
+		{ "198.51.0.0/16", "address of this server" }, { "192.0.2.0/24", "address of a relay" }, { "9.9.9.0/24", "address of a name server" },
+	};
+	static struct tailcfg_derp_node relay = { .name = "900a", .region_id = 900, .host_name = "derp.example.com", .ipv4 = "192.0.2.5" };
+	static struct tailcfg_derp_region region = { .region_id = 900, .region_code = "x", .region_name = "X", .nodes = &relay, .n_nodes = 1 };
+	static struct tailcfg_derp_map map = { .regions = &region, .n_regions = 1 };
+	static const char *const resolvers[] = { "9.9.9.9" };
+	struct core_settings s = harness_settings();
+	struct lab l;
+
+	(void)state;
+	s.server_url = "https://198.51.100.7:8443";
+	s.derp_map = &map;
+	s.resolvers = resolvers;
+	s.n_resolvers = 1;
+	lab_start(&l, &s);
+	set_policy(&l, approves_all);
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		char text[1000] = "";
+		l.a.route = wrong[i].route;
+		device_lite(&l.a);
+		assert_int_equal(serving(&l, l.id_a), 0);
+		message_text(&l.a, text, sizeof text);
+		assert_non_null(strstr(text, wrong[i].route));
+		if (!strstr(text, wrong[i].why))
+			fail_msg("%s", text);
+		struct command *m = command_new(CMD_NODE_APPROVE_ROUTES);
+		struct prefix p = prefix_of(wrong[i].route);
+		m->id = l.id_a;
+		m->routes = &p;
+		m->n_routes = 1;
+		struct reply *r = harness_command(&l.h, m);
+		if (i < 9) {
+			assert_int_equal(r->e, ERR_INVALID);
+			assert_non_null(strstr(r->message, wrong[i].why));
+		} else { /* an administrator may, and then there is nothing to tell */
+			assert_ok(r->e);
+			assert_int_equal(serving(&l, l.id_a), 1);
+			message_text(&l.a, text, sizeof text);
+			assert_string_equal(text, "");
+		}
+	}
+	l.a.route = "fd7a:115c:a1e0:b1a:0:7:a4d:0/120"; /* 4via6 */
+	device_lite(&l.a);
+	assert_int_equal(serving(&l, l.id_a), 1);
+	l.a.route = "0.0.0.0/0";
+	device_lite(&l.a);
+	assert_int_equal(serving(&l, l.id_a), 1);
+	lab_stop(&l);
+}
+
+static void too_many_routes_are_cut(void **state)
+{
+	struct buf b = buf_make(1 << 20);
+	char text[1000] = "";
+	struct lab l;
+
+	(void)state;
+	lab_start(&l, NULL);
+	set_policy(&l, approves_all);
+	for (int i = 0; i < 2000; i++) /* inside a JSON list of texts */
+		buf_printf(&b, "%s10.%d.%d.0/24", i ? "\",\"" : "", i / 256, i % 256);
+	buf_append_u8(&b, 0);
+	skip_all(&l);
+	l.a.route = (const char *)buf_view(&b).p;
+	device_lite(&l.a);
+	assert_int_equal(l.a.status, 200); /* its endpoints and the rest of it count */
+	assert_int_equal(serving(&l, l.id_a), TAILCFG_ROUTES_MAX);
+	message_text(&l.a, text, sizeof text);
+	assert_string_equal(text, "A device may announce 512 routes: 1488 were left out.");
+	l.a.route = SUBNET;
+	device_lite(&l.a);
+	message_text(&l.a, text, sizeof text);
+	assert_string_equal(text, "");
+	buf_done(&b);
+	lab_stop(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -410,6 +513,8 @@ int main(void)
 		cmocka_unit_test(expired_routers_carry_nothing),
 		cmocka_unit_test(routes_are_shown_to_who_may_use_them),
 		cmocka_unit_test(via_steers_each_viewer),
+		cmocka_unit_test(what_nobody_may_carry_is_refused_in_words),
+		cmocka_unit_test(too_many_routes_are_cut),
 		cmocka_unit_test(a_policy_edit_is_silent_where_nothing_changes),
 	};
 
