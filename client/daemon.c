@@ -99,6 +99,7 @@ static void write_cache(struct daemon *d)
 	cache_path(d, path);
 	if (!p.failed && !plain.bad && file_replace(path, 0600, buf_view(&p.out)) != OK)
 		log_warn("the network map cannot be cached", "path=%s errno=%d", path, errno);
+	d->cached_bytes = MAX_OF(buf_len(&p.out), (size_t)1);
 	ZSTD_freeCStream(p.z);
 	buf_done(&p.out);
 }
@@ -112,9 +113,10 @@ static void cache_soon(struct daemon *d)
 {
 	if (loop_timer_armed(&d->cache_timer))
 		return;
-	int64_t ms = (int64_t)DAEMON_CACHE_SOON_MS << MIN_OF(2 * d->n_cached++, 10u);
+	int64_t ms = (int64_t)d->cached_bytes / DAEMON_CACHE_BYTES_MS;
 
-	loop_timer_in(&d->cache_timer, MIN_OF(ms, (int64_t)DAEMON_CACHE_MS));
+	ms = d->cached_bytes ? MIN_OF(MAX_OF(ms, (int64_t)DAEMON_CACHE_MS), (int64_t)DAEMON_CACHE_MAX_MS) : DAEMON_CACHE_SOON_MS;
+	loop_timer_in(&d->cache_timer, ms);
 }
 
 /* ---- the netmap changes -------------------------------------------------------------------------------------------- */

@@ -18,8 +18,10 @@ struct dataplane;
 struct local;
 
 enum {
-	DAEMON_CACHE_MS = 30 * 1000,   /* a changed netmap is written this much later … */
-	DAEMON_CACHE_SOON_MS = 1000,   /* … the first one of a run sooner; the next ones after four times as long each */
+	DAEMON_CACHE_SOON_MS = 1000,   /* a changed netmap is written this much later the first time of a run, */
+	DAEMON_CACHE_MS = 3000,	       /* then this much, and a large one later, */
+	DAEMON_CACHE_BYTES_MS = 20,    /* by so many bytes a millisecond, */
+	DAEMON_CACHE_MAX_MS = 30 * 1000, /* up to this */
 	DAEMON_CACHE_MAX = 16 << 20,   /* bytes of the file */
 	DAEMON_REST_MS = 5000,	       /* after a start or a new map, and nothing since */
 };
@@ -45,7 +47,7 @@ struct daemon {
 	struct local *local;
 	struct dataplane *dp;   /* NULL: none */
 	struct loop_timer cache_timer, state_timer, rest_timer;
-	unsigned n_cached; /* times that the cache was to be written in this run */
+	size_t cached_bytes; /* written last; 0: not in this run */
 	char refused[CONTROL_TEXT_MAX]; /* the server's last refusal, "" after a success */
 	int64_t refused_at_ms;
 };

@@ -87,7 +87,9 @@ def restarts_with_nobody_there():
     """Server and relay are down; a client starts from its cached map and finds its peer where it was, from either side."""
     lab = Lab("easy")
     until("a direct path", lambda: lab.b.pings(lab.ip_a) and lab.b.direct("a") and lab.a.direct("b"), 5)
-    until("the map is on disk", lambda: os.path.exists(os.path.join(lab.a.dir, "state", "netmap.zst")), 5)
+    caches = [os.path.join(c.dir, "state", "netmap.zst") for c in lab.client]
+    until("the maps are on disk, and no later ones wait",
+          lambda: all(os.path.exists(f) and time.time() - os.path.getmtime(f) > 4 for f in caches), 30)
     lab.relay[R].stop(signal.SIGKILL)
     lab.server.stop(signal.SIGKILL)
     for who, to, how in ((lab.a, lab.ip_b, signal.SIGKILL), (lab.b, lab.ip_a, signal.SIGTERM)):
