@@ -27,6 +27,7 @@ CI = os.environ.get("CI") == "true"
 # Runs inside the namespaces: $1 hosts file, $2... the test program.
 INSIDE = f"""
 set -e
+[ -e /etc/hosts ] || : >/etc/hosts
 mount --bind "$1" /etc/hosts; shift
 ip link set lo up
 ip link add d0 type veth peer name d1
