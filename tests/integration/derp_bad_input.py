@@ -61,29 +61,63 @@ def relays(s):
 
 # ---- before a client is known ----------------------------------------------------------------------------------------
 
-def handshakes_that_stop_half_way(s):
-    """All at once, for each takes ten seconds to be ended: no TLS hello, half of one, no request, no ClientInfo, half of it."""
+slow = []  # threads that wait until the server ends a connection, from the start on: each takes ten seconds
+took = {}  # what of it, and after how many seconds it ended
+
+
+def ends_by_itself(name, c):
+    def wait():
+        t0 = time.time()
+        c.settimeout(HANDSHAKE_S + 10)
+        everything(c)
+        took[name] = time.time() - t0
+        c.close()
+    slow.append(threading.Thread(target=wait, daemon=True))
+    slow[-1].start()
+
+
+def start_slow_ones(s):
+    """No TLS hello, half of one, no request, half of one, no ClientInfo, half of it; and WebSocket frames that are none."""
     hello = bytes.fromhex("16030100f8010000f40303") + os.urandom(20)
-    t0, open_ = time.time(), []
-    for first in (b"", hello[:1], hello):
+    for n in (0, 1, len(hello)):
         c = socket.create_connection(("127.0.0.1", s.derp_port), 10)
-        c.sendall(first)
-        open_.append(c)
+        c.sendall(hello[:n])
+        ends_by_itself(f"TLS {n}", c)
     for first in (b"", b"GET /de", UPGRADE[:-2], UPGRADE):
         c = s.connect(tls=True)
         c.sendall(first)
-        open_.append(c)
+        ends_by_itself(f"request {len(first)}", c)
     for n in (1, 5, 40, 100):
         d = derp(s)
         d.s.sendall(frame(CLIENT_INFO, d.client_info())[:n])
-        open_.append(d.s)
-    relays(s)
-    for c in open_:
-        c.settimeout(HANDSHAKE_S + 5)
-        everything(c)
-        c.close()
-    took = time.time() - t0
-    assert HANDSHAKE_S - 2 < took < HANDSHAKE_S + 5, f"ended after {took:.1f} s"
+        ends_by_itself(f"ClientInfo {n}", d.s)
+    ask = (b"GET /derp HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+           b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: derp\r\n\r\n")
+    mask = bytes(4)
+    for i, what in enumerate((b"\x82\x05hello", b"\x81\x85" + mask + b"hello", b"\x82\xff\x7f" + b"\xff" * 7 + mask,
+                              b"\x82\xff\xff" + b"\xff" * 7 + mask, b"\xf2\x85" + mask + b"hello", b"\x8f\x80" + mask,
+                              b"\x89\xfe\x10\0" + mask + bytes(4096), b"\x80\x85" + mask + b"hello", b"\x82\x85" + mask + b"\xff" * 5,
+                              b"\x88\x81" + mask + b"x", os.urandom(4000))):
+        c = s.connect(tls=True)
+        c.sendall(ask)
+        got = b""
+        while b"\r\n\r\n" not in got:
+            got += c.recv(4096)
+        assert got.startswith(b"HTTP/1.1 101"), got[:100]
+        try:
+            c.sendall(what)
+        except OSError:
+            pass
+        ends_by_itself(f"WebSocket {i}", c)
+
+
+def slow_ones_were_ended(s):
+    for t in slow:
+        t.join(HANDSHAKE_S + 10)
+        assert not t.is_alive(), "a connection is still there"
+    for name, seconds in took.items():
+        assert (0 if name.startswith("WebSocket") else HANDSHAKE_S - 2) <= seconds < HANDSHAKE_S + 6, (name, seconds)
+    assert len(took) == len(slow) == 22, took
     relays(s)
 
 
@@ -229,29 +263,6 @@ def many_connections_of_one_key(s):
     relays(s)
 
 
-def websocket_garbage(s):
-    ask = (b"GET /derp HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-           b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: derp\r\n\r\n")
-    mask = bytes(4)
-    for what in (b"\x82\x05hello", b"\x81\x85" + mask + b"hello", b"\x82\xff\x7f" + b"\xff" * 7 + mask, b"\x82\xff\xff" + b"\xff" * 7 + mask,
-                 b"\xf2\x85" + mask + b"hello", b"\x8f\x80" + mask, b"\x89\xfe\x10\0" + mask + bytes(4096), b"\x80\x85" + mask + b"hello",
-                 b"\x82\x85" + mask + b"\xff" * 5, b"\x88\x81" + mask + b"x", os.urandom(4000)):
-        c = s.connect(tls=True)
-        c.sendall(ask)
-        got = b""
-        while b"\r\n\r\n" not in got:
-            got += c.recv(4096)
-        assert got.startswith(b"HTTP/1.1 101"), got[:100]
-        try:
-            c.sendall(what)
-        except OSError:
-            pass
-        c.settimeout(HANDSHAKE_S + 3)
-        everything(c)
-        c.close()
-    relays(s)
-
-
 def keys_that_are_deleted(s):
     """A deleted node's relay connection ends, and its key is a stranger's again."""
     d = derp(s, "gone")
@@ -264,6 +275,11 @@ def keys_that_are_deleted(s):
     relays(s)
 
 
-run([handshakes_that_stop_half_way, garbage_instead_of_a_hello, wrong_hellos, frames_out_of_bounds, odd_frames_are_skipped, random_frames,
-     floods_that_nobody_reads, many_connections_of_one_key, websocket_garbage, keys_that_are_deleted],
-    shared=lambda folder: Server(folder).start())
+def serve(folder):
+    s = Server(folder).start()
+    start_slow_ones(s)
+    return s
+
+
+run([garbage_instead_of_a_hello, wrong_hellos, frames_out_of_bounds, odd_frames_are_skipped, random_frames, floods_that_nobody_reads,
+     many_connections_of_one_key, keys_that_are_deleted, slow_ones_were_ended], shared=serve)
