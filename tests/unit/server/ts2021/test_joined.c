@@ -536,7 +536,7 @@ static void bad_requests_never_reach_the_core(void **state)
 {
 	(void)state;
 	refuse_one("POST", "/machine/register", "{", 400);
-	refuse_one("POST", "/machine/register", "{\"NodeKey\":7}", 400);
+	refuse_one("POST", "/machine/register", "{\"NodeKey\":7}", 200); /* told by Error, which the client shows */
 	refuse_one("POST", "/machine/map", "{\"NodeKey\":\"nodekey:00\"}", 400);
 	refuse_one("GET", "/machine/map", "{}", 405);
 	refuse_one("GET", "/elsewhere", "", 404);
