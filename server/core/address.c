@@ -28,6 +28,11 @@ static bool taken_v4(struct tailnet *t, uint32_t n)
 	return map_get(&t->nodes_by_v4, &a) != NULL || service_has_addr(t, a);
 }
 
+static bool in_pool(const struct tailnet *t, struct addr a)
+{
+	return t->policy && policy_pool_has(t->policy, a);
+}
+
 static err next_v4(struct tailnet *t, struct addr *out)
 {
 	struct prefix p = prefix_mask(t->set.v4);
@@ -45,11 +50,27 @@ static err next_v4(struct tailnet *t, struct addr *out)
 	/* Among n + reserved + 1 different candidates one is free, unless the prefix is smaller than that. */
 	uint64_t tries = (uint64_t)last - first + 1;
 	for (uint64_t i = 0; i < tries; i++) {
-		if (!is_reserved_v4(at) && !taken_v4(t, at)) {
+		if (!is_reserved_v4(at) && !taken_v4(t, at) && !in_pool(t, v4_addr(at))) {
 			*out = v4_addr(at);
 			return OK;
 		}
 		at = at >= last ? first : at + 1;
+	}
+	return ERR_TOO_BIG;
+}
+
+/* Of one range of the policy, as far as the tailnet's own prefix goes. */
+static err next_v4_of(struct tailnet *t, const struct policy_pool *pool, struct addr *out)
+{
+	uint32_t first = v4_number(pool->first), last = v4_number(pool->last);
+	uint64_t n = (uint64_t)last - first + 1, start = t->set.random_allocation ? random_below(n) : 0;
+
+	for (uint64_t i = 0; i < n; i++) {
+		struct addr a = v4_addr(first + (uint32_t)((start + i) % n));
+		if (prefix_contains(t->set.v4, a) && !address_is_reserved(t, a) && !taken_v4(t, v4_number(a))) {
+			*out = a;
+			return OK;
+		}
 	}
 	return ERR_TOO_BIG;
 }
@@ -118,11 +139,17 @@ err address_next_v6(struct tailnet *t, struct addr v4, struct addr *v6)
 	return ERR_TOO_BIG;
 }
 
-err address_next(struct tailnet *t, struct addr *v4, struct addr *v6)
+err address_next(struct tailnet *t, const struct policy_node *who, struct addr *v4, struct addr *v6)
 {
+	struct policy_pool pools[ADDRESS_POOLS_MAX];
 	struct addr a4 = { 0 }, a6 = { 0 };
+	size_t n = t->set.v4.addr.family && who && t->policy ? policy_ip_pools(t->policy, who, pools, ARRAY_LEN(pools)) : 0;
+	err e = n ? ERR_TOO_BIG : OK;
 
-	if (t->set.v4.addr.family)
+	for (size_t i = 0; i < n && e == ERR_TOO_BIG; i++)
+		e = next_v4_of(t, &pools[i], &a4);
+	TRY(e);
+	if (t->set.v4.addr.family && !n)
 		TRY(next_v4(t, &a4));
 	if (t->set.v6.addr.family)
 		TRY(address_next_v6(t, a4, &a6));
@@ -133,7 +160,7 @@ err address_next(struct tailnet *t, struct addr *v4, struct addr *v6)
 
 void address_note(struct tailnet *t, struct addr v4, struct addr v6)
 {
-	if (v4.family == 4 && t->set.v4.addr.family && prefix_contains(t->set.v4, v4))
+	if (v4.family == 4 && t->set.v4.addr.family && prefix_contains(t->set.v4, v4) && !in_pool(t, v4))
 		t->v4_cursor = MAX_OF(t->v4_cursor, v4_number(v4));
 	if (v6.family == 6 && t->set.v6.addr.family && t->set.v6.bits >= 64 && prefix_contains(t->set.v6, v6)) {
 		uint64_t host = 0;

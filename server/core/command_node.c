@@ -185,6 +185,8 @@ static err check_address(struct node *n, struct addr a, struct reply *r)
 		reply_fail(r, ERR_INVALID, "%s: this tailnet has no IPv%d addresses", addr_text(a, text), a.family);
 	else if (!prefix_contains(p, a))
 		reply_fail(r, ERR_INVALID, "%s is not in the tailnet's range %s", addr_text(a, text), prefix_text(p, range));
+	else if (service_has_addr(t, a))
+		reply_fail(r, ERR_EXISTS, "%s is the address of a service", addr_text(a, text));
 	else if (address_is_reserved(t, a))
 		reply_fail(r, ERR_INVALID, "%s is reserved", addr_text(a, text));
 	else if (other && other != n)
@@ -241,7 +243,9 @@ static err backfill(struct core *c, struct tailnet *t, struct reply *r)
 		if (n->t != t || (!want4 && !want6 && !drop4 && !drop6))
 			continue;
 		if (want4) {
-			TRY(address_next(t, &new4, &new6));
+			struct node_facts f;
+			node_facts(c, n, &f);
+			TRY(address_next(t, &f.node, &new4, &new6));
 			v4 = new4;
 		}
 		if (want6)

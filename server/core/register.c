@@ -167,7 +167,10 @@ static err new_row(struct core *c, const struct claim *cl, struct node_row *row)
 		.authorized = cl->preauthorized || cl->method == REGISTER_CLI || !cl->t->set.devices_approval,
 	};
 	TRY(next_id(c, &row->id));
-	TRY(address_next(cl->t, &row->v4, &row->v6));
+	struct policy_user pu = cl->user ? user_facts(cl->user) : (struct policy_user){ 0 };
+	struct policy_node who = { .user_id = cl->n_tags || !cl->user ? 0 : cl->user->row.id, .user = cl->n_tags || !cl->user ? NULL : &pu,
+		.tags = (const char *const *)cl->tags, .n_tags = cl->n_tags };
+	TRY(address_next(cl->t, &who, &row->v4, &row->v6));
 	name_sanitise(cl->hi->hostname, base);
 	name_unique(cl->t, base, NULL, cl->n_tags || !cl->user ? 0 : cl->user->row.id, cl->machine, given);
 	row->hostname = strdup(cl->hi->hostname);
@@ -309,7 +312,7 @@ static err admit_claim(struct core *c, const struct claim *cl, char *why, size_t
 	}
 	err e = make_node(c, cl, out);
 	if (e == ERR_TOO_BIG)
-		snprintf(why, why_cap, "no address is left in the tailnet's prefixes");
+		snprintf(why, why_cap, "no address is left for this device, in the tailnet's prefixes or in its ipPool");
 	return e == OK ? lock_take_signature(c, *out, cl->key_sig) : e;
 }
 

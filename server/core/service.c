@@ -500,7 +500,7 @@ static err set(struct core *c, struct tailnet *t, const struct command *m, struc
 		row.created_ms = c->now.wall_ms;
 		e = next_id(c, &row.id);
 		if (e == OK)
-			e = address_next(t, &row.v4, &row.v6);
+			e = address_next(t, NULL, &row.v4, &row.v6);
 		if (e == OK)
 			e = touch_new_service(c, row.id);
 	}

@@ -641,8 +641,10 @@ const char *name_reserved(const struct tailnet *t, const char *name);
 MUST_USE err name_hold(struct core *c, const struct node *n);
 MUST_USE err name_release(struct core *c, const struct tailnet *t, const char *name);
 
-/* Addresses that no node of t has, of the families that are configured. ERR_TOO_BIG: none left. */
-MUST_USE err address_next(struct tailnet *t, struct addr *v4, struct addr *v6);
+/* Addresses that no node of t has, of the families that are configured. who: whose (the policy may have a pool for it);
+ * NULL: anybody's. ERR_TOO_BIG: none left, in the tailnet or the pool. */
+enum { ADDRESS_POOLS_MAX = 64 };
+MUST_USE err address_next(struct tailnet *t, const struct policy_node *who, struct addr *v4, struct addr *v6);
 bool address_is_reserved(struct tailnet *t, struct addr a); /* inside the range, and still nobody's */
 MUST_USE err address_next_v6(struct tailnet *t, struct addr v4, struct addr *v6);
 void address_note(struct tailnet *t, struct addr v4, struct addr v6); /* in use: moves the cursors */

@@ -80,3 +80,13 @@ void attrs_write(const struct policy *p, const struct facts *f, struct buf *out)
 	if (p->one_cgnat)
 		write_cap(&w, p->one_cgnat > 0 ? "one-cgnat?v=true" : "one-cgnat?v=false", "null");
 }
+
+bool policy_pool_has(const struct policy *p, struct addr a)
+{
+	for (size_t i = 0; i < p->n_attrs; i++)
+		for (size_t r = 0; r < p->attr[i].n_pools; r++)
+			if (a.family == p->attr[i].pool[r].first.family && addr_cmp(p->attr[i].pool[r].first, a) <= 0 &&
+					addr_cmp(a, p->attr[i].pool[r].last) <= 0)
+				return true;
+	return false;
+}

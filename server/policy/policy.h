@@ -88,6 +88,8 @@ bool policy_may_tag(const struct policy *p, const struct policy_user *user, cons
 /* May a node that carries these tags give this one (to itself, or by a key that gives them)? Tags own tags, also over others. */
 bool policy_tags_may_tag(const struct policy *p, const char *const *tags, size_t n_tags, const char *tag);
 bool policy_has_tag(const struct policy *p, const char *tag); /* declared in tagOwners */
+/* Is it in some pool? Then only whom a pool is for gets it. */
+bool policy_pool_has(const struct policy *p, struct addr a);
 /* autoApprovers */
 bool policy_approves_route(const struct policy *p, const struct policy_node *n, struct prefix route);
 

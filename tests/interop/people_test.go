@@ -2,6 +2,7 @@ package interop
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -145,4 +146,30 @@ func TestPostureAttributes(t *testing.T) {
 	a.sees("b", "with the attribute", 5*time.Second, online)
 	s.cli("nodes", "unset-attr", "a", "custom:tier")
 	a.forgets("b", 5*time.Second)
+}
+
+// A policy's ipPool decides where a new device gets its address.
+func TestIPPool(t *testing.T) {
+	s := newServer(t, plainHTTP)
+	ann, bob := s.addUser("ann"), s.addUser("bob")
+	s.rest("PUT", "/policy", map[string]string{"policy": `{"nodeAttrs": [{"target": ["ann@"], "ipPool": ["100.81.0.0/24"]}]}`}, nil)
+	a, b := join(t, s, "a", s.addKey(ann, keyOpts{})), join(t, s, "b", s.addKey(bob, keyOpts{}))
+	if !netip.MustParsePrefix("100.81.0.0/24").Contains(a.ip4) || netip.MustParsePrefix("100.81.0.0/24").Contains(b.ip4) {
+		t.Errorf("ann's device has %v, bob's %v", a.ip4, b.ip4)
+	}
+	a.reaches(b)
+	b.reaches(a)
+}
+
+// A name that was given up is not another user's by itself.
+func TestHeldName(t *testing.T) {
+	s := newServer(t, plainHTTP)
+	ann, bob := s.addUser("ann"), s.addUser("bob")
+	a := join(t, s, "web", s.addKey(ann, keyOpts{}))
+	s.cli("nodes", "delete", "web", "--force")
+	a.inState("NeedsLogin", 10*time.Second)
+	join(t, s, "web", s.addKey(bob, keyOpts{}))
+	if got := s.nodes(); len(got) != 1 || got[0].GivenName != "web-1" {
+		t.Errorf("nodes %+v", got)
+	}
 }

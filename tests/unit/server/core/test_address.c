@@ -174,9 +174,46 @@ static void timers(void **state)
 	timers_done(&heap);
 }
 
+/* The policy's ipPool: whom it is for gets an address of it, nobody else does, and a full pool refuses in words. */
+static void pools_of_the_policy(void **state)
+{
+	struct harness h;
+	struct device d[6];
+	char text[ADDR_TEXT_MAX];
+
+	(void)state;
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	harness_user(&h, "bob");
+	const char *ann = harness_authkey(&h, "ann", AK_REUSABLE), *bob = harness_authkey(&h, "bob", AK_REUSABLE);
+	struct command *m = command_new(CMD_POLICY_SET);
+	m->text = "{\"tagOwners\": {\"tag:web\": []}, \"groups\": {\"group:ops\": [\"ann@\"]}, \"nodeAttrs\": ["
+		  "{\"target\": [\"group:ops\"], \"ipPool\": [\"100.81.0.8/31\"]},"
+		  "{\"target\": [\"tag:web\"], \"ipPool\": [\"100.64.0.1-100.64.0.2\"]}]}";
+	assert_ok(harness_command(&h, m)->e);
+	static const char *const want[] = { "100.81.0.8", "100.81.0.9", "100.64.0.3", "100.64.0.1", "100.64.0.4" };
+	const char *keys[] = { ann, ann, bob, harness_authkey_tags(&h, "ann", AK_REUSABLE, "tag:web"), bob };
+	for (size_t i = 0; i < 5; i++) {
+		char name[8];
+		snprintf(name, sizeof name, "d%zu", i);
+		device_init(&d[i], &h, name);
+		struct reply *r = harness_node_command(&h, CMD_NODE_GET, device_join(&d[i], keys[i]));
+		assert_string_equal(addr_text(r->nodes[0]->row.v4, text), want[i]);
+		if (i == 2)
+			harness_restart(&h);
+	}
+	device_init(&d[5], &h, "d5");
+	json_t *resp = device_register(&d[5], ann);
+	assert_non_null(strstr(json_string_value(json_object_get(resp, "Error")), "ipPool"));
+	for (size_t i = 0; i < 6; i++)
+		device_done(&d[i]);
+	harness_stop(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pools_of_the_policy),
 		cmocka_unit_test(names),	 cmocka_unit_test(crowds_of_one_name), cmocka_unit_test(sequential),
 		cmocka_unit_test(at_random),	 cmocka_unit_test(after_a_restart),    cmocka_unit_test(timers),
 	};
