@@ -149,7 +149,7 @@ void presence_may_announce(struct core *c, struct node *n)
 	 * everyone learns of it, and it of everyone, before it is up, which takes it 100 ms and more. Where there are more
 	 * regions it is held back until it is at home: of our own relay we know when it got there. Endpoints alone do not do: a
 	 * client sends only pings to those that have not answered one yet. */
-	bool at_home = n->row.home_derp && (n->row.home_derp != c->set.own_region || n->at_relay || c->set.only_own_region);
+	bool at_home = n->row.home_derp && (n->row.home_derp != n->t->set.own_region || n->at_relay || n->t->set.only_own_region);
 
 	if (!n->ready && !disco_pub_is_zero(&n->row.disco) && at_home)
 		announce(c, n);

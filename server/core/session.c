@@ -110,8 +110,8 @@ static err report_stream(struct core *c, struct node *n, const struct tailcfg_ma
 		TRY(set_hostinfo(c, n, m->hostinfo));
 	n->reported = true;
 	n->report_ms = c->now.wall_ms;
-	if (!n->ready && c->set.only_own_region && !n->row.home_derp && !disco_pub_is_zero(&n->row.disco))
-		set_home(c, n, c->set.own_region); /* until it says so itself */
+	if (!n->ready && n->t->set.only_own_region && !n->row.home_derp && !disco_pub_is_zero(&n->row.disco))
+		set_home(c, n, n->t->set.own_region); /* until it says so itself */
 	presence_may_announce(c, n);
 	return OK;
 }

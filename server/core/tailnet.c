@@ -4,6 +4,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
+#include "common/text/json.h"
 
 enum { MAP_CACHE_BYTES = 64 << 20 };
 
@@ -149,6 +150,21 @@ void tailnet_leave_slot(struct tailnet *t, struct node *n)
 	t->flush = true;
 }
 
+/* Its regions take effect with it. */
+static err swap_policy(struct core *c, struct tailnet *t, struct policy *taken)
+{
+	bool relays = policy_derp_map(taken).n || (t->policy && policy_derp_map(t->policy).n);
+	uint64_t before = relays ? map_derp_hash(&t->set) : 0;
+
+	policy_unref(t->policy);
+	t->policy = taken;
+	if (!relays)
+		return OK;
+	TRY(tailnet_settings(c, t));
+	t->derp_dirty |= before != map_derp_hash(&t->set);
+	return OK;
+}
+
 err tailnet_apply_policy(struct core *c, struct tailnet *t, struct policy *taken)
 {
 	struct policy_view *view, *old = t->map.policy;
@@ -170,8 +186,7 @@ err tailnet_apply_policy(struct core *c, struct tailnet *t, struct policy *taken
 		return e;
 	}
 	policy_view_free(old);
-	policy_unref(t->policy);
-	t->policy = taken;
+	TRY(swap_policy(c, t, taken));
 	map_cache_drop(t->cache);
 	t->compare_all = t->flush = t->reveal = true;
 	at = 0;
@@ -232,8 +247,7 @@ err tailnet_adopt_policy(struct core *c, struct tailnet *t, struct job *j)
 	job_dispose(c, old, t->cache);
 	t->cache = cache;
 	t->map.policy = MOVE(j->view);
-	policy_unref(t->policy);
-	t->policy = MOVE(j->policy);
+	TRY(swap_policy(c, t, MOVE(j->policy)));
 	t->compare_all = t->flush = t->reveal = true;
 	for (size_t i = 0; i < j->n_approves; i++) {
 		struct map_node *m = t->map.nodes[j->approves[i]];
@@ -276,12 +290,40 @@ void tailnet_note_changes(struct tailnet *t, struct policy_changes *changes)
 	policy_changes_done(changes);
 }
 
+/* The policy's derpMap over the server's own regions. One that leaves none would keep clients from ever coming up. */
+static err derp_of_policy(struct tailnet *t, struct arena *a)
+{
+	struct bytes text = t->policy ? policy_derp_map(t->policy) : (struct bytes){ 0 };
+	static const struct tailcfg_derp_map none = { 0 };
+	struct tailcfg_derp_map *over, *m;
+	struct json_why why = { 0 };
+
+	if (!text.n)
+		return OK;
+	err e = tailcfg_derp_map_parse(text, a, &over, &why);
+	if (e == ERR_NOMEM)
+		return e;
+	if (e == OK)
+		TRY(tailcfg_derp_map_merge(t->set.derp_map && !over->omit_default_regions ? t->set.derp_map : &none, over, a, &m));
+	if (e != OK || !m->n_regions) {
+		log_warn("the policy's derpMap is not used", "tailnet=%" PRId64 " cause=%s", t->row.id,
+				log_qs(e != OK ? why.text : "it leaves no region").s);
+		return OK;
+	}
+	m->omit_default_regions = true; /* there are no others for a client to add */
+	t->set.derp_map = m;
+	t->set.only_own_region = t->set.own_region && m->n_regions == 1 && m->regions[0].region_id == t->set.own_region;
+	return OK;
+}
+
 err tailnet_settings(struct core *c, struct tailnet *t)
 {
 	struct arena a = arena_make(0), old = t->set_arena;
 
 	t->set = c->set;
 	err e = settings_apply(c, t, &a, &t->set);
+	if (e == OK)
+		e = derp_of_policy(t, &a);
 	if (e != OK) {
 		arena_done(&a);
 		return e;

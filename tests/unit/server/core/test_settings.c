@@ -240,6 +240,62 @@ static void dns_changes_are_heard(void **state)
 	harness_stop(&h);
 }
 
+static json_t *regions_next(struct device *d)
+{
+	json_t *m = device_next(d);
+
+	return json_object_get(json_object_get(m, "DERPMap"), "Regions");
+}
+
+static void set_policy(struct harness *h, const char *text)
+{
+	struct command *m = command_new(CMD_POLICY_SET);
+
+	m->text = text;
+	struct reply *r = harness_command(h, m);
+	if (r->e != OK)
+		fail_msg("%s", r->message);
+}
+
+#define REGION(id) "\"" #id "\": {\"RegionID\": " #id ", \"RegionCode\": \"r" #id "\", \"Nodes\": [{\"Name\": \"a\", \"RegionID\": " #id \
+	", \"HostName\": \"derp.example.net\"}]}"
+
+/* Regions of a policy over ours, in their place, and ours taken out; told by a delta. */
+static void a_policy_edits_the_relays(void **state)
+{
+	struct harness h;
+	struct device a;
+
+	(void)state;
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	device_init(&a, &h, "a");
+	device_join(&a, harness_authkey(&h, "ann", AK_REUSABLE));
+	device_skip(&a);
+	set_policy(&h, "{\"derpMap\": {\"Regions\": {" REGION(901) "}}}");
+	json_t *r = regions_next(&a);
+	assert_int_equal(json_object_size(r), 2);
+	assert_non_null(json_object_get(r, "901"));
+	set_policy(&h, "{\"derpMap\": {\"Regions\": {" REGION(901) "}}, \"groups\": {}}"); /* the same relays */
+	assert_null(device_next(&a));
+	set_policy(&h, "{\"derpMap\": {\"OmitDefaultRegions\": true, \"Regions\": {" REGION(902) "}}}");
+	r = regions_next(&a);
+	assert_int_equal(json_object_size(r), 1);
+	assert_non_null(json_object_get(r, "902"));
+	set_policy(&h, "{\"derpMap\": {\"Regions\": {\"900\": null, " REGION(903) "}}}");
+	r = regions_next(&a);
+	assert_int_equal(json_object_size(r), 1);
+	assert_non_null(json_object_get(r, "903"));
+	harness_restart(&h);
+	device_stream(&a);
+	assert_int_equal(json_object_size(regions_next(&a)), 1);
+	set_policy(&h, "{\"derpMap\": {\"Regions\": {\"900\": null}}}"); /* none left: not used */
+	r = regions_next(&a);
+	assert_non_null(json_object_get(r, "900"));
+	device_done(&a);
+	harness_stop(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +305,7 @@ int main(void)
 		cmocka_unit_test(changes_are_heard),
 		cmocka_unit_test(lists_and_texts),
 		cmocka_unit_test(dns_changes_are_heard),
+		cmocka_unit_test(a_policy_edits_the_relays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
