@@ -97,13 +97,45 @@ void compose_filters(struct composer *c, const struct policy_filter *f, size_t n
 void id_set_done(struct id_set *s)
 {
 	free(s->id);
+	free(s->place);
 	*s = (struct id_set){ 0 };
+}
+
+static size_t place_of(const struct id_set *s, int64_t id)
+{
+	uint64_t at = (uint64_t)id * UINT64_C(0x9e3779b97f4a7c15);
+
+	for (at = (at >> 32) & (s->n_places - 1);; at = (at + 1) & (s->n_places - 1))
+		if (!s->place[at] || s->id[s->place[at] - 1] == id)
+			return at;
+}
+
+/* The table is at most half full. */
+static bool make_places(struct id_set *s, size_t n)
+{
+	uint32_t *place = calloc(n, sizeof *place);
+
+	if (!place)
+		return false;
+	free(s->place);
+	s->place = place;
+	s->n_places = n;
+	for (size_t i = 0; i < s->n; i++)
+		s->place[place_of(s, s->id[i])] = (uint32_t)i + 1;
+	return true;
 }
 
 void id_set_add(struct id_set *s, int64_t id)
 {
 	/* Neighbours often share their user. */
 	if (s->n && s->id[s->n - 1] == id)
+		return;
+	if (2 * (s->n + 1) > s->n_places && !make_places(s, s->n_places ? 2 * s->n_places : 64)) {
+		s->bad = true;
+		return;
+	}
+	uint32_t *place = &s->place[place_of(s, id)];
+	if (*place)
 		return;
 	if (s->n == s->cap) {
 		size_t cap = s->cap ? 2 * s->cap : 32;
@@ -117,6 +149,7 @@ void id_set_add(struct id_set *s, int64_t id)
 		s->cap = cap;
 	}
 	s->id[s->n++] = id;
+	*place = (uint32_t)s->n;
 }
 
 static int by_value(const void *a, const void *b)
@@ -128,12 +161,9 @@ static int by_value(const void *a, const void *b)
 
 void id_set_sort(struct id_set *s)
 {
-	size_t n = 0;
-
 	if (s->n)
 		qsort(s->id, s->n, sizeof *s->id, by_value);
-	for (size_t i = 0; i < s->n; i++)
-		if (i == 0 || s->id[i] != s->id[i - 1])
-			s->id[n++] = s->id[i];
-	s->n = n;
+	free(s->place); /* the places are other ones now; who adds more makes them again */
+	s->place = NULL;
+	s->n_places = 0;
 }

@@ -54,13 +54,15 @@ void compose_filters(struct composer *c, const struct policy_filter *f, size_t n
 
 /* User ids, each once. */
 struct id_set {
-	int64_t *id; /* owned */
+	int64_t *id; /* owned; each once */
 	size_t n, cap;
+	uint32_t *place; /* owned: hash table, id's index + 1; maps meet each user once a block */
+	size_t n_places; /* a power of two, or 0 */
 	bool bad;
 };
 void id_set_done(struct id_set *s);
 void id_set_add(struct id_set *s, int64_t id);
-void id_set_sort(struct id_set *s); /* and drops doubles */
+void id_set_sort(struct id_set *s);
 
 /* ---- blocks.c ---- */
 

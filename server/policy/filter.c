@@ -23,6 +23,14 @@ void view_forget_filters(struct policy_view *v)
 		part_unref(s->part);
 		free(s);
 	}
+	while (v->all_own) {
+		struct own_text *o = v->all_own;
+
+		v->all_own = o->next;
+		map_del(&v->own, &o->key);
+		free((void *)(uintptr_t)o->text.p);
+		free(o);
+	}
 }
 
 /* The part with this text, made once until the next change; text is taken. NULL: out of memory. */
@@ -491,8 +499,7 @@ static void give_chunk(struct work *k, unsigned chunk)
 
 /* ---- autogroup:self ---- */
 
-/* The user's own nodes among the set, as a JSON list; set NULL: all of them. */
-static void own_sources(struct work *k, const struct sel_set *s, struct buf *out)
+static void write_own_sources(struct work *k, const struct sel_set *s, struct buf *out)
 {
 	struct jsonw w = jsonw_init(out);
 
@@ -510,6 +517,32 @@ static void own_sources(struct work *k, const struct sel_set *s, struct buf *out
 		}
 	}
 	jsonw_arr_end(&w);
+}
+
+/* The user's own nodes among the set, as a JSON list; set NULL: all of them. Each node of a user has the same one. n 0: no memory. */
+static struct bytes own_sources(struct work *k, const struct sel_set *s)
+{
+	const struct class_key key = { (uint64_t)k->cls->user_id, s ? (uint64_t)(s - k->v->p->set) + 1 : 0 };
+	struct own_text *known = map_get(&k->v->own, &key);
+	struct buf out = buf_make(FILTER_TEXT_MAX);
+
+	if (known)
+		return known->text;
+	known = calloc(1, sizeof *known);
+	write_own_sources(k, s, &out);
+	if (known && !out.bad) {
+		known->key = key;
+		known->text = bytes_of(bytes_dup(buf_view(&out)), buf_len(&out));
+	}
+	buf_done(&out);
+	if (!known || !known->text.p || map_put(&k->v->own, known) != OK) {
+		free(known ? (void *)(uintptr_t)known->text.p : NULL);
+		free(known);
+		return (struct bytes){ 0 };
+	}
+	known->next = k->v->all_own;
+	k->v->all_own = known;
+	return known->text;
 }
 
 static void write_self_ports(struct work *k, const struct rule *r, struct bytes sources, struct jsonw *w)
@@ -537,25 +570,25 @@ static void write_self_ports(struct work *k, const struct rule *r, struct bytes 
 static void write_self_rule(struct work *k, const struct rule *r, struct jsonw *w)
 {
 	const struct sel_set *set = &k->v->p->set[r->src];
-	struct buf sources = buf_make(FILTER_TEXT_MAX), all = buf_make(FILTER_TEXT_MAX), own = buf_make(512);
+	struct buf own = buf_make(512);
 	struct jsonw o = jsonw_init(&own);
 	struct cap_dsts done = { 0 };
+	struct bytes sources = own_sources(k, set);
 
-	own_sources(k, set, &sources);
 	jsonw_arr(&o);
 	write_own_cap_dsts(&o, k->node, NULL, &done);
 	jsonw_arr_end(&o);
-	if (buf_len(&sources) > 2)
-		write_self_ports(k, r, buf_view(&sources), w);
+	w->out->bad |= !sources.n || own.bad;
+	if (sources.n > 2)
+		write_self_ports(k, r, sources, w);
 	if (r->caps)
-		write_cap_rule(w, buf_view(&sources), buf_view(&own), r->caps);
+		write_cap_rule(w, sources, buf_view(&own), r->caps);
 	if (r->back_caps && class_in_set(k->v, k->cls, set)) {
-		own_sources(k, NULL, &all);
-		write_cap_rule(w, buf_view(&all), buf_view(&own), r->back_caps);
+		struct bytes all = own_sources(k, NULL);
+
+		w->out->bad |= !all.n;
+		write_cap_rule(w, all, buf_view(&own), r->back_caps);
 	}
-	w->out->bad |= sources.bad || all.bad || own.bad;
-	buf_done(&sources);
-	buf_done(&all);
 	buf_done(&own);
 }
 

@@ -386,6 +386,12 @@ struct shared_part {
 	struct shared_part *next; /* all of a view */
 };
 
+struct own_text { /* a user's own nodes in a set, as a filter has them */
+	struct class_key key; /* user; set + 1, 0 for all */
+	struct bytes text;    /* owned */
+	struct own_text *next; /* all of a view */
+};
+
 struct class_list {
 	uint32_t *id; /* owned */
 	size_t n, cap;
@@ -408,6 +414,8 @@ struct policy_view {
 	struct bytes *sources;	   /* owned texts, by set: the SrcIPs list; p NULL: to be made */
 	struct map parts;	   /* struct shared_part, by hash: filters made since the last change */
 	struct shared_part *all_parts;
+	struct map own; /* struct own_text, made since the last change */
+	struct own_text *all_own;
 	uint64_t ssh_gen;	   /* grows with every change of nodes */
 	struct map by_user;	   /* struct user_classes */
 	struct class_list *ssh_classes; /* owned, by rule of ssh: destinations */

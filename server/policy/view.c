@@ -16,6 +16,7 @@ err policy_view_new(struct policy *p, struct policy_view **out)
 	v->by_id = MAP_OF(struct view_node, id);
 	v->by_key = MAP_OF(struct policy_class, key);
 	v->parts = MAP_OF(struct shared_part, hash);
+	v->own = MAP_OF(struct own_text, key);
 	list_init(&v->routers);
 	v->sources = calloc(p->n_sets + 1, sizeof *v->sources);
 	v->changed = calloc(policy_words(p) + 1, sizeof *v->changed);
@@ -101,6 +102,7 @@ void policy_view_free(struct policy_view *v)
 	map_done(&v->by_id);
 	map_done(&v->by_key);
 	map_done(&v->parts);
+	map_done(&v->own);
 	policy_unref(v->p);
 	free(v);
 }
