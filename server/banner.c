@@ -73,8 +73,14 @@ void banner_print(const struct banner *b)
 	printf("  tailscale up --login-server %s\n", c->server_url);
 	printf("or with ours, on Linux:\n");
 	printf("  fairlead-client up --login-server %s\n", c->server_url);
-	printf("It prints a link; the page there shows the one command that lets the device in. Make its owner first:\n");
-	printf("  %s%s users create alice\n", prog, flag);
+	if (c->n_oidc_all) {
+		printf("It prints a link; whoever opens it signs in at the identity provider and connects the device.\n");
+	} else {
+		printf("It prints a link; the page there shows the one command that lets the device in. Make its owner first:\n");
+		printf("  %s%s users create alice\n", prog, flag);
+		printf("or let people sign in there themselves (docs/login.md):\n");
+		printf("  %s%s console login --user alice\n", prog, flag);
+	}
 	printf("Without a page, by key:\n");
 	printf("  %s%s preauthkeys create --user alice\n", prog, flag);
 	printf("  tailscale up --login-server %s --auth-key KEY\n", c->server_url);

@@ -59,6 +59,28 @@ func signInBy(t *testing.T, s *server) {
 	s.start()
 }
 
+// helperIsLockedIn: the process that reads what providers send runs under a seccomp filter, without new privileges, soon
+// after it was started.
+func helperIsLockedIn(t *testing.T, s *server) {
+	t.Helper()
+	seen := "no fairlead-oidc of this server runs"
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		names, _ := filepath.Glob("/proc/[0-9]*/status")
+		for _, name := range names {
+			b, _ := os.ReadFile(name)
+			status := string(b)
+			if !strings.HasPrefix(status, "Name:\tfairlead-oidc\n") || !strings.Contains(status, fmt.Sprintf("PPid:\t%d\n", s.cmd.Process.Pid)) {
+				continue
+			}
+			if strings.Contains(status, "Seccomp:\t2\n") && strings.Contains(status, "NoNewPrivs:\t1\n") {
+				return
+			}
+			seen = status
+		}
+	}
+	t.Errorf("fairlead-oidc is not locked in: %s", seen)
+}
+
 // loginURL starts a node without a key and waits for what it wants a person to open.
 func loginURL(t *testing.T, n *tsnet.Server) string {
 	t.Helper()
@@ -132,6 +154,7 @@ func TestLoginByHTTP(t *testing.T) {
 func TestLoginByChromium(t *testing.T) {
 	s := newServer(t, overTLS)
 	signInBy(t, s)
+	helperIsLockedIn(t, s)
 	n := newNode(t, s, "laptop", "")
 	dir := browserTests(t)
 	pictures := filepath.Join(dir, "../../build/browser-interop")
