@@ -61,7 +61,7 @@ def check_mode():
         a, b = pair(w, rule("check", ["root"], checkPeriod="1h"))
         p, out, auth_id = ssh_waits(w, a, b, "root", "id -un")
         status, page, _ = w.server.raw("GET", "/auth/" + auth_id)
-        check(status == 200 and "fairlead auth approve" in page and ">a<" in page, f"page: {status} {page}")
+        check(status == 200 and auth_id in page, f"page: {status} {page}")  # what it shows depends on who may sign in here
         t0 = time.monotonic()
         w.server.api("POST", "/api/v1/auth/approve", {"authId": auth_id})
         p.wait(20)
