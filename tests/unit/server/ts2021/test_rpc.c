@@ -18,20 +18,20 @@ static struct rpc decode(const char *path, struct buf *body)
 	return out;
 }
 
-static struct buf with_routes(const char *before, size_t n, const char *after)
+static struct buf with_tags(const char *before, size_t n, const char *after)
 {
 	struct buf b = buf_make(1 << 20);
 
-	buf_printf(&b, "{\"Version\":130,\"NodeKey\":\"" KEY "\",%s\"Hostinfo\":{\"Hostname\":\"a\",\"RoutableIPs\":[", before);
+	buf_printf(&b, "{\"Version\":130,\"NodeKey\":\"" KEY "\",%s\"Hostinfo\":{\"Hostname\":\"a\",\"RequestTags\":[", before);
 	for (size_t i = 0; i < n; i++)
-		buf_printf(&b, "%s\"10.%zu.%zu.0/24\"", i ? "," : "", i / 250, i % 250);
+		buf_printf(&b, "%s\"tag:t%zu\"", i ? "," : "", i);
 	buf_printf(&b, "]}%s}", after);
 	return b;
 }
 
 static void a_login_is_told_in_words(void **state)
 {
-	struct buf b = with_routes("", 10000, "");
+	struct buf b = with_tags("", 10000, "");
 	struct rpc r = decode("/machine/register", &b);
 
 	(void)state;
@@ -39,9 +39,9 @@ static void a_login_is_told_in_words(void **state)
 	assert_int_equal(r.status, 200);
 	json_t *v = json_loads(r.text, 0, NULL);
 	assert_non_null(v);
-	assert_non_null(strstr(json_string_value(json_object_get(v, "Error")), "RoutableIPs"));
+	assert_non_null(strstr(json_string_value(json_object_get(v, "Error")), "RequestTags"));
 	json_decref(v);
-	b = with_routes("", 512, "");
+	b = with_tags("", 64, "");
 	r = decode("/machine/register", &b);
 	assert_int_equal(r.kind, RPC_CALL);
 	event_free(r.event);
@@ -53,7 +53,7 @@ static void a_login_is_told_in_words(void **state)
 
 static void an_update_keeps_its_endpoints(void **state)
 {
-	struct buf b = with_routes("\"OmitPeers\":true,", 10000, ",\"Endpoints\":[\"192.0.2.7:41641\"],\"EndpointTypes\":[2]");
+	struct buf b = with_tags("\"OmitPeers\":true,", 10000, ",\"Endpoints\":[\"192.0.2.7:41641\"],\"EndpointTypes\":[2]");
 	struct rpc r = decode("/machine/map", &b);
 
 	(void)state;
@@ -61,9 +61,9 @@ static void an_update_keeps_its_endpoints(void **state)
 	assert_int_equal(r.event->map->n_endpoints, 1);
 	assert_false(r.event->map->has_hostinfo);
 	assert_non_null(r.event->map->hostinfo);
-	assert_non_null(strstr(r.event->map->hostinfo_fault, "RoutableIPs"));
+	assert_non_null(strstr(r.event->map->hostinfo_fault, "RequestTags"));
 	event_free(r.event);
-	b = with_routes("\"OmitPeers\":true,", 2, "");
+	b = with_tags("\"OmitPeers\":true,", 2, "");
 	r = decode("/machine/map", &b);
 	assert_true(r.event->map->has_hostinfo);
 	assert_string_equal(r.event->map->hostinfo_fault, "");
