@@ -274,6 +274,32 @@ static void cache(void **state)
 	assert_int_equal(w->nm.derp->n_regions, 1);
 }
 
+static void take_piece(void *ctx, struct buf *out)
+{
+	buf_append(ctx, buf_view(out));
+	buf_clear(out);
+}
+
+/* In pieces it is the same text, and a piece is small. */
+static void cache_in_pieces(void **state)
+{
+	struct world *w = *state;
+	CLEANUP(buf_done) struct buf in = buf_make(4 << 20), whole = buf_make(4 << 20), piece = buf_make(80 << 10), all = buf_make(4 << 20);
+
+	buf_append_str(&in, "{" SELF ",\"Peers\":[");
+	for (unsigned i = 2; i < 1002; i++)
+		buf_printf(&in, "%s{\"ID\":%u,\"Name\":\"p%u.tail.example.com.\",\"Key\":\"nodekey:%064x\"}", i > 2 ? "," : "", i, i, i);
+	buf_append_str(&in, "]}");
+	buf_append_u8(&in, 0);
+	assert_ok(give(w, (const char *)buf_view(&in).p, true));
+	netmap_write(&w->nm, &whole);
+	assert_false(whole.bad);
+	assert_true(buf_len(&whole) > 160 << 10); /* so that there are several */
+	netmap_write_in_pieces(&w->nm, &piece, take_piece, &all);
+	assert_false(piece.bad);
+	assert_true(bytes_eq(buf_view(&whole), buf_view(&all)));
+}
+
 static void parse_only(struct bytes in, void *ctx)
 {
 	struct world *w = ctx;
@@ -376,6 +402,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(routes_and_addresses, setup, teardown),
 		cmocka_unit_test_setup_teardown(names, setup, teardown),
 		cmocka_unit_test_setup_teardown(cache, setup, teardown),
+		cmocka_unit_test_setup_teardown(cache_in_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(torture, setup, teardown),
 		cmocka_unit_test_setup_teardown(compressed, setup, teardown),
 		cmocka_unit_test_setup_teardown(ten_thousand, setup, teardown),

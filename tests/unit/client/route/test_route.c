@@ -114,6 +114,26 @@ static void test_apply(void **state)
 	assert_ok(route_apply(r, &c));
 	assert_int_equal(count("ip rule", "5160:"), 0);
 
+	/* Thousands, in batches; our own routes are no news to the watch, and do not overflow it. */
+	enum { MANY = 5000 };
+	struct prefix *many = calloc(MANY, sizeof *many);
+	assert_non_null(many);
+	for (unsigned i = 0; i < MANY; i++)
+		many[i] = addr_prefix(addr_v4(100, 70, (uint8_t)(i >> 8), (uint8_t)i));
+	c.routes = many;
+	c.n_routes = MANY;
+	for (int twice = 0; twice < 2; twice++) {
+		assert_ok(route_apply(r, &c));
+		assert_int_equal(count("ip route show table 5353 | grep -c 100.70.", "5000"), 1);
+	}
+	assert_false(route_watch_drain(watch, "flt0"));
+	c.routes = routes;
+	c.n_routes = 3;
+	assert_ok(route_apply(r, &c));
+	assert_int_equal(count("ip route show table 5353", "flt0"), 2);
+	assert_false(route_watch_drain(watch, "flt0"));
+	free(many);
+
 	/* Less, and others. */
 	c.n_routes = 1;
 	c.n_addrs = 1;

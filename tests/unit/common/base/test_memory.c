@@ -1,5 +1,7 @@
 #include "common/base/memory.h"
 
+#include <stdio.h>
+
 #include "common/base/clock.h"
 #include "tests/lib/test.h"
 
@@ -35,11 +37,40 @@ static void a_burst_without_end_is_interrupted(void **state)
 	assert_true(memory_look(&w, 1100));
 }
 
+static long resident_text(void)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	char line[128];
+	long kb = -1;
+
+	while (f && fgets(line, sizeof line, f))
+		sscanf(line, "RssFile: %ld", &kb);
+	if (f)
+		fclose(f);
+	return kb;
+}
+
+/* Text goes, and comes back when it is run: all that was written to is as it was. */
+static void text_is_let_go(void **state)
+{
+	static int written = 5;
+	long before = resident_text();
+
+	(void)state;
+	written++;
+	memory_rest();
+	assert_true(resident_text() < before);
+	burn(1);
+	assert_int_equal(written, 6);
+	memory_rest();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pages_go_back_once_a_burst_is_over),
 		cmocka_unit_test(a_burst_without_end_is_interrupted),
+		cmocka_unit_test(text_is_let_go),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
