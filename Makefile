@@ -175,7 +175,7 @@ TSAN = $(MAKE) --no-print-directory $(JOBS) SAN=thread
 .PHONY: test test-unit test-sim test-tsan test-integration fuzz-replay conformance interop accept bench soak fuzz lint valgrind
 test-unit:
 	+$(ASAN) unit-binaries
-	python3 tests/run.py unit --each 40 --budget 180 $(patsubst %.c,build/asan/%,$(UNIT_C))
+	python3 tests/run.py unit --each 90 --budget 240 $(patsubst %.c,build/asan/%,$(UNIT_C))
 test-sim:
 	+$(ASAN) sim-binaries
 	python3 tests/run.py sim --budget 180 $(patsubst %.c,build/asan/%,$(SIM_C))
