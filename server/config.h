@@ -75,6 +75,9 @@ struct config {
 		const char *stun_listen_addr; /* "" = no STUN */
 		int64_t stun_second_port;     /* a second STUN port, so that clients can tell hard NATs; 0 = none */
 	} derp_server;
+	struct config_list derp_urls; /* DERP maps as JSON, merged before derp_paths */
+	bool derp_auto_update; /* derp.auto_update_enabled */
+	int64_t derp_update_ms; /* derp.update_frequency */
 	struct config_list derp_paths; /* JSON files: a DERP map each, merged over ours by region id; null deletes */
 
 	struct {

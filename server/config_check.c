@@ -196,8 +196,21 @@ static err check_files(struct config_load *l)
 	return c->unix_socket ? OK : ERR_NOMEM;
 }
 
+static err check_derp_urls(struct config_load *l)
+{
+	const struct config_list *urls = &l->c->derp_urls;
+
+	if (urls->n > 16)
+		return config_wrong(l, at(l, "derp.urls"), "derp.urls takes at most 16");
+	for (size_t i = 0; i < urls->n; i++)
+		if (strncmp(urls->s[i], "https://", 8) != 0 && strncmp(urls->s[i], "http://", 7) != 0)
+			return config_wrong(l, item_at(l, "derp.urls", i), "derp.urls: \"%s\" is no http:// or https:// URL", urls->s[i]);
+	return OK;
+}
+
 err config_check(struct config_load *l)
 {
+	TRY(check_derp_urls(l));
 	TRY(check_server_url(l));
 	TRY(check_base_domain(l));
 	TRY(check_addresses(l));

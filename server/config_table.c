@@ -46,6 +46,9 @@ const struct config_key config_keys[] = {
 	BOOL("derp.server.verify_clients", derp_server.verify_clients, "true"),
 	TEXT("derp.server.stun_listen_addr", derp_server.stun_listen_addr, "0.0.0.0:3478"),
 	INT("derp.server.stun_second_port", derp_server.stun_second_port, 0, 65535, "0"),
+	LIVE(KEY_LIST, "derp.urls", derp_urls, 0, 0, ""),
+	LIVE(KEY_BOOL, "derp.auto_update_enabled", derp_auto_update, 0, 0, "true"),
+	LIVE(KEY_DURATION, "derp.update_frequency", derp_update_ms, SECOND, YEAR, "3h"),
 	LIVE(KEY_LIST, "derp.paths", derp_paths, 0, 0, ""),
 
 	LIVE(KEY_BOOL, "dns.magic_dns", dns.magic_dns, 0, 0, "true"),

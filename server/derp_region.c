@@ -7,6 +7,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/net/sock.h"
+#include "server/derp_fetch.h"
 
 const char *server_url_host(struct arena *a, const char *server_url)
 {
@@ -130,7 +131,17 @@ err derp_region_map(const struct config *c, const struct derp_texts *fetched, co
 	if (c->derp_server.enabled)
 		TRY(own_region(c, pin, tls_port, a, m));
 	m->omit_default_regions = true;
-	(void)fetched;
+	for (size_t i = 0; i < c->derp_urls.n; i++) {
+		const char *text = derp_text_of(fetched, c->derp_urls.s[i]);
+		struct tailcfg_derp_map *over;
+		struct json_why jw = { 0 };
+
+		if (!text)
+			continue; /* not there yet */
+		TRY(tailcfg_derp_map_parse(bytes_str(text), a, &over, &jw));
+		TRY(tailcfg_derp_map_merge(m, over, a, &m));
+		m->omit_default_regions = true;
+	}
 	for (size_t i = 0; i < c->derp_paths.n; i++) {
 		struct tailcfg_derp_map *over;
 		struct json_why jw = { 0 };
@@ -150,8 +161,8 @@ err derp_region_map(const struct config *c, const struct derp_texts *fetched, co
 		TRY(tailcfg_derp_map_merge(m, over, a, &m));
 		m->omit_default_regions = true;
 	}
-	if (m->n_regions == 0) {
-		snprintf(why, why_cap, "there is no DERP region: set derp.server.enabled or give derp.paths, or clients never "
+	if (m->n_regions == 0 && (fetched || !c->derp_urls.n)) { /* without fetched this is only a look at the configuration */
+		snprintf(why, why_cap, "there is no DERP region: set derp.server.enabled or give derp.paths or derp.urls, or clients never "
 				       "come up");
 		return ERR_INVALID;
 	}

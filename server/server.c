@@ -26,6 +26,7 @@
 #include "server/config.h"
 #include "server/core/admit.h"
 #include "server/core/runner.h"
+#include "server/derp_fetch.h"
 #include "server/derp_region.h"
 #include "server/front/front.h"
 #include "server/id_token.h"
@@ -58,6 +59,7 @@ struct server {
 	struct loop_timer memory_timer;
 	struct policy_file *policy_file;
 	struct memory_watch memory;
+	struct derp_fetch *derp_fetch;
 	struct watch *watch; /* of the files that config.toml points at */
 	struct store *store;
 	struct server_keys keys;
@@ -208,7 +210,7 @@ static err make_settings(struct server *s, struct generation *g)
 
 	if (s->tls_self)
 		tls_server_cert_sha256(s->tls_self, pin);
-	TRY(sources_load(g->cfg, NULL, pin, first_tls_port(s), s->why, sizeof s->why, &g->sources));
+	TRY(sources_load(g->cfg, derp_fetch_texts(s->derp_fetch), pin, first_tls_port(s), s->why, sizeof s->why, &g->sources));
 	sources_settings(g->cfg, &g->sources, &g->settings);
 	if (strcmp(g->cfg->policy_mode, "file") == 0)
 		g->settings.policy_file = g->cfg->policy_path;
@@ -606,6 +608,14 @@ static void on_sources(void *ctx)
 	log_info("files read again", "dns_records=%zu derp_regions=%zu", g->sources.n_records, g->sources.derp_map->n_regions);
 }
 
+/* Where the relays are only at URLs, clients could not come up before the first answer: the start waits for it. */
+static err start_fetch(struct server *s)
+{
+	TRY(derp_fetch_new(s->loop, on_sources, s, &s->derp_fetch));
+	derp_fetch_from(s->derp_fetch, s->cfg, !s->cfg->derp_server.enabled && !s->cfg->derp_paths.n && s->cfg->derp_urls.n);
+	return OK;
+}
+
 static err start_watch(struct server *s)
 {
 	TRY(watch_new(s->loop, on_sources, s, &s->watch));
@@ -643,6 +653,7 @@ static void on_reload(int signo, void *ctx)
 	generation_done(&s->live);
 	s->live = g;
 	watch_sources(s);
+	derp_fetch_from(s->derp_fetch, g.cfg, false);
 	log_info("configuration reloaded", "file=%s", log_qs(g.cfg->file).s);
 }
 
@@ -691,6 +702,7 @@ static err server_start(struct server *s, const char *config_path)
 	watch_memory(s);
 	TRY(start_store(s, &image));
 	TRY(start_tls(s));
+	TRY(explain(s, start_fetch(s), "cannot start"));
 	TRY(start_core(s, &image));
 	TRY(start_relay(s));
 	TRY(start_login(s));
@@ -709,6 +721,7 @@ static void server_stop(struct server *s)
 {
 	policy_file_stop(s->policy_file);
 	watch_free(s->watch);
+	derp_fetch_free(s->derp_fetch);
 	loop_io_close(s->metrics_io);
 	if (s->metrics_fd >= 0)
 		close(s->metrics_fd);

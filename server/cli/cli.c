@@ -216,6 +216,7 @@ static const struct verb verbs[] = {
 	{ "dns", "add", "", "NAME ADDRESS", 2, "add an extra record", "dns add nas.tail.internal 100.64.0.9", {{0}}, run_dns_add },
 	{ "dns", "remove", "rm|delete", "NAME [ADDRESS]", 2, "remove extra records", "dns remove nas.tail.internal", {{0}}, run_dns_remove },
 
+	{ "derp", "list", "ls|regions", "", 0, "list the regions that clients get, with their relays", "derp list", {{0}}, run_derp_list },
 	{ "derp", "map", "show", "", 0, "print the map of relays that clients get", "derp map", {{0}}, run_derp_map },
 
 	{ "config", "check", "test", "", 0, "read the configuration and say what is wrong", "config check --config config.toml", {{0}},

@@ -140,3 +140,39 @@ int run_derp_map(struct cli *x)
 	json_decref(answered);
 	return EXIT_OK;
 }
+
+/* "derp900.example.com:8443, …" */
+static json_t *relays_of(const json_t *region)
+{
+	CLEANUP(buf_done) struct buf b = buf_make(4096);
+	json_t *n;
+	size_t i;
+
+	json_array_foreach (json_object_get(region, "Nodes"), i, n) {
+		const char *host = json_string_value(json_object_get(n, "HostName"));
+		json_int_t port = json_integer_value(json_object_get(n, "DERPPort"));
+
+		buf_printf(&b, "%s%s", i ? ", " : "", host ? host : "?");
+		if (json_is_true(json_object_get(n, "STUNOnly")))
+			buf_append_str(&b, " (STUN only)");
+		else if (port)
+			buf_printf(&b, ":%lld", (long long)port);
+	}
+	return json_stringn((const char *)buf_view(&b).p, buf_len(&b));
+}
+
+int run_derp_list(struct cli *x)
+{
+	static const struct column columns[] = { { "REGION", "id" }, { "CODE", "code" }, { "NAME", "name" }, { "RELAYS", "relays" } };
+	json_t *answered = server_call(x, "GET", "/api/fairlead/v1/derp-map", NULL), *rows = json_array(), *region;
+	const char *id;
+
+	json_object_foreach (json_object_get(answered, "Regions"), id, region)
+		json_array_append_new(rows, json_pack("{s:s,s:O?,s:O?,s:o}", "id", id, "code", json_object_get(region, "RegionCode"), "name",
+					json_object_get(region, "RegionName"), "relays", relays_of(region)));
+	if (answered)
+		print_rows(x, rows, columns, ARRAY_LEN(columns));
+	json_decref(rows);
+	json_decref(answered);
+	return answered ? EXIT_OK : EXIT_FAILED;
+}
