@@ -81,14 +81,27 @@ static enum MHD_Result answer_later(struct request *r, unsigned wait_s)
 	return answer_error(r, 429, "too many requests; wait as Retry-After says");
 }
 
-/* A wrong key costs; who is out of tries is not even looked at. */
-static enum MHD_Result refuse_key(struct request *r)
+void note_wrong_key(struct request *r)
 {
 	char name[RATE_NAME_LEN];
 	unsigned wait_s = 0;
 
 	bucket_name(name, 'f', client_of(r), NULL);
 	rate_take(&r->api->failures, name, clock_mono_ms(), &wait_s);
+}
+
+bool may_try_key(struct request *r, unsigned *wait_s)
+{
+	char name[RATE_NAME_LEN];
+
+	bucket_name(name, 'f', client_of(r), NULL);
+	return rate_has(&r->api->failures, name, clock_mono_ms(), wait_s);
+}
+
+/* A wrong key costs; who is out of tries is not even looked at. */
+static enum MHD_Result refuse_key(struct request *r)
+{
+	note_wrong_key(r);
 	return answer_unauthorized(r);
 }
 
@@ -148,8 +161,7 @@ static enum MHD_Result check_key(struct request *r)
 	unsigned wait_s = 0;
 	int64_t now = clock_mono_ms();
 
-	bucket_name(name, 'f', client_of(r), NULL);
-	if (!rate_has(&r->api->failures, name, now, &wait_s))
+	if (!may_try_key(r, &wait_s))
 		return answer_later(r, wait_s);
 	bucket_name(name, 'a', client_of(r), NULL);
 	if (!rate_take(&r->api->requests, name, now, &wait_s))
@@ -161,6 +173,13 @@ static enum MHD_Result check_key(struct request *r)
 	if (c)
 		c->key_text = command_str(c, key);
 	return ask(r, c, on_key_checked);
+}
+
+#define TAILNET_PATH "/api/v2/tailnet/{}"
+
+static bool is_our_tailnet(const char *name)
+{
+	return strcmp(name, "-") == 0 || strcmp(name, "default") == 0 || strcmp(name, "1") == 0;
 }
 
 enum MHD_Result begin_request(struct request *r)
@@ -175,6 +194,8 @@ enum MHD_Result begin_request(struct request *r)
 		r->actor = unix_actor(r);
 		r->may = SCOPE_EVERYTHING;
 	}
+	if (strncmp(r->route->pattern, TAILNET_PATH, sizeof TAILNET_PATH - 1) == 0 && !is_our_tailnet(r->param[0]))
+		return answer_error(r, 404, "tailnet not found");
 	switch (r->route->access) {
 	case ACCESS_OPEN:
 		return r->route->begin(r);

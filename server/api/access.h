@@ -7,5 +7,9 @@
 /* The head and the body are there: checks, and begins the route's handler or answers. */
 enum MHD_Result begin_request(struct request *r);
 
+/* For a call that takes a secret by itself: has this address tries left? And: it was a wrong one. */
+bool may_try_key(struct request *r, unsigned *wait_s);
+void note_wrong_key(struct request *r);
+
 /* Inside a handler that serves several kinds of things: false, and it answered with 403 (*result). */
 bool may_else_refuse(struct request *r, scope_set need, enum MHD_Result *result);

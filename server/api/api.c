@@ -93,7 +93,7 @@ static struct request *request_new(struct api *a, struct MHD_Connection *conn)
 	r->call.deliver = deliver;
 	r->api = a;
 	r->conn = conn;
-	r->arena = arena_make(4 * API_BODY_MAX);
+	r->arena = arena_make(4 * API_POLICY_BODY_MAX);
 	return r;
 }
 
@@ -107,6 +107,16 @@ static enum MHD_Result continue_request(struct request *r)
 	enum MHD_Result result = r->next(r, reply);
 	reply_free(reply);
 	return result;
+}
+
+static size_t body_max_of(const char *pattern)
+{
+	if (strcmp(pattern, "/verify") == 0)
+		return API_VERIFY_BODY_MAX;
+	if (strncmp(pattern, "/api/", 5) != 0)
+		return FORM_BODY_MAX;
+	bool policy = strstr(pattern, "/policy") || strstr(pattern, "/acl");
+	return policy ? API_POLICY_BODY_MAX : API_BODY_MAX;
 }
 
 /* The head is complete. Unknown paths are answered at once, whatever body follows. */
@@ -123,9 +133,7 @@ static enum MHD_Result on_head(struct api *a, struct MHD_Connection *conn, const
 	if (!r->route)
 		return known ? answer_error(r, 405, "this path does not take that method")
 			     : answer_error(r, 404, "there is nothing at this path");
-	r->body_max = strcmp(r->route->pattern, "/verify") == 0	      ? API_VERIFY_BODY_MAX
-		      : strncmp(r->route->pattern, "/api/", 5) == 0 ? API_BODY_MAX
-								     : FORM_BODY_MAX;
+	r->body_max = body_max_of(r->route->pattern);
 	const char *length = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Content-Length");
 	uint64_t announced;
 	if (length && (bytes_parse_u64(bytes_str(length), UINT64_MAX, &announced) != OK || announced > r->body_max))

@@ -36,6 +36,7 @@ struct api_settings { /* strings are borrowed and live as long as the api */
 
 enum {
 	API_BODY_MAX = 1 << 20,
+	API_POLICY_BODY_MAX = 5 << 20, /* a policy of 4 MiB, as JSON */
 	API_VERIFY_BODY_MAX = 4 << 10,
 	API_CONNECTIONS_MAX = 4096,
 	API_IDLE_S = 60,	   /* a connection that sends nothing */

@@ -33,7 +33,7 @@ const json_t *body_object(struct request *r)
 		struct json_error error = { 0 };
 		if (!text.n)
 			text = BYTES_LIT("{}");
-		err e = json_parse(text, API_BODY_MAX, BODY_DEPTH_MAX, &r->json, &error);
+		err e = json_parse(text, API_POLICY_BODY_MAX, BODY_DEPTH_MAX, &r->json, &error);
 		if (e != OK)
 			note_fault(r, arena_printf(&r->arena, "the body is not JSON: line %u, column %u: %s", error.line,
 							error.column, error.text));
@@ -203,6 +203,8 @@ static enum MHD_Result queue(struct request *r, unsigned status, const char *typ
 		MHD_add_response_header(response, "Location", r->location);
 	if (status == 401)
 		MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
+	if (r->etag)
+		MHD_add_response_header(response, "ETag", r->etag);
 	if (r->retry_after_s || status == 503) {
 		char text[16];
 		snprintf(text, sizeof text, "%u", r->retry_after_s ? r->retry_after_s : 1);

@@ -30,7 +30,7 @@ struct route {
 	scope_set need; /* what a key must have; 0: all */
 };
 
-enum { REQUEST_PARAMS_MAX = 2 };
+enum { REQUEST_PARAMS_MAX = 3 };
 
 struct request {
 	struct call call; /* first: deliver gets back to us */
@@ -49,6 +49,7 @@ struct request {
 	bool by_token;			      /* an OAuth token, not a user's key */
 	bool v2;			      /* errors in Tailscale's form */
 	unsigned retry_after_s;
+	const char *etag; /* of the answer; NULL: none */
 	bool trusted;
 	const char *cookie[3];	 /* lines of Set-Cookie, in the arena */
 	size_t n_cookies;

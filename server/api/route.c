@@ -4,12 +4,16 @@
 #include "server/api/handlers.h"
 #include "server/api/local.h"
 #include "server/api/login.h"
+#include "server/api/v2.h"
 
 #define READ(area) SCOPE_READ(SCOPE_##area)
 #define WRITE(area) SCOPE_WRITE(SCOPE_##area)
 
 #define ANY_SETTING (WRITE(FEATURE_SETTINGS) | WRITE(DNS) | WRITE(NETWORKING_SETTINGS))
 #define ANY_SETTING_READ (READ(FEATURE_SETTINGS) | READ(DNS) | READ(NETWORKING_SETTINGS))
+
+#define ANY_KEY (WRITE(AUTH_KEYS) | WRITE(OAUTH_KEYS) | WRITE(API_TOKENS))
+#define ANY_KEY_READ (READ(AUTH_KEYS) | READ(OAUTH_KEYS) | READ(API_TOKENS))
 
 /* The one list of what there is, who may ask it, and what a key needs for it. Without a need a key must have "all". */
 static const struct route routes[] = {
@@ -102,6 +106,67 @@ static const struct route routes[] = {
 	{ "DELETE", "/api/fairlead/v1/services/{}", ACCESS_KEY, api_native_service_delete, WRITE(SERVICES) },
 	{ "POST", "/api/fairlead/v1/services/{}/approve", ACCESS_KEY, api_native_service_approve, WRITE(SERVICES) },
 	{ "GET", "/api/fairlead/v1/lock", ACCESS_KEY, api_native_lock, READ(DEVICES_CORE) },
+	{ "GET", "/api/v2/tailnet/{}/devices", ACCESS_KEY, api_v2_devices, READ(DEVICES_CORE) },
+	{ "GET", "/api/v2/device/{}", ACCESS_KEY, api_v2_device, READ(DEVICES_CORE) },
+	{ "DELETE", "/api/v2/device/{}", ACCESS_KEY, api_v2_device_delete, WRITE(DEVICES_CORE) },
+	{ "POST", "/api/v2/device/{}/expire", ACCESS_KEY, api_v2_device_expire, WRITE(DEVICES_CORE) },
+	{ "GET", "/api/v2/device/{}/routes", ACCESS_KEY, api_v2_device_routes, READ(DEVICES_ROUTES) },
+	{ "POST", "/api/v2/device/{}/routes", ACCESS_KEY, api_v2_device_set_routes, WRITE(DEVICES_ROUTES) },
+	{ "POST", "/api/v2/device/{}/authorized", ACCESS_KEY, api_v2_device_authorized, WRITE(DEVICES_CORE) },
+	{ "POST", "/api/v2/device/{}/name", ACCESS_KEY, api_v2_device_name, WRITE(DEVICES_CORE) },
+	{ "POST", "/api/v2/device/{}/tags", ACCESS_KEY, api_v2_device_tags, WRITE(DEVICES_CORE) },
+	{ "POST", "/api/v2/device/{}/key", ACCESS_KEY, api_v2_device_key, WRITE(DEVICES_CORE) },
+	{ "GET", "/api/v2/device/{}/attributes", ACCESS_KEY, api_v2_device_attrs, READ(DEVICES_POSTURE) },
+	{ "POST", "/api/v2/device/{}/attributes/{}", ACCESS_KEY, api_v2_device_attr_set, WRITE(DEVICES_POSTURE) },
+	{ "DELETE", "/api/v2/device/{}/attributes/{}", ACCESS_KEY, api_v2_device_attr_delete, WRITE(DEVICES_POSTURE) },
+	{ "POST", "/api/v2/device/{}/ip", ACCESS_KEY, api_v2_device_ip, WRITE(DEVICES_CORE) },
+
+	{ "POST", "/api/v2/oauth/token", ACCESS_OPEN, api_v2_token, 0 },
+	{ "POST", "/api/v2/oauth/token-exchange", ACCESS_OPEN, api_v2_unsupported, 0 },
+	{ "GET", "/api/v2/tailnet/{}/keys", ACCESS_KEY, api_v2_keys, ANY_KEY_READ },
+	{ "POST", "/api/v2/tailnet/{}/keys", ACCESS_KEY, api_v2_key_create, ANY_KEY },
+	{ "GET", "/api/v2/tailnet/{}/keys/{}", ACCESS_KEY, api_v2_key, SCOPE_EVERYTHING }, /* each may look at its own */
+	{ "PUT", "/api/v2/tailnet/{}/keys/{}", ACCESS_KEY, api_v2_key_update, WRITE(OAUTH_KEYS) },
+	{ "DELETE", "/api/v2/tailnet/{}/keys/{}", ACCESS_KEY, api_v2_key_delete, ANY_KEY },
+
+	{ "GET", "/api/v2/tailnet/{}/acl", ACCESS_KEY, api_v2_acl, READ(POLICY_FILE) },
+	{ "POST", "/api/v2/tailnet/{}/acl", ACCESS_KEY, api_v2_acl_set, WRITE(POLICY_FILE) },
+	{ "POST", "/api/v2/tailnet/{}/acl/validate", ACCESS_KEY, api_v2_acl_validate, READ(POLICY_FILE) },
+
+	{ "GET", "/api/v2/tailnet/{}/users", ACCESS_KEY, api_v2_users, READ(USERS) },
+	{ "GET", "/api/v2/users/{}", ACCESS_KEY, api_v2_user, READ(USERS) },
+	{ "POST", "/api/v2/users/{}/role", ACCESS_KEY, api_v2_user_role, WRITE(USERS) },
+	{ "POST", "/api/v2/users/{}/approve", ACCESS_KEY, api_v2_user_approve, WRITE(USERS) },
+	{ "POST", "/api/v2/users/{}/suspend", ACCESS_KEY, api_v2_user_suspend, WRITE(USERS) },
+	{ "POST", "/api/v2/users/{}/restore", ACCESS_KEY, api_v2_user_restore, WRITE(USERS) },
+	{ "POST", "/api/v2/users/{}/delete", ACCESS_KEY, api_v2_user_delete, WRITE(USERS) },
+
+	/* What could have no effect here: v2_rest.c says why. */
+	{ "POST", "/api/v2/tailnet/{}/aws-external-id", ACCESS_KEY, api_v2_unsupported, WRITE(LOG_STREAMING) },
+	{ "POST", "/api/v2/tailnet/{}/aws-external-id/{}/validate-aws-trust-policy", ACCESS_KEY, api_v2_unsupported, WRITE(LOG_STREAMING) },
+	{ "GET", "/api/v2/tailnet/{}/posture/integrations", ACCESS_KEY, api_v2_unsupported, READ(FEATURE_SETTINGS) },
+	{ "POST", "/api/v2/tailnet/{}/posture/integrations", ACCESS_KEY, api_v2_unsupported, WRITE(FEATURE_SETTINGS) },
+	{ "GET", "/api/v2/posture/integrations/{}", ACCESS_KEY, api_v2_unsupported, READ(FEATURE_SETTINGS) },
+	{ "PATCH", "/api/v2/posture/integrations/{}", ACCESS_KEY, api_v2_unsupported, WRITE(FEATURE_SETTINGS) },
+	{ "DELETE", "/api/v2/posture/integrations/{}", ACCESS_KEY, api_v2_unsupported, WRITE(FEATURE_SETTINGS) },
+	{ "GET", "/api/v2/tailnet/{}/logging/network", ACCESS_KEY, api_v2_unsupported, READ(LOGS_NETWORK) },
+	{ "GET", "/api/v2/tailnet/{}/logging/network/stream", ACCESS_KEY, api_v2_unsupported, READ(LOG_STREAMING) },
+	{ "PUT", "/api/v2/tailnet/{}/logging/network/stream", ACCESS_KEY, api_v2_unsupported, WRITE(LOG_STREAMING) },
+	{ "DELETE", "/api/v2/tailnet/{}/logging/network/stream", ACCESS_KEY, api_v2_unsupported, WRITE(LOG_STREAMING) },
+	{ "GET", "/api/v2/tailnet/{}/logging/network/stream/status", ACCESS_KEY, api_v2_unsupported, READ(LOG_STREAMING) },
+	{ "GET", "/api/v2/tailnet/{}/logging/configuration/stream", ACCESS_KEY, api_v2_unsupported, READ(LOG_STREAMING) },
+	{ "PUT", "/api/v2/tailnet/{}/logging/configuration/stream", ACCESS_KEY, api_v2_unsupported, WRITE(LOG_STREAMING) },
+	{ "DELETE", "/api/v2/tailnet/{}/logging/configuration/stream", ACCESS_KEY, api_v2_unsupported, WRITE(LOG_STREAMING) },
+	{ "GET", "/api/v2/tailnet/{}/logging/configuration/stream/status", ACCESS_KEY, api_v2_unsupported, READ(LOG_STREAMING) },
+	{ "GET", "/api/v2/tailnet/{}/oauth-apps", ACCESS_KEY, api_v2_unsupported, READ(OAUTH_APPS) },
+	{ "POST", "/api/v2/tailnet/{}/oauth-apps", ACCESS_KEY, api_v2_unsupported, WRITE(OAUTH_APPS) },
+	{ "GET", "/api/v2/organizations/{}/tailnets", ACCESS_KEY, api_v2_unsupported, 0 },
+	{ "POST", "/api/v2/organizations/{}/tailnets", ACCESS_KEY, api_v2_unsupported, 0 },
+	{ "GET", "/api/v2/tailnet/{}/user-invites", ACCESS_KEY, api_v2_unsupported, READ(USERS) },
+	{ "POST", "/api/v2/tailnet/{}/user-invites", ACCESS_KEY, api_v2_unsupported, WRITE(USERS) },
+	{ "GET", "/api/v2/device/{}/device-invites", ACCESS_KEY, api_v2_unsupported, READ(DEVICE_INVITES) },
+	{ "POST", "/api/v2/device/{}/device-invites", ACCESS_KEY, api_v2_unsupported, WRITE(DEVICE_INVITES) },
+
 	{ "GET", "/api/fairlead/v1/derp-map", ACCESS_KEY, api_native_derp_map, READ(NETWORKING_SETTINGS) },
 	{ "GET", "/api/fairlead/v1/stats", ACCESS_KEY, api_native_stats, READ(DEVICES_CORE) },
 	{ "PUT", "/api/fairlead/v1/dns/records", ACCESS_KEY, api_native_dns_records, WRITE(DNS) },

@@ -128,6 +128,7 @@ void audit_fields_node(struct audit_fields *f, const struct node_row *r)
 	put_addr(f, "ipv4", r->v4);
 	put_addr(f, "ipv6", r->v6);
 	audit_put_time(f, "expires", r->expires_ms);
+	audit_put_bool(f, "keyExpiryDisabled", r->expiry_disabled);
 	audit_put_bool(f, "ephemeral", r->ephemeral);
 	audit_put_id(f, "authKey", r->authkey_id);
 	put_prefixes(f, "approvedRoutes", r->approved_routes, r->n_approved);

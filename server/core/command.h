@@ -24,6 +24,7 @@ enum command_kind {
 	CMD_NODE_GET,		 /* id -> nodes[0] */
 	CMD_NODE_DELETE,	 /* id */
 	CMD_NODE_EXPIRE,	 /* id, at_ms (0 = now), disable (never) -> nodes[0] */
+	CMD_NODE_ENABLE_EXPIRY,	 /* id: after disable -> nodes[0] */
 	CMD_NODE_RENAME,	 /* id, new_name -> nodes[0] */
 	CMD_NODE_TAGS,		 /* id, tags -> nodes[0] */
 	CMD_NODE_APPROVE_ROUTES, /* id, routes: the new list -> nodes[0] */
@@ -146,6 +147,10 @@ struct command {
 	const struct addr *addrs;
 	size_t n_addrs;
 	bool reusable, ephemeral, preauthorized, disable, oauth_client;
+	const char *if_match; /* CMD_POLICY_SET: what policy_etag of the one in force must be; "" any */
+	bool with_nodes; /* CMD_USER_DELETE: they go, too */
+	bool automatic; /* CMD_NODE_RENAME: by its host's name again */
+	int64_t expires_in_ms; /* CMD_AUTHKEY_CREATE: instead of expires_ms; 0: expires_ms counts */
 	int64_t at_ms, expires_ms; /* expires_ms 0: never */
 	struct node_pub key;
 };
@@ -206,6 +211,8 @@ struct reply {
 	const char *const *lines;
 	size_t n_lines;
 	const struct policy_faults *faults; /* a policy's (policy.h), where lines tells them; NULL: none */
+	const char *domain; /* of nodes: the MagicDNS suffix */
+	bool changed_since; /* ERR_STATE because of if_match */
 	struct user_row *users;
 	size_t n_users;
 	struct node_info **nodes; /* a reference each */

@@ -91,7 +91,7 @@ static err authkey_create(struct core *c, struct tailnet *t, const struct comman
 	struct authkey_row row = {
 		.tailnet_id = t->row.id, .user_id = u ? u->row.id : 0, .reusable = m->reusable, .ephemeral = m->ephemeral,
 		.preauthorized = m->preauthorized,
-		.created_ms = c->now.wall_ms, .expires_ms = m->expires_ms,
+		.created_ms = c->now.wall_ms, .expires_ms = m->expires_in_ms ? c->now.wall_ms + m->expires_in_ms : m->expires_ms,
 	};
 
 	if (*m->user && !u) {

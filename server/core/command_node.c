@@ -20,6 +20,7 @@ static err list_nodes(struct core *c, struct tailnet *t, const struct command *m
 		reply_fail(r, ERR_NOT_FOUND, "there is no user \"%.64s\"", m->user);
 		return r->e;
 	}
+	r->domain = arena_str(&r->arena, bytes_str(or_empty(t->set.base_domain)));
 	TRY(reply_room_nodes(r, u ? u->n_nodes : c->nodes.n));
 	if (u) {
 		list_each(it, &u->nodes)
@@ -37,19 +38,47 @@ static err list_nodes(struct core *c, struct tailnet *t, const struct command *m
 static err one_node(struct core *c, struct reply *r, struct node *n)
 {
 	TRY(reply_room_nodes(r, 1));
+	r->domain = arena_str(&r->arena, bytes_str(or_empty(n->t->set.base_domain)));
 	return reply_add_node(c, r, n);
 }
 
 static err expire(struct core *c, struct node *n, const struct command *m)
 {
 	TRY(touch_node(c, n));
+	if (m->disable && !n->row.expiry_disabled)
+		n->row.kept_expires_ms = n->row.expires_ms;
+	n->row.expiry_disabled = m->disable;
+	if (!m->disable)
+		n->row.kept_expires_ms = 0;
 	node_set_expires(c, n, m->disable ? 0 : m->at_ms ? m->at_ms : c->now.wall_ms);
+	return OK;
+}
+
+/* On again: what it was before counts, or what a login of now would get. */
+static err enable_expiry(struct core *c, struct node *n)
+{
+	if (!n->row.expiry_disabled)
+		return OK;
+	TRY(touch_node(c, n));
+	int64_t at = n->row.kept_expires_ms;
+	if (!at && !n->row.n_tags && n->t->set.node_expiry_ms > 0)
+		at = c->now.wall_ms + n->t->set.node_expiry_ms;
+	n->row.expiry_disabled = false;
+	n->row.kept_expires_ms = 0;
+	node_set_expires(c, n, at);
 	return OK;
 }
 
 static err rename_node(struct core *c, struct node *n, const struct command *m, struct reply *r)
 {
-	char key[GIVEN_NAME_MAX + 1] = { 0 };
+	char key[GIVEN_NAME_MAX + 1] = { 0 }, base[GIVEN_NAME_MAX + 1], free_name[GIVEN_NAME_MAX + 1];
+
+	if (m->automatic) {
+		name_sanitise(or_empty(n->row.hostname), base);
+		name_unique(n->t, base, n, free_name);
+		TRY(touch_node(c, n));
+		return node_set_name(c, n, free_name, true);
+	}
 
 	if (!name_is_label(m->new_name)) {
 		reply_fail(r, ERR_INVALID, "\"%.80s\" cannot be a node's name: 1 to %d of a-z, 0-9 and -, not - at the ends", m->new_name,
@@ -76,8 +105,16 @@ static err rename_node(struct core *c, struct node *n, const struct command *m, 
 
 static err set_tags(struct core *c, struct node *n, const struct command *m, struct reply *r)
 {
+	struct user *former = user_by_id(c, n->row.former_user_id);
+	if (!m->n_tags && !n->row.n_tags)
+		return OK;
+	if (!m->n_tags && former) {
+		TRY(touch_node(c, n));
+		return node_set_owner(c, n, former->row.id, NULL, 0);
+	}
 	if (!m->n_tags) {
-		reply_fail(r, ERR_INVALID, "a node cannot lose all of its tags; log it in again as a user instead");
+		reply_fail(r, ERR_INVALID, "this node was nobody's before it was tagged: it cannot lose all of its tags; log it in again as a user "
+				"instead, or move it to one");
 		return r->e;
 	}
 	if (m->n_tags > NODE_TAGS_MAX) {
@@ -296,6 +333,8 @@ void on_command_node(struct core *c, const struct command *m, struct reply *r)
 	}
 	if (m->kind == CMD_NODE_EXPIRE)
 		e = expire(c, n, m);
+	else if (m->kind == CMD_NODE_ENABLE_EXPIRY)
+		e = enable_expiry(c, n);
 	else if (m->kind == CMD_NODE_RENAME)
 		e = rename_node(c, n, m, r);
 	else if (m->kind == CMD_NODE_TAGS)

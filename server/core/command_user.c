@@ -145,6 +145,8 @@ static err delete_user(struct core *c, struct tailnet *t, const struct command *
 
 	if (!u)
 		return r->e;
+	while (m->with_nodes && !list_is_empty(&u->nodes))
+		TRY(node_delete(c, container_of(u->nodes.next, struct node, of_user)));
 	if (u->n_nodes) {
 		reply_fail(r, ERR_STATE, "user %s has %zu node(s); delete or move them first", u->row.name, u->n_nodes);
 		return r->e;

@@ -117,7 +117,7 @@ static void derp_map_text(struct core *c, struct tailnet *t, struct reply *r)
 static void fill_defaults(struct command *m)
 {
 	const char **texts[] = { &m->actor, &m->via, &m->name, &m->new_name, &m->display_name, &m->email, &m->picture_url, &m->user, &m->role,
-		&m->scopes,
+		&m->scopes, &m->if_match,
 		&m->key_text, &m->auth_id, &m->text, &m->author, &m->note, &m->description,
 		&m->agent };
 
@@ -169,6 +169,7 @@ void on_command(struct core *c, struct event *e)
 	case CMD_NODE_GET:
 	case CMD_NODE_DELETE:
 	case CMD_NODE_EXPIRE:
+	case CMD_NODE_ENABLE_EXPIRY:
 	case CMD_NODE_RENAME:
 	case CMD_NODE_TAGS:
 	case CMD_NODE_APPROVE_ROUTES:

@@ -2,6 +2,7 @@
 
 #include "common/base/cleanup.h"
 #include "server/core/state.h"
+#include "server/policy/etag.h"
 
 /* Jobs seen from the core: how a command becomes one, and what is done when it comes back. */
 
@@ -95,6 +96,12 @@ static err fill(struct core *c, struct event *e, struct tailnet *t, struct job *
 	return OK;
 }
 
+static void refuse_changed(struct reply *r)
+{
+	reply_fail(r, ERR_STATE, "the policy was changed meanwhile: precondition failed, invalid old hash");
+	r->changed_since = true;
+}
+
 /* What can be said at once. */
 static bool is_refused(struct core *c, struct command *m, struct tailnet *t, struct reply *r)
 {
@@ -114,6 +121,8 @@ static bool is_refused(struct core *c, struct command *m, struct tailnet *t, str
 		reply_fail(r, ERR_NOT_FOUND, "there is no version %lld of the policy", (long long)m->id);
 	else if (m->kind == CMD_POLICY_DIFF && !policy_version(t, m->other))
 		reply_fail(r, ERR_NOT_FOUND, "there is no version %lld of the policy", (long long)m->other);
+	else if (!policy_etag_matches(policy_in_force(t)->text, m->if_match))
+		refuse_changed(r);
 	else if (c->n_jobs >= JOBS_MAX)
 		reply_fail(r, ERR_BUSY, "too many questions about the policy wait: ask again later");
 	return r->e != OK;
@@ -191,6 +200,10 @@ static err put_in_force(struct core *c, struct tailnet *t, struct job *j)
 {
 	struct reply *r = j->reply;
 
+	if (!policy_etag_matches(policy_in_force(t)->text, j->command->if_match)) {
+		refuse_changed(r);
+		return r->e;
+	}
 	TRY(add_version(c, t, j->command));
 	TRY(tailnet_adopt_policy(c, t, j));
 	return policy_answer(policy_in_force(t), r);
@@ -208,7 +221,8 @@ void on_job_done(struct core *c, struct job *j)
 
 		if (e != OK) {
 			core_abort(c);
-			reply_fail(r, e, "%s", err_text(e));
+			if (!r->changed_since)
+				reply_fail(r, e, "%s", err_text(e));
 		}
 	}
 	if (r && r->e == ERR_INVALID && t && j->command->from_file && t->n_versions && policy_answer(policy_in_force(t), r) != OK)

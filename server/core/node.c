@@ -667,6 +667,10 @@ err node_set_owner(struct core *c, struct node *n, int64_t user_id, char *const 
 	n->row.n_tags = n_tags;
 	if (n->row.user_id != (n_tags ? 0 : user_id))
 		node_dirty(n, DIRTY_OWNER);
+	if (n_tags && (user_id || n->row.user_id))
+		n->row.former_user_id = user_id ? user_id : n->row.user_id;
+	else if (!n_tags)
+		n->row.former_user_id = 0;
 	n->row.user_id = n_tags ? 0 : user_id;
 	user_join(c, n);
 	if (n_tags)

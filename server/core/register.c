@@ -176,6 +176,7 @@ static err new_row(struct core *c, const struct claim *cl, struct node_row *row)
 	row->hostname = strdup(cl->hi->hostname);
 	row->given_name = strdup(given);
 	row->hostinfo_json = bytes_dup(cl->hi->raw);
+	row->former_user_id = cl->n_tags && cl->user ? cl->user->row.id : 0;
 	row->user_id = cl->n_tags || !cl->user ? 0 : cl->user->row.id;
 	return row->hostname && row->given_name && row->hostinfo_json ? OK : ERR_NOMEM;
 }
@@ -241,7 +242,10 @@ static err renew_node(struct core *c, const struct claim *cl, struct node *n)
 	}
 	n->row.method = cl->method;
 	n->row.authkey_id = cl->authkey_id;
-	node_set_expires(c, n, expiry_of(c, cl));
+	if (n->row.expiry_disabled && !cl->n_tags)
+		n->row.kept_expires_ms = expiry_of(c, cl); /* an admin said that it does not expire */
+	else
+		node_set_expires(c, n, expiry_of(c, cl));
 	return node_set_hostinfo(c, n, cl->hi, &changed);
 }
 

@@ -18,10 +18,12 @@ err node_sql_put(struct sql *s, const struct node_row *r)
 	static const char sql[] =
 		"INSERT INTO node (id, tailnet_id, user_id, machine_pub, node_pub, disco_pub, nl_pub, v4, v6, hostname,"
 		" given_name, given_name_auto, ephemeral, method, authkey_id, created_ms, expires_ms, last_seen_ms, was_online,"
-		" capver, home_derp, hostinfo, endpoints, tags, approved_routes, authorized, attrs, key_sig)"
+		" capver, home_derp, hostinfo, endpoints, tags, approved_routes, authorized, attrs, key_sig,"
+		" expiry_disabled, kept_expires_ms, former_user_id)"
 		" VALUES (:id, :tailnet_id, :user_id, :machine_pub, :node_pub, :disco_pub, :nl_pub, :v4, :v6, :hostname,"
 		" :given_name, :given_name_auto, :ephemeral, :method, :authkey_id, :created_ms, :expires_ms, :last_seen_ms,"
-		" :was_online, :capver, :home_derp, :hostinfo, :endpoints, :tags, :approved_routes, :authorized, :attrs, :key_sig)"
+		" :was_online, :capver, :home_derp, :hostinfo, :endpoints, :tags, :approved_routes, :authorized, :attrs, :key_sig,"
+		" :expiry_disabled, :kept_expires_ms, :former_user_id)"
 		" ON CONFLICT (id) DO UPDATE SET tailnet_id = excluded.tailnet_id, user_id = excluded.user_id,"
 		" machine_pub = excluded.machine_pub, node_pub = excluded.node_pub, disco_pub = excluded.disco_pub,"
 		" nl_pub = excluded.nl_pub, v4 = excluded.v4, v6 = excluded.v6, hostname = excluded.hostname,"
@@ -30,7 +32,9 @@ err node_sql_put(struct sql *s, const struct node_row *r)
 		" created_ms = excluded.created_ms, expires_ms = excluded.expires_ms, last_seen_ms = excluded.last_seen_ms,"
 		" was_online = excluded.was_online, capver = excluded.capver, home_derp = excluded.home_derp,"
 		" hostinfo = excluded.hostinfo, endpoints = excluded.endpoints, tags = excluded.tags,"
-		" approved_routes = excluded.approved_routes, authorized = excluded.authorized, attrs = excluded.attrs, key_sig = excluded.key_sig";
+		" approved_routes = excluded.approved_routes, authorized = excluded.authorized, attrs = excluded.attrs, key_sig = excluded.key_sig,"
+		" expiry_disabled = excluded.expiry_disabled, kept_expires_ms = excluded.kept_expires_ms,"
+		" former_user_id = excluded.former_user_id";
 	CLEANUP(freep) char *attrs = custom_attrs_text(r->attrs, r->n_attrs);
 
 	if (!attrs)
@@ -57,6 +61,9 @@ err node_sql_put(struct sql *s, const struct node_row *r)
 	query_int(&q, ":authorized", r->authorized);
 	query_text(&q, ":attrs", attrs);
 	query_blob_or_null(&q, ":key_sig", bytes_of(r->key_sig, r->n_key_sig));
+	query_int(&q, ":expiry_disabled", r->expiry_disabled);
+	query_int_or_null(&q, ":kept_expires_ms", r->kept_expires_ms);
+	query_int_or_null(&q, ":former_user_id", r->former_user_id);
 	bind_lazy(&q, r);
 	return query_run(&q);
 }
@@ -112,6 +119,9 @@ static void read_node(struct query *q, struct node_row *r)
 	r->authorized = column_bool(q);
 	column_attrs(q, &r->attrs, &r->n_attrs);
 	column_blob(q, &r->key_sig, &r->n_key_sig);
+	r->expiry_disabled = column_bool(q);
+	r->kept_expires_ms = column_int(q);
+	r->former_user_id = column_int(q);
 }
 
 err node_sql_list(struct sql *s, struct node_row **out, size_t *n)
@@ -119,7 +129,8 @@ err node_sql_list(struct sql *s, struct node_row **out, size_t *n)
 	static const char sql[] =
 		"SELECT id, tailnet_id, user_id, machine_pub, node_pub, disco_pub, nl_pub, v4, v6, hostname, given_name,"
 		" given_name_auto, ephemeral, method, authkey_id, created_ms, expires_ms, last_seen_ms, was_online, capver,"
-		" home_derp, hostinfo, endpoints, tags, approved_routes, authorized, attrs, key_sig FROM node ORDER BY id";
+		" home_derp, hostinfo, endpoints, tags, approved_routes, authorized, attrs, key_sig, expiry_disabled,"
+		" kept_expires_ms, former_user_id FROM node ORDER BY id";
 	struct query q = query_begin(s, sql);
 
 	while (query_next(&q)) {

@@ -70,6 +70,9 @@ struct node_row {
 	int64_t authkey_id; /* 0: none */
 	int64_t created_ms;
 	int64_t expires_ms;   /* 0: never */
+	bool expiry_disabled; /* expires_ms is 0 by an admin's wish … */
+	int64_t kept_expires_ms; /* … and was this; 0: none */
+	int64_t former_user_id;	 /* of a tagged node: whose it was; 0: nobody's */
 	int64_t last_seen_ms; /* lazy */
 	bool was_online;      /* at the last lazy write; for the grace after a start */
 	int capver;

@@ -8,6 +8,11 @@
 #include <unistd.h>
 
 #include "common/base/buf.h"
+#include <pthread.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/random.h"
+#include "common/wire/tailcfg_request.h"
 #include "server/store/audit.h"
 #include "server/store/store.h"
 #include "tests/lib/test.h"
@@ -179,4 +184,52 @@ const char *json_text_at(const json_t *j, const char *path)
 		j = json_is_array(j) && bytes_parse_u64(word, 100000, &index) == OK ? json_array_get(j, index) : json_object_get(j, name);
 	}
 	return json_is_string(j) ? json_string_value(j) : "(none)";
+}
+
+struct joining {
+	struct call call;
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	struct reply *reply;
+};
+
+static void joined(struct call *call, struct reply *taken)
+{
+	struct joining *j = container_of(call, struct joining, call);
+
+	pthread_mutex_lock(&j->lock);
+	j->reply = taken;
+	pthread_cond_signal(&j->done);
+	pthread_mutex_unlock(&j->lock);
+}
+
+void house_join(struct house *h, const char *auth_key, const char *hostname, const char *routes)
+{
+	struct joining j = { { joined }, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL };
+	struct event *e = event_new(EV_REGISTER);
+	struct tailcfg_register_request *r = arena_alloc(&e->arena, sizeof *r);
+	struct tailcfg_hostinfo *hi;
+	struct json_why why;
+	char text[600];
+
+	snprintf(text, sizeof text, "{\"Hostname\":\"%s\",\"OS\":\"linux\",\"IPNVersion\":\"1.90.0\",\"RoutableIPs\":%s}", hostname,
+			routes ? routes : "[]");
+	assert_ok(tailcfg_hostinfo_parse(bytes_str(text), &e->arena, &hi, &why));
+	r->version = 130;
+	random_fill(r->node_key.b, 32);
+	random_fill(e->machine.b, 32);
+	r->auth_key = arena_str(&e->arena, bytes_str(auth_key));
+	r->followup = r->signature_type = r->tailnet = "";
+	r->hostinfo = hi;
+	e->reg = r;
+	e->remote = addr_v4(192, 0, 2, 9);
+	e->call = &j.call;
+	assert_ok(core_post(h->core, e));
+	pthread_mutex_lock(&j.lock);
+	while (!j.reply)
+		pthread_cond_wait(&j.done, &j.lock);
+	pthread_mutex_unlock(&j.lock);
+	if (j.reply->e != OK || !memmem(j.reply->body.p, j.reply->body.n, "\"MachineAuthorized\":true", 24))
+		fail_msg("%s did not join: %.*s", hostname, (int)j.reply->body.n, (const char *)j.reply->body.p);
+	reply_free(j.reply);
 }

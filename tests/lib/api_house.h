@@ -37,6 +37,8 @@ int house_ask(struct house *h, const char *key, const char *method, const char *
 json_t *house_call(struct house *h, const char *key, const char *method, const char *path, const char *body, int status);
 /* A member of the last answer's head, owned; NULL: none. */
 char *house_header(const struct house *h, const char *name);
+/* A device joins with an auth key; its id, from its name. routes: JSON list, or NULL. */
+void house_join(struct house *h, const char *auth_key, const char *hostname, const char *routes);
 /* An API key with these scopes ("" all), of this user ("" none); owned. */
 char *house_key(struct house *h, const char *scopes, const char *user);
 const char *json_text_at(const json_t *j, const char *path); /* "a.b.0.c"; "(none)" when it is no text */

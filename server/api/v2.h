@@ -1,0 +1,29 @@
+/* v2: the API as Tailscale speaks it (/api/v2), for Terraform, tscli, the Go client and their like. Errors are {"message"}.
+ *
+ * Ids are decimal texts; a device's id and nodeId are the same, and what the device itself sees as its StableID. */
+#pragma once
+
+#include "server/api/access.h"
+#include "server/api/handlers.h"
+#include "server/api/render.h"
+
+#define SECOND_MS 1000
+
+/* v2_device.c */
+handler api_v2_devices, api_v2_device, api_v2_device_delete, api_v2_device_expire, api_v2_device_routes, api_v2_device_set_routes,
+	api_v2_device_authorized, api_v2_device_name, api_v2_device_tags, api_v2_device_key, api_v2_device_ip, api_v2_device_attrs, api_v2_device_attr_set, api_v2_device_attr_delete;
+/* v2_key.c */
+handler api_v2_keys, api_v2_key_create, api_v2_key, api_v2_key_update, api_v2_key_delete, api_v2_token;
+/* v2_acl.c */
+handler api_v2_acl, api_v2_acl_set, api_v2_acl_validate;
+/* v2_user.c */
+handler api_v2_users, api_v2_user, api_v2_user_role, api_v2_user_approve, api_v2_user_suspend, api_v2_user_restore, api_v2_user_delete;
+/* v2_rest.c: what can have no effect here answers 501 and says why */
+handler api_v2_unsupported;
+
+/* RFC 3339; Go's zero time for 0. */
+void v2_time(struct jsonw *w, int64_t wall_ms);
+/* n texts of the request, copied into the command. NULL and a fault: too many. */
+const char *const *v2_copy_texts(struct request *r, struct command *c, const char **from, size_t n);
+/* A command for the device, user or key that the path names as its last "{}" at index. */
+struct command *v2_command(struct request *r, enum command_kind kind, size_t param, const char *what);
