@@ -227,6 +227,15 @@ static void on_key_revoked(void *ctx, const struct node_pub *key)
 		log_error("could not close a revoked key's relay connections", "cause=\"out of memory\"");
 }
 
+static void on_changed(void *ctx, const struct audit_row *what)
+{
+	struct server *s = ctx;
+	struct api *api = __atomic_load_n(&s->api, __ATOMIC_ACQUIRE); /* the core starts first */
+
+	if (api)
+		api_changed(api, what);
+}
+
 static bool may_relay(void *ctx, const struct node_pub *key, struct addr from)
 {
 	struct server *s = ctx;
@@ -259,7 +268,7 @@ static void on_recent_addr(void *ctx, struct addr a)
 
 static err start_core(struct server *s, struct store_image *image)
 {
-	struct core_runner_opts o = { .on_revoke = on_key_revoked, .on_recent_addr = on_recent_addr, .ctx = s };
+	struct core_runner_opts o = { .on_revoke = on_key_revoked, .on_changed = on_changed, .on_recent_addr = on_recent_addr, .ctx = s };
 	struct limit_caps caps[LIMIT_KINDS];
 
 	limit_caps(s->cfg, caps);
@@ -424,7 +433,10 @@ static err start_api(struct server *s)
 
 	s->config_text = config_show(s->cfg);
 	a.config_text = s->config_text;
-	return explain(s, s->config_text ? api_new(&a, &s->api) : ERR_NOMEM, "cannot start the API");
+	struct api *api = NULL;
+	err e = s->config_text ? api_new(&a, &api) : ERR_NOMEM;
+	__atomic_store_n(&s->api, api, __ATOMIC_RELEASE);
+	return explain(s, e, "cannot start the API");
 }
 
 static err add_http(void *ctx, int fd, struct addrport client)

@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "server/api/access.h"
 #include "server/api/browser.h"
+#include "server/api/events.h"
 #include "server/api/handlers.h"
 #include "server/api/local.h"
 #include "server/api/request.h"
@@ -196,6 +197,8 @@ err api_new(const struct api_settings *cfg, struct api **out)
 	rate_init(&a->guesses, GUESSES_PER_S, GUESSES_BURST);
 	rate_init(&a->failures, cfg->failures_per_s, 10 * cfg->failures_per_s);
 	err e = api_workers_new(&a->worker);
+	if (e == OK)
+		e = event_hub_new(&a->events);
 	if (e != OK) {
 		api_free(a);
 		return e;
@@ -240,8 +243,10 @@ void api_free(struct api *a)
 		while (a->waiting)
 			pthread_cond_wait(&a->idle, &a->lock);
 		pthread_mutex_unlock(&a->lock);
+		event_hub_close(a->events);
 		MHD_stop_daemon(a->daemon);
 	}
+	event_hub_free(a->events);
 	api_workers_free(a->worker);
 	rate_done(&a->requests);
 	rate_done(&a->guesses);
@@ -249,4 +254,9 @@ void api_free(struct api *a)
 	pthread_cond_destroy(&a->idle);
 	pthread_mutex_destroy(&a->lock);
 	free(a);
+}
+
+void api_changed(struct api *a, const struct audit_row *what)
+{
+	event_hub_put(a->events, what);
 }

@@ -55,6 +55,10 @@ enum api_origin {
 /* fd is taken. client: the real client, for logs. Any thread. */
 MUST_USE err api_add_connection(struct api *a, int fd, struct addrport client, enum api_origin origin);
 
+struct audit_row;
+/* Something changed (core_runner_opts.on_changed). Any thread; hands over. */
+void api_changed(struct api *a, const struct audit_row *what);
+
 /* Waits for the replies that are on their way, closes all connections, frees. The core must run, or have answered all it
  * was asked (ERR_CLOSED). NULL is fine. */
 void api_free(struct api *a);

@@ -186,7 +186,7 @@ const char *command_str(struct command *c, const char *s)
 /* Pages bring their own style and nothing else; answers of the API are no pages at all. */
 #define PAGE_POLICY "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; img-src 'self'"
 
-static enum MHD_Result queue(struct request *r, unsigned status, const char *type, struct MHD_Response *response)
+enum MHD_Result answer_response(struct request *r, unsigned status, const char *type, struct MHD_Response *response)
 {
 	if (!response)
 		return MHD_NO;
@@ -225,7 +225,7 @@ enum MHD_Result answer_buf(struct request *r, unsigned status, const char *type,
 	struct MHD_Response *response = MHD_create_response_from_buffer(buf_len(body), body->p, MHD_RESPMEM_MUST_FREE);
 	if (!response)
 		buf_done(body);
-	return queue(r, status, type, response);
+	return answer_response(r, status, type, response);
 }
 
 enum MHD_Result answer_json(struct request *r, unsigned status, struct buf *body)
@@ -245,7 +245,7 @@ enum MHD_Result answer_text(struct request *r, unsigned status, const char *type
 
 	struct MHD_Response *response = MHD_create_response_from_buffer(buf_len(&copy), copy.p, MHD_RESPMEM_MUST_COPY);
 	buf_done(&copy);
-	return queue(r, status, type, response);
+	return answer_response(r, status, type, response);
 }
 
 struct jsonw answer_begin(struct buf *out)

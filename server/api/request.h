@@ -98,6 +98,7 @@ enum MHD_Result ask_helper(struct request *r, json_t *request, reply_handler *ne
 enum MHD_Result answer_json(struct request *r, unsigned status, struct buf *body); /* body is taken */
 enum MHD_Result answer_text(struct request *r, unsigned status, const char *type, const char *body);
 enum MHD_Result answer_buf(struct request *r, unsigned status, const char *type, struct buf *body); /* body is taken */
+enum MHD_Result answer_response(struct request *r, unsigned status, const char *type, struct MHD_Response *taken);
 enum MHD_Result answer_page(struct request *r, unsigned status, struct buf *html); /* html is taken */
 /* The error body that all tools of Headscale can read: {code, message, details, status, title, detail, errors}. */
 enum MHD_Result answer_error(struct request *r, unsigned status, const char *message);

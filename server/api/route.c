@@ -187,6 +187,7 @@ static const struct route routes[] = {
 	{ "DELETE", "/api/fairlead/v1/node/{}/attributes/{}", ACCESS_KEY, api_native_node_attr_delete, WRITE(DEVICES_POSTURE) },
 	{ "GET", "/api/fairlead/v1/node/{}/debug", ACCESS_KEY, api_native_node_debug, 0 },
 	{ "POST", "/api/fairlead/v1/node/{}/c2n", ACCESS_KEY, api_native_node_c2n, 0 },
+	{ "GET", "/api/fairlead/v1/events", ACCESS_KEY, api_native_events, READ(LOGS_CONFIGURATION) },
 	{ "GET", "/api/fairlead/v1/audit", ACCESS_KEY, api_native_audit, READ(LOGS_CONFIGURATION) },
 	{ "GET", "/api/fairlead/v1/identities", ACCESS_KEY, api_identity_list, READ(USERS) },
 	{ "POST", "/api/fairlead/v1/identities", ACCESS_KEY, api_identity_link, WRITE(USERS) },

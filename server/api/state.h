@@ -18,6 +18,7 @@ struct api {
 	size_t backups;
 	struct api_workers *worker;
 	struct rate requests, failures, guesses; /* the daemon's thread only */
+	struct event_hub *events;
 	bool stopping;
 };
 

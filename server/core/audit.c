@@ -380,6 +380,27 @@ err audit_note_node(struct core *c, const struct node *n, const char *action, co
 	return OK;
 }
 
+void audit_presence(struct core *c, struct node *n)
+{
+	CLEANUP(buf_done) struct buf before = buf_make(64), after = buf_make(64);
+	struct subject s = { .kind = "node", .tailnet_id = n->t->row.id, .name = n->row.given_name, .had = true, .has = true };
+	struct audit_row r;
+
+	if (c->replaying)
+		return;
+	number_id(&s, n->row.id);
+	buf_printf(&before, "{\"online\":%s}", n->m.online ? "false" : "true");
+	buf_printf(&after, "{\"online\":%s}", n->m.online ? "true" : "false");
+	if (make_record(c, &s, 0, &before, &after, &r) != OK)
+		return; /* who watches misses it; the list of nodes has it */
+	free(r.action);
+	r.action = strdup(n->m.online ? "online" : "offline");
+	if (r.action)
+		fx_changed(c, &r);
+	else
+		audit_row_done(&r);
+}
+
 /* ---- keeping it bounded ---- */
 
 void on_audit_timer(struct core *c, struct timer *t)

@@ -34,6 +34,7 @@ void presence_online(struct core *c, struct node *n)
 	lazy_soon(c);
 	node_dirty(n, PATCH_ONLINE);
 	routes_elect(c, n);
+	audit_presence(c, n);
 }
 
 void presence_stream_closed(struct core *c, struct node *n)
@@ -78,6 +79,7 @@ static void on_offline(struct core *c, struct timer *t)
 	lazy_soon(c);
 	node_dirty(n, PATCH_ONLINE);
 	routes_elect(c, n);
+	audit_presence(c, n);
 	presence_ephemeral(c, n);
 }
 

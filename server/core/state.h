@@ -476,6 +476,7 @@ MUST_USE err audit_collect(struct core *c, struct audit_list *out);
 void audit_list_done(struct audit_list *l);
 /* A record that is no change of a row: what a node says of itself (action, and text into after). Durable with the event. */
 MUST_USE err audit_note_node(struct core *c, const struct node *n, const char *action, const char *text);
+void audit_presence(struct core *c, struct node *n); /* it came or went: told, not recorded */
 void on_audit_timer(struct core *c, struct timer *t);
 
 /* Effects of the event at hand; they get its sequence number when it ends. Each event reserves FX_ROOM, so that replies

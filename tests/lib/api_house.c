@@ -34,10 +34,18 @@ static err read_audit(void *ctx, const struct audit_query *ask, struct audit_pag
 	return store_audit_read(((struct house *)ctx)->store, ask, out, why, why_cap);
 }
 
+static void on_changed(void *ctx, const struct audit_row *what)
+{
+	struct api *api = __atomic_load_n(&((struct house *)ctx)->api, __ATOMIC_ACQUIRE);
+
+	if (api)
+		api_changed(api, what);
+}
+
 static void start(struct house *h)
 {
 	struct store_image image;
-	struct core_runner_opts opts = { .ctx = h };
+	struct core_runner_opts opts = { .ctx = h, .on_changed = on_changed };
 	char why[400] = "";
 
 	assert_ok(store_open(h->file, why, sizeof why, &h->store));
@@ -52,6 +60,7 @@ static void stop(struct house *h)
 {
 	core_runner_stop(h->core);
 	api_free(h->api);
+	h->api = NULL;
 	store_stop(h->store);
 	core_runner_free(h->core);
 }

@@ -1,0 +1,25 @@
+/* events: GET /api/fairlead/v1/events: every change of the tailnet as it happens, and who comes and goes, as server-sent
+ * events. Their numbers are those of the audit log; a client that comes back with Last-Event-ID gets what it missed: from the
+ * ring in memory, else from the log, where an event `reset` says that comings and goings were missed.
+ *
+ * No stream has a buffer of its own: it reads from the ring, and one that falls behind the ring's end is ended. */
+#pragma once
+
+#include "server/api/request.h"
+
+enum {
+	EVENTS_KEPT = 4096,	    /* in the ring */
+	EVENTS_STREAMS_MAX = 256,   /* at once */
+	EVENTS_REPLAY_MAX = 10000,  /* records from the log for one that comes back */
+	EVENTS_KEEPALIVE_MS = 15000,
+};
+
+struct event_hub;
+struct audit_row;
+
+MUST_USE err event_hub_new(struct event_hub **out);
+/* All streams end. Call it before the daemon stops. */
+void event_hub_close(struct event_hub *h);
+void event_hub_free(struct event_hub *h); /* after the daemon; NULL is fine */
+/* Any thread; hands over. */
+void event_hub_put(struct event_hub *h, const struct audit_row *what);

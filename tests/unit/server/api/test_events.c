@@ -1,0 +1,168 @@
+/* The stream of changes: what happens is heard, once and in order; who comes back hears what was missed; who is slow is ended. */
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/buf.h"
+#include "common/base/cleanup.h"
+#include "server/api/events.h"
+#include "tests/lib/api_house.h"
+#include "tests/lib/test.h"
+
+struct listener {
+	int fd;
+	struct buf in;
+	bool ended;
+};
+
+static void listen_to(struct listener *l, struct house *h, const char *last)
+{
+	struct addrport from = { addr_v4(192, 0, 2, 1), 1 };
+	char request[300];
+	int fd[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+	fcntl(fd[1], F_SETFL, O_NONBLOCK);
+	assert_ok(api_add_connection(h->api, fd[1], from, API_UNIX));
+	int n = snprintf(request, sizeof request, "GET /api/fairlead/v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s%s%s\r\n", last ? "Last-Event-ID: " : "",
+			last ? last : "", last ? "\r\n" : "");
+	assert_int_equal(send(fd[0], request, (size_t)n, MSG_NOSIGNAL), n);
+	*l = (struct listener){ fd[0], buf_make(16 << 20), false };
+}
+
+static void stop_listening(struct listener *l)
+{
+	close(l->fd);
+	buf_done(&l->in);
+}
+
+static const char *text(struct listener *l)
+{
+	buf_append_u8(&l->in, 0);
+	l->in.end--;
+	return (const char *)buf_view(&l->in).p;
+}
+
+/* Reads until this has come, or the stream ended. */
+static bool hears(struct listener *l, const char *what)
+{
+	while (!strstr(text(l), what)) {
+		struct pollfd p = { l->fd, POLLIN, 0 };
+		if (poll(&p, 1, 5000) <= 0)
+			return false;
+		uint8_t *room = buf_reserve(&l->in, 65536);
+		ssize_t n = read(l->fd, room, 65536);
+		if (n <= 0) {
+			l->ended = true;
+			return false;
+		}
+		buf_commit(&l->in, (size_t)n);
+	}
+	return true;
+}
+
+static void make_user(struct house *h, const char *name)
+{
+	char body[80];
+
+	snprintf(body, sizeof body, "{\"name\":\"%s\"}", name);
+	json_decref(house_call(h, HOUSE_UNIX, "POST", "/api/v1/user", body, 200));
+}
+
+static void changes_are_heard(void **state)
+{
+	(void)state;
+	struct house h;
+	struct listener a, b;
+
+	house_open(&h, NULL);
+	listen_to(&a, &h, NULL);
+	assert_true(hears(&a, "text/event-stream"));
+	assert_true(hears(&a, "still here"));
+	make_user(&h, "ann");
+	assert_true(hears(&a, "event: user.create\n"));
+	assert_true(hears(&a, "\"target\":\"ann\""));
+	long id = strtol(strstr(text(&a), "id: ") + 4, NULL, 10);
+	assert_true(id > 0);
+
+	/* From the ring. */
+	make_user(&h, "bob");
+	make_user(&h, "carl");
+	char last[32];
+	snprintf(last, sizeof last, "%ld", id);
+	listen_to(&b, &h, last);
+	assert_true(hears(&b, "\"target\":\"carl\""));
+	assert_non_null(strstr(text(&b), "\"target\":\"bob\""));
+	assert_null(strstr(text(&b), "\"target\":\"ann\""));
+	assert_null(strstr(text(&b), "event: reset"));
+	make_user(&h, "dora");
+	assert_true(hears(&b, "\"target\":\"dora\""));
+	stop_listening(&b);
+
+	/* From the log, in another life of the server. */
+	house_restart(&h);
+	assert_false(hears(&a, "never"));
+	assert_true(a.ended);
+	stop_listening(&a);
+	listen_to(&b, &h, last);
+	assert_true(hears(&b, "event: reset"));
+	assert_non_null(strstr(text(&b), "\"target\":\"bob\""));
+	assert_non_null(strstr(text(&b), "\"target\":\"dora\""));
+	assert_null(strstr(text(&b), "\"target\":\"ann\""));
+	make_user(&h, "emil");
+	assert_true(hears(&b, "\"target\":\"emil\""));
+	char *second = strstr(text(&b), "\"target\":\"dora\"") + 1;
+	assert_null(strstr(second, "\"target\":\"dora\"")); /* once */
+	stop_listening(&b);
+	h.headers = "Last-Event-ID: yesterday\r\n";
+	assert_int_equal(house_ask(&h, HOUSE_UNIX, "GET", "/api/fairlead/v1/events", ""), 400);
+	h.headers = NULL;
+	house_close(&h);
+}
+
+static void put(struct house *h, int64_t id)
+{
+	static char word[] = "x", long_text[60000];
+	struct audit_row r = { .id = id, .group_id = id, .tailnet_id = 1, .at_ms = 1, .via = word, .actor = word, .address = word, .action = word,
+		.kind = word, .target_id = word, .target = word, .before = word, .after = long_text };
+
+	if (!long_text[0]) {
+		memset(long_text, 'a', sizeof long_text - 1);
+		long_text[0] = long_text[sizeof long_text - 2] = '"';
+	}
+	r.before = long_text + sizeof long_text - 1;
+	api_changed(h->api, &r);
+}
+
+static void who_is_slow_is_ended(void **state)
+{
+	(void)state;
+	struct house h;
+	struct listener slow;
+
+	house_open(&h, NULL);
+	listen_to(&slow, &h, NULL);
+	assert_true(hears(&slow, "still here"));
+	for (int64_t id = 1000; id < 1000 + EVENTS_KEPT + 500; id++) { /* it reads nothing meanwhile */
+		put(&h, id);
+		if (id % 64 == 0)
+			usleep(1000);
+	}
+	char done[32];
+	snprintf(done, sizeof done, "id: %d\n", 1000 + EVENTS_KEPT + 499);
+	slow.in.max = 600 << 20;
+	assert_false(hears(&slow, done));
+	assert_true(slow.ended);
+	stop_listening(&slow);
+	house_close(&h);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(changes_are_heard), cmocka_unit_test(who_is_slow_is_ended) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
