@@ -360,11 +360,13 @@ static void large_bodies_are_refused(void **state)
 {
 	(void)state;
 	start();
-	size_t n = API_BODY_MAX + 10;
+	size_t n = API_POLICY_BODY_MAX + 10;
 	char *body = malloc(n + 1);
 	memset(body, 'x', n);
 	body[n] = 0;
 	expect("PUT", "/api/v1/policy", body, 413, "message");
+	body[API_BODY_MAX + 10] = 0;
+	expect("POST", "/api/v1/user", body, 413, "message");
 	body[5000] = 0;
 	expect("POST", "/verify", body, 413, "message");
 	free(body);
