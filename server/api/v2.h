@@ -18,6 +18,11 @@ handler api_v2_keys, api_v2_key_create, api_v2_key, api_v2_key_update, api_v2_ke
 handler api_v2_acl, api_v2_acl_set, api_v2_acl_validate;
 /* v2_user.c */
 handler api_v2_users, api_v2_user, api_v2_user_role, api_v2_user_approve, api_v2_user_suspend, api_v2_user_restore, api_v2_user_delete;
+/* v2_settings.c */
+handler api_v2_dns_nameservers, api_v2_dns_preferences, api_v2_dns_search, api_v2_dns_split, api_v2_dns_split_patch,
+	api_v2_dns_configuration, api_v2_settings, api_v2_settings_patch;
+/* v2_log.c */
+handler api_v2_log;
 /* v2_rest.c: what can have no effect here answers 501 and says why */
 handler api_v2_unsupported;
 
