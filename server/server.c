@@ -427,6 +427,7 @@ static err start_api(struct server *s)
 		.metrics = add_metrics,
 		.requests_per_s = (double)s->cfg->limits.api_requests_per_second,
 		.failures_per_s = (double)s->cfg->limits.api_wrong_keys_per_second,
+		.webhooks_private = s->cfg->webhooks_private,
 		.audit = read_audit,
 		.backup = back_up,
 	};
@@ -743,6 +744,7 @@ static void server_stop(struct server *s)
 		unlink(s->cfg->unix_socket);
 	}
 	front_stop(s->front, STOP_WAIT_MS);
+	api_quiet(s->api);
 	core_runner_stop(s->runner); /* answers what waits */
 	refresher_stop(s->refresher);
 	helper_stop(s->login.helper); /* it answers no more */

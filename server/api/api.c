@@ -14,6 +14,7 @@
 #include "server/api/local.h"
 #include "server/api/request.h"
 #include "server/api/state.h"
+#include "server/api/webhooks.h"
 #include "server/api/worker.h"
 #include "server/login/login.h"
 
@@ -199,6 +200,8 @@ err api_new(const struct api_settings *cfg, struct api **out)
 	err e = api_workers_new(&a->worker);
 	if (e == OK)
 		e = event_hub_new(&a->events);
+	if (e == OK && cfg->audit)
+		e = webhooks_new(&a->cfg, &a->webhooks);
 	if (e != OK) {
 		api_free(a);
 		return e;
@@ -246,6 +249,7 @@ void api_free(struct api *a)
 		event_hub_close(a->events);
 		MHD_stop_daemon(a->daemon);
 	}
+	webhooks_free(a->webhooks);
 	event_hub_free(a->events);
 	api_workers_free(a->worker);
 	rate_done(&a->requests);
@@ -259,4 +263,12 @@ void api_free(struct api *a)
 void api_changed(struct api *a, const struct audit_row *what)
 {
 	event_hub_put(a->events, what);
+	if (a->webhooks)
+		webhooks_wake(a->webhooks);
+}
+
+void api_quiet(struct api *a)
+{
+	if (a)
+		webhooks_stop(a->webhooks);
 }

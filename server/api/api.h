@@ -18,6 +18,7 @@ struct api_settings { /* strings are borrowed and live as long as the api */
 	const char *server_url;
 	const char *config_text; /* for GET /api/fairlead/v1/config */
 	double requests_per_s;	 /* of one key, and of one address; twice that in a burst. 0: no limit */
+	bool webhooks_private;	 /* webhooks may call addresses of this machine and of private networks */
 	double failures_per_s;	 /* wrong keys from one address; ten times that in a burst. 0: no limit */
 	struct login *login;	 /* borrowed */
 	const char *openid_configuration, *jwks; /* of the tokens that nodes get; NULL: none */
@@ -59,6 +60,8 @@ struct audit_row;
 /* Something changed (core_runner_opts.on_changed). Any thread; hands over. */
 void api_changed(struct api *a, const struct audit_row *what);
 
+/* Asks nothing more of the core by itself (webhooks). Before the core stops. */
+void api_quiet(struct api *a);
 /* Waits for the replies that are on their way, closes all connections, frees. The core must run, or have answered all it
  * was asked (ERR_CLOSED). NULL is fine. */
 void api_free(struct api *a);

@@ -153,6 +153,14 @@ static const struct route routes[] = {
 	{ "GET", "/api/v2/tailnet/{}/contacts", ACCESS_KEY, api_v2_unsupported, READ(ACCOUNT_SETTINGS) },
 	{ "PATCH", "/api/v2/tailnet/{}/contacts/{}", ACCESS_KEY, api_v2_unsupported, WRITE(ACCOUNT_SETTINGS) },
 
+	{ "GET", "/api/v2/tailnet/{}/webhooks", ACCESS_KEY, api_v2_webhooks, READ(WEBHOOKS) },
+	{ "POST", "/api/v2/tailnet/{}/webhooks", ACCESS_KEY, api_v2_webhook_create, WRITE(WEBHOOKS) },
+	{ "GET", "/api/v2/webhooks/{}", ACCESS_KEY, api_v2_webhook, READ(WEBHOOKS) },
+	{ "PATCH", "/api/v2/webhooks/{}", ACCESS_KEY, api_v2_webhook_update, WRITE(WEBHOOKS) },
+	{ "DELETE", "/api/v2/webhooks/{}", ACCESS_KEY, api_v2_webhook_delete, WRITE(WEBHOOKS) },
+	{ "POST", "/api/v2/webhooks/{}/test", ACCESS_KEY, api_v2_webhook_test, WRITE(WEBHOOKS) },
+	{ "POST", "/api/v2/webhooks/{}/rotate", ACCESS_KEY, api_v2_webhook_rotate, WRITE(WEBHOOKS) },
+
 	{ "GET", "/api/v2/tailnet/{}/users", ACCESS_KEY, api_v2_users, READ(USERS) },
 	{ "GET", "/api/v2/users/{}", ACCESS_KEY, api_v2_user, READ(USERS) },
 	{ "POST", "/api/v2/users/{}/role", ACCESS_KEY, api_v2_user_role, WRITE(USERS) },

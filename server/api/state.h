@@ -19,6 +19,7 @@ struct api {
 	struct api_workers *worker;
 	struct rate requests, failures, guesses; /* the daemon's thread only */
 	struct event_hub *events;
+	struct webhooks *webhooks;
 	bool stopping;
 };
 

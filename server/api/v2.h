@@ -21,6 +21,9 @@ handler api_v2_users, api_v2_user, api_v2_user_role, api_v2_user_approve, api_v2
 /* v2_settings.c */
 handler api_v2_dns_nameservers, api_v2_dns_preferences, api_v2_dns_search, api_v2_dns_split, api_v2_dns_split_patch,
 	api_v2_dns_configuration, api_v2_settings, api_v2_settings_patch;
+/* v2_webhook.c */
+handler api_v2_webhooks, api_v2_webhook_create, api_v2_webhook, api_v2_webhook_update, api_v2_webhook_rotate, api_v2_webhook_delete,
+	api_v2_webhook_test;
 /* v2_log.c */
 handler api_v2_log;
 /* v2_rest.c: what can have no effect here answers 501 and says why */

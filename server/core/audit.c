@@ -131,6 +131,13 @@ static bool look(struct core *c, const struct image *i, struct subject *s)
 		SIDES(authkey, prefix, &k->row);
 		return true;
 	}
+	case ROW_WEBHOOK: {
+		struct webhook *w = map_get(&c->webhooks, &i->webhook.id);
+		s->has = w != NULL;
+		number_id(s, i->webhook.id);
+		SIDES(webhook, url, &w->row);
+		return true;
+	}
 	case ROW_APIKEY: {
 		struct apikey *k = map_get(&c->apikeys, &i->apikey.id);
 		s->has = k != NULL;
@@ -399,6 +406,23 @@ void audit_presence(struct core *c, struct node *n)
 		fx_changed(c, &r);
 	else
 		audit_row_done(&r);
+}
+
+/* As audit_note_node, with the time; what does not fit is in the node itself. */
+void audit_key_expiry(struct core *c, struct node *n, const char *action)
+{
+	char text[64];
+	size_t before = c->notes.n;
+
+	snprintf(text, sizeof text, "%lld", (long long)n->row.expires_ms);
+	if (audit_note_node(c, n, action, text) != OK || c->notes.n == before)
+		return;
+	struct audit_row *r = &c->notes.row[before];
+	char *word = strdup(action);
+	if (word) {
+		free(r->action);
+		r->action = word;
+	}
 }
 
 /* ---- keeping it bounded ---- */

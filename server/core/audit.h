@@ -31,6 +31,7 @@ void audit_fields_user(struct audit_fields *f, const struct user_row *r);
 void audit_fields_node(struct audit_fields *f, const struct node_row *r);
 void audit_fields_authkey(struct audit_fields *f, const struct authkey_row *r);
 void audit_fields_apikey(struct audit_fields *f, const struct apikey_row *r);
+void audit_fields_webhook(struct audit_fields *f, const struct webhook_row *r);
 void audit_fields_policy(struct audit_fields *f, const struct policy_row *r);
 void audit_fields_service(struct audit_fields *f, const struct service_row *r);
 void audit_fields_setting(struct audit_fields *f, const struct setting_row *r);

@@ -163,6 +163,21 @@ void audit_fields_apikey(struct audit_fields *f, const struct apikey_row *r)
 	audit_put_time(f, "revoked", r->revoked_ms);
 }
 
+/* Of the secret only that it changed. */
+void audit_fields_webhook(struct audit_fields *f, const struct webhook_row *r)
+{
+	uint8_t hash[crypto_generichash_BYTES_MIN];
+	char hex[2 * sizeof hash + 1];
+	const char *secret = r->secret ? r->secret : "";
+
+	crypto_generichash(hash, sizeof hash, (const uint8_t *)secret, strlen(secret), NULL, 0);
+	hex_encode(bytes_of(hash, sizeof hash), hex);
+	audit_put_text(f, "url", r->url);
+	audit_put_text(f, "provider", r->provider);
+	audit_put_text(f, "subscriptions", r->subscriptions);
+	audit_put_text(f, "secretFingerprint", hex);
+}
+
 /* Every policy stays in its table: the log names the version. */
 void audit_fields_policy(struct audit_fields *f, const struct policy_row *r)
 {

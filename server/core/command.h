@@ -94,6 +94,13 @@ enum command_kind {
 	CMD_SETTINGS_SET,   /* name, text -> settings[0]; ERR_DENIED: the configuration file keeps it for itself */
 	CMD_SETTINGS_RESET, /* name -> settings[0]: what the file says counts again */
 
+	CMD_WEBHOOK_CREATE, /* text: URL, name: provider, scopes: subscriptions -> webhooks[0], secret */
+	CMD_WEBHOOK_LIST,   /* id: only that; 0 all -> webhooks, with their secrets: for the sender */
+	CMD_WEBHOOK_UPDATE, /* id, scopes: subscriptions -> webhooks[0] */
+	CMD_WEBHOOK_ROTATE, /* id -> webhooks[0], secret: the old one ends */
+	CMD_WEBHOOK_DELETE, /* id */
+	CMD_WEBHOOK_CURSOR, /* id, at_ms: the audit id that it has had. Lazy */
+
 	CMD_DERPMAP_GET,   /* -> text: JSON */
 	CMD_SERVICE_LIST,    /* name "": all -> text: JSON {services} */
 	CMD_SERVICE_SET,     /* name, note (the comment), text (annotations, JSON), ports, tags: made, or replaced -> text */
@@ -223,6 +230,8 @@ struct reply {
 	struct apikey_row *apikeys;
 	size_t n_apikeys;
 	scope_set may; /* CMD_APIKEY_CHECK: what the key may do */
+	struct webhook_row *webhooks;
+	size_t n_webhooks;
 	struct pending_row *pendings;
 	size_t n_pendings;
 	struct ssh_check_info *ssh_checks;

@@ -75,7 +75,7 @@ static err rename_node(struct core *c, struct node *n, const struct command *m, 
 
 	if (m->automatic) {
 		name_sanitise(or_empty(n->row.hostname), base);
-		name_unique(n->t, base, n, free_name);
+		name_unique(n->t, base, n, n->row.user_id, &n->row.machine, free_name);
 		TRY(touch_node(c, n));
 		return node_set_name(c, n, free_name, true);
 	}

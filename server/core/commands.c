@@ -262,6 +262,14 @@ void on_command(struct core *c, struct event *e)
 	case CMD_LOCK_STATUS:
 		on_command_lock(c, t, r);
 		break;
+	case CMD_WEBHOOK_CREATE:
+	case CMD_WEBHOOK_LIST:
+	case CMD_WEBHOOK_UPDATE:
+	case CMD_WEBHOOK_ROTATE:
+	case CMD_WEBHOOK_DELETE:
+	case CMD_WEBHOOK_CURSOR:
+		on_command_webhook(c, m, r);
+		break;
 	case CMD_DERPMAP_GET:
 		derp_map_text(c, t, r);
 		break;

@@ -279,6 +279,8 @@ static err load(struct core *c, struct store_image *im, char *why, size_t why_ca
 		TRY(authkey_put_memory(c, &im->authkeys[i]));
 	for (size_t i = 0; i < im->n_apikeys; i++)
 		TRY(apikey_put_memory(c, &im->apikeys[i]));
+	for (size_t i = 0; i < im->n_webhooks; i++)
+		TRY(webhook_put_memory(c, &im->webhooks[i]));
 	for (size_t i = 0; i < im->n_policies; i++) {
 		if (core_tailnet(c, im->policies[i].tailnet_id))
 			TRY(policy_put_memory(c, &im->policies[i]));
@@ -354,6 +356,7 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 	c->accounts = MAP_OF(struct account, row.user_id);
 	c->signins = MAP_OF(struct signin, row.id);
 	c->signins_by_hash = MAP_OF(struct signin, row.hash);
+	c->webhooks = MAP_OF(struct webhook, row.id);
 	c->settings = MAP_OF(struct setting, name_key);
 	c->addrs = MAP_OF(struct recent_addr, addr);
 	c->services = MAP_OF(struct service, row.id);
@@ -456,11 +459,16 @@ void core_free(struct core *c)
 	for (struct apikey *k; (k = map_next(&c->apikeys, &at));)
 		apikey_drop_memory(c, k->row.id);
 	at = 0;
+	for (struct webhook *w; (w = map_next(&c->webhooks, &at));)
+		webhook_drop_memory(c, w->row.id);
+	map_done(&c->webhooks);
+	at = 0;
 	for (struct policy_version *v; (v = map_next(&c->policies, &at));)
 		policy_drop_memory(c, v->row.id);
 	at = 0;
 	for (struct setting *s; (s = map_next(&c->settings, &at));)
 		setting_row_done(&s->row);
+	audit_list_done(&c->notes);
 	undo_forget(c, UINT64_MAX);
 	for (size_t i = 0; i < c->n_image; i++)
 		image_done(&c->image[i]);

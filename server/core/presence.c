@@ -118,6 +118,8 @@ static void on_expiry(struct core *c, struct timer *t)
 	if (routes_update(c, n) != OK) /* who expired carries nothing */
 		c->fx_failed = true;
 	if (over)
+		audit_key_expiry(c, n, "expired");
+	if (over)
 		log_info("node key expired", "node=%" PRId64, n->row.id);
 }
 

@@ -108,6 +108,12 @@ struct signin {
 	uint64_t touched;
 };
 
+struct webhook {
+	struct webhook_row row;
+	struct tailnet *t;
+	uint64_t touched;
+};
+
 struct waiter { /* a follow-up request that waits for a person */
 	struct call *call;
 };
@@ -326,7 +332,7 @@ struct tailnet {
 	uint64_t v6_cursor; /* newest host number given where IPv6 is not derived */
 };
 
-enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_PENDING, ROW_IDENTITY, ROW_SIGNIN, ROW_ACCOUNT };
+enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_WEBHOOK, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_PENDING, ROW_IDENTITY, ROW_SIGNIN, ROW_ACCOUNT };
 
 struct image { /* a row before a change */
 	enum row_kind kind;
@@ -338,6 +344,7 @@ struct image { /* a row before a change */
 		struct apikey_row apikey;
 		struct policy_row policy;
 		struct node_row node;
+		struct webhook_row webhook;
 		struct ssh_approval_row ssh_approval;
 		struct lock_aum_row lock_aum;
 		struct service_row service;
@@ -382,7 +389,7 @@ struct core {
 	struct map policies; /* struct policy_version, by id */
 	struct map pendings, pendings_by_key, pendings_by_machine; /* by auth_id, node key, machine */
 	struct map identities, signins, signins_by_hash, accounts; /* by id; by user */
-	struct map settings;
+	struct map settings, webhooks; /* by name_key; by id */
 	struct map services; /* by id */
 	bool services_stale; /* rows were put back: services_rebuild */
 	struct map lock_aums; /* by hash */
@@ -429,6 +436,8 @@ struct tailnet *core_tailnet(struct core *c, int64_t id); /* NULL: no such */
 MUST_USE err touch_user(struct core *c, struct user *u);
 MUST_USE err touch_node(struct core *c, struct node *n);
 MUST_USE err touch_authkey(struct core *c, struct authkey *k);
+MUST_USE err touch_webhook(struct core *c, struct webhook *w);
+MUST_USE err touch_new_webhook(struct core *c, int64_t id);
 MUST_USE err touch_apikey(struct core *c, struct apikey *k);
 MUST_USE err touch_pending(struct core *c, struct pending *p);
 MUST_USE err touch_identity(struct core *c, struct identity *i);
@@ -476,6 +485,8 @@ MUST_USE err audit_collect(struct core *c, struct audit_list *out);
 void audit_list_done(struct audit_list *l);
 /* A record that is no change of a row: what a node says of itself (action, and text into after). Durable with the event. */
 MUST_USE err audit_note_node(struct core *c, const struct node *n, const char *action, const char *text);
+/* "expired" or "expiring": nothing of its row changes then. */
+void audit_key_expiry(struct core *c, struct node *n, const char *action);
 void audit_presence(struct core *c, struct node *n); /* it came or went: told, not recorded */
 void on_audit_timer(struct core *c, struct timer *t);
 
@@ -750,6 +761,10 @@ void on_command(struct core *c, struct event *e);
 void on_command_user(struct core *c, const struct command *m, struct reply *r);
 void on_command_node(struct core *c, const struct command *m, struct reply *r);
 void on_command_key(struct core *c, const struct command *m, struct reply *r);
+/* command_webhook.c */
+MUST_USE err webhook_put_memory(struct core *c, struct webhook_row *taken);
+void webhook_drop_memory(struct core *c, int64_t id);
+void on_command_webhook(struct core *c, const struct command *m, struct reply *r);
 void on_command_apikey(struct core *c, struct command *m, struct reply *r);
 /* A fresh key: its prefix, the hash of its secret, and the text that is shown once. NULL: out of memory. */
 const char *key_fresh(struct arena *a, const char *kind, char prefix[KEY_PREFIX_LEN + 1], uint8_t hash[KEY_HASH_LEN]);

@@ -16,6 +16,7 @@ void image_done(struct image *i)
 	case ROW_APIKEY: apikey_row_done(&i->apikey); break;
 	case ROW_POLICY: policy_row_done(&i->policy); break;
 	case ROW_NODE: node_row_done(&i->node); break;
+	case ROW_WEBHOOK: webhook_row_done(&i->webhook); break;
 	case ROW_SSH_APPROVAL: ssh_approval_row_done(&i->ssh_approval); break;
 	case ROW_LOCK_AUM: lock_aum_row_done(&i->lock_aum); break;
 	case ROW_SERVICE: service_row_done(&i->service); break;
@@ -71,6 +72,11 @@ err touch_node(struct core *c, struct node *n)
 err touch_authkey(struct core *c, struct authkey *k)
 {
 	TOUCH(ROW_AUTHKEY, authkey, k);
+}
+
+err touch_webhook(struct core *c, struct webhook *w)
+{
+	TOUCH(ROW_WEBHOOK, webhook, w);
 }
 
 err touch_apikey(struct core *c, struct apikey *k)
@@ -185,6 +191,11 @@ err touch_new_node(struct core *c, int64_t id)
 err touch_new_authkey(struct core *c, int64_t id)
 {
 	TOUCH_NEW(ROW_AUTHKEY, authkey, id);
+}
+
+err touch_new_webhook(struct core *c, int64_t id)
+{
+	TOUCH_NEW(ROW_WEBHOOK, webhook, id);
 }
 
 err touch_new_apikey(struct core *c, int64_t id)
@@ -369,6 +380,7 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 	CASE(USER, user, user_by_id(c, i->user.id))
 	CASE(AUTHKEY, authkey, map_get(&c->authkeys, &i->authkey.id))
 	CASE(APIKEY, apikey, map_get(&c->apikeys, &i->apikey.id))
+	CASE(WEBHOOK, webhook, map_get(&c->webhooks, &i->webhook.id))
 	CASE(NODE, node, node_by_id(c, i->node.id))
 	CASE(SSH_APPROVAL, ssh_approval, map_get(&c->ssh_approvals, &i->ssh_approval.pair))
 	CASE(LOCK_AUM, lock_aum, map_get(&c->lock_aums, i->lock_aum.hash))
@@ -385,9 +397,9 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 static err add_ops(struct core *c, struct store_batch *b)
 {
 	/* Owners before what they own; deletions the other way round, and first, so that a freed name can be given again. */
-	static const enum row_kind puts[] = { ROW_SETTING, ROW_USER, ROW_IDENTITY, ROW_ACCOUNT, ROW_SIGNIN, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY,
+	static const enum row_kind puts[] = { ROW_SETTING, ROW_WEBHOOK, ROW_USER, ROW_IDENTITY, ROW_ACCOUNT, ROW_SIGNIN, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY,
 		ROW_NODE, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_PENDING };
-	static const enum row_kind dels[] = { ROW_PENDING, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_ACCOUNT, ROW_IDENTITY, ROW_POLICY, ROW_USER };
+	static const enum row_kind dels[] = { ROW_WEBHOOK, ROW_PENDING, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_ACCOUNT, ROW_IDENTITY, ROW_POLICY, ROW_USER };
 
 	for (int deletes = 1; deletes >= 0; deletes--) {
 		const enum row_kind *kinds = deletes ? dels : puts;
@@ -436,23 +448,22 @@ err core_commit(struct core *c)
 		c->n_image = 0;
 		return OK;
 	}
-	for (size_t i = 0; e == OK && i < audit.n; i++) {
-		struct store_op *op = &b->op[b->n];
-		*op = (struct store_op){ .kind = STORE_PUT_AUDIT };
-		e = audit_row_copy(&audit.row[i], &op->audit);
-		b->n += e == OK;
-	}
 	for (size_t i = 0; e == OK && i < c->notes.n; i++) {
 		struct store_op *op = &b->op[b->n];
 		*op = (struct store_op){ .kind = STORE_PUT_AUDIT };
 		e = audit_row_copy(&c->notes.row[i], &op->audit);
 		b->n += e == OK;
 	}
+	for (size_t i = 0; e == OK && i < audit.n; i++) {
+		struct store_op *op = &b->op[b->n];
+		*op = (struct store_op){ .kind = STORE_PUT_AUDIT };
+		e = audit_row_copy(&audit.row[i], &op->audit);
+		b->n += e == OK;
+	}
 	if (e != OK) {
 		core_abort(c);
 		return e;
 	}
-	audit_list_done(&c->notes);
 	if (c->n_image)
 		memcpy(images, c->image, c->n_image * sizeof *images);
 	u->image = MOVE(images);
@@ -463,6 +474,9 @@ err core_commit(struct core *c)
 	list_add_tail(&c->undos, &u->all);
 	u = NULL;
 	fx_store(c, MOVE(b));
+	for (size_t i = 0; i < c->notes.n; i++)
+		fx_changed(c, &c->notes.row[i]);
+	audit_list_done(&c->notes);
 	for (size_t i = 0; i < audit.n; i++)
 		fx_changed(c, &audit.row[i]);
 	return OK;
@@ -521,6 +535,11 @@ static err restore(struct core *c, struct image *i)
 		if (i->existed)
 			return authkey_put_memory(c, &i->authkey);
 		authkey_drop_memory(c, i->authkey.id);
+		return OK;
+	case ROW_WEBHOOK:
+		if (i->existed)
+			return webhook_put_memory(c, &i->webhook);
+		webhook_drop_memory(c, i->webhook.id);
 		return OK;
 	case ROW_APIKEY:
 		if (i->existed)

@@ -59,6 +59,12 @@ err apply_op(struct sql *s, const struct store_op *op)
 		return setting_sql_put(s, &op->setting);
 	case STORE_PUT_SERVER_KEY:
 		return server_key_sql_put(s, &op->server_key);
+	case STORE_PUT_WEBHOOK:
+		return webhook_sql_put(s, &op->webhook);
+	case STORE_DEL_WEBHOOK:
+		return webhook_sql_delete(s, op->webhook.id);
+	case STORE_WEBHOOK_CURSOR:
+		return webhook_sql_cursor(s, &op->webhook);
 	case STORE_PUT_AUDIT:
 		return audit_sql_put(s, &op->audit);
 	case STORE_TRIM_AUDIT:
@@ -127,6 +133,11 @@ void store_op_done(struct store_op *op)
 		return;
 	case STORE_PUT_SERVER_KEY:
 		server_key_row_done(&op->server_key);
+		return;
+	case STORE_PUT_WEBHOOK:
+	case STORE_DEL_WEBHOOK:
+	case STORE_WEBHOOK_CURSOR:
+		webhook_row_done(&op->webhook);
 		return;
 	case STORE_PUT_AUDIT:
 		audit_row_done(&op->audit);

@@ -255,6 +255,20 @@ static void audit_clear(struct audit_row *r)
 	r->via = r->actor = r->address = r->action = r->kind = r->target_id = r->target = r->before = r->after = NULL;
 }
 
+static err webhook_deep(const struct webhook_row *from, struct webhook_row *out)
+{
+	TRY(copy_str(&out->url, from->url));
+	TRY(copy_str(&out->provider, from->provider));
+	TRY(copy_str(&out->secret, from->secret));
+	TRY(copy_str(&out->subscriptions, from->subscriptions));
+	return copy_str(&out->creator, from->creator);
+}
+
+static void webhook_clear(struct webhook_row *r)
+{
+	r->url = r->provider = r->secret = r->subscriptions = r->creator = NULL;
+}
+
 static err server_key_deep(const struct server_key_row *from, struct server_key_row *out)
 {
 	TRY(copy_str(&out->name, from->name));
@@ -339,6 +353,7 @@ ROW_COPY(lock_aum)
 ROW_COPY(service)
 ROW_COPY(setting)
 ROW_COPY(audit)
+ROW_COPY(webhook)
 ROW_COPY(server_key)
 
 void tailnet_row_done(struct tailnet_row *r)
@@ -472,6 +487,18 @@ void audit_row_done(struct audit_row *r)
 	free(r->before);
 	free(r->after);
 	*r = (struct audit_row){ 0 };
+}
+
+void webhook_row_done(struct webhook_row *r)
+{
+	free(r->url);
+	free(r->provider);
+	if (r->secret)
+		sodium_memzero(r->secret, strlen(r->secret));
+	free(r->secret);
+	free(r->subscriptions);
+	free(r->creator);
+	*r = (struct webhook_row){ 0 };
 }
 
 void server_key_row_done(struct server_key_row *r)

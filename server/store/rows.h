@@ -265,6 +265,13 @@ struct audit_row {
 	char *via, *actor, *address, *action, *kind, *target_id, *target, *before, *after;
 };
 
+struct webhook_row { /* see 0053_webhook.sql */
+	int64_t id, tailnet_id;
+	char *url, *provider, *secret, *subscriptions, *creator;
+	int64_t created_ms, updated_ms;
+	int64_t cursor; /* audit id that it has had; lazy */
+};
+
 /* Keys of the server itself: "noise", "derp", "tls_cert", "tls_key", … */
 struct server_key_row {
 	char *name;
@@ -290,4 +297,5 @@ ROW_TYPE(lock_aum)
 ROW_TYPE(service)
 ROW_TYPE(setting)
 ROW_TYPE(audit)
+ROW_TYPE(webhook)
 ROW_TYPE(server_key)

@@ -98,6 +98,9 @@ SQL_TABLE(identity)
 SQL_TABLE(signin)
 SQL_TABLE(account)
 SQL_TABLE(setting)
+SQL_TABLE(webhook)
+MUST_USE err webhook_sql_cursor(struct sql *s, const struct webhook_row *r);
+MUST_USE err webhook_sql_delete(struct sql *s, int64_t id);
 SQL_TABLE(server_key)
 MUST_USE err audit_sql_put(struct sql *s, const struct audit_row *r);
 struct audit_trim;

@@ -43,6 +43,9 @@ enum store_op_kind {
 	STORE_DEL_POLICY,
 	STORE_PUT_SETTING, /* value NULL deletes */
 	STORE_PUT_SERVER_KEY,
+	STORE_PUT_WEBHOOK,
+	STORE_DEL_WEBHOOK,
+	STORE_WEBHOOK_CURSOR, /* lazy: only that */
 	STORE_PUT_AUDIT,
 	STORE_TRIM_AUDIT,
 };
@@ -73,6 +76,7 @@ struct store_op {
 		struct setting_row setting;
 		struct server_key_row server_key;
 		struct audit_row audit;
+		struct webhook_row webhook;
 		struct audit_trim audit_trim;
 	};
 };
@@ -104,8 +108,9 @@ struct store_image {
 	struct signin_row *signins;
 	struct account_row *accounts;
 	struct setting_row *settings;
+	struct webhook_row *webhooks;
 	struct server_key_row *server_keys;
-	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_lock_aums, n_identities, n_signins, n_accounts, n_services, n_policies, n_settings, n_server_keys;
+	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_lock_aums, n_identities, n_signins, n_accounts, n_services, n_policies, n_settings, n_webhooks, n_server_keys;
 };
 void store_image_done(struct store_image *i);
 

@@ -58,6 +58,7 @@ static void start(struct house *h)
 
 static void stop(struct house *h)
 {
+	api_quiet(h->api);
 	core_runner_stop(h->core);
 	api_free(h->api);
 	h->api = NULL;

@@ -171,6 +171,13 @@ static void db_apply(struct store_image *db, const struct store_op *op)
 			DB_DEL(setting, db->settings, db->n_settings, db->settings[i].tailnet_id == op->setting.tailnet_id &&
 					strcmp(db->settings[i].key, op->setting.key) == 0);
 		break;
+	case STORE_PUT_WEBHOOK:
+		DB_PUT(webhook, db->webhooks, db->n_webhooks, db->webhooks[i].id == op->webhook.id);
+		break;
+	case STORE_DEL_WEBHOOK:
+		DB_DEL(webhook, db->webhooks, db->n_webhooks, db->webhooks[i].id == op->webhook.id);
+		break;
+	case STORE_WEBHOOK_CURSOR: /* lazy: nothing depends on it */
 	case STORE_PUT_SERVER_KEY:
 	case STORE_PUT_AUDIT: /* the image has none of it */
 	case STORE_TRIM_AUDIT:
@@ -404,6 +411,7 @@ static void copy_image(const struct store_image *from, struct store_image *to)
 	COPY(lock_aum, lock_aums, n_lock_aums);
 	COPY(service, services, n_services);
 	COPY(policy, policies, n_policies);
+	COPY(webhook, webhooks, n_webhooks);
 	COPY(setting, settings, n_settings);
 #undef COPY
 }

@@ -30,6 +30,7 @@ static size_t lower_bound(const void *list, size_t n, size_t each, int (*cmp)(co
 #define BY_ID ((a->id > b->id) - (a->id < b->id))
 COMPARE(tailnet, BY_ID)
 COMPARE(user, BY_ID)
+COMPARE(webhook, BY_ID)
 COMPARE(node, BY_ID)
 COMPARE(authkey, BY_ID)
 COMPARE(apikey, BY_ID)
@@ -89,6 +90,7 @@ static void die_nomem(void)
 TABLE(tailnet, tailnets, n_tailnets)
 TABLE(policy, policies, n_policies)
 TABLE(user, users, n_users)
+TABLE(webhook, webhooks, n_webhooks)
 TABLE(node, nodes, n_nodes)
 TABLE(authkey, authkeys, n_authkeys)
 TABLE(apikey, apikeys, n_apikeys)
@@ -102,6 +104,7 @@ TABLE(service, services, n_services)
 TABLE(setting, settings, n_settings)
 DELETE(policy, policies, n_policies)
 DELETE(user, users, n_users)
+DELETE(webhook, webhooks, n_webhooks)
 DELETE(node, nodes, n_nodes)
 DELETE(authkey, authkeys, n_authkeys)
 DELETE(apikey, apikeys, n_apikeys)
@@ -299,6 +302,13 @@ bool store_model_apply(struct store_image *db, const struct store_op *op, char *
 		else
 			del_setting(db, &op->setting);
 		break;
+	case STORE_PUT_WEBHOOK:
+		put_webhook(db, &op->webhook);
+		break;
+	case STORE_DEL_WEBHOOK:
+		del_webhook(db, &op->webhook);
+		break;
+	case STORE_WEBHOOK_CURSOR:
 	case STORE_PUT_SERVER_KEY:
 	case STORE_PUT_AUDIT: /* the image has none of it */
 	case STORE_TRIM_AUDIT:
@@ -333,6 +343,7 @@ void store_model_copy(const struct store_image *from, struct store_image *to)
 	COPY(lock_aum, lock_aums, n_lock_aums);
 	COPY(service, services, n_services);
 	COPY(policy, policies, n_policies);
+	COPY(webhook, webhooks, n_webhooks);
 	COPY(setting, settings, n_settings);
 #undef COPY
 }

@@ -1,0 +1,10 @@
+/* What a webhook can subscribe to, in Tailscale's words. */
+#pragma once
+
+#include <stdbool.h>
+
+/* An event's name, or "categoryTailnetManagement", "categoryDeviceMisconfigurations". */
+bool webhook_is_subscription(const char *word);
+/* Is the event wanted by who subscribed to these words (spaces between)? Those that nobody need subscribe to always are. */
+bool webhook_wants(const char *subscriptions, const char *event);
+bool webhook_is_provider(const char *word); /* "", slack, mattermost, googlechat, discord */
