@@ -4,18 +4,10 @@
 #include "server/api/handlers.h"
 #include "server/api/local.h"
 #include "server/api/login.h"
-#include "server/api/v2.h"
+#include "server/api/routes.h"
 
-#define READ(area) SCOPE_READ(SCOPE_##area)
-#define WRITE(area) SCOPE_WRITE(SCOPE_##area)
-
-#define ANY_SETTING (WRITE(FEATURE_SETTINGS) | WRITE(DNS) | WRITE(NETWORKING_SETTINGS))
-#define ANY_SETTING_READ (READ(FEATURE_SETTINGS) | READ(DNS) | READ(NETWORKING_SETTINGS))
-
-#define ANY_KEY (WRITE(AUTH_KEYS) | WRITE(OAUTH_KEYS) | WRITE(API_TOKENS))
-#define ANY_KEY_READ (READ(AUTH_KEYS) | READ(OAUTH_KEYS) | READ(API_TOKENS))
-
-/* The one list of what there is, who may ask it, and what a key needs for it. Without a need a key must have "all". */
+/* The one list of what there is, who may ask it, and what a key needs for it. Without a need a key must have "all". The calls of
+ * /api/v2 stand in v2_routes.c. */
 static const struct route routes[] = {
 	{ "GET", "/", ACCESS_OPEN, api_page_root, 0 },
 	{ "GET", "/admin", ACCESS_OPEN, api_page_admin, 0 },
@@ -106,94 +98,6 @@ static const struct route routes[] = {
 	{ "DELETE", "/api/fairlead/v1/services/{}", ACCESS_KEY, api_native_service_delete, WRITE(SERVICES) },
 	{ "POST", "/api/fairlead/v1/services/{}/approve", ACCESS_KEY, api_native_service_approve, WRITE(SERVICES) },
 	{ "GET", "/api/fairlead/v1/lock", ACCESS_KEY, api_native_lock, READ(DEVICES_CORE) },
-	{ "GET", "/api/v2/tailnet/{}/devices", ACCESS_KEY, api_v2_devices, READ(DEVICES_CORE) },
-	{ "GET", "/api/v2/device/{}", ACCESS_KEY, api_v2_device, READ(DEVICES_CORE) },
-	{ "DELETE", "/api/v2/device/{}", ACCESS_KEY, api_v2_device_delete, WRITE(DEVICES_CORE) },
-	{ "POST", "/api/v2/device/{}/expire", ACCESS_KEY, api_v2_device_expire, WRITE(DEVICES_CORE) },
-	{ "GET", "/api/v2/device/{}/routes", ACCESS_KEY, api_v2_device_routes, READ(DEVICES_ROUTES) },
-	{ "POST", "/api/v2/device/{}/routes", ACCESS_KEY, api_v2_device_set_routes, WRITE(DEVICES_ROUTES) },
-	{ "POST", "/api/v2/device/{}/authorized", ACCESS_KEY, api_v2_device_authorized, WRITE(DEVICES_CORE) },
-	{ "POST", "/api/v2/device/{}/name", ACCESS_KEY, api_v2_device_name, WRITE(DEVICES_CORE) },
-	{ "POST", "/api/v2/device/{}/tags", ACCESS_KEY, api_v2_device_tags, WRITE(DEVICES_CORE) },
-	{ "POST", "/api/v2/device/{}/key", ACCESS_KEY, api_v2_device_key, WRITE(DEVICES_CORE) },
-	{ "GET", "/api/v2/device/{}/attributes", ACCESS_KEY, api_v2_device_attrs, READ(DEVICES_POSTURE) },
-	{ "POST", "/api/v2/device/{}/attributes/{}", ACCESS_KEY, api_v2_device_attr_set, WRITE(DEVICES_POSTURE) },
-	{ "DELETE", "/api/v2/device/{}/attributes/{}", ACCESS_KEY, api_v2_device_attr_delete, WRITE(DEVICES_POSTURE) },
-	{ "POST", "/api/v2/device/{}/ip", ACCESS_KEY, api_v2_device_ip, WRITE(DEVICES_CORE) },
-
-	{ "POST", "/api/v2/oauth/token", ACCESS_OPEN, api_v2_token, 0 },
-	{ "POST", "/api/v2/oauth/token-exchange", ACCESS_OPEN, api_v2_unsupported, 0 },
-	{ "GET", "/api/v2/tailnet/{}/keys", ACCESS_KEY, api_v2_keys, ANY_KEY_READ },
-	{ "POST", "/api/v2/tailnet/{}/keys", ACCESS_KEY, api_v2_key_create, ANY_KEY },
-	{ "GET", "/api/v2/tailnet/{}/keys/{}", ACCESS_KEY, api_v2_key, SCOPE_EVERYTHING }, /* each may look at its own */
-	{ "PUT", "/api/v2/tailnet/{}/keys/{}", ACCESS_KEY, api_v2_key_update, WRITE(OAUTH_KEYS) },
-	{ "DELETE", "/api/v2/tailnet/{}/keys/{}", ACCESS_KEY, api_v2_key_delete, ANY_KEY },
-
-	{ "GET", "/api/v2/tailnet/{}/acl", ACCESS_KEY, api_v2_acl, READ(POLICY_FILE) },
-	{ "POST", "/api/v2/tailnet/{}/acl", ACCESS_KEY, api_v2_acl_set, WRITE(POLICY_FILE) },
-	{ "POST", "/api/v2/tailnet/{}/acl/validate", ACCESS_KEY, api_v2_acl_validate, READ(POLICY_FILE) },
-
-	{ "GET", "/api/v2/tailnet/{}/dns/nameservers", ACCESS_KEY, api_v2_dns_nameservers, READ(DNS) },
-	{ "POST", "/api/v2/tailnet/{}/dns/nameservers", ACCESS_KEY, api_v2_dns_nameservers, WRITE(DNS) },
-	{ "GET", "/api/v2/tailnet/{}/dns/preferences", ACCESS_KEY, api_v2_dns_preferences, READ(DNS) },
-	{ "POST", "/api/v2/tailnet/{}/dns/preferences", ACCESS_KEY, api_v2_dns_preferences, WRITE(DNS) },
-	{ "GET", "/api/v2/tailnet/{}/dns/searchpaths", ACCESS_KEY, api_v2_dns_search, READ(DNS) },
-	{ "POST", "/api/v2/tailnet/{}/dns/searchpaths", ACCESS_KEY, api_v2_dns_search, WRITE(DNS) },
-	{ "GET", "/api/v2/tailnet/{}/dns/split-dns", ACCESS_KEY, api_v2_dns_split, READ(DNS) },
-	{ "PUT", "/api/v2/tailnet/{}/dns/split-dns", ACCESS_KEY, api_v2_dns_split, WRITE(DNS) },
-	{ "PATCH", "/api/v2/tailnet/{}/dns/split-dns", ACCESS_KEY, api_v2_dns_split_patch, WRITE(DNS) },
-	{ "GET", "/api/v2/tailnet/{}/dns/configuration", ACCESS_KEY, api_v2_dns_configuration, READ(DNS) },
-	{ "POST", "/api/v2/tailnet/{}/dns/configuration", ACCESS_KEY, api_v2_dns_configuration, WRITE(DNS) },
-
-	{ "GET", "/api/v2/tailnet/{}/settings", ACCESS_KEY, api_v2_settings,
-	  READ(FEATURE_SETTINGS) | READ(NETWORKING_SETTINGS) | READ(POLICY_FILE) | READ(LOGS_NETWORK) },
-	{ "PATCH", "/api/v2/tailnet/{}/settings", ACCESS_KEY, api_v2_settings_patch,
-	  WRITE(FEATURE_SETTINGS) | WRITE(NETWORKING_SETTINGS) | WRITE(POLICY_FILE) | WRITE(LOGS_NETWORK) },
-	{ "GET", "/api/v2/tailnet/{}/logging/configuration", ACCESS_KEY, api_v2_log, READ(LOGS_CONFIGURATION) },
-	{ "GET", "/api/v2/tailnet/{}/contacts", ACCESS_KEY, api_v2_unsupported, READ(ACCOUNT_SETTINGS) },
-	{ "PATCH", "/api/v2/tailnet/{}/contacts/{}", ACCESS_KEY, api_v2_unsupported, WRITE(ACCOUNT_SETTINGS) },
-
-	{ "GET", "/api/v2/tailnet/{}/webhooks", ACCESS_KEY, api_v2_webhooks, READ(WEBHOOKS) },
-	{ "POST", "/api/v2/tailnet/{}/webhooks", ACCESS_KEY, api_v2_webhook_create, WRITE(WEBHOOKS) },
-	{ "GET", "/api/v2/webhooks/{}", ACCESS_KEY, api_v2_webhook, READ(WEBHOOKS) },
-	{ "PATCH", "/api/v2/webhooks/{}", ACCESS_KEY, api_v2_webhook_update, WRITE(WEBHOOKS) },
-	{ "DELETE", "/api/v2/webhooks/{}", ACCESS_KEY, api_v2_webhook_delete, WRITE(WEBHOOKS) },
-	{ "POST", "/api/v2/webhooks/{}/test", ACCESS_KEY, api_v2_webhook_test, WRITE(WEBHOOKS) },
-	{ "POST", "/api/v2/webhooks/{}/rotate", ACCESS_KEY, api_v2_webhook_rotate, WRITE(WEBHOOKS) },
-
-	{ "GET", "/api/v2/tailnet/{}/users", ACCESS_KEY, api_v2_users, READ(USERS) },
-	{ "GET", "/api/v2/users/{}", ACCESS_KEY, api_v2_user, READ(USERS) },
-	{ "POST", "/api/v2/users/{}/role", ACCESS_KEY, api_v2_user_role, WRITE(USERS) },
-	{ "POST", "/api/v2/users/{}/approve", ACCESS_KEY, api_v2_user_approve, WRITE(USERS) },
-	{ "POST", "/api/v2/users/{}/suspend", ACCESS_KEY, api_v2_user_suspend, WRITE(USERS) },
-	{ "POST", "/api/v2/users/{}/restore", ACCESS_KEY, api_v2_user_restore, WRITE(USERS) },
-	{ "POST", "/api/v2/users/{}/delete", ACCESS_KEY, api_v2_user_delete, WRITE(USERS) },
-
-	/* What could have no effect here: v2_rest.c says why. */
-	{ "POST", "/api/v2/tailnet/{}/aws-external-id", ACCESS_KEY, api_v2_unsupported, WRITE(LOG_STREAMING) },
-	{ "POST", "/api/v2/tailnet/{}/aws-external-id/{}/validate-aws-trust-policy", ACCESS_KEY, api_v2_unsupported, WRITE(LOG_STREAMING) },
-	{ "GET", "/api/v2/tailnet/{}/posture/integrations", ACCESS_KEY, api_v2_unsupported, READ(FEATURE_SETTINGS) },
-	{ "POST", "/api/v2/tailnet/{}/posture/integrations", ACCESS_KEY, api_v2_unsupported, WRITE(FEATURE_SETTINGS) },
-	{ "GET", "/api/v2/posture/integrations/{}", ACCESS_KEY, api_v2_unsupported, READ(FEATURE_SETTINGS) },
-	{ "PATCH", "/api/v2/posture/integrations/{}", ACCESS_KEY, api_v2_unsupported, WRITE(FEATURE_SETTINGS) },
-	{ "DELETE", "/api/v2/posture/integrations/{}", ACCESS_KEY, api_v2_unsupported, WRITE(FEATURE_SETTINGS) },
-	{ "GET", "/api/v2/tailnet/{}/logging/network", ACCESS_KEY, api_v2_unsupported, READ(LOGS_NETWORK) },
-	{ "GET", "/api/v2/tailnet/{}/logging/network/stream", ACCESS_KEY, api_v2_unsupported, READ(LOG_STREAMING) },
-	{ "PUT", "/api/v2/tailnet/{}/logging/network/stream", ACCESS_KEY, api_v2_unsupported, WRITE(LOG_STREAMING) },
-	{ "DELETE", "/api/v2/tailnet/{}/logging/network/stream", ACCESS_KEY, api_v2_unsupported, WRITE(LOG_STREAMING) },
-	{ "GET", "/api/v2/tailnet/{}/logging/network/stream/status", ACCESS_KEY, api_v2_unsupported, READ(LOG_STREAMING) },
-	{ "GET", "/api/v2/tailnet/{}/logging/configuration/stream", ACCESS_KEY, api_v2_unsupported, READ(LOG_STREAMING) },
-	{ "PUT", "/api/v2/tailnet/{}/logging/configuration/stream", ACCESS_KEY, api_v2_unsupported, WRITE(LOG_STREAMING) },
-	{ "DELETE", "/api/v2/tailnet/{}/logging/configuration/stream", ACCESS_KEY, api_v2_unsupported, WRITE(LOG_STREAMING) },
-	{ "GET", "/api/v2/tailnet/{}/logging/configuration/stream/status", ACCESS_KEY, api_v2_unsupported, READ(LOG_STREAMING) },
-	{ "GET", "/api/v2/tailnet/{}/oauth-apps", ACCESS_KEY, api_v2_unsupported, READ(OAUTH_APPS) },
-	{ "POST", "/api/v2/tailnet/{}/oauth-apps", ACCESS_KEY, api_v2_unsupported, WRITE(OAUTH_APPS) },
-	{ "GET", "/api/v2/organizations/{}/tailnets", ACCESS_KEY, api_v2_unsupported, 0 },
-	{ "POST", "/api/v2/organizations/{}/tailnets", ACCESS_KEY, api_v2_unsupported, 0 },
-	{ "GET", "/api/v2/tailnet/{}/user-invites", ACCESS_KEY, api_v2_unsupported, READ(USERS) },
-	{ "POST", "/api/v2/tailnet/{}/user-invites", ACCESS_KEY, api_v2_unsupported, WRITE(USERS) },
-	{ "GET", "/api/v2/device/{}/device-invites", ACCESS_KEY, api_v2_unsupported, READ(DEVICE_INVITES) },
-	{ "POST", "/api/v2/device/{}/device-invites", ACCESS_KEY, api_v2_unsupported, WRITE(DEVICE_INVITES) },
 
 	{ "GET", "/api/fairlead/v1/derp-map", ACCESS_KEY, api_native_derp_map, READ(NETWORKING_SETTINGS) },
 	{ "GET", "/api/fairlead/v1/stats", ACCESS_KEY, api_native_stats, READ(DEVICES_CORE) },
@@ -255,26 +159,31 @@ const struct route *route_find(struct request *r, const char *method, const char
 
 	if (!plain)
 		return NULL;
+	const struct route *route;
 	if (strcmp(method, "HEAD") == 0)
 		method = "GET"; /* the daemon leaves the body out */
-	for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+	for (size_t i = 0; (route = route_at(i)); i++) {
 		memset(param, 0, sizeof param);
-		if (!matches(routes[i].pattern, plain, param))
+		if (!matches(route->pattern, plain, param))
 			continue;
 		*known = true;
-		if (strcmp(routes[i].method, method) != 0)
+		if (strcmp(route->method, method) != 0)
 			continue;
 		for (size_t p = 0; p < REQUEST_PARAMS_MAX; p++) {
 			r->param[p] = param[p].n ? arena_str(&r->arena, param[p]) : "";
 			if (!r->param[p])
 				return NULL;
 		}
-		return &routes[i];
+		return route;
 	}
 	return NULL;
 }
 
 const struct route *route_at(size_t i)
 {
-	return i < sizeof routes / sizeof routes[0] ? &routes[i] : NULL;
+	const size_t n = sizeof routes / sizeof routes[0];
+
+	if (i < n)
+		return &routes[i];
+	return i - n < v2_routes_n ? &v2_routes[i - n] : NULL;
 }
