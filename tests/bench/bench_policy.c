@@ -1,10 +1,11 @@
 /* A policy of 1,000 rules, 200 groups and 500 tags over 10,000 nodes: reading it, classifying every node, one node's join,
- * one node's filter, and the question who sees whom. */
+ * one node's filter, and the question who sees whom. Then what administrators ask, with the view that it takes, at 1,000 nodes. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "server/policy/policy.h"
+#include "server/policy/query.h"
 
 enum { NODES = 10000, RULES = 1000, GROUPS = 200, TAGS = 500, USERS = 2000, JOINS = 2000 };
 
@@ -73,6 +74,59 @@ static void put(struct policy_view *v, const struct node *n, uint32_t *cls, stru
 	policy_changes_done(c);
 }
 
+enum { ASKED = 1000 };
+
+static struct policy_view *view_of(struct policy *p, const struct node *node)
+{
+	struct policy_changes c = { 0 };
+	struct policy_view *v;
+	uint32_t cls;
+
+	if (policy_view_new(p, &v) != OK)
+		abort();
+	for (unsigned i = 0; i < ASKED; i++)
+		put(v, &node[i], &cls, &c);
+	return v;
+}
+
+static void questions(struct policy *p, const struct node *node)
+{
+	struct policy_named *named = calloc(ASKED, sizeof *named);
+	char (*names)[16] = calloc(ASKED, sizeof *names), why[200];
+	struct buf out = buf_make(QUERY_ANSWER_MAX);
+	struct policy_faults f;
+	struct policy *other;
+
+	if (!named || !names || policy_parse(BYTES_LIT("{}"), &other, &f) != OK)
+		abort();
+	for (unsigned i = 0; i < ASKED; i++) {
+		snprintf(names[i], sizeof names[i], "node%u", i);
+		named[i] = (struct policy_named){ names[i], &node[i].facts };
+	}
+	for (int q = 0; q < 5; q++) {
+		static const char *const what[] = { "explain", "explain_many", "who_can_reach", "what_can_reach", "preview" };
+		int64_t t0 = clock_mono_us();
+		struct policy_view *v = view_of(p, node), *w = q == 4 ? view_of(other, node) : NULL;
+		const struct policy_world is = { v, named, ASKED }, was = { w, named, ASKED };
+
+		err e = q == 0 ? policy_explain(&is, "node0", "node1:443", &out, why, sizeof why) :
+			q == 1 ? policy_explain(&is, "group:g3", "tag:t7:443", &out, why, sizeof why) :
+			q == 2 ? policy_who_can_reach(&is, "tag:t7:443", &out, why, sizeof why) :
+			q == 3 ? policy_what_can_reach(&is, "group:g3", &out, why, sizeof why) :
+				 policy_preview(&was, &is, &out);
+		if (e != OK)
+			abort();
+		printf("policy.%s %.1f ms (%zu bytes, %d nodes)\n", what[q], (double)(clock_mono_us() - t0) / 1e3, buf_len(&out), ASKED);
+		buf_clear(&out);
+		policy_view_free(v);
+		policy_view_free(w);
+	}
+	buf_done(&out);
+	policy_unref(other);
+	free(named);
+	free(names);
+}
+
 int main(void)
 {
 	struct buf text = buf_make(POLICY_TEXT_MAX);
@@ -128,6 +182,7 @@ int main(void)
 	printf("policy.filter %.1f us (%zu bytes on average)\n", (double)(t5 - t4) / 1000, bytes / 1000);
 	printf("policy.sees %.0f ns (%zu pairs see each other)\n", (double)(t6 - t5) * 1e3 / (double)(classes < 1000 ? classes : 1000) / classes, pairs);
 	policy_view_free(v);
+	questions(p, node);
 	policy_unref(p);
 	buf_done(&text);
 	free(node);
