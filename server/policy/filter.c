@@ -504,18 +504,7 @@ static void write_own_sources(struct work *k, const struct sel_set *s, struct bu
 	struct jsonw w = jsonw_init(out);
 
 	jsonw_arr(&w);
-	if (s) {
-		write_members(k->v, s, k->cls->user_id, &w);
-	} else {
-		for (size_t i = 0; i < k->v->n_cls; i++) {
-			if (k->v->cls[i]->user_id != k->cls->user_id)
-				continue;
-			list_each(it, &k->v->cls[i]->nodes) {
-				write_addr(&w, container_of(it, struct view_node, link)->v4);
-				write_addr(&w, container_of(it, struct view_node, link)->v6);
-			}
-		}
-	}
+	write_members(k->v, s, k->cls->user_id, &w);
 	jsonw_arr_end(&w);
 }
 

@@ -7,7 +7,7 @@
 /* Two policies over the same nodes. Nodes that share a class in both are one kind; each pair of kinds is asked once what one
  * may reach at the other, in the one and in the other policy. */
 
-enum { EXAMPLES_SHOWN = 200, NODES_SHOWN = 2000, WORK_MAX = 400000000 /* kinds times kinds times words */, PORTS_MAX = 4096 };
+enum { EXAMPLES_SHOWN = 200, NODES_SHOWN = 2000, WORK_MAX = 400000000 /* kinds times kinds times words */, PORTS_MAX = 4096, KINDS_MAX = 4096 };
 
 struct kind {
 	uint32_t was, is; /* classes */
@@ -153,8 +153,8 @@ static uint64_t reckon(struct side *s, const struct policy_class *b, bool own)
 	return sum_spans(s);
 }
 
-/* 0: nothing. */
-static uint64_t reach_sum(struct side *s, uint32_t from, uint32_t to)
+/* 0: nothing. *any: some rule leads there, if only with capabilities. */
+static uint64_t reach_sum(struct side *s, uint32_t from, uint32_t to, bool *any)
 {
 	const struct policy_class *a = s->view->cls[from], *b = s->view->cls[to];
 	bool own = a->user_id && a->user_id == b->user_id, some = false;
@@ -164,6 +164,7 @@ static uint64_t reach_sum(struct side *s, uint32_t from, uint32_t to)
 		s->rules[w] = a->src[w] & (b->dst[w] | (own ? b->self[w] : 0));
 		some |= s->rules[w] != 0;
 	}
+	*any = some;
 	if (!some)
 		return 0;
 	struct class_key key = { map_hash(s->rules, words * sizeof *s->rules), (uint64_t)to << 1 | own };
@@ -188,8 +189,11 @@ struct preview {
 	struct side old, new;
 	struct jsonw *out;
 	uint64_t gained, lost, changed, seen, unseen;
+	uint8_t *reach; /* owned, kinds times kinds: OLD_REACH, NEW_REACH */
 	size_t shown;
 };
+
+enum { OLD_REACH = 1, NEW_REACH = 2 };
 
 static void write_example(struct preview *p, const char *what, const struct kind *a, const struct kind *b, uint64_t count)
 {
@@ -207,7 +211,10 @@ static void write_example(struct preview *p, const char *what, const struct kind
 
 static void compare_pair(struct preview *p, const struct kind *a, const struct kind *b)
 {
-	uint64_t was = reach_sum(&p->old, a->was, b->was), is = reach_sum(&p->new, a->is, b->is);
+	bool old_reach, new_reach;
+	uint64_t was = reach_sum(&p->old, a->was, b->was, &old_reach), is = reach_sum(&p->new, a->is, b->is, &new_reach);
+
+	p->reach[(size_t)(a - p->kinds.k) * p->kinds.n + (size_t)(b - p->kinds.k)] = (uint8_t)(old_reach * OLD_REACH | new_reach * NEW_REACH);
 	uint64_t count = a == b ? (uint64_t)a->n * (a->n - 1) : (uint64_t)a->n * b->n;
 
 	if (was == is || !count)
@@ -223,7 +230,9 @@ static void compare_pair(struct preview *p, const struct kind *a, const struct k
 
 static void compare_sight(struct preview *p, const struct kind *a, const struct kind *b)
 {
-	bool was = policy_view_sees(p->was->view, a->was, b->was), is = policy_view_sees(p->is->view, a->is, b->is);
+	size_t i = (size_t)(a - p->kinds.k), k = (size_t)(b - p->kinds.k), n = p->kinds.n;
+	unsigned either = p->reach[i * n + k] | p->reach[k * n + i];
+	bool was = either & OLD_REACH, is = either & NEW_REACH;
 	uint64_t count = a == b ? (uint64_t)a->n * (a->n - 1) / 2 : (uint64_t)a->n * b->n;
 
 	p->seen += is && !was ? count : 0;
@@ -233,17 +242,17 @@ static void compare_sight(struct preview *p, const struct kind *a, const struct 
 static void write_pairs(struct preview *p)
 {
 	size_t n = p->kinds.n, words = policy_words(p->was->view->p) + policy_words(p->is->view->p) + 2;
-	bool whole = n == 0 || n <= WORK_MAX / n / words;
+	bool whole = n == 0 || (n <= KINDS_MAX && n <= WORK_MAX / n / words);
 
 	jsonw_key(p->out, "connections"), jsonw_obj(p->out);
 	jsonw_key(p->out, "counted"), jsonw_bool(p->out, whole);
 	jsonw_key(p->out, "examples"), jsonw_arr(p->out);
 	for (size_t i = 0; whole && i < n; i++)
-		for (size_t k = 0; k < n; k++) {
+		for (size_t k = 0; k < n; k++)
 			compare_pair(p, &p->kinds.k[i], &p->kinds.k[k]);
-			if (k >= i)
-				compare_sight(p, &p->kinds.k[i], &p->kinds.k[k]);
-		}
+	for (size_t i = 0; whole && i < n; i++)
+		for (size_t k = i; k < n; k++)
+			compare_sight(p, &p->kinds.k[i], &p->kinds.k[k]);
 	jsonw_arr_end(p->out);
 	jsonw_key(p->out, "gained"), jsonw_uint(p->out, p->gained);
 	jsonw_key(p->out, "lost"), jsonw_uint(p->out, p->lost);
@@ -308,6 +317,8 @@ err policy_preview(const struct policy_world *was, const struct policy_world *is
 		e = side_make(was->view, &p.old);
 	if (e == OK)
 		e = side_make(is->view, &p.new);
+	if (e == OK && p.kinds.n <= KINDS_MAX && !(p.reach = calloc(p.kinds.n * p.kinds.n + 1, 1)))
+		e = ERR_NOMEM;
 	if (e == OK) {
 		jsonw_obj(&j);
 		write_pairs(&p);
@@ -318,5 +329,6 @@ err policy_preview(const struct policy_world *was, const struct policy_world *is
 	side_done(&p.old);
 	side_done(&p.new);
 	free(p.kinds.k);
+	free(p.reach);
 	return e;
 }

@@ -436,7 +436,8 @@ bool class_carries(const struct rule *r, const struct policy_class *c); /* it ha
 struct view_node *view_node_at(const struct policy_view *v, struct addr a);
 /* Drops what may have changed: every filter. */
 void view_forget_filters(struct policy_view *v);
-/* The nodes of a set by identity, in the order of ids; owned by the caller. NULL: no memory. */
+/* The nodes of a set by identity, in the order of ids; owned by the caller. only_user: that user's alone (then s NULL is all of
+ * them); 0: everybody's. NULL: no memory. */
 struct view_node **view_members(const struct policy_view *v, const struct sel_set *s, int64_t only_user, size_t *n);
 
 /* ---- verify.c, seen by the files of queries ---- */

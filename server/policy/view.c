@@ -635,19 +635,44 @@ static int by_id(const void *a, const void *b)
 	return ((*x)->id > (*y)->id) - ((*x)->id < (*y)->id);
 }
 
-struct view_node **view_members(const struct policy_view *v, const struct sel_set *s, int64_t only_user, size_t *n)
+static size_t take_members(const struct policy_class *c, struct view_node **list)
 {
-	struct view_node **list = calloc(v->by_id.n + 1, sizeof(struct view_node *));
 	size_t k = 0;
 
-	for (size_t i = 0; list && i < v->n_cls; i++) {
-		const struct policy_class *c = v->cls[i];
+	list_each(it, &c->nodes)
+		list[k++] = container_of(it, struct view_node, link);
+	return k;
+}
 
-		if (!c->members || (only_user && c->user_id != only_user) || !class_in_set(v, c, s))
-			continue;
-		list_each(it, &c->nodes)
-			list[k++] = container_of(it, struct view_node, link);
-	}
+/* Of one user: only that user's classes are looked at. */
+static struct view_node **own_members(const struct policy_view *v, const struct sel_set *s, int64_t user_id, size_t *n)
+{
+	const struct user_classes *u = map_get(&v->by_user, &user_id);
+	size_t room = 1, k = 0;
+
+	if (u)
+		list_each(it, &u->classes)
+			room += container_of(it, struct policy_class, own)->members;
+	struct view_node **list = calloc(room, sizeof(struct view_node *));
+	if (list && u)
+		list_each(it, &u->classes) {
+			const struct policy_class *c = container_of(it, struct policy_class, own);
+
+			if (c->members && (!s || class_in_set(v, c, s)))
+				k += take_members(c, list + k);
+		}
+	*n = k;
+	return list;
+}
+
+struct view_node **view_members(const struct policy_view *v, const struct sel_set *s, int64_t only_user, size_t *n)
+{
+	size_t k = 0;
+	struct view_node **list = only_user ? own_members(v, s, only_user, &k) : calloc(v->by_id.n + 1, sizeof(struct view_node *));
+
+	for (size_t i = 0; list && !only_user && i < v->n_cls; i++)
+		if (v->cls[i]->members && class_in_set(v, v->cls[i], s))
+			k += take_members(v->cls[i], list + k);
 	if (list && k)
 		qsort(list, k, sizeof(struct view_node *), by_id);
 	*n = k;
