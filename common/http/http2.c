@@ -134,6 +134,20 @@ static void refuse(struct http2_stream *s, unsigned status)
 		http2_reset(s->h, s, NGHTTP2_INTERNAL_ERROR);
 }
 
+static void answer_too_big(struct http2_stream *s, struct bytes body)
+{
+	struct http2_header type = { BYTES_LIT("content-type"), BYTES_LIT("application/json") };
+
+	if (s->over_limit || s->answered)
+		return;
+	s->over_limit = true;
+	incoming_free(s);
+	if (!allow(&s->h->resets, s->h->now_ms))
+		calm(s->h);
+	else if (http2_respond(s->h, s, 200, &type, 1, body) != OK)
+		http2_reset(s->h, s, NGHTTP2_INTERNAL_ERROR);
+}
+
 static bool is_message_head(const struct http2 *h, const nghttp2_frame *f)
 {
 	if (f->hd.type != NGHTTP2_HEADERS)
@@ -247,6 +261,21 @@ static void deliver_response(struct http2_stream *s)
 	incoming_free(s);
 }
 
+static void refuse_body(struct http2_stream *s)
+{
+	struct http2_header header[HTTP2_HEADERS_MAX];
+	struct http2_message m;
+	struct bytes words = { 0 };
+
+	view_message(s->in, header, &m);
+	if (s->h->ev->on_too_big)
+		words = s->h->ev->on_too_big(s->h, &m, s->h->ctx);
+	if (words.n)
+		answer_too_big(s, words);
+	else
+		refuse(s, 413);
+}
+
 static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *user)
 {
 	struct http2 *h = user;
@@ -263,7 +292,7 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
 	if (!s->in)
 		return 0;
 	if (n > h->body_max - buf_len(&s->in->body) || n > h->bodies_max - h->bodies) {
-		refuse(s, 413);
+		refuse_body(s);
 		return 0;
 	}
 	size_t before = buf_len(&s->in->body);

@@ -47,6 +47,9 @@ struct bytes http2_find_header(const struct http2_message *m, const char *name);
 struct http2_events {
 	/* Server: a whole request. Answer now or later; until then the stream stays open. */
 	void (*on_request)(struct http2 *h, struct http2_stream *s, const struct http2_message *m, void *ctx);
+	/* Server: a request whose body is over body_max: what to answer with 200, borrowed and static; n 0: 413 and nothing. m is its
+	 * head, for the call. */
+	struct bytes (*on_too_big)(struct http2 *h, const struct http2_message *m, void *ctx);
 	/* Client: head of a response, then pieces of its body. */
 	void (*on_response)(struct http2 *h, struct http2_stream *s, const struct http2_message *m, void *ctx);
 	void (*on_data)(struct http2 *h, struct http2_stream *s, struct bytes data, void *ctx);

@@ -137,7 +137,22 @@ static void on_closed(struct http2 *h2, struct http2_stream *stream, uint32_t er
 	stream_on_closed(stream);
 }
 
-static const struct http2_events events = { .on_request = on_request, .on_drained = on_drained, .on_closed = on_closed };
+/* A person sees nothing of a status (trap T12): a login whose report is over all bounds is answered in words. */
+static struct bytes on_too_big(struct http2 *h2, const struct http2_message *m, void *ctx)
+{
+	static _Thread_local struct log_limit limit = LOG_LIMIT(5, 60000);
+	struct session *s = ctx;
+	char key[KEY_SHORT_MAX];
+
+	(void)h2;
+	if (log_allow(&limit))
+		log_warn("a request is too large", "machine=%s path=%s", machine_pub_short(&s->machine, key), log_q(m->path).s);
+	if (!bytes_eq_str(m->path, "/machine/register"))
+		return (struct bytes){ 0 };
+	return BYTES_LIT("{\"Error\":\"this server cannot take what the device reports of itself: it is larger than 256 KiB\"}");
+}
+
+static const struct http2_events events = { .on_request = on_request, .on_too_big = on_too_big, .on_drained = on_drained, .on_closed = on_closed };
 
 static void host_on_output(struct stream_host *h)
 {

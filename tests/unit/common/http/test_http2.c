@@ -109,7 +109,15 @@ static void on_goaway(struct http2 *h, uint32_t error, void *ctx)
 	lab.c_error = error;
 }
 
+static struct bytes on_too_big(struct http2 *h, const struct http2_message *m, void *ctx)
+{
+	(void)h;
+	(void)ctx;
+	return bytes_eq_str(m->path, "/words") ? BYTES_LIT("{\"Error\":\"too large\"}") : (struct bytes){ 0 };
+}
+
 static const struct http2_events server_ev = {
+	.on_too_big = on_too_big,
 	.on_request = on_request, .on_drained = on_drained, .on_closed = on_s_closed, .on_ping_ack = on_s_ack,
 };
 static const struct http2_events client_ev = {
@@ -233,6 +241,12 @@ static void large_bodies_have_a_ceiling(void **state)
 	assert_int_equal(lab.requests, 1);
 	assert_int_equal(lab.c_closed, 2);
 	assert_int_equal(http2_streams(lab.s), 0);
+	buf_clear(&lab.data);
+	ask("POST", "/words", bytes_of(big, n + 1)); /* told in words where its owner has some */
+	settle();
+	assert_int_equal(lab.status, 200);
+	assert_true(bytes_eq_str(buf_view(&lab.data), "{\"Error\":\"too large\"}"));
+	assert_int_equal(lab.requests, 1);
 	ask("POST", "/x", BYTES_LIT("goes on"));
 	settle();
 	assert_int_equal(lab.status, 200);
