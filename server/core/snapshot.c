@@ -27,16 +27,16 @@ static const struct prefix *prefixes_to(struct arena *a, const struct prefix *fr
 	return list;
 }
 
-static bool tags_to(struct arena *a, struct policy_node *n)
+static bool texts_to(struct arena *a, const char *const **texts, size_t n)
 {
-	const char **list = arena_array(a, n->n_tags + 1, sizeof(*list));
+	const char **list = arena_array(a, n + 1, sizeof(*list));
 
-	for (size_t i = 0; list && i < n->n_tags; i++) {
-		list[i] = n->tags[i];
+	for (size_t i = 0; list && i < n; i++) {
+		list[i] = (*texts)[i];
 		if (!text_to(a, &list[i]))
 			return false;
 	}
-	n->tags = list;
+	*texts = list;
 	return list != NULL;
 }
 
@@ -65,12 +65,13 @@ struct record *record_new(const struct policy_node *node, const char *name, cons
 	r->n_announced = n_announced;
 	r->announced = prefixes_to(&r->arena, announced, n_announced);
 	r->node.routes = prefixes_to(&r->arena, node->routes, node->n_routes);
-	bool good = r->announced && r->node.routes && text_to(&r->arena, &r->name) && tags_to(&r->arena, &r->node) &&
+	bool good = r->announced && r->node.routes && text_to(&r->arena, &r->name) && texts_to(&r->arena, &r->node.tags, r->node.n_tags) &&
 		    attrs_to(&r->arena, &r->node);
 	if (good && node->user) {
 		r->user = *node->user;
 		r->node.user = &r->user;
-		good = text_to(&r->arena, &r->user.name) && text_to(&r->arena, &r->user.email) && text_to(&r->arena, &r->user.login);
+		good = text_to(&r->arena, &r->user.name) && text_to(&r->arena, &r->user.email) && text_to(&r->arena, &r->user.login) &&
+		       texts_to(&r->arena, &r->user.groups, r->user.n_groups);
 	}
 	if (good)
 		return r;
