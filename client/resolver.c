@@ -82,9 +82,10 @@ static void set_names(struct resolver *r)
 
 /* ---- the machine --------------------------------------------------------------------------------------------------- */
 
-static void add(struct wish *w, size_t *n, size_t from, const char *text)
+/* What goes beyond the bound is left out: most of a long list are reverse zones. */
+static void add(struct wish *w, size_t *n, size_t max, size_t from, const char *text)
 {
-	if (*n == TEXTS_MAX || !*text || bytes_copy(w->text[from + *n], NM_TEXT_MAX, bytes_str(text)) != OK)
+	if (*n >= max || !*text || bytes_copy(w->text[from + *n], NM_TEXT_MAX, bytes_str(text)) != OK)
 		return;
 	w->text[from + *n][strlen(text)] = 0;
 	w->list[from + *n] = w->text[from + *n];
@@ -99,11 +100,11 @@ static void make_wish(struct resolver *r)
 	size_t n_search = 0, n_routes = 0;
 
 	for (size_t i = 0; i < c->n_domains; i++)
-		add(w, &n_search, 0, c->domains[i]);
+		add(w, &n_search, TEXTS_MAX / 2, 0, c->domains[i]);
 	if (c->proxied)
-		add(w, &n_routes, TEXTS_MAX, netmap_suffix(&r->d->netmap, suffix, sizeof suffix));
+		add(w, &n_routes, TEXTS_MAX - n_search, TEXTS_MAX, netmap_suffix(&r->d->netmap, suffix, sizeof suffix));
 	for (size_t i = 0; i < c->n_routes; i++)
-		add(w, &n_routes, TEXTS_MAX, c->routes[i].suffix);
+		add(w, &n_routes, TEXTS_MAX - n_search, TEXTS_MAX, c->routes[i].suffix);
 	w->c = (struct dns_os_config){
 		.ifname = r->d->opts.tun,
 		.resolver = r->at,

@@ -5,7 +5,7 @@
 
 #include "common/net/addr.h"
 
-enum { DNS_OS_NAMES_MAX = 64 /* search domains and routes */ };
+enum { DNS_OS_NAMES_MAX = 160 /* search domains and routes together; Headscale sends 66 reverse zones */ };
 
 struct dns_os_config {
 	const char *ifname;

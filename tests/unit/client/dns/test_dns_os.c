@@ -141,6 +141,28 @@ static void test_resolved(void **state)
 	unlink(script);
 }
 
+/* As many reverse zones as Headscale names (66), and no more than the bound. */
+static void test_many(void **state)
+{
+	static char name[DNS_OS_NAMES_MAX + 1][40];
+	const char *routes[DNS_OS_NAMES_MAX + 1];
+	struct dns_os_config c = { .ifname = "flt0", .resolver = addr_v4(100, 100, 100, 100), .routes = routes, .n_routes = 67,
+		.resolv_conf = path };
+
+	(void)state;
+	for (int i = 0; i <= DNS_OS_NAMES_MAX; i++) {
+		snprintf(name[i], sizeof name[i], "%d.100.in-addr.arpa", i);
+		routes[i] = name[i];
+	}
+	write_text("# mine\n");
+	assert_ok(dns_os_apply(&c));
+	dns_os_restore(&c);
+	c.n_routes = DNS_OS_NAMES_MAX + 1;
+	assert_int_equal(dns_os_apply(&c), ERR_TOO_BIG);
+	assert_true(reads("# mine\n"));
+	unlink(path);
+}
+
 /* Somebody else wrote over ours: told, and theirs stays. */
 static void test_overwritten(void **state)
 {
@@ -166,6 +188,7 @@ int main(void)
 		cmocka_unit_test(test_take_and_give_back),
 		cmocka_unit_test(test_symlink_and_names),
 		cmocka_unit_test(test_resolved),
+		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_overwritten),
 	};
 
