@@ -36,6 +36,7 @@ struct round {
 	uint64_t **visible;	/* by class: of the changed slots, those it sees */
 	uint64_t **visible_all; /* by class: of all slots */
 	size_t n_classes;
+	bool own_dns; /* each node has its own DNSConfig */
 	uint64_t **shown; /* by class: routes_of for viewers that have none of their own, by place among the routers */
 	size_t n_routers;
 	uint64_t *changed, *patched, *removed; /* of one session, by word */
@@ -256,6 +257,10 @@ static uint64_t signature(struct round *r, struct session *s, const struct extra
 		uint64_t part[3] = { sig, 1, x->ssh_hash };
 		sig = map_hash(part, sizeof part);
 	}
+	if (r->t->dns_dirty && r->own_dns) {
+		uint64_t part[3] = { sig, 9, (uint64_t)s->node->row.id };
+		sig = map_hash(part, sizeof part);
+	}
 	if (r->t->dns_dirty && s->services_hash) {
 		uint64_t part[3] = { sig, 3, s->services_hash };
 		sig = map_hash(part, sizeof part);
@@ -341,7 +346,7 @@ static err build(struct round *r, struct group *g, struct map_msg **out)
 {
 	struct session *s = g->leader;
 	struct tailnet *t = r->t;
-	struct map_delta d = { .viewer = &s->node->m, .dns = t->dns_dirty || s->dns, .derp = t->derp_dirty, .lock = t->lock_dirty };
+	struct map_delta d = { .viewer = &s->node->m, .dns = t->dns_dirty || s->dns || (s->self && r->own_dns), .derp = t->derp_dirty, .lock = t->lock_dirty };
 	const struct extras *x = g->members[0].x;
 	bool any;
 
@@ -463,6 +468,7 @@ static err prepare(struct round *r)
 	struct tailnet *t = r->t;
 
 	r->words = (t->map.n_slots + 63) / 64;
+	r->own_dns = map_dns_is_own(&t->set);
 	r->n_classes = policy_view_classes(t->map.policy);
 	r->all = arena_array(&r->a, r->words + 1, sizeof *r->all);
 	r->whole = arena_array(&r->a, r->words + 1, sizeof *r->whole);

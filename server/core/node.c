@@ -603,6 +603,8 @@ err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hosti
 		TRY(routes_update(c, n));
 		TRY(node_note_facts(c, n));
 	}
+	if (facts || renamed)
+		node_self_dirty(n); /* it may be in its DNS settings */
 	if (facts && n->m.cls != UINT32_MAX)
 		TRY(node_classify(c, n)); /* postures may ask for them */
 	if (renamed && kept->hostname[0]) {

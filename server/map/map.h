@@ -155,6 +155,8 @@ uint64_t map_message_hash(const struct map_node *n);
 /* Clients of this age take pinned relay certificates: the others get another DERPMap. */
 bool map_pins_certs(int capver);
 
+/* Does each node get a DNSConfig of its own (NextDNS)? */
+bool map_dns_is_own(const struct core_settings *set);
 /* Of the texts that DNSConfig and DERPMap would have: equal numbers, equal texts. */
 uint64_t map_dns_hash(const struct core_settings *set);
 uint64_t map_derp_hash(const struct core_settings *set);

@@ -1,5 +1,7 @@
 #include "server/map/encode.h"
 
+#include <ctype.h>
+
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/map.h"
@@ -373,16 +375,96 @@ void profile_write(struct jsonw *w, const struct map_tailnet *t, int64_t user_id
 	tailcfg_user_profile_write(w, &p);
 }
 
-static void write_resolvers(struct jsonw *w, const char *const *addr, size_t n, bool with_exit_node)
+/* ---- NextDNS: its resolvers are told which device asks, and a node attribute can choose another profile ---- */
+
+#define NEXTDNS "https://dns.nextdns.io"
+
+static bool is_nextdns(const char *addr)
+{
+	size_t n = sizeof NEXTDNS - 1;
+
+	return strncmp(addr, NEXTDNS, n) == 0 && (!addr[n] || addr[n] == '/' || addr[n] == '?');
+}
+
+bool map_dns_is_own(const struct core_settings *set)
+{
+	for (size_t i = 0; i < set->n_resolvers; i++)
+		if (is_nextdns(set->resolvers[i]))
+			return true;
+	for (size_t i = 0; i < set->n_split; i++)
+		for (size_t k = 0; k < set->split[i].n; k++)
+			if (is_nextdns(set->split[i].resolvers[k]))
+				return true;
+	return false;
+}
+
+/* The profile of a node attribute "nextdns:PROFILE". n 0: none. */
+static struct bytes nextdns_profile(struct bytes caps)
+{
+	static const char key[] = "\"nextdns:";
+
+	while (caps.n) {
+		const uint8_t *at = memmem(caps.p, caps.n, key, sizeof key - 1);
+		if (!at)
+			break;
+		caps = bytes_skip(caps, (size_t)(at - caps.p) + sizeof key - 1);
+		struct bytes rest, profile = bytes_cut(caps, '"', &rest);
+		bool good = profile.n && profile.n <= 64 && !bytes_eq_str(profile, "no-device-info");
+		for (size_t i = 0; i < profile.n; i++)
+			good &= isalnum(profile.p[i]) || profile.p[i] == '.' || profile.p[i] == '_' || profile.p[i] == '-';
+		if (good)
+			return profile;
+	}
+	return (struct bytes){ 0 };
+}
+
+static void put_parameter(struct buf *b, char before, const char *name, const char *value)
+{
+	buf_printf(b, "%c%s=", before, name);
+	for (const char *p = value; *p; p++)
+		if (isalnum((unsigned char)*p) || strchr("-._~", *p))
+			buf_append_u8(b, (uint8_t)*p);
+		else
+			buf_printf(b, "%%%02X", (unsigned char)*p);
+}
+
+static void write_nextdns(struct buf *b, const struct map_tailnet *t, const struct map_node *viewer, const char *addr)
+{
+	struct bytes caps = policy_view_self_caps(t->policy, viewer->row->id), profile = nextdns_profile(caps);
+	char ip[ADDR_TEXT_MAX];
+
+	if (profile.n)
+		buf_printf(b, NEXTDNS "/%.*s", (int)profile.n, (const char *)profile.p);
+	else
+		buf_append_str(b, addr);
+	if (caps.n && memmem(caps.p, caps.n, "\"nextdns:no-device-info\"", sizeof "\"nextdns:no-device-info\"" - 1))
+		return;
+	put_parameter(b, !profile.n && strchr(addr, '?') ? '&' : '?', "device_name", viewer->row->hostname ? viewer->row->hostname : "");
+	put_parameter(b, '&', "device_model", viewer->hi->os ? viewer->hi->os : "");
+	put_parameter(b, '&', "device_ip", addr_text(viewer->row->v4.family ? viewer->row->v4 : viewer->row->v6, ip));
+}
+
+static void write_resolvers(struct jsonw *w, const struct map_tailnet *t, const struct map_node *viewer, const char *const *addr, size_t n,
+			    bool with_exit_node)
 {
 	jsonw_arr(w);
-	for (size_t i = 0; i < n; i++)
-		tailcfg_resolver_write(w, &(struct tailcfg_resolver){ .addr = addr[i], .use_with_exit_node = with_exit_node });
+	for (size_t i = 0; i < n; i++) {
+		CLEANUP(buf_done) struct buf own = buf_make(4096);
+
+		if (viewer && t->policy && is_nextdns(addr[i])) {
+			write_nextdns(&own, t, viewer, addr[i]);
+			buf_append_u8(&own, 0);
+		}
+		tailcfg_resolver_write(w, &(struct tailcfg_resolver){
+			.addr = buf_len(&own) && !own.bad ? (const char *)buf_view(&own).p : addr[i], .use_with_exit_node = with_exit_node });
+	}
 	jsonw_arr_end(w);
 }
 
-static void write_routes(struct jsonw *w, const struct core_settings *set)
+static void write_routes(struct jsonw *w, const struct map_tailnet *t, const struct map_node *viewer)
 {
+	const struct core_settings *set = t->set;
+
 	jsonw_key(w, "Routes"), jsonw_obj(w);
 	for (size_t i = 0; i < set->n_split; i++) {
 		struct bytes domain = bytes_str(set->split[i].domain);
@@ -392,7 +474,7 @@ static void write_routes(struct jsonw *w, const struct core_settings *set)
 		if (!domain.n)
 			continue;
 		jsonw_key_bytes(w, domain);
-		write_resolvers(w, set->split[i].resolvers, set->split[i].n, false);
+		write_resolvers(w, t, viewer, set->split[i].resolvers, set->split[i].n, false);
 	}
 	jsonw_obj_end(w);
 }
@@ -416,10 +498,10 @@ void dns_write(struct jsonw *w, const struct map_tailnet *t, const struct map_no
 
 	jsonw_obj(w);
 	if (set->n_resolvers && set->override_local_dns)
-		jsonw_key(w, "Resolvers"), write_resolvers(w, set->resolvers, set->n_resolvers, set->with_exit_node);
+		jsonw_key(w, "Resolvers"), write_resolvers(w, t, viewer, set->resolvers, set->n_resolvers, set->with_exit_node);
 	else if (set->n_resolvers)
-		jsonw_key(w, "FallbackResolvers"), write_resolvers(w, set->resolvers, set->n_resolvers, set->with_exit_node);
-	write_routes(w, set);
+		jsonw_key(w, "FallbackResolvers"), write_resolvers(w, t, viewer, set->resolvers, set->n_resolvers, set->with_exit_node);
+	write_routes(w, t, viewer);
 	jsonw_key(w, "Domains"), jsonw_arr(w);
 	if (set->magic_dns && is_set(set->base_domain)) /* clients take the first for the tailnet's own */
 		jsonw_str(w, set->base_domain);

@@ -240,6 +240,33 @@ static void dns_changes_are_heard(void **state)
 	harness_stop(&h);
 }
 
+/* NextDNS is told which device asks; a node attribute chooses the profile, or that nothing is told. */
+static void nextdns_knows_the_device(void **state)
+{
+	struct harness h;
+	struct device a;
+
+	(void)state;
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	device_init(&a, &h, "a b");
+	device_join(&a, harness_authkey(&h, "ann", AK_REUSABLE));
+	device_skip(&a);
+	assert_ok(ask(&h, CMD_SETTINGS_SET, "dns.nameservers.global", "https://dns.nextdns.io/abc,https://dns.nextdns.io.evil.example/x")->e);
+	json_t *list = json_object_get(json_object_get(device_next(&a), "DNSConfig"), "FallbackResolvers");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "Addr")),
+			"https://dns.nextdns.io/abc?device_name=a%20b&device_model=linux&device_ip=100.64.0.1");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(list, 1), "Addr")), "https://dns.nextdns.io.evil.example/x");
+	struct command *m = command_new(CMD_POLICY_SET);
+	m->text = "{\"nodeAttrs\": [{\"target\": [\"*\"], \"attr\": [\"nextdns:xyz\", \"nextdns:no-device-info\"]}]}";
+	assert_ok(harness_command(&h, m)->e);
+	json_t *dns = json_object_get(device_next(&a), "DNSConfig");
+	list = json_object_get(dns, "FallbackResolvers");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "Addr")), "https://dns.nextdns.io/xyz");
+	device_done(&a);
+	harness_stop(&h);
+}
+
 static json_t *regions_next(struct device *d)
 {
 	json_t *m = device_next(d);
@@ -306,6 +333,7 @@ int main(void)
 		cmocka_unit_test(lists_and_texts),
 		cmocka_unit_test(dns_changes_are_heard),
 		cmocka_unit_test(a_policy_edits_the_relays),
+		cmocka_unit_test(nextdns_knows_the_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
