@@ -106,6 +106,7 @@ struct config {
 	int64_t offline_grace_ms;	     /* node.offline_grace */
 	int64_t restart_grace_ms;	     /* node.restart_grace */
 	int64_t probe_interval_ms, probe_timeout_ms; /* node.routes.ha.probe_interval, probe_timeout */
+	struct config_list cors_origins; /* api.cors_origins */
 	bool webhooks_private; /* webhooks.allow_private */
 	int64_t audit_retention_ms, audit_max; /* audit.retention, audit.max_records */
 	const char *policy_mode, *policy_path; /* "database" | "file" */

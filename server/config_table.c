@@ -107,6 +107,7 @@ const struct config_key config_keys[] = {
 	{ "log.level", KEY_CHOICE, AT(log_level), 0, 0, "info", "debug|info|warn|error", true },
 	CHOICE("log.format", log_format, "text", "text"),
 
+	LIST("api.cors_origins", cors_origins, ""),
 	BOOL("webhooks.allow_private", webhooks_private, "false"),
 
 	LIVE(KEY_DURATION, "audit.retention", audit_retention_ms, 0, 100 * YEAR, "90d"),

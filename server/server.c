@@ -427,6 +427,8 @@ static err start_api(struct server *s)
 		.metrics = add_metrics,
 		.requests_per_s = (double)s->cfg->limits.api_requests_per_second,
 		.failures_per_s = (double)s->cfg->limits.api_wrong_keys_per_second,
+		.cors_origins = s->cfg->cors_origins.s,
+		.n_cors_origins = s->cfg->cors_origins.n,
 		.webhooks_private = s->cfg->webhooks_private,
 		.audit = read_audit,
 		.backup = back_up,

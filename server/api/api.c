@@ -130,8 +130,11 @@ static enum MHD_Result on_head(struct api *a, struct MHD_Connection *conn, const
 	if (!r)
 		return MHD_NO;
 	*ctx = r;
+	r->is_api = strncmp(url, "/api/", 5) == 0;
 	r->v2 = strncmp(url, "/api/v2/", 8) == 0;
 	r->route = route_find(r, method, url, &known);
+	if (!r->route && strcmp(method, "OPTIONS") == 0 && cors_origin(r))
+		return answer_text(r, 204, "text/plain", "");
 	if (!r->route)
 		return known ? answer_error(r, 405, "this path does not take that method")
 			     : answer_error(r, 404, "there is nothing at this path");

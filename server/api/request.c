@@ -186,6 +186,30 @@ const char *command_str(struct command *c, const char *s)
 /* Pages bring their own style and nothing else; answers of the API are no pages at all. */
 #define PAGE_POLICY "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; img-src 'self'"
 
+/* The Origin that asks, when pages from there may call the API; NULL: none. */
+const char *cors_origin(struct request *r)
+{
+	const char *origin = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, "Origin");
+
+	for (size_t i = 0; origin && r->is_api && i < r->api->cfg.n_cors_origins; i++)
+		if (strcmp(r->api->cfg.cors_origins[i], origin) == 0)
+			return origin;
+	return NULL;
+}
+
+static void add_cors(struct request *r, struct MHD_Response *response)
+{
+	const char *origin = cors_origin(r);
+
+	if (!origin)
+		return;
+	MHD_add_response_header(response, "Access-Control-Allow-Origin", origin);
+	MHD_add_response_header(response, "Vary", "Origin");
+	MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS");
+	MHD_add_response_header(response, "Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, If-Match");
+	MHD_add_response_header(response, "Access-Control-Max-Age", "600");
+}
+
 enum MHD_Result answer_response(struct request *r, unsigned status, const char *type, struct MHD_Response *response)
 {
 	if (!response)
@@ -203,6 +227,7 @@ enum MHD_Result answer_response(struct request *r, unsigned status, const char *
 		MHD_add_response_header(response, "Location", r->location);
 	if (status == 401)
 		MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
+	add_cors(r, response);
 	if (r->etag)
 		MHD_add_response_header(response, "ETag", r->etag);
 	if (r->retry_after_s || status == 503) {

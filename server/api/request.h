@@ -47,6 +47,7 @@ struct request {
 	scope_set may;
 	int64_t key_id, key_parent, key_user; /* of the key that asks; 0: none */
 	bool by_token;			      /* an OAuth token, not a user's key */
+	bool is_api;			      /* below /api/ */
 	bool v2;			      /* errors in Tailscale's form */
 	unsigned retry_after_s;
 	const char *etag; /* of the answer; NULL: none */
@@ -98,6 +99,7 @@ enum MHD_Result ask_helper(struct request *r, json_t *request, reply_handler *ne
 enum MHD_Result answer_json(struct request *r, unsigned status, struct buf *body); /* body is taken */
 enum MHD_Result answer_text(struct request *r, unsigned status, const char *type, const char *body);
 enum MHD_Result answer_buf(struct request *r, unsigned status, const char *type, struct buf *body); /* body is taken */
+const char *cors_origin(struct request *r);
 enum MHD_Result answer_response(struct request *r, unsigned status, const char *type, struct MHD_Response *taken);
 enum MHD_Result answer_page(struct request *r, unsigned status, struct buf *html); /* html is taken */
 /* The error body that all tools of Headscale can read: {code, message, details, status, title, detail, errors}. */

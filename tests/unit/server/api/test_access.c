@@ -205,6 +205,38 @@ static void both_schemes(void **state)
 	house_close(&h);
 }
 
+static void one_origin(struct house *h)
+{
+	static const char *const origins[] = { "https://ui.example.com" };
+
+	h->api_set.cors_origins = origins;
+	h->api_set.n_cors_origins = 1;
+}
+
+static void other_origins_only_where_allowed(void **state)
+{
+	(void)state;
+	struct house h;
+
+	house_open(&h, one_origin);
+	h.headers = "Origin: https://ui.example.com\r\n";
+	assert_int_equal(house_ask(&h, "", "OPTIONS", "/api/v1/node", ""), 204);
+	char *allow = house_header(&h, "Access-Control-Allow-Origin"), *credentials = house_header(&h, "Access-Control-Allow-Credentials");
+	assert_string_equal(allow, "https://ui.example.com");
+	assert_null(credentials);
+	free(allow);
+	assert_int_equal(house_ask(&h, "", "GET", "/api/v1/node", ""), 401); /* readable for the page, too */
+	allow = house_header(&h, "Access-Control-Allow-Origin");
+	assert_non_null(allow);
+	free(allow);
+	assert_int_equal(house_ask(&h, "", "GET", "/health", ""), 200);
+	assert_null(house_header(&h, "Access-Control-Allow-Origin"));
+	h.headers = "Origin: https://evil.example.com\r\n";
+	assert_int_equal(house_ask(&h, "", "OPTIONS", "/api/v1/node", ""), 405);
+	assert_null(house_header(&h, "Access-Control-Allow-Origin"));
+	house_close(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +246,7 @@ int main(void)
 		cmocka_unit_test(wrong_keys_and_floods_cost),
 		cmocka_unit_test(what_a_key_makes_is_no_more_than_it),
 		cmocka_unit_test(both_schemes),
+		cmocka_unit_test(other_origins_only_where_allowed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
