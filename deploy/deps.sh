@@ -103,6 +103,10 @@ if [ "$mode" = all ]; then
 	if ! cmp -s "$web/package-lock.json" "$web/node_modules/.installed" 2>/dev/null; then
 		echo "deps.sh: installing the packages of tests/browser"
 		(cd "$web" && npm ci --silent --no-progress)
+		# It may end well with folders that are empty, where the registry's certificate is not trusted.
+		for p in oidc-provider playwright-core jose; do
+			[ -s "$web/node_modules/$p/package.json" ] || { echo "deps.sh: npm installed no $p" >&2; exit 1; }
+		done
 		cp "$web/package-lock.json" "$web/node_modules/.installed"
 	fi
 fi
