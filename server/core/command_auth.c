@@ -40,7 +40,7 @@ static err finish(struct core *c, struct pending *p, struct user *u, struct repl
 	char why[240] = "";
 	struct node *n;
 
-	err e = register_pending(c, p, u, REGISTER_CLI, 0, why, sizeof why, &n);
+	err e = register_pending(c, p, u, REGISTER_CLI, true, 0, why, sizeof why, &n);
 	if (e != OK) {
 		if (why[0])
 			reply_fail(r, e, "%s", why);
@@ -82,7 +82,8 @@ void on_command_auth(struct core *c, const struct command *m, struct reply *r)
 	if (on_command_ssh(c, m, r))
 		return;
 	struct pending *p = pending_by_id(c, m->auth_id);
-	if (!p || p->t != t) {
+	/* A person (m->user) may answer for their own SSH sessions; whose device joins is not theirs to say here. */
+	if (!p || p->t != t || (*m->user && m->kind != CMD_AUTH_REGISTER)) {
 		reply_fail(r, ERR_NOT_FOUND, "nothing waits under \"%.64s\": it was finished, expired, or never existed", m->auth_id);
 		return;
 	}

@@ -111,9 +111,11 @@ static err make_user(struct core *c, struct tailnet *t, const struct login_facts
 	TRY(touch_new_user(c, row.id));
 	int64_t id = row.id;
 	const char *name = user_name_ok(f->name) && !called(t, f->name, NULL) ? f->name : f->login;
-	char numbered[32];
+	char numbered[64];
 	if (!user_name_ok(name)) {
 		snprintf(numbered, sizeof numbered, "user-%lld", (long long)id);
+		for (unsigned k = 2; called(t, numbered, NULL); k++) /* ids are given once: somebody chose that name */
+			snprintf(numbered, sizeof numbered, "user-%lld-%u", (long long)id, k);
 		name = numbered;
 	}
 	size_t n = strlen(f->issuer) + strlen(f->subject) + 2;
@@ -538,7 +540,7 @@ static err connect_device(struct core *c, struct tailnet *t, const struct comman
 		pending_answer_all(c, p, 200, "this login was refused by the person who was asked", NULL);
 		return pending_delete(c, p);
 	}
-	err e = register_pending(c, p, u, s->row.identity_id ? REGISTER_OIDC : REGISTER_CLI, s->row.node_expires_ms, why, sizeof why, &n);
+	err e = register_pending(c, p, u, s->row.identity_id ? REGISTER_OIDC : REGISTER_CLI, false, s->row.node_expires_ms, why, sizeof why, &n);
 	if (e != OK) {
 		if (why[0])
 			reply_fail(r, e, "%s", why);

@@ -17,7 +17,8 @@ bool user_name_ok(const char *s)
 	for (const unsigned char *p = (const unsigned char *)s; *p; p++)
 		if (*p <= ' ' || *p == 0x7f || *p == '/' || *p == '\\')
 			return false;
-	return true;
+	/* Digits alone are an id, wherever a user is named. */
+	return strspn(s, "0123456789") < n;
 }
 
 static struct user *by_exact_name(struct tailnet *t, const char *name)
@@ -35,7 +36,7 @@ static bool name_ok(struct tailnet *t, const char *name, const struct user *self
 	struct user *other = by_exact_name(t, name);
 
 	if (!user_name_ok(name)) {
-		reply_fail(r, ERR_INVALID, "\"%.64s\" cannot be a user's name: 1 to %d characters without spaces and slashes", name,
+		reply_fail(r, ERR_INVALID, "\"%.64s\" cannot be a user's name: 1 to %d characters without spaces and slashes, not digits alone", name,
 				USER_NAME_MAX);
 		return false;
 	}
@@ -122,9 +123,20 @@ static struct user *the_user(struct core *c, struct tailnet *t, const struct com
 	return u;
 }
 
-static err rename_user(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
+/* A key may change whom it could make: nobody whose role may do more than the key. */
+static struct user *user_to_change(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
 {
 	struct user *u = the_user(c, t, m, r);
+
+	if (!u || apikey_within(c, m, scope_of_role(u->row.role)))
+		return u;
+	reply_fail(r, ERR_DENIED, "user %s may do more than the key that asks", u->row.name);
+	return NULL;
+}
+
+static err rename_user(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
+{
+	struct user *u = user_to_change(c, t, m, r);
 
 	if (!u || !name_ok(t, m->new_name, u, r))
 		return r->e;
@@ -140,7 +152,7 @@ static err rename_user(struct core *c, struct tailnet *t, const struct command *
 
 static err delete_user(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
 {
-	struct user *u = the_user(c, t, m, r);
+	struct user *u = user_to_change(c, t, m, r);
 	size_t at = 0;
 
 	if (!u)
@@ -201,7 +213,7 @@ static err set_role(struct core *c, struct tailnet *t, const struct command *m, 
 
 static err set_suspended(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
 {
-	struct user *u = the_user(c, t, m, r);
+	struct user *u = user_to_change(c, t, m, r);
 	bool suspend = m->kind == CMD_USER_SUSPEND;
 
 	if (!u)

@@ -149,6 +149,13 @@ void on_command(struct core *c, struct event *e)
 		fx_reply(c, e->call, r);
 		return;
 	}
+	/* The key was looked at by another event: it may have been deleted, revoked or replaced since. */
+	struct apikey *by = m->by_key ? map_get(&c->apikeys, &m->by_key) : NULL;
+	if (m->by_key && (!by || !apikey_is_valid(c, by))) {
+		reply_fail(r, ERR_AUTH, "this key is no longer valid");
+		fx_reply(c, e->call, r);
+		return;
+	}
 	switch (m->kind) {
 	case CMD_HEALTH:
 		break;

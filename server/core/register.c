@@ -164,7 +164,7 @@ static err new_row(struct core *c, const struct claim *cl, struct node_row *row)
 		.ephemeral = cl->ephemeral, .method = cl->method, .authkey_id = cl->authkey_id, .created_ms = c->now.wall_ms,
 		.last_seen_ms = c->now.wall_ms, .given_name_auto = true,
 		/* Who is let in by hand is approved; and nobody waits where nobody has to. */
-		.authorized = cl->preauthorized || cl->method == REGISTER_CLI || !cl->t->set.devices_approval,
+		.authorized = cl->preauthorized || !cl->t->set.devices_approval,
 	};
 	TRY(next_id(c, &row->id));
 	struct policy_user pu = cl->user ? user_facts(cl->user) : (struct policy_user){ 0 };
@@ -236,7 +236,7 @@ static err renew_node(struct core *c, const struct claim *cl, struct node *n)
 	}
 	n->row.ephemeral = cl->ephemeral;
 	presence_ephemeral(c, n);
-	if (!n->row.authorized && (cl->preauthorized || cl->method == REGISTER_CLI)) {
+	if (!n->row.authorized && cl->preauthorized) {
 		n->row.authorized = true;
 		TRY(gate_update(c, n));
 	}
@@ -631,8 +631,8 @@ static void follow_up(struct core *c, struct event *e, struct node *n)
 	start_login(c, e);
 }
 
-err register_pending(struct core *c, struct pending *p, struct user *u, enum register_method method, int64_t expires_ms, char *why, size_t why_cap,
-		struct node **out)
+err register_pending(struct core *c, struct pending *p, struct user *u, enum register_method method, bool by_admin, int64_t expires_ms,
+	char *why, size_t why_cap, struct node **out)
 {
 	struct arena a = arena_make(0);
 	struct tailcfg_hostinfo *hi;
@@ -645,7 +645,7 @@ err register_pending(struct core *c, struct pending *p, struct user *u, enum reg
 		struct claim cl = {
 			.t = p->t, .machine = &p->row.machine, .key = &p->row.key, .old_key = &p->row.old_key, .nl = &p->row.nl,
 			.hi = hi, .capver = p->row.capver, .user = u, .tags = p->row.request_tags, .n_tags = p->row.n_request_tags,
-			.ephemeral = p->row.ephemeral, .method = method, .expires_ms = expires_ms, .key_sig = bytes_of(p->row.key_sig, p->row.n_key_sig),
+			.ephemeral = p->row.ephemeral, .method = method, .preauthorized = by_admin, .expires_ms = expires_ms, .key_sig = bytes_of(p->row.key_sig, p->row.n_key_sig),
 		};
 		e = admit_claim(c, &cl, why, why_cap, out);
 	}

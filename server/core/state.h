@@ -742,7 +742,7 @@ void pending_answer_all(struct core *c, struct pending *p, int status, const cha
 void pending_expire(struct core *c, struct timer *t);
 MUST_USE err pending_delete(struct core *c, struct pending *p);
 /* Makes the node of a login, or rotates the key of the one that is there. why: on an error, one sentence. */
-MUST_USE err register_pending(struct core *c, struct pending *p, struct user *u, enum register_method method, int64_t expires_ms, char *why,
+MUST_USE err register_pending(struct core *c, struct pending *p, struct user *u, enum register_method method, bool by_admin, int64_t expires_ms, char *why,
 		size_t why_cap, struct node **out);
 /* RegisterResponse; NULL: out of memory. */
 struct reply *reply_registered(struct core *c, struct node *n);

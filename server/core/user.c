@@ -19,6 +19,12 @@ struct user *user_find(struct tailnet *t, const char *text)
 
 	if (!text || !*text)
 		return NULL;
+	if (bytes_parse_u64(bytes_str(text), INT64_MAX, &id) == OK) { /* digits alone are an id */
+		struct user *u = user_by_id(t->c, (int64_t)id);
+
+		if (u && u->t == t)
+			return u;
+	}
 	for (struct user *u; (u = map_next(&t->c->users, &at));) {
 		if (u->t != t)
 			continue;
@@ -27,12 +33,7 @@ struct user *user_find(struct tailnet *t, const char *text)
 		if (u->row.email && *u->row.email && strcasecmp(u->row.email, text) == 0)
 			by_email = u;
 	}
-	if (by_email)
-		return by_email;
-	if (bytes_parse_u64(bytes_str(text), INT64_MAX, &id) != OK)
-		return NULL;
-	struct user *u = user_by_id(t->c, (int64_t)id);
-	return u && u->t == t ? u : NULL;
+	return by_email;
 }
 
 err user_put_memory(struct core *c, struct user_row *taken)
