@@ -20,11 +20,17 @@ struct question {
 	struct addr from;
 	struct relay_ticket ticket;
 	bool again; /* about one who is connected */
+	int64_t since_ms;
 	struct list under_way;
 	CURL *easy;
 	char body[256];
 	char answer[ADMIT_URL_ANSWER_MAX];
 	size_t n;
+};
+
+struct asked {
+	struct node_pub key;
+	struct addr from;
 };
 
 struct admit_url {
@@ -42,6 +48,9 @@ struct admit_url {
 	struct question *first, **end;
 	unsigned n_waiting;
 	bool stopping;
+	/* Those who are connected, in the order in which they are asked about; the thread's. Newcomers go first. */
+	struct asked *round;
+	size_t n_round, at_round, cap_round;
 };
 
 /* ---- one question ----------------------------------------------------------------------------------------------- */
@@ -83,6 +92,17 @@ static void answer(struct admit_url *u, struct question *q, bool failed, bool al
 	free(q);
 }
 
+static void put_back(struct admit_url *u, struct question *q)
+{
+	pthread_mutex_lock(&u->lock);
+	q->next = u->first;
+	u->first = q;
+	if (!q->next)
+		u->end = &q->next;
+	u->n_waiting++;
+	pthread_mutex_unlock(&u->lock);
+}
+
 static bool start(struct admit_url *u, struct question *q)
 {
 	char key[2 * sizeof q->key + 1], from[ADDR_TEXT_MAX];
@@ -112,12 +132,35 @@ static struct question *take(struct admit_url *u)
 	struct question *q = u->first;
 	if (q) {
 		u->first = q->next;
+		q->next = NULL;
 		if (!u->first)
 			u->end = &u->first;
 		u->n_waiting--;
 	}
 	pthread_mutex_unlock(&u->lock);
 	return q;
+}
+
+/* The next newcomer's. Those who have waited for too long are answered here. */
+static struct question *next_newcomer(struct admit_url *u)
+{
+	struct question *q;
+
+	while ((q = take(u)) && clock_mono_ms() - q->since_ms > ADMIT_URL_PATIENCE_MS)
+		answer(u, q, true, false);
+	return q;
+}
+
+static void answer_impatient(struct admit_url *u)
+{
+	pthread_mutex_lock(&u->lock);
+	bool any = u->first && clock_mono_ms() - u->first->since_ms > ADMIT_URL_PATIENCE_MS;
+	pthread_mutex_unlock(&u->lock);
+	if (!any)
+		return;
+	struct question *q = next_newcomer(u);
+	if (q) /* the first that is young enough: it goes on waiting, at the front */
+		put_back(u, q);
 }
 
 static bool put(struct admit_url *u, struct question *q)
@@ -133,17 +176,42 @@ static bool put(struct admit_url *u, struct question *q)
 	return room;
 }
 
-static void ask_again(void *ctx, const struct node_pub *key, struct addr from)
+static void note_connected(void *ctx, const struct node_pub *key, struct addr from)
 {
-	struct question *q = calloc(1, sizeof *q);
+	struct admit_url *u = ctx;
+
+	if (u->n_round == u->cap_round) {
+		size_t cap = u->cap_round ? 2 * u->cap_round : 256;
+		struct asked *more = reallocarray(u->round, cap, sizeof *more);
+
+		if (!more)
+			return; /* the rest is asked about when there is memory */
+		u->round = more;
+		u->cap_round = cap;
+	}
+	u->round[u->n_round++] = (struct asked){ *key, from };
+}
+
+/* The next of this round; NULL: it is over, or out of memory. */
+static struct question *next_again(struct admit_url *u)
+{
+	struct question *q = u->at_round < u->n_round ? calloc(1, sizeof *q) : NULL;
 
 	if (!q)
-		return;
-	q->key = *key;
-	q->from = from;
+		return NULL;
+	q->key = u->round[u->at_round].key;
+	q->from = u->round[u->at_round++].from;
 	q->again = true;
-	if (!put(ctx, q))
-		free(q); /* newcomers fill the queue: it can wait for the next round */
+	return q;
+}
+
+static void start_round(struct admit_url *u)
+{
+	if (!u->o.again_s || clock_mono_ms() < u->again_ms || u->at_round < u->n_round)
+		return; /* the last one goes on */
+	u->again_ms = clock_mono_ms() + (int64_t)u->o.again_s * 1000;
+	u->n_round = u->at_round = 0;
+	relay_each_key(u->relay, note_connected, u);
 }
 
 static void finish(struct admit_url *u)
@@ -182,7 +250,10 @@ static void *run(void *arg)
 	int n;
 
 	while (!is_stopping(u)) {
-		while (u->n_under_way < ADMIT_URL_AT_ONCE && (q = take(u))) {
+		start_round(u);
+		/* Of the places for questions under way, those about the connected take at most half. */
+		while (u->n_under_way < ADMIT_URL_AT_ONCE &&
+			((q = next_newcomer(u)) || (u->n_under_way < ADMIT_URL_AT_ONCE / 2 && (q = next_again(u))))) {
 			if (!start(u, q)) {
 				answer(u, q, true, false);
 				continue;
@@ -190,13 +261,10 @@ static void *run(void *arg)
 			list_add_tail(&u->under_way, &q->under_way);
 			u->n_under_way++;
 		}
+		answer_impatient(u);
 		curl_multi_perform(u->multi, &n);
 		finish(u);
 		curl_multi_poll(u->multi, NULL, 0, POLL_MS, &n);
-		if (u->o.again_s && clock_mono_ms() >= u->again_ms) {
-			u->again_ms = clock_mono_ms() + (int64_t)u->o.again_s * 1000;
-			relay_each_key(u->relay, ask_again, u);
-		}
 	}
 	return NULL;
 }
@@ -242,6 +310,7 @@ enum relay_verdict admit_url_ask(struct admit_url *u, const struct node_pub *key
 		q->key = *key;
 		q->from = from;
 		q->ticket = t;
+		q->since_ms = clock_mono_ms();
 		if (put(u, q)) {
 			curl_multi_wakeup(u->multi);
 			return RELAY_LATER;
@@ -275,6 +344,7 @@ void admit_url_free(struct admit_url *u)
 	if (u->multi)
 		curl_multi_cleanup(u->multi);
 	curl_slist_free_all(u->headers);
+	free(u->round);
 	pthread_mutex_destroy(&u->lock);
 	free(u);
 }

@@ -13,6 +13,7 @@ enum {
 	ADMIT_URL_MS = 5000,	      /* for one question, as derper */
 	ADMIT_URL_WAITING_MAX = 4096, /* questions that wait; more count as failed */
 	ADMIT_URL_AT_ONCE = 64,
+	ADMIT_URL_PATIENCE_MS = 4000, /* one that waited so long for its turn counts as failed: clients wait 10 s */
 	ADMIT_URL_ANSWER_MAX = 4096,
 };
 

@@ -10,6 +10,7 @@
 enum { SHARDS = 64 };
 
 struct remote {
+	struct remote *next; /* of those that a broken link leaves */
 	struct node_pub key;
 	uint8_t link[FORWARDERS_LINKS_MAX]; /* oldest claim first */
 	unsigned n;
@@ -145,21 +146,21 @@ void forwarders_drop(struct forwarders *f, unsigned link,
 {
 	for (unsigned i = 0; i < SHARDS; i++) {
 		struct shard *s = &f->shard[i];
-		struct remote *k, *last;
+		struct remote *k, *left = NULL;
+		size_t at = 0;
 
-		do {
-			size_t at = 0;
-
-			last = NULL;
-			pthread_rwlock_wrlock(&s->lock);
-			while (!last && (k = map_next(&s->by_key, &at)))
-				last = end_claim(f, s, k, link);
-			pthread_rwlock_unlock(&s->lock);
-			if (last) {
-				gone(ctx, &last->key, &last->heard);
-				remote_free(last);
+		pthread_rwlock_wrlock(&s->lock);
+		while ((k = map_next(&s->by_key, &at)))
+			if (end_claim(f, s, k, link)) {
+				k->next = left;
+				left = k;
 			}
-		} while (last);
+		pthread_rwlock_unlock(&s->lock);
+		while ((k = left)) {
+			left = k->next;
+			gone(ctx, &k->key, &k->heard);
+			remote_free(k);
+		}
 	}
 }
 

@@ -85,7 +85,7 @@ static void shed(struct msg_list *l, uint64_t max_bytes, bool disco, struct msg_
 	while (*at && l->packet_bytes > max_bytes) {
 		struct relay_msg *m = *at;
 
-		if (m->kind != MSG_PACKET || m->disco != disco) {
+		if (!weight(m) || m->disco != disco) {
 			at = &m->next;
 			continue;
 		}

@@ -47,8 +47,8 @@ struct mesh_link {
 	struct tls *tls;
 	struct loop_io *io;
 	struct loop_timer timer;
-	struct loop_post flush;
-	bool flushing, write_wants_read;
+	struct loop_post flush, again; /* again: TLS may hold more than the budget let us read */
+	bool flushing, again_posted, read_wants_write, write_wants_read;
 	struct derp_client client;
 	bool has_client;
 	const char *broken; /* why it must close, after the callbacks */
@@ -133,7 +133,7 @@ static void drop_connection(struct mesh_link *l)
 	if (l->has_client)
 		derp_client_done(&l->client);
 	l->has_client = false;
-	l->write_wants_read = false;
+	l->read_wants_write = l->write_wants_read = false;
 	l->broken = NULL;
 }
 
@@ -167,7 +167,8 @@ static void is_self(struct mesh_link *l)
 
 static void want(struct mesh_link *l)
 {
-	bool write = l->state == LINK_DIALING || (l->has_client && buf_len(&l->client.out) && !l->write_wants_read);
+	bool write = l->state == LINK_DIALING || l->read_wants_write ||
+		     (l->has_client && buf_len(&l->client.out) && !l->write_wants_read);
 
 	loop_io_want(l->io, LOOP_READ | (write ? LOOP_WRITE : 0));
 }
@@ -293,6 +294,7 @@ static void pull(struct mesh_link *l)
 	uint8_t chunk[READ_BYTES];
 	size_t left = READ_BUDGET;
 
+	l->read_wants_write = false;
 	while (left && l->has_client && !l->broken) {
 		size_t n = 0;
 
@@ -304,7 +306,10 @@ static void pull(struct mesh_link *l)
 			step(l);
 			continue;
 		case TLS_WANT_READ:
+			return;
 		case TLS_WANT_WRITE:
+			l->read_wants_write = true;
+			flush_later(l);
 			return;
 		case TLS_EOF:
 			l->broken = l->state == LINK_OPEN ? "it closed the link" : "it refuses us: another mesh key?";
@@ -316,7 +321,20 @@ static void pull(struct mesh_link *l)
 	}
 	if (!l->has_client)
 		return;
+	if (!left && !l->broken && !l->again_posted) {
+		l->again_posted = true;
+		loop_post_node(l->loop, &l->again);
+	}
 	flush_later(l);
+}
+
+static void on_again(struct loop_post *p)
+{
+	struct mesh_link *l = container_of(p, struct mesh_link, again);
+
+	l->again_posted = false;
+	if (l->has_client && !l->broken)
+		pull(l);
 }
 
 static void greet(struct mesh_link *l)
@@ -514,6 +532,7 @@ err mesh_link_new(const struct mesh_link_opts *o, struct mesh_link **out)
 	l->mesh_key = *o->mesh_key;
 	l->fd = -1;
 	l->flush.fn = on_flush;
+	l->again.fn = on_again;
 	l->state = LINK_WAITING;
 	struct tls_client_opts to = { .ca_file = o->ca_file };
 	if (l->target.sha256_raw[0])

@@ -542,7 +542,7 @@ int64_t relay_client_pause_ms(struct relay_client *c, int64_t now_ms)
 		limited_ms = MAX_OF(limited_ms, wait_ms(c->w->tokens, all));
 	if (limited_ms)
 		STATS_ADD(&c->w->stats, rate_pauses, 1);
-	return MAX_OF(ms, limited_ms);
+	return MAX_OF(ms, MIN_OF(limited_ms, (int64_t)RELAY_PAUSE_MAX_MS));
 }
 
 void relay_client_blocked(struct relay_client *c, bool yes)
@@ -882,9 +882,10 @@ void relay_set_limits(struct relay *r, const struct relay_limits *l)
 {
 	conn_limits_change(&r->limits, l->max_conns, l->max_conns_per_addr);
 	atomic_store(&r->worker_queued_bytes, l->max_queued_bytes / r->opts.workers);
-	atomic_store(&r->client_rate, l->client_rate);
+	atomic_store(&r->client_rate, l->client_rate ? MAX_OF(l->client_rate, (uint64_t)RELAY_RATE_MIN) : 0);
 	atomic_store(&r->client_burst, MAX_OF(l->client_burst, (uint64_t)RELAY_BURST_MIN));
-	atomic_store(&r->worker_rate, l->total_rate / r->opts.workers + (l->total_rate % r->opts.workers != 0));
+	uint64_t each = l->total_rate / r->opts.workers;
+	atomic_store(&r->worker_rate, l->total_rate ? MAX_OF(each, (uint64_t)RELAY_RATE_MIN) : 0);
 }
 
 void relay_stats_read(struct relay *r, struct relay_stats *out)

@@ -21,6 +21,8 @@ enum {
 	RELAY_INBOX_BYTES = 8 << 20,	  /* packets from other threads that wait; more are dropped */
 	RELAY_GONE_BURST = 3,		  /* PeerGone(not here) a sender, then one a second */
 	RELAY_YIELD_MS = 2,		  /* a sender to a congested receiver is not read from for so long */
+	RELAY_PAUSE_MAX_MS = 1000,	  /* then the rate is looked at again: it may have changed */
+	RELAY_RATE_MIN = 1000,		  /* bytes a second; a lower rate that is not 0 counts as this */
 	RELAY_BURST_MIN = 65568,	  /* the largest frame's payload, as derper */
 };
 
