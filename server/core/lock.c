@@ -566,6 +566,7 @@ static void sync_send(struct ask *a)
 	struct lock *l = a->t->lock;
 	struct tka_hash hash;
 	const char *why;
+	bool added = false; /* only then the chain in memory must be made anew: that costs the verification of all of it */
 
 	if (!is_on(a->t)) {
 		refuse(a, 404, "tailnet lock is not on");
@@ -579,10 +580,12 @@ static void sync_send(struct ask *a)
 		err e = tka_chain_add(l->chain, raw, &hash, &why);
 		if (e == ERR_EXISTS)
 			continue;
+		added |= e == OK;
 		if (e == OK)
 			e = keep_update(a->c, a->t, &hash, raw);
 		if (e != OK) {
-			l->stale = a->c->locks_stale = true;
+			l->stale |= added;
+			a->c->locks_stale |= added;
 			log_info("tailnet lock: an update was refused", "node=%" PRId64 " reason=\"%s\"", a->n->row.id, why);
 			if (e == ERR_NOMEM)
 				fail(a, e);
@@ -594,7 +597,8 @@ static void sync_send(struct ask *a)
 		log_info("tailnet lock: updated", "update=%s by=%" PRId64, tka_hash_text(&hash, text), a->n->row.id);
 	}
 	if (a->why.e != OK) {
-		l->stale = a->c->locks_stale = true;
+		l->stale |= added;
+		a->c->locks_stale |= added;
 		refuse(a, 400, a->why.text);
 		return;
 	}
@@ -639,6 +643,12 @@ static void sign(struct ask *a)
 	answer_empty(a);
 }
 
+/* A signature names a node's key: those of nodes that the policy hides are for owners and admins alone. */
+static bool may_know(struct ask *a, const struct node *n, bool admin)
+{
+	return admin || n == a->n || (n->m.announced && policy_view_sees(a->t->map.policy, a->n->m.cls, n->m.cls));
+}
+
 /* All signatures that go back to a key: the client wants to know whom its removal locks out. */
 static void affected_sigs(struct ask *a)
 {
@@ -647,6 +657,7 @@ static void affected_sigs(struct ask *a)
 	struct jsonw w = jsonw_init(&out);
 	struct node_pub key;
 	uint8_t key_id[32];
+	bool admin = may_init(a);
 	size_t at = 0;
 
 	if (id.n != sizeof key_id) {
@@ -657,7 +668,7 @@ static void affected_sigs(struct ask *a)
 	jsonw_key(&w, "Signatures"), jsonw_arr(&w);
 	for (struct node *n; (n = map_next(&a->c->nodes, &at));) {
 		struct bytes sig = bytes_of(n->row.key_sig, n->row.n_key_sig);
-		if (n->t == a->t && sig.n && is_on(a->t) && tka_nks_subject(sig, &key, key_id) == OK && memcmp(key_id, id.p, sizeof key_id) == 0)
+		if (n->t == a->t && sig.n && may_know(a, n, admin) && is_on(a->t) && tka_nks_subject(sig, &key, key_id) == OK && memcmp(key_id, id.p, sizeof key_id) == 0)
 			jsonw_base64(&w, sig);
 	}
 	jsonw_arr_end(&w);
