@@ -51,25 +51,16 @@ static err write_fd(int fd, struct bytes b)
 	return fsync(fd) == 0 ? OK : ERR_SYS;
 }
 
-/* In place: what a container mounted there cannot be replaced. */
+/* In place, and cut at the end only: on a full disk the former text's room is there, and a half written file of ours
+ * begins with the mark already. */
 static err overwrite(const char *path, struct bytes b)
 {
-	CLEANUP(closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	CLEANUP(closep) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 
-	return fd < 0 ? ERR_SYS : write_fd(fd, b);
-}
-
-static err replace(const char *path, struct bytes b)
-{
-	char fresh[PATH_LEN];
-
-	if ((size_t)snprintf(fresh, sizeof fresh, "%s.fairlead-new", path) >= sizeof fresh)
-		return ERR_TOO_BIG;
-	TRY(overwrite(fresh, b));
-	if (rename(fresh, path) == 0)
-		return OK;
-	unlink(fresh);
-	return overwrite(path, b);
+	if (fd < 0)
+		return ERR_SYS;
+	TRY(write_fd(fd, b));
+	return ftruncate(fd, (off_t)b.n) == 0 ? OK : ERR_SYS;
 }
 
 static err saved_path(const char *path, char out[PATH_LEN])
@@ -84,22 +75,49 @@ static bool is_ours(const char *path)
 	return read_file(path, &b) == OK && bytes_has_prefix(buf_view(&b), bytes_of(mark, sizeof mark - 1));
 }
 
-/* Moves the file aside (a symbolic link as such), or copies it where it cannot be moved. */
-static err save(const char *path)
+/* A second name for the file, or for the symbolic link as such; a copy where it can have none (a container's mount). */
+static err duplicate(const char *path, const struct stat *st, const char *aside)
 {
 	CLEANUP(buf_done) struct buf b = buf_make(FILE_MAX);
+	char target[PATH_LEN];
+
+	if (link(path, aside) == 0)
+		return OK;
+	if (S_ISLNK(st->st_mode)) {
+		ssize_t n = readlink(path, target, sizeof target);
+
+		if (n < 0 || (size_t)n >= sizeof target)
+			return ERR_SYS;
+		target[n] = 0;
+		return symlink(target, aside) == 0 ? OK : ERR_SYS;
+	}
+	TRY(read_file(path, &b));
+	return overwrite(aside, buf_view(&b));
+}
+
+/* True: the file was missing and its former self lay aside. */
+static bool put_back_missing(const char *path, const char *aside)
+{
+	struct stat st;
+
+	return lstat(path, &st) != 0 && errno == ENOENT && rename(aside, path) == 0;
+}
+
+/* Keeps the file aside; it stays where it is as well, so that a kill at any moment leaves one. */
+static err save(const char *path)
+{
 	char aside[PATH_LEN];
 	struct stat st;
 
 	TRY(saved_path(path, aside));
 	if (is_ours(path))
 		return OK; /* saved already */
+	put_back_missing(path, aside);
 	if (lstat(path, &st) != 0)
-		return errno == ENOENT ? replace(aside, (struct bytes){ 0 }) : ERR_SYS;
-	if (rename(path, aside) == 0)
-		return OK;
-	TRY(read_file(path, &b));
-	return overwrite(aside, buf_view(&b));
+		return errno == ENOENT ? overwrite(aside, (struct bytes){ 0 }) : ERR_SYS;
+	if (unlink(aside) != 0 && errno != ENOENT) /* of an earlier file; a newer one stands */
+		return ERR_SYS;
+	return duplicate(path, &st, aside);
 }
 
 bool dns_os_repair(const char *resolv_conf)
@@ -109,7 +127,11 @@ bool dns_os_repair(const char *resolv_conf)
 	char aside[PATH_LEN];
 	struct stat st;
 
-	if (!is_ours(path) || saved_path(path, aside) != OK || lstat(aside, &st) != 0)
+	if (saved_path(path, aside) != OK || lstat(aside, &st) != 0)
+		return false;
+	if (put_back_missing(path, aside))
+		return true;
+	if (!is_ours(path))
 		return false;
 	if (rename(aside, path) == 0)
 		return true;
@@ -125,7 +147,16 @@ bool dns_os_overwritten(const char *resolv_conf)
 	char aside[PATH_LEN];
 	struct stat st;
 
-	return saved_path(path, aside) == OK && lstat(aside, &st) == 0 && !is_ours(path);
+	return saved_path(path, aside) == OK && lstat(aside, &st) == 0 && lstat(path, &st) == 0 && !is_ours(path);
+}
+
+static void give_back(const char *path)
+{
+	char aside[PATH_LEN];
+
+	dns_os_repair(path);
+	if (dns_os_overwritten(path) && saved_path(path, aside) == OK)
+		unlink(aside); /* the former file itself or somebody else's stands: the one aside is of no use */
 }
 
 /* ---- what the system asks ------------------------------------------------------------------------------------- */
@@ -237,19 +268,43 @@ static err apply_resolved(const struct dns_os_config *c)
 	return OK;
 }
 
+/* The new file is written whole before the former one is touched. */
+static err take_over(const char *path, const char *fresh, struct bytes text)
+{
+	TRY(overwrite(fresh, text));
+	TRY(save(path));
+	if (rename(fresh, path) == 0)
+		return OK;
+	/* A mount point cannot be replaced. Any other file may be the one aside, by its second name. */
+	if (errno != EBUSY)
+		return ERR_SYS;
+	TRY(overwrite(path, text));
+	unlink(fresh);
+	return OK;
+}
+
 static err apply_file(const struct dns_os_config *c, const char *path)
 {
 	CLEANUP(buf_done) struct buf b = buf_make(FILE_MAX);
-	char text[ADDR_TEXT_MAX];
+	char text[ADDR_TEXT_MAX], fresh[PATH_LEN];
 
+	if ((size_t)snprintf(fresh, sizeof fresh, "%s.fairlead-new", path) >= sizeof fresh)
+		return ERR_TOO_BIG;
 	buf_append_str(&b, mark);
 	buf_printf(&b, "nameserver %s\n", addr_text(c->resolver, text));
 	for (size_t i = 0; i < c->n_search; i++)
 		buf_printf(&b, "%s%s%s", i ? " " : "search ", c->search[i], i + 1 == c->n_search ? "\n" : "");
 	if (b.bad)
 		return ERR_TOO_BIG;
-	TRY(save(path));
-	return replace(path, buf_view(&b));
+	err e = take_over(path, fresh, buf_view(&b));
+	if (e != OK) {
+		int why = errno;
+
+		unlink(fresh);
+		give_back(path);
+		errno = why;
+	}
+	return e;
 }
 
 err dns_os_apply(const struct dns_os_config *c)
@@ -263,11 +318,9 @@ err dns_os_apply(const struct dns_os_config *c)
 void dns_os_restore(const struct dns_os_config *c)
 {
 	const char *const revert[] = { "resolvectl", "revert", c->ifname, NULL };
-	char out[256], aside[PATH_LEN];
+	char out[256];
 
 	if (!c->resolv_conf && name_ok(c->ifname) && has_resolved())
 		run_command(revert, out, sizeof out);
-	dns_os_repair(c->resolv_conf);
-	if (dns_os_overwritten(c->resolv_conf) && saved_path(c->resolv_conf ? c->resolv_conf : usual_path, aside) == OK)
-		unlink(aside); /* somebody else's file stands; what was before ours is of no use */
+	give_back(c->resolv_conf ? c->resolv_conf : usual_path);
 }

@@ -23,7 +23,7 @@ MUST_USE err dns_os_system(const char *resolv_conf, struct addrport *out, size_t
 /* ERR_SYS: neither way worked (see errno). ERR_INVALID: a name that must not be written. */
 MUST_USE err dns_os_apply(const struct dns_os_config *c);
 void dns_os_restore(const struct dns_os_config *c);
-/* After a crash: puts back a resolv.conf that is still ours. True: it was. */
+/* After a crash: puts back what was saved where resolv.conf is still ours, or is missing. True: it was. */
 bool dns_os_repair(const char *resolv_conf);
 /* Ours was put there, and another program has written over it since. */
 bool dns_os_overwritten(const char *resolv_conf);

@@ -182,6 +182,50 @@ static void test_overwritten(void **state)
 	unlink(path);
 }
 
+/* A file that a killed daemon left aside only, and a disk on which the new one cannot be written. */
+static void test_never_lost(void **state)
+{
+	struct dns_os_config c = { .ifname = "flt0", .resolver = addr_v4(100, 100, 100, 100), .resolv_conf = path };
+	char fresh[96];
+	struct stat st, before;
+
+	(void)state;
+	write_text("# mine\n");
+	assert_int_equal(rename(path, aside), 0);
+	assert_false(dns_os_overwritten(path));
+	assert_true(dns_os_repair(path));
+	assert_true(reads("# mine\n"));
+
+	assert_int_equal(rename(path, aside), 0);
+	assert_ok(dns_os_apply(&c));
+	assert_int_equal(unlink(path), 0); /* ours */
+	dns_os_restore(&c);
+	assert_true(reads("# mine\n"));
+
+	snprintf(fresh, sizeof fresh, "%s.fairlead-new", path);
+	assert_int_equal(mkdir(fresh, 0700), 0);
+	assert_int_equal(stat(path, &before), 0);
+	assert_int_equal(dns_os_apply(&c), ERR_SYS);
+	assert_true(reads("# mine\n"));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_ino, before.st_ino);
+	assert_int_not_equal(access(aside, F_OK), 0);
+	assert_int_equal(rmdir(fresh), 0);
+
+	/* An aside of an earlier file gives way to the one that stands now. */
+	FILE *f = fopen(aside, "w");
+	assert_non_null(f);
+	fputs("# older, and longer\n", f);
+	fclose(f);
+	assert_ok(dns_os_apply(&c));
+	dns_os_restore(&c);
+	assert_true(reads("# mine\n"));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_ino, before.st_ino); /* the file itself, with its owner and mode */
+	assert_int_not_equal(access(fresh, F_OK), 0);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -190,6 +234,7 @@ int main(void)
 		cmocka_unit_test(test_resolved),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_overwritten),
+		cmocka_unit_test(test_never_lost),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
