@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { REPLY_MAX = 64 << 10 };
+enum { REPLY_MAX = 64 << 10, RECEIVE_BUFFER = 1 << 20 };
 
 err netlink_open(struct netlink *nl, unsigned groups)
 {
@@ -13,6 +13,9 @@ err netlink_open(struct netlink *nl, unsigned groups)
 	*nl = (struct netlink){ .fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | (groups ? SOCK_NONBLOCK : 0), NETLINK_ROUTE) };
 	if (nl->fd < 0)
 		return ERR_SYS;
+	const int room = RECEIVE_BUFFER; /* wished, not needed */
+	if (setsockopt(nl->fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) != 0)
+		setsockopt(nl->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
 	if (bind(nl->fd, (struct sockaddr *)&sa, sizeof sa) == 0)
 		return OK;
 	netlink_close(nl);
@@ -146,29 +149,54 @@ static bool read_verdicts(struct netlink_batch *b, const struct nlmsghdr *h, siz
 	return done;
 }
 
-static void send_batch(struct netlink_batch *b, uint32_t last)
+/* Sends n bytes, and waits for the answer to the last message. 0 or the errno of a system call. */
+static int exchange(struct netlink_batch *b, const void *p, size_t n, uint32_t last)
 {
 	union {
 		struct nlmsghdr align;
 		uint8_t b[REPLY_MAX];
 	} reply;
 
-	if (b->n && send(b->nl->fd, &b->out, b->n, 0) < 0) {
-		b->failed = b->failed ? b->failed : errno;
-		b->n = 0;
-		return;
-	}
-	for (bool done = b->n == 0; !done;) {
-		ssize_t n = recv(b->nl->fd, &reply, sizeof reply, 0);
+	if (send(b->nl->fd, p, n, 0) < 0)
+		return errno;
+	for (;;) {
+		ssize_t got = recv(b->nl->fd, &reply, sizeof reply, 0);
 
-		if (n < 0 && errno == EINTR)
+		if (got < 0 && errno == EINTR)
 			continue;
-		if (n < 0) {
-			b->failed = b->failed ? b->failed : errno;
-			break;
-		}
-		done = read_verdicts(b, &reply.align, (size_t)n, last);
+		if (got < 0)
+			return errno;
+		if (read_verdicts(b, &reply.align, (size_t)got, last))
+			return 0;
 	}
+}
+
+/* The answers did not fit the socket's buffer, and which ones are lost is not known. */
+static int exchange_singly(struct netlink_batch *b)
+{
+	struct nlmsghdr *h = &b->out.align;
+	size_t left = b->n;
+	uint8_t stale[64];
+	int e = 0;
+
+	/* Nothing more is queued before the buffer was empty once. */
+	while (recv(b->nl->fd, stale, sizeof stale, MSG_DONTWAIT) >= 0 || errno == EINTR || errno == ENOBUFS)
+		;
+	for (; NLMSG_OK(h, left) && !e; h = NLMSG_NEXT(h, left)) {
+		h->nlmsg_flags |= NLM_F_ACK;
+		e = exchange(b, h, h->nlmsg_len, h->nlmsg_seq);
+	}
+	return e;
+}
+
+static void send_batch(struct netlink_batch *b, uint32_t last)
+{
+	int e = exchange(b, &b->out, b->n, last);
+
+	if (e == ENOBUFS)
+		e = exchange_singly(b);
+	if (e && !b->failed)
+		b->failed = e;
 	b->n = 0;
 }
 

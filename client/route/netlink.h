@@ -36,8 +36,9 @@ int netlink_dump(struct netlink *nl, struct netlink_request *r, void (*fn)(const
 int netlink_get(struct netlink *nl, struct netlink_request *r, void (*fn)(const struct nlmsghdr *h, void *ctx), void *ctx);
 
 /* Many requests, a few system calls: the kernel answers only for those that fail, and for the last. Two packets for each of
- * 20,000 routes take seconds on a busy machine. */
-enum { NETLINK_BATCH_BYTES = 32 << 10 };
+ * 20,000 routes take seconds on a busy machine. Where all of a batch fail (routes of a host without IPv6), as many answers
+ * must fit the socket's buffer; a batch whose answers did not is sent again, one by one: requests must bear that. */
+enum { NETLINK_BATCH_BYTES = 8 << 10 };
 struct netlink_batch {
 	struct netlink *nl;
 	/* Asked for each failure; sent: the request. False: that errno ends the batch. */
