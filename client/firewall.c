@@ -18,7 +18,8 @@ struct firewall {
 	bool busy, again, orphan; /* again: look once more; orphan: freed while busy */
 
 	pthread_mutex_t lock; /* held while rules are changed */
-	bool running, forward; /* under lock */
+	bool running;          /* under lock */
+	_Atomic bool forward;  /* wanted; without the lock, which the worker holds as long as programs run */
 	enum { STANDS, STANDS_NOT, MAY_STAND } forwards; /* under lock: the rules of a router; a killed one may have left them */
 };
 
@@ -27,13 +28,14 @@ static void change(struct firewall *f)
 	bool changed;
 
 	(void)!route_coexist(f->ifname, &changed);
-	if (f->forwards == (f->forward ? STANDS : STANDS_NOT))
+	bool forward = f->forward; /* it may change meanwhile: then another look follows */
+	if (f->forwards == (forward ? STANDS : STANDS_NOT))
 		return;
-	if (!f->forward)
+	if (!forward)
 		route_forward_remove();
 	else if (route_forward(f->ifname) != OK)
 		return; /* the next look tries again */
-	f->forwards = f->forward ? STANDS : STANDS_NOT;
+	f->forwards = forward ? STANDS : STANDS_NOT;
 }
 
 static void work(void *arg)
@@ -121,12 +123,10 @@ void firewall_start(struct firewall *f)
 
 void firewall_forward(struct firewall *f, bool wanted)
 {
-	pthread_mutex_lock(&f->lock);
-	bool same = f->forward == wanted;
+	if (f->forward == wanted)
+		return;
 	f->forward = wanted;
-	pthread_mutex_unlock(&f->lock);
-	if (!same)
-		look(f);
+	look(f);
 }
 
 void firewall_stop(struct firewall *f)

@@ -113,7 +113,7 @@ static void remove_ours(struct bytes listing)
 /* Machines without nft, or with the old tables. Its first rules tell all there is to know. */
 static err coexist_iptables(const char *ifname, bool *changed)
 {
-	const char *const list[] = { "iptables", "-w", "-S", "ts-input", NULL };
+	const char *const list[] = { "iptables", "-w", "5", "-S", "ts-input", NULL };
 	const char *const dev[] = { "lo", ifname };
 	char out[4096], *first, *second;
 
@@ -128,7 +128,7 @@ static err coexist_iptables(const char *ifname, bool *changed)
 	*changed = true;
 	route_coexist_remove(ifname); /* they lie behind others */
 	for (size_t i = 0; i < ARRAY_LEN(dev); i++) {
-		const char *const insert[] = { "iptables", "-w", "-I", "ts-input", "1", "-i", dev[i], "-s", "100.64.0.0/10", "-j",
+		const char *const insert[] = { "iptables", "-w", "5", "-I", "ts-input", "1", "-i", dev[i], "-s", "100.64.0.0/10", "-j",
 			"RETURN", NULL };
 
 		if (run_command(insert, out, sizeof out) != 0)
@@ -177,7 +177,7 @@ void route_coexist_remove(const char *ifname)
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(dev); i++) {
-		const char *const old[] = { "iptables", "-w", "-D", "ts-input", "-i", dev[i], "-s", "100.64.0.0/10", "-j", "RETURN", NULL };
+		const char *const old[] = { "iptables", "-w", "5", "-D", "ts-input", "-i", dev[i], "-s", "100.64.0.0/10", "-j", "RETURN", NULL };
 
 		run_command(old, out, OUTPUT_MAX);
 	}
