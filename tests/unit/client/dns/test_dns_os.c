@@ -2,8 +2,10 @@
  * writes it down. */
 #include "client/dns/dns_os.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -226,6 +228,42 @@ static void test_never_lost(void **state)
 	unlink(path);
 }
 
+/* A file mounted there, as containers have it: written in place, and given back so. Skipped where mounting is not allowed. */
+static void test_mount_point(void **state)
+{
+	struct dns_os_config c = { .ifname = "flt0", .resolver = addr_v4(100, 100, 100, 100), .resolv_conf = path };
+	char under[96];
+
+	(void)state;
+	snprintf(under, sizeof under, "%s/under", dir);
+	write_text("# mine, and longer than what is written over it: the rest of it has to be cut off by the one who writes, "
+			   "and has to come back\nnameserver 1.2.3.4\n#\n");
+	assert_int_equal(rename(path, under), 0);
+	write_text("");
+	bool may = unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+		mount(under, path, NULL, MS_BIND, NULL) == 0;
+	if (may) {
+		assert_ok(dns_os_apply(&c));
+		size_t n;
+		char *text = test_read_file(under, &n);
+		assert_non_null(text);
+		assert_non_null(strstr(text, "nameserver 100.100.100.100\n"));
+		assert_null(strstr(text, "1.2.3.4"));
+		free(text);
+		dns_os_restore(&c);
+		assert_non_null(text = test_read_file(under, &n));
+		assert_non_null(strstr(text, "come back\nnameserver 1.2.3.4\n#\n"));
+		assert_null(strstr(text, "100.100.100.100"));
+		free(text);
+		assert_int_not_equal(access(aside, F_OK), 0);
+		assert_int_equal(umount(path), 0);
+	}
+	unlink(under);
+	unlink(path);
+	if (!may)
+		skip();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +273,7 @@ int main(void)
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_overwritten),
 		cmocka_unit_test(test_never_lost),
+		cmocka_unit_test(test_mount_point),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
