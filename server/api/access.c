@@ -7,6 +7,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/text/base64.h"
+#include "server/api/events.h"
 #include "server/api/handlers.h"
 #include "server/api/rate.h"
 #include "server/api/state.h"
@@ -151,27 +152,37 @@ static enum MHD_Result on_key_checked(struct request *r, const struct reply *rep
 	r->key_id = k->id;
 	r->key_parent = k->parent_id;
 	r->key_user = k->user_id;
+	r->key_expires_ms = k->expires_ms;
 	r->by_token = k->kind == APIKEY_TOKEN;
 	return go_on(r);
 }
 
-static enum MHD_Result check_key(struct request *r)
+/* Before the body: whoever shows nothing that could be a key, or is out of tries, is answered now. */
+static bool check_credential(struct request *r, enum MHD_Result *result)
 {
 	char name[RATE_NAME_LEN];
 	unsigned wait_s = 0;
-	int64_t now = clock_mono_ms();
 
-	if (!may_try_key(r, &wait_s))
-		return answer_later(r, wait_s);
 	bucket_name(name, 'a', client_of(r), NULL);
-	if (!rate_take(&r->api->requests, name, now, &wait_s))
+	if (!may_try_key(r, &wait_s) || !rate_take(&r->api->requests, name, clock_mono_ms(), &wait_s))
+		*result = answer_later(r, wait_s);
+	else if (!(r->key_text = credential(r)))
+		*result = refuse_key(r);
+	else
+		return true;
+	return false;
+}
+
+static enum MHD_Result check_key(struct request *r)
+{
+	unsigned wait_s = 0;
+
+	if (!may_try_key(r, &wait_s)) /* others from there guessed while the body came */
 		return answer_later(r, wait_s);
-	const char *key = credential(r);
-	if (!key)
-		return refuse_key(r);
+	r->events_at = event_hub_count(r->api->events);
 	struct command *c = command_for(r, CMD_APIKEY_CHECK);
 	if (c)
-		c->key_text = command_str(c, key);
+		c->key_text = command_str(c, r->key_text);
 	return ask(r, c, on_key_checked);
 }
 
@@ -182,29 +193,37 @@ static bool is_our_tailnet(const char *name)
 	return strcmp(name, "-") == 0 || strcmp(name, "default") == 0 || strcmp(name, "1") == 0;
 }
 
+/* A key is needed for this call, by the way that it came. */
+static bool wants_key(const struct request *r, enum api_origin origin)
+{
+	return r->route->access == ACCESS_KEY ? !r->trusted : r->route->access == ACCESS_METRICS && origin == API_PUBLIC;
+}
+
+bool check_head(struct request *r, enum MHD_Result *result)
+{
+	enum api_origin origin = origin_of(r->conn);
+
+	r->trusted = origin == API_UNIX;
+	if (origin == API_METRICS && r->route->access != ACCESS_METRICS && r->route->begin != api_health && r->route->begin != api_version)
+		*result = answer_error(r, 404, "the metrics listener answers /metrics, /health and /version");
+	else if (strncmp(r->route->pattern, TAILNET_PATH, sizeof TAILNET_PATH - 1) == 0 && !is_our_tailnet(r->param[0]))
+		*result = answer_error(r, 404, "tailnet not found");
+	else if (r->route->access == ACCESS_LOCAL && !r->trusted)
+		*result = answer_error(r, 403, "this call is answered on the server's unix socket only");
+	else
+		return !wants_key(r, origin) || check_credential(r, result);
+	return false;
+}
+
 enum MHD_Result begin_request(struct request *r)
 {
 	if (r->too_big)
 		return answer_error(r, 413, "the body is larger than this call takes");
-	enum api_origin origin = origin_of(r->conn);
-	r->trusted = origin == API_UNIX;
-	if (origin == API_METRICS && r->route->access != ACCESS_METRICS && r->route->begin != api_health && r->route->begin != api_version)
-		return answer_error(r, 404, "the metrics listener answers /metrics, /health and /version");
+	if (r->no_room)
+		return answer_error(r, 503, "too many large requests are under way");
 	if (r->trusted) {
 		r->actor = unix_actor(r);
 		r->may = SCOPE_EVERYTHING;
 	}
-	if (strncmp(r->route->pattern, TAILNET_PATH, sizeof TAILNET_PATH - 1) == 0 && !is_our_tailnet(r->param[0]))
-		return answer_error(r, 404, "tailnet not found");
-	switch (r->route->access) {
-	case ACCESS_OPEN:
-		return r->route->begin(r);
-	case ACCESS_KEY:
-		return r->trusted ? r->route->begin(r) : check_key(r);
-	case ACCESS_METRICS:
-		return origin == API_PUBLIC ? check_key(r) : r->route->begin(r);
-	case ACCESS_LOCAL:
-		return r->trusted ? r->route->begin(r) : answer_error(r, 403, "this call is answered on the server's unix socket only");
-	}
-	return MHD_NO;
+	return wants_key(r, origin_of(r->conn)) ? check_key(r) : r->route->begin(r);
 }

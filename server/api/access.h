@@ -4,6 +4,8 @@
 
 #include "server/api/request.h"
 
+/* The head is there: what needs no body is decided, so that no stranger's body is kept. false: it answered (*result). */
+bool check_head(struct request *r, enum MHD_Result *result);
 /* The head and the body are there: checks, and begins the route's handler or answers. */
 enum MHD_Result begin_request(struct request *r);
 

@@ -138,6 +138,9 @@ static enum MHD_Result on_head(struct api *a, struct MHD_Connection *conn, const
 	if (!r->route)
 		return known ? answer_error(r, 405, "this path does not take that method")
 			     : answer_error(r, 404, "there is nothing at this path");
+	enum MHD_Result answered;
+	if (!check_head(r, &answered))
+		return answered;
 	r->body_max = body_max_of(r->route->pattern);
 	const char *length = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Content-Length");
 	uint64_t announced;
@@ -145,6 +148,34 @@ static enum MHD_Result on_head(struct api *a, struct MHD_Connection *conn, const
 		return answer_error(r, 413, "the body is larger than this call takes");
 	r->body = buf_make(r->body_max);
 	return MHD_YES;
+}
+
+static void drop_body(struct request *r)
+{
+	r->api->body_bytes -= r->body_counted;
+	r->body_counted = 0;
+	buf_done(&r->body);
+}
+
+/* What does not fit is read and thrown away; begin_request answers. */
+static void keep_body(struct request *r, struct bytes data)
+{
+	if (r->too_big || r->no_room)
+		return;
+	if (!r->trusted) {
+		r->no_room = data.n > API_BODIES_MAX - r->api->body_bytes;
+		if (r->no_room) {
+			drop_body(r);
+			return;
+		}
+		r->body_counted += data.n;
+		r->api->body_bytes += data.n;
+	}
+	buf_append(&r->body, data);
+	if (r->body.bad) {
+		r->too_big = true;
+		drop_body(r);
+	}
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
@@ -156,12 +187,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 	if (!r)
 		return on_head(cls, conn, url, method, ctx);
 	if (*n) {
-		if (!r->too_big)
-			buf_append(&r->body, bytes_of(data, *n));
-		if (r->body.bad) {
-			r->too_big = true;
-			buf_done(&r->body);
-		}
+		keep_body(r, bytes_of(data, *n));
 		*n = 0;
 		return MHD_YES;
 	}
@@ -177,7 +203,7 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **ctx, enu
 		return;
 	reply_free(r->reply);
 	json_decref(r->json);
-	buf_done(&r->body);
+	drop_body(r);
 	arena_done(&r->arena);
 	free(r);
 	*ctx = NULL;
@@ -199,6 +225,7 @@ err api_new(const struct api_settings *cfg, struct api **out)
 	pthread_cond_init(&a->idle, NULL);
 	rate_init(&a->requests, cfg->requests_per_s, 2 * cfg->requests_per_s);
 	rate_init(&a->guesses, GUESSES_PER_S, GUESSES_BURST);
+	rate_init(&a->user_guesses, USER_GUESSES_PER_S, USER_GUESSES_BURST);
 	rate_init(&a->failures, cfg->failures_per_s, 10 * cfg->failures_per_s);
 	err e = api_workers_new(&a->worker);
 	if (e == OK)
@@ -257,6 +284,7 @@ void api_free(struct api *a)
 	api_workers_free(a->worker);
 	rate_done(&a->requests);
 	rate_done(&a->guesses);
+	rate_done(&a->user_guesses);
 	rate_done(&a->failures);
 	pthread_cond_destroy(&a->idle);
 	pthread_mutex_destroy(&a->lock);

@@ -41,6 +41,7 @@ enum {
 	API_BODY_MAX = 1 << 20,
 	API_POLICY_BODY_MAX = 5 << 20, /* a policy of 4 MiB, as JSON */
 	API_VERIFY_BODY_MAX = 4 << 10,
+	API_BODIES_MAX = 64 << 20, /* bytes of bodies under way, of all connections but the unix socket's */
 	API_CONNECTIONS_MAX = 4096,
 	API_IDLE_S = 60,	   /* a connection that sends nothing */
 	API_ANSWER_MAX = 64 << 20, /* a list of all nodes of a large tailnet */

@@ -17,6 +17,7 @@ enum { FRAME_MAX = 256 << 10, REPLAY_BYTES_MAX = 32 << 20 };
 
 struct frame {
 	int64_t id;
+	int64_t apikey, user; /* that it is about; 0: about something else */
 	struct buf text; /* "id: 7\nevent: node.update\ndata: {…}\n\n" */
 };
 
@@ -30,6 +31,9 @@ struct stream {
 	size_t sent;	      /* of the frame at hand */
 	int64_t alive_ms;     /* something was sent then */
 	bool asleep;
+	int64_t key, parent, user; /* that it lives by; 0: none */
+	int64_t expires_ms;	   /* wall clock; 0: never */
+	uint64_t watched;	   /* frames before this number were looked at for its key */
 };
 
 struct event_hub {
@@ -65,6 +69,23 @@ static void wake_all(struct event_hub *h)
 		}
 }
 
+static int64_t id_if(const struct audit_row *what, const char *kind)
+{
+	uint64_t id = 0;
+
+	if (strcmp(what->kind, kind) != 0 || bytes_parse_u64(bytes_str(what->target_id), INT64_MAX, &id) != OK)
+		return 0;
+	return (int64_t)id;
+}
+
+uint64_t event_hub_count(struct event_hub *h)
+{
+	pthread_mutex_lock(&h->lock);
+	uint64_t n = h->n;
+	pthread_mutex_unlock(&h->lock);
+	return n;
+}
+
 void event_hub_put(struct event_hub *h, const struct audit_row *what)
 {
 	struct buf text = buf_make(FRAME_MAX);
@@ -73,10 +94,21 @@ void event_hub_put(struct event_hub *h, const struct audit_row *what)
 	pthread_mutex_lock(&h->lock);
 	struct frame *f = &h->ring[h->n % EVENTS_KEPT];
 	buf_done(&f->text);
-	*f = (struct frame){ what->id, text };
+	*f = (struct frame){ what->id, id_if(what, "apikey"), id_if(what, "user"), text };
 	h->n++;
 	wake_all(h);
 	pthread_mutex_unlock(&h->lock);
+}
+
+/* Holding the lock. Until the next word of life, or until a key expires before. */
+static int64_t tick_ms(const struct event_hub *h)
+{
+	int64_t now = clock_wall_ms(), ms = EVENTS_KEEPALIVE_MS;
+
+	for (const struct stream *s = h->streams; s; s = s->next)
+		if (s->expires_ms > now)
+			ms = MIN_OF(ms, s->expires_ms - now);
+	return ms;
 }
 
 /* Says now and then that the stream lives: proxies end what is silent. */
@@ -88,7 +120,9 @@ static void *keep_alive(void *arg)
 	while (!h->closed) {
 		struct timespec until;
 		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += EVENTS_KEEPALIVE_MS / 1000;
+		int64_t ns = until.tv_nsec + tick_ms(h) * 1000000;
+		until.tv_sec += ns / 1000000000;
+		until.tv_nsec = ns % 1000000000;
 		pthread_cond_timedwait(&h->tick, &h->lock, &until);
 		wake_all(h);
 	}
@@ -154,6 +188,21 @@ static ssize_t take(struct bytes from, size_t *sent, char *out, size_t max)
 	return (ssize_t)rest.n;
 }
 
+/* Holding the lock. Its key may have ended. */
+static bool is_over(struct stream *s)
+{
+	struct event_hub *h = s->hub;
+
+	if (h->n - s->watched > EVENTS_KEPT)
+		return true; /* nobody knows */
+	for (; s->watched < h->n; s->watched++) {
+		const struct frame *f = &h->ring[s->watched % EVENTS_KEPT];
+		if ((f->apikey && (f->apikey == s->key || f->apikey == s->parent)) || (f->user && f->user == s->user))
+			return true;
+	}
+	return s->expires_ms && clock_wall_ms() >= s->expires_ms;
+}
+
 static ssize_t read_stream(void *ctx, uint64_t pos, char *out, size_t max)
 {
 	struct stream *s = ctx;
@@ -161,6 +210,11 @@ static ssize_t read_stream(void *ctx, uint64_t pos, char *out, size_t max)
 	ssize_t n = 0;
 
 	(void)pos;
+	pthread_mutex_lock(&h->lock);
+	bool over = is_over(s);
+	pthread_mutex_unlock(&h->lock);
+	if (over)
+		return MHD_CONTENT_READER_END_OF_STREAM;
 	if (buf_len(&s->first)) {
 		n = (ssize_t)MIN_OF(buf_len(&s->first), max);
 		memcpy(out, buf_view(&s->first).p, (size_t)n);
@@ -258,11 +312,13 @@ static enum MHD_Result start(struct request *r, struct resume *m)
 		buf_done(&m->text);
 		return answer_error(r, 500, "out of memory");
 	}
-	*s = (struct stream){ .hub = h, .conn = r->conn, .first = m->text, .after = m->after, .alive_ms = clock_mono_ms() };
+	*s = (struct stream){ .hub = h, .conn = r->conn, .first = m->text, .after = m->after, .alive_ms = clock_mono_ms(),
+		.key = r->key_id, .parent = r->key_parent, .user = r->key_user, .expires_ms = r->key_expires_ms };
 	m->text = (struct buf){ 0 };
 	pthread_mutex_lock(&h->lock);
 	bool room = h->n_streams < EVENTS_STREAMS_MAX && !h->closed;
 	s->at = h->n;
+	s->watched = r->key_id ? r->events_at : h->n;
 	/* Those of the ring that it has not got. */
 	while (m->given && s->at && h->n - s->at < EVENTS_KEPT && h->ring[(s->at - 1) % EVENTS_KEPT].id > s->after)
 		s->at--;
@@ -272,6 +328,7 @@ static enum MHD_Result start(struct request *r, struct resume *m)
 		s->next = h->streams;
 		h->streams = s;
 		h->n_streams++;
+		pthread_cond_signal(&h->tick); /* its key may expire first */
 	}
 	pthread_mutex_unlock(&h->lock);
 	if (!room) {

@@ -2,6 +2,9 @@
  * events. Their numbers are those of the audit log; a client that comes back with Last-Event-ID gets what it missed: from the
  * ring in memory, else from the log, where an event `reset` says that comings and goings were missed.
  *
+ * A stream ends with its key: when that expires, and when a record of the key, its client or its user comes by (who may still
+ * listen comes back).
+ *
  * No stream has a buffer of its own: it reads from the ring, and one that falls behind the ring's end is ended. */
 #pragma once
 
@@ -21,5 +24,7 @@ MUST_USE err event_hub_new(struct event_hub **out);
 /* All streams end. Call it before the daemon stops. */
 void event_hub_close(struct event_hub *h);
 void event_hub_free(struct event_hub *h); /* after the daemon; NULL is fine */
+/* How many events there were so far. */
+uint64_t event_hub_count(struct event_hub *h);
 /* Any thread; hands over. */
 void event_hub_put(struct event_hub *h, const struct audit_row *what);

@@ -28,6 +28,7 @@ struct local { /* one request on its way */
 	bool found;
 	const char *csrf;
 	const char *title; /* of the user */
+	char address[RATE_NAME_LEN], user[RATE_NAME_LEN]; /* whose tries are paid */
 };
 
 static struct local *local_of(struct request *r)
@@ -44,41 +45,51 @@ static enum MHD_Result no_memory(struct request *r)
 
 /* ---- how often somebody may try ---- */
 
-static void try_name(char out[RATE_NAME_LEN], struct request *r, const char *user)
+/* A try is paid before the password is looked at, so that many at once are no more than many in turn. A right one is free. */
+static bool take_try(struct request *r, struct rate *from, char name[RATE_NAME_LEN])
 {
+	unsigned wait_s = 0;
+	bool ok = rate_take(from, name, clock_mono_ms(), &wait_s);
+
+	if (!ok)
+		r->retry_after_s = wait_s ? wait_s : 1;
+	return ok;
+}
+
+static bool take_address_try(struct request *r)
+{
+	struct local *l = r->keep;
 	struct addr key = addr_limit_key(client_of(r));
 
-	memset(out, 0, RATE_NAME_LEN);
-	if (user) {
-		out[0] = 'u';
-		crypto_generichash((uint8_t *)out + 1, 16, (const uint8_t *)user, strlen(user), NULL, 0);
-		return;
-	}
-	out[0] = 'f';
-	out[1] = (char)key.family;
-	memcpy(out + 2, key.b, 16);
+	l->address[0] = 'f';
+	l->address[1] = (char)key.family;
+	memcpy(l->address + 2, key.b, 16);
+	return take_try(r, &r->api->guesses, l->address);
 }
 
-static bool may_try(struct request *r, const char *user)
+/* One person may be called by several names: where there is an account, its user counts. */
+static bool take_user_try(struct request *r)
 {
-	char name[RATE_NAME_LEN];
-	unsigned wait_s = 0;
+	struct local *l = r->keep;
+	char name[NAME_MAX_LEN + 1];
 
-	try_name(name, r, NULL);
-	bool ok = rate_has(&r->api->guesses, name, clock_mono_ms(), &wait_s);
-	try_name(name, r, user);
-	return ok && rate_has(&r->api->guesses, name, clock_mono_ms(), &wait_s);
+	if (l->found)
+		snprintf(name, sizeof name, "%lld", (long long)l->account.user_id);
+	else
+		snprintf(name, sizeof name, "%s", l->name);
+	for (char *p = name; *p; p++)
+		*p = *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p;
+	l->user[0] = l->found ? 'i' : 'n';
+	crypto_generichash((uint8_t *)l->user + 1, 16, (const uint8_t *)name, strlen(name), NULL, 0);
+	return take_try(r, &r->api->user_guesses, l->user);
 }
 
-static void note_failure(struct request *r, const char *user)
+static void give_tries_back(struct request *r)
 {
-	char name[RATE_NAME_LEN];
-	unsigned wait_s;
+	const struct local *l = r->keep;
 
-	try_name(name, r, NULL);
-	rate_take(&r->api->guesses, name, clock_mono_ms(), &wait_s);
-	try_name(name, r, user);
-	rate_take(&r->api->guesses, name, clock_mono_ms(), &wait_s);
+	rate_give(&r->api->guesses, l->address);
+	rate_give(&r->api->user_guesses, l->user);
 }
 
 /* ---- /login ---- */
@@ -105,7 +116,6 @@ static enum MHD_Result wrong(struct request *r)
 	struct local *l = r->keep;
 	char name[32];
 
-	note_failure(r, l->name);
 	log_warn("a sign-in failed", "name=%s from=%s", log_qs(l->name).s, addr_text(client_of(r), (char[ADDR_TEXT_MAX]){ 0 }));
 	struct buf b = page_begin(r, W_LOCAL_WRONG);
 	(void)name;
@@ -130,6 +140,7 @@ static enum MHD_Result on_local_signed_in(struct request *r, const struct reply 
 		return wrong(r);
 	if (reply->e != OK)
 		return page_refused(r, status_of(reply->e), reply->message, NULL);
+	give_tries_back(r);
 	const char *token = arena_str(&r->arena, bytes_str(reply->secret));
 	if (!token)
 		return no_memory(r);
@@ -178,6 +189,8 @@ static enum MHD_Result on_account(struct request *r, const struct reply *reply)
 	} else if (reply->e != ERR_NOT_FOUND) {
 		return page_say(r, status_of(reply->e), W_SORRY, W_SORRY_BUSY);
 	}
+	if (!take_user_try(r))
+		return page_say(r, 429, W_LOCAL_WRONG, W_LOCAL_WAIT);
 	return work_for(r, check_password, on_password_checked);
 }
 
@@ -197,10 +210,10 @@ enum MHD_Result local_login(struct request *r)
 		return no_memory(r);
 	if (l->auth_id[0] && !is_auth_id(l->auth_id))
 		return page_say(r, 400, W_SORRY, W_SORRY_BAD_LINK);
+	if (!take_address_try(r))
+		return page_say(r, 429, W_LOCAL_WRONG, W_LOCAL_WAIT);
 	if (!l->name[0] || strlen(l->name) > NAME_MAX_LEN || strlen(l->password) > PASSWORD_MAX)
 		return wrong(r);
-	if (!may_try(r, l->name))
-		return page_say(r, 429, W_LOCAL_WRONG, W_LOCAL_WAIT);
 	struct command *c = command_for(r, CMD_ACCOUNT_GET);
 	if (c)
 		c->user = command_str(c, l->name);

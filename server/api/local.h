@@ -10,9 +10,12 @@
 handler local_login, local_page_welcome, local_welcome, local_page_password, local_password;
 handler api_link_make, api_account_delete;
 
-/* Wrong passwords and codes, of one name and from one address. */
+/* Wrong passwords and codes, from one address; and of one user, from everywhere: more, so that one stranger does not lock
+ * somebody out. */
 #define GUESSES_PER_S 0.2
 #define GUESSES_BURST 12.0
+#define USER_GUESSES_PER_S 1.0
+#define USER_GUESSES_BURST 60.0
 
 struct buf;
 /* The form, for the page of /login. */

@@ -1,6 +1,7 @@
 #include "common/text/json.h"
 #include "server/api/handlers.h"
 #include "server/api/render.h"
+#include "server/api/routes.h"
 #include "server/api/state.h"
 
 static enum MHD_Result on_text(struct request *r, const struct reply *reply)
@@ -150,11 +151,12 @@ static enum MHD_Result on_pendings(struct request *r, const struct reply *reply)
 	FAIL_ON(r, reply);
 	struct buf out;
 	struct jsonw w = answer_begin(&out);
+	bool decides = scope_allows(r->may, WRITE(DEVICES_CORE));
 	jsonw_key(&w, "pending"), jsonw_arr(&w);
 	for (size_t i = 0; i < reply->n_pendings; i++)
-		render_pending(&w, &reply->pendings[i]);
+		render_pending(&w, &reply->pendings[i], decides);
 	for (size_t i = 0; i < reply->n_ssh_checks; i++)
-		render_ssh_check(&w, &reply->ssh_checks[i]);
+		render_ssh_check(&w, &reply->ssh_checks[i], decides);
 	jsonw_arr_end(&w);
 	return answer_end(r, &w, &out);
 }

@@ -97,3 +97,11 @@ bool rate_take(struct rate *r, const char name[RATE_NAME_LEN], int64_t mono_ms, 
 		b->left -= 1;
 	return true;
 }
+
+void rate_give(struct rate *r, const char name[RATE_NAME_LEN])
+{
+	struct bucket *b = map_get(&r->buckets, name);
+
+	if (b)
+		b->left = b->left + 1 < r->burst ? b->left + 1 : r->burst;
+}

@@ -15,5 +15,7 @@ void rate_init(struct rate *r, double per_s, double burst);
 void rate_done(struct rate *r);
 /* Takes one. false: none is left; *wait_s is when there will be. */
 bool rate_take(struct rate *r, const char name[RATE_NAME_LEN], int64_t mono_ms, unsigned *wait_s);
+/* Gives back one that was taken. */
+void rate_give(struct rate *r, const char name[RATE_NAME_LEN]);
 /* Is there one? Takes none. */
 bool rate_has(struct rate *r, const char name[RATE_NAME_LEN], int64_t mono_ms, unsigned *wait_s);

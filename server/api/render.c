@@ -168,13 +168,14 @@ void render_apikey(struct jsonw *w, const struct apikey_row *k)
 	jsonw_obj_end(w);
 }
 
-void render_pending(struct jsonw *w, const struct pending_row *p)
+void render_pending(struct jsonw *w, const struct pending_row *p, bool with_id)
 {
 	char text[KEY_TEXT_MAX];
 
 	jsonw_obj(w);
 	jsonw_key(w, "kind"), jsonw_str(w, "device");
-	jsonw_key(w, "authId"), jsonw_str(w, p->auth_id);
+	if (with_id)
+		jsonw_key(w, "authId"), jsonw_str(w, p->auth_id);
 	jsonw_key(w, "hostname"), jsonw_str(w, p->hostname);
 	jsonw_key(w, "os"), jsonw_str(w, p->os);
 	jsonw_key(w, "machineKey"), jsonw_str(w, machine_pub_text(&p->machine, text));
@@ -186,11 +187,12 @@ void render_pending(struct jsonw *w, const struct pending_row *p)
 	jsonw_obj_end(w);
 }
 
-void render_ssh_check(struct jsonw *w, const struct ssh_check_info *k)
+void render_ssh_check(struct jsonw *w, const struct ssh_check_info *k, bool with_id)
 {
 	jsonw_obj(w);
 	jsonw_key(w, "kind"), jsonw_str(w, "ssh");
-	jsonw_key(w, "authId"), jsonw_str(w, k->auth_id);
+	if (with_id)
+		jsonw_key(w, "authId"), jsonw_str(w, k->auth_id);
 	jsonw_key(w, "hostname"), jsonw_str(w, k->src_name);
 	jsonw_key(w, "user"), jsonw_str(w, k->src_user);
 	jsonw_key(w, "sourceId"), render_id(w, k->src_id);

@@ -15,8 +15,9 @@ void render_authkey(struct jsonw *w, const struct authkey_row *k, const struct u
 struct audit_row;
 void render_audit(struct jsonw *w, const struct audit_row *a); /* audit.c */
 void render_apikey(struct jsonw *w, const struct apikey_row *k);
-void render_pending(struct jsonw *w, const struct pending_row *p);
-void render_ssh_check(struct jsonw *w, const struct ssh_check_info *k);
+/* with_id: for who may approve; the id is what approves. */
+void render_pending(struct jsonw *w, const struct pending_row *p, bool with_id);
+void render_ssh_check(struct jsonw *w, const struct ssh_check_info *k, bool with_id);
 
 /* A node's routes as the removed routes API of old Headscales showed them: what it announces and what is approved. */
 struct legacy_route {

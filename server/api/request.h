@@ -41,11 +41,15 @@ struct request {
 	const char *param[REQUEST_PARAMS_MAX]; /* what stood at the "{}" */
 	struct buf body;
 	size_t body_max;
-	bool too_big;
+	bool too_big, no_room; /* the body is not kept: more than the call takes; more than all may have at once */
+	size_t body_counted;   /* of api.body_bytes */
 	json_t *json; /* the body, once it was asked for */
 	const char *actor;
 	scope_set may;
+	const char *key_text;		      /* what the head showed, in the arena */
 	int64_t key_id, key_parent, key_user; /* of the key that asks; 0: none */
+	int64_t key_expires_ms;		      /* 0: never */
+	uint64_t events_at;		      /* the hub's count before the key was looked at */
 	bool by_token;			      /* an OAuth token, not a user's key */
 	bool is_api;			      /* below /api/ */
 	bool v2;			      /* errors in Tailscale's form */

@@ -17,7 +17,8 @@ struct api {
 	size_t waiting;	      /* requests whose reply is on its way */
 	size_t backups;
 	struct api_workers *worker;
-	struct rate requests, failures, guesses; /* the daemon's thread only */
+	struct rate requests, failures, guesses, user_guesses; /* the daemon's thread only */
+	size_t body_bytes; /* of requests under way; the daemon's thread only */
 	struct event_hub *events;
 	struct webhooks *webhooks;
 	bool stopping;

@@ -2,7 +2,7 @@
 """login.py: people sign in by identity providers and let devices in, over plain HTTP, with a browser without scripts.
 
 The providers are npm's oidc-provider in the claim shapes of known products. Prints TAP. BUILD= names the build folder."""
-import base64, hmac, json, os, re, signal, struct, sys, time, urllib.parse
+import base64, concurrent.futures, hmac, http.client, json, os, re, signal, struct, sys, time, urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib.browser import Browser, Idp
@@ -409,6 +409,17 @@ def guessing_is_slowed_down(folder):
     seen = [post(Browser(), base + "/login", name="ann", password="guess number %d" % i, code="000000").status for i in range(30)]
     assert seen[0] == 403 and 429 in seen, seen
     assert post(Browser(), base + "/login", name="ann", password="x", code="0").status == 429
+    # Her own door, from elsewhere, is still open.
+    elsewhere = http.client.HTTPConnection("127.0.0.1", s.port, source_address=("127.0.0.2", 0))
+    def knock(c):
+        c.request("POST", "/login", "name=ann&password=x&code=0", {"Content-Type": "application/x-www-form-urlencoded", "Origin": base})
+        return c.getresponse().status
+    assert knock(elsewhere) == 403
+    # Many at once are no more than many in turn.
+    doors = [http.client.HTTPConnection("127.0.0.1", s.port, source_address=("127.0.0.3", 0)) for _ in range(30)]
+    with concurrent.futures.ThreadPoolExecutor(30) as pool:
+        seen = list(pool.map(knock, doors))
+    assert set(seen) == {403, 429} and 12 <= seen.count(403) <= 16, seen
     s.is_well()
     s.end()
 

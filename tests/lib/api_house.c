@@ -213,7 +213,7 @@ static void joined(struct call *call, struct reply *taken)
 	pthread_mutex_unlock(&j->lock);
 }
 
-void house_join(struct house *h, const char *auth_key, const char *hostname, const char *routes)
+static struct reply *register_device(struct house *h, const char *auth_key, const char *hostname, const char *routes)
 {
 	struct joining j = { { joined }, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL };
 	struct event *e = event_new(EV_REGISTER);
@@ -239,7 +239,23 @@ void house_join(struct house *h, const char *auth_key, const char *hostname, con
 	while (!j.reply)
 		pthread_cond_wait(&j.done, &j.lock);
 	pthread_mutex_unlock(&j.lock);
-	if (j.reply->e != OK || !memmem(j.reply->body.p, j.reply->body.n, "\"MachineAuthorized\":true", 24))
-		fail_msg("%s did not join: %.*s", hostname, (int)j.reply->body.n, (const char *)j.reply->body.p);
-	reply_free(j.reply);
+	return j.reply;
+}
+
+void house_join(struct house *h, const char *auth_key, const char *hostname, const char *routes)
+{
+	struct reply *r = register_device(h, auth_key, hostname, routes);
+
+	if (r->e != OK || !memmem(r->body.p, r->body.n, "\"MachineAuthorized\":true", 24))
+		fail_msg("%s did not join: %.*s", hostname, (int)r->body.n, (const char *)r->body.p);
+	reply_free(r);
+}
+
+void house_knock(struct house *h, const char *hostname)
+{
+	struct reply *r = register_device(h, "", hostname, NULL);
+
+	assert_ok(r->e);
+	assert_non_null(memmem(r->body.p, r->body.n, "\"AuthURL\":\"http", 15));
+	reply_free(r);
 }

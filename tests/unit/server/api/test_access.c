@@ -1,6 +1,9 @@
 /* Who may call what: every route of the server's own table with every scope and every role, and what a wrong key costs. */
 #include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/base/cleanup.h"
 #include "server/api/request.h"
@@ -237,6 +240,115 @@ static void other_origins_only_where_allowed(void **state)
 	house_close(&h);
 }
 
+/* A request whose body is announced and does not come, or comes in part. */
+static int begin_upload(struct house *h, const char *authorization, size_t announced, size_t sent)
+{
+	static const char spaces[64 << 10];
+	struct addrport from = { addr_v4(192, 0, 2, 1), 1 };
+	struct timeval wait = { .tv_sec = 10 };
+	char head[300];
+	int fd[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+	fcntl(fd[1], F_SETFL, O_NONBLOCK);
+	assert_int_equal(setsockopt(fd[0], SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait), 0);
+	assert_ok(api_add_connection(h->api, fd[1], from, API_PUBLIC));
+	int n = snprintf(head, sizeof head, "PUT /api/v1/policy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n", authorization,
+			announced);
+	assert_int_equal(send(fd[0], head, (size_t)n, MSG_NOSIGNAL), n);
+	while (sent) {
+		ssize_t got = send(fd[0], spaces, sent < sizeof spaces ? sent : sizeof spaces, MSG_NOSIGNAL);
+		assert_true(got > 0);
+		sent -= (size_t)got;
+	}
+	return fd[0];
+}
+
+static int status_from(int fd, char head[2048])
+{
+	size_t n = 0;
+	int status = 0;
+
+	memset(head, 0, 2048);
+	for (ssize_t got; n < 2047 && !strstr(head, "\r\n\r\n") && (got = read(fd, head + n, 2047 - n)) > 0;)
+		n += (size_t)got;
+	return sscanf(head, "HTTP/1.1 %d", &status) == 1 ? status : 0;
+}
+
+static void three_tries(struct house *h)
+{
+	h->api_set.failures_per_s = 0.3;
+}
+
+static void no_body_is_awaited_from_who_shows_no_key(void **state)
+{
+	static const char *const none[] = { "", "Authorization: Bearer \r\n", "Authorization: Digest x\r\n" };
+	(void)state;
+	struct house h;
+	char head[2048];
+
+	house_open(&h, three_tries);
+	for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+		int fd = begin_upload(&h, none[i], 5 << 20, 0);
+		assert_int_equal(status_from(fd, head), 401);
+		close(fd);
+	}
+	int fd = begin_upload(&h, "Authorization: Bearer hskey-api-0123456789ab-00\r\n", 5 << 20, 0); /* out of tries */
+	assert_int_equal(status_from(fd, head), 429);
+	close(fd);
+	house_close(&h);
+}
+
+static void bodies_under_way_are_bounded(void **state)
+{
+	enum { EACH = API_POLICY_BODY_MAX, FIT = API_BODIES_MAX / EACH };
+	static const char wrong[] = "Authorization: Bearer hskey-api-0123456789ab-00\r\n";
+	(void)state;
+	struct house h;
+	char head[2048];
+	int fd[FIT];
+
+	house_open(&h, NULL);
+	for (int i = 0; i < FIT; i++)
+		fd[i] = begin_upload(&h, wrong, EACH, EACH - 1);
+	usleep(200000); /* what lies in the sockets is read */
+	int more = begin_upload(&h, wrong, EACH, EACH);
+	assert_int_equal(status_from(more, head), 503);
+	assert_non_null(strstr(head, "Retry-After: "));
+	close(more);
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", "/api/v1/user", "{\"name\":\"ann\"}", 200)); /* never refused */
+	for (int i = 0; i < FIT; i++) {
+		assert_int_equal(send(fd[i], " ", 1, MSG_NOSIGNAL), 1);
+		assert_int_equal(status_from(fd[i], head), 401);
+		close(fd[i]);
+	}
+	more = begin_upload(&h, wrong, EACH, EACH); /* it was given back */
+	assert_int_equal(status_from(more, head), 401);
+	close(more);
+	house_close(&h);
+}
+
+static void who_reads_cannot_approve(void **state)
+{
+	(void)state;
+	struct house h;
+
+	house_open(&h, NULL);
+	house_knock(&h, "box");
+	char *reads = house_key(&h, "devices:core:read", ""), *writes = house_key(&h, "devices:core", "");
+	json_t *j = house_call(&h, reads, "GET", "/api/fairlead/v1/pending", "", 200);
+	assert_string_equal(json_text_at(j, "pending.0.hostname"), "box");
+	assert_null(strstr(h.body, "authId"));
+	assert_null(strstr(h.body, "hskey-authreq"));
+	json_decref(j);
+	j = house_call(&h, writes, "GET", "/api/fairlead/v1/pending", "", 200);
+	assert_non_null(strstr(json_text_at(j, "pending.0.authId"), "hskey-authreq-"));
+	json_decref(j);
+	free(reads);
+	free(writes);
+	house_close(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +358,9 @@ int main(void)
 		cmocka_unit_test(wrong_keys_and_floods_cost),
 		cmocka_unit_test(what_a_key_makes_is_no_more_than_it),
 		cmocka_unit_test(both_schemes),
+		cmocka_unit_test(no_body_is_awaited_from_who_shows_no_key),
+		cmocka_unit_test(bodies_under_way_are_bounded),
+		cmocka_unit_test(who_reads_cannot_approve),
 		cmocka_unit_test(other_origins_only_where_allowed),
 	};
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/buf.h"
@@ -18,7 +19,7 @@ struct listener {
 	bool ended;
 };
 
-static void listen_to(struct listener *l, struct house *h, const char *last)
+static void listen_with(struct listener *l, struct house *h, const char *key, const char *last)
 {
 	struct addrport from = { addr_v4(192, 0, 2, 1), 1 };
 	char request[300];
@@ -26,11 +27,17 @@ static void listen_to(struct listener *l, struct house *h, const char *last)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
 	fcntl(fd[1], F_SETFL, O_NONBLOCK);
-	assert_ok(api_add_connection(h->api, fd[1], from, API_UNIX));
-	int n = snprintf(request, sizeof request, "GET /api/fairlead/v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s%s%s\r\n", last ? "Last-Event-ID: " : "",
+	assert_ok(api_add_connection(h->api, fd[1], from, key ? API_PUBLIC : API_UNIX));
+	int n = snprintf(request, sizeof request, "GET /api/fairlead/v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s%s%s%s%s%s\r\n", key ? "Authorization: Bearer " : "",
+			key ? key : "", key ? "\r\n" : "", last ? "Last-Event-ID: " : "",
 			last ? last : "", last ? "\r\n" : "");
 	assert_int_equal(send(fd[0], request, (size_t)n, MSG_NOSIGNAL), n);
 	*l = (struct listener){ fd[0], buf_make(16 << 20), false };
+}
+
+static void listen_to(struct listener *l, struct house *h, const char *last)
+{
+	listen_with(l, h, HOUSE_UNIX, last);
 }
 
 static void stop_listening(struct listener *l)
@@ -160,9 +167,64 @@ static void who_is_slow_is_ended(void **state)
 	house_close(&h);
 }
 
+static void ends(struct listener *l)
+{
+	assert_false(hears(l, "never"));
+	assert_true(l->ended);
+	stop_listening(l);
+}
+
+static void a_stream_ends_with_its_key(void **state)
+{
+	(void)state;
+	struct house h;
+	struct listener a, b;
+	char path[96], body[200], until[40];
+	struct tm tm;
+
+	house_open(&h, NULL);
+	json_t *ann = house_call(&h, HOUSE_UNIX, "POST", "/api/v1/user", "{\"name\":\"ann\"}", 200);
+	snprintf(path, sizeof path, "/api/fairlead/v1/user/%s/role", json_text_at(ann, "user.id"));
+	json_decref(ann);
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", path, "{\"role\":\"admin\"}", 200));
+	char *hers = house_key(&h, "", "ann"), *other = house_key(&h, "", ""), *third = house_key(&h, "", "");
+	listen_with(&a, &h, hers, NULL);
+	listen_with(&b, &h, other, NULL);
+	assert_true(hears(&a, "still here"));
+	assert_true(hears(&b, "still here"));
+
+	/* Another's key, another user: nothing to them. */
+	snprintf(body, sizeof body, "{\"prefix\":\"%.12s\"}", third + strlen("hskey-api-"));
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", "/api/v1/apikey/expire", body, 200));
+	make_user(&h, "bob");
+	assert_true(hears(&a, "\"target\":\"bob\""));
+	assert_true(hears(&b, "\"target\":\"bob\""));
+
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", path, "{\"role\":\"member\"}", 200)); /* she may not listen any more */
+	ends(&a);
+	snprintf(body, sizeof body, "{\"prefix\":\"%.12s\"}", other + strlen("hskey-api-"));
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", "/api/v1/apikey/expire", body, 200));
+	ends(&b);
+
+	/* Nothing happens, and its time is over. */
+	time_t then = time(NULL) + 3;
+	strftime(until, sizeof until, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&then, &tm));
+	snprintf(body, sizeof body, "{\"expiration\":\"%s\"}", until);
+	json_t *j = house_call(&h, HOUSE_UNIX, "POST", "/api/v1/apikey", body, 200);
+	listen_with(&a, &h, json_text_at(j, "apiKey"), NULL);
+	json_decref(j);
+	assert_true(hears(&a, "still here"));
+	ends(&a);
+	free(hers);
+	free(other);
+	free(third);
+	house_close(&h);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(changes_are_heard), cmocka_unit_test(who_is_slow_is_ended) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(changes_are_heard), cmocka_unit_test(who_is_slow_is_ended),
+		cmocka_unit_test(a_stream_ends_with_its_key) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
