@@ -49,6 +49,7 @@ enum command_kind {
 	CMD_IDENTITY_LINK,    /* user, login: provider, issuer, subject -> identities[0] */
 	CMD_IDENTITY_UNLINK,  /* id */
 	CMD_IDENTITY_REFRESH, /* id, login: what the provider says now -> identities[0] */
+	CMD_IDENTITY_TOKEN,   /* id, login: issuer, subject and refresh_token, which is all that the provider said -> identities[0] */
 	CMD_IDENTITY_GONE,    /* id, disable: its user's nodes expire, too -> identities[0] */
 	CMD_BACK_CHANNEL,     /* login: issuer, subject and provider_sid ("" = any), disable as above */
 	CMD_LINK_MAKE,	      /* user ("" = the owner), expires_ms -> users[0], signins[0], secret: signs a browser in, once */

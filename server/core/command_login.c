@@ -333,6 +333,12 @@ static err identity_refresh(struct core *c, const struct command *m, struct repl
 		reply_fail(r, ERR_NOT_FOUND, "the identity changed meanwhile");
 		return r->e;
 	}
+	if (m->kind == CMD_IDENTITY_TOKEN) {
+		bool changed;
+		TRY(touch_identity(c, i));
+		TRY(set_text(&i->row.refresh_token, m->login->refresh_token, &changed));
+		return give_identity(r, i);
+	}
 	struct user *u = user_by_id(c, i->row.user_id);
 	if (u)
 		TRY(refresh_user(c, u, m->login));
@@ -559,7 +565,7 @@ void on_command_login(struct core *c, const struct command *m, struct reply *r)
 
 	if (m->kind == CMD_LOGIN)
 		r->e = login(c, t, m, r);
-	else if (m->kind == CMD_IDENTITY_REFRESH)
+	else if (m->kind == CMD_IDENTITY_REFRESH || m->kind == CMD_IDENTITY_TOKEN)
 		r->e = identity_refresh(c, m, r);
 	else if (m->kind == CMD_IDENTITY_GONE)
 		r->e = identity_gone(c, m, r);

@@ -213,6 +213,7 @@ void on_command(struct core *c, struct event *e)
 	case CMD_IDENTITY_LINK:
 	case CMD_IDENTITY_UNLINK:
 	case CMD_IDENTITY_REFRESH:
+	case CMD_IDENTITY_TOKEN:
 	case CMD_IDENTITY_GONE:
 	case CMD_BACK_CHANNEL:
 	case CMD_SIGNIN_CHECK:

@@ -152,7 +152,7 @@ static void on_message(struct helper *h, const char *text, size_t n)
 			if (json_is_true(json_object_get(o, "ok")))
 				deliver(w->call, OK, NULL, text, n);
 			else
-				deliver(w->call, err_of(text_of(o, "kind")), text_of(o, "why"), NULL, 0);
+				deliver(w->call, err_of(text_of(o, "kind")), text_of(o, "why"), text, n);
 			free(w);
 		}
 	}

@@ -1,9 +1,9 @@
 /* helper: the server's side of fairlead-oidc (server/oidc_helper/helper.h has the messages): starts it, asks it, starts it again
  * when it ends.
  *
- * An answer comes as a reply to a call, as the core's do: reply->text is the message's JSON on OK. ERR_BUSY: the provider, or
- * the helper, cannot be reached now; ERR_DENIED: the provider refuses; ERR_AUTH: what it sent is not valid. message is a sentence
- * (it may hold a provider's words). */
+ * An answer comes as a reply to a call, as the core's do: reply->text is the message's JSON (NULL: the helper sent none). ERR_BUSY:
+ * the provider, or the helper, cannot be reached now; ERR_DENIED: the provider refuses this person; ERR_AUTH: what it sent is not
+ * valid. message is a sentence (it may hold a provider's words). */
 #pragma once
 
 #include <jansson.h>

@@ -12,8 +12,12 @@
  *                     {"id","op":"verify","provider","token"}                       a logout token
  *   helper -> server  {"id","ok":true, …}   discover: authorization_endpoint, iss_parameter
  *                                           exchange, refresh: claims, userinfo (or null), refresh_token ("" none)
+ *                                           A refresh whose userinfo fails is "unreachable"; a login does without it.
  *                                           verify: claims
- *                     {"id","ok":false,"kind","why"}   kind: "unreachable" | "denied" (the provider says no) | "invalid"
+ *                     {"id","ok":false,"kind","why","refresh_token"}
+ *                                           kind: "denied": the token endpoint says invalid_grant, and nothing else does |
+ *                                           "unreachable" | "invalid". refresh_token: a new one came before the trouble (or
+ *                                           absent): the old one may be used up, so it must be kept.
  *                     {"event":"provider","provider","ok","why"}                    it came up, or went away
  *
  * The end of file on descriptor 3 ends the process. */

@@ -96,7 +96,7 @@ err http_fetch_json(const struct http_call *c, json_t **out, struct trouble *t)
 
 	TRY(http_fetch(c, &status, &body, t));
 	if (status != 200)
-		return trouble(t, ERR_SYS, status >= 500 || status == 429 ? "unreachable" : "denied", "%.100s answers %ld", c->url, status);
+		return trouble(t, ERR_SYS, "unreachable", "%.100s answers %ld", c->url, status);
 	err e = json_parse(buf_view(&body), HELPER_ANSWER_MAX, HELPER_JSON_DEPTH, out, &why);
 	if (e != OK)
 		return trouble(t, e, "invalid", "%.100s: not JSON: %s", c->url, why.text);

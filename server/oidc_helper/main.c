@@ -45,12 +45,16 @@ static void tell(json_t *message)
 	json_decref(message);
 }
 
-static void answer_trouble(json_int_t id, const struct trouble *t)
+/* refresh_token: NULL, or what came before the trouble. */
+static void answer_trouble(json_int_t id, const struct trouble *t, json_t *refresh_token)
 {
 	/* A provider's words are its own bytes: what is no UTF-8 is left out. */
 	json_t *why = json_string(t->why);
+	json_t *m = json_pack("{s:I, s:b, s:s, s:o}", "id", id, "ok", 0, "kind", t->kind, "why", why ? why : json_string("unreadable answer"));
 
-	tell(json_pack("{s:I, s:b, s:s, s:o}", "id", id, "ok", 0, "kind", t->kind, "why", why ? why : json_string("unreadable answer")));
+	if (m && refresh_token)
+		json_object_set(m, "refresh_token", refresh_token);
+	tell(m);
 }
 
 static void run(struct job *j)
@@ -68,8 +72,8 @@ static void run(struct job *j)
 		tell(answer);
 		return;
 	}
+	answer_trouble(id, &t, json_object_get(answer, "refresh_token"));
 	json_decref(answer);
-	answer_trouble(id, &t);
 }
 
 static struct job *next_job(void)
@@ -193,7 +197,7 @@ static void enqueue(json_t *request)
 		return;
 	free(j);
 	trouble(&t, ERR_BUSY, "unreachable", "%s", !p ? "no such provider" : "too many logins at once");
-	answer_trouble(json_integer_value(json_object_get(request, "id")), &t);
+	answer_trouble(json_integer_value(json_object_get(request, "id")), &t, NULL);
 	json_decref(request);
 }
 

@@ -4,7 +4,7 @@
 #include "common/base/cleanup.h"
 #include "server/oidc_helper/helper.h"
 
-enum { FORM_MAX = 32 << 10 };
+enum { FORM_MAX = 32 << 10, REFRESH_TOKEN_LEN_MAX = 8192 };
 
 static bool lists(const json_t *m, const char *key, const char *value)
 {
@@ -59,8 +59,10 @@ static err ask_token(struct provider *p, const json_t *m, struct buf *form, json
 		return trouble(t, ERR_MALFORMED, "invalid", "%.100s answers %ld without a JSON object", c.url, status);
 	}
 	if (status != 200) {
-		trouble(t, ERR_AUTH, "denied", "the provider says %.40s: %.120s", text_in(o, "error")[0] ? text_in(o, "error") : "no",
-				text_in(o, "error_description"));
+		/* Only this speaks of the person (RFC 6749 5.2): a 4xx is also what an expired client_secret or a firewall gets. */
+		bool no = strcmp(text_in(o, "error"), "invalid_grant") == 0;
+		trouble(t, ERR_AUTH, no ? "denied" : "invalid", "the provider says %.40s: %.120s",
+				text_in(o, "error")[0] ? text_in(o, "error") : "no", text_in(o, "error_description"));
 		json_decref(o);
 		return ERR_AUTH;
 	}
@@ -68,42 +70,48 @@ static err ask_token(struct provider *p, const json_t *m, struct buf *form, json
 	return OK;
 }
 
-/* Userinfo is a help, not a must: where it fails, the ID token stands alone. */
-static json_t *ask_userinfo(struct provider *p, const json_t *m, const char *access_token)
+/* *out stays NULL where the provider has no such endpoint. */
+static err ask_userinfo(struct provider *p, const json_t *m, const char *access_token, json_t **out, struct trouble *t)
 {
 	const char *url = text_in(m, "userinfo_endpoint");
-	json_t *o = NULL;
-	struct trouble t;
 
-	if (!url[0] || !access_token[0] || strpbrk(access_token, "\r\n"))
-		return NULL;
-	if (http_fetch_json(&(struct http_call){ .url = url, .provider = p, .bearer = access_token }, &o, &t) != OK)
-		return NULL;
-	char *text = json_dumps(o, JSON_COMPACT);
+	if (!url[0])
+		return OK;
+	if (!access_token[0] || strpbrk(access_token, "\r\n"))
+		return trouble(t, ERR_MALFORMED, "invalid", "the provider sent no access token");
+	TRY(http_fetch_json(&(struct http_call){ .url = url, .provider = p, .bearer = access_token }, out, t));
+	char *text = json_dumps(*out, JSON_COMPACT);
 	bool small = text && strlen(text) <= HELPER_CLAIMS_MAX;
 	free(text);
 	if (small)
-		return o;
-	json_decref(o);
-	return NULL;
+		return OK;
+	json_decref(*out);
+	*out = NULL;
+	return trouble(t, ERR_TOO_BIG, "invalid", "%.100s: too large", url);
 }
 
-static err take_tokens(struct provider *p, const json_t *m, struct buf *form, bool need_id_token, json_t *answer, struct trouble *t)
+static err take_tokens(struct provider *p, const json_t *m, struct buf *form, bool is_refresh, json_t *answer, struct trouble *t)
 {
-	CLEANUP(json_decrefp) json_t *got = NULL;
-	json_t *claims = NULL;
+	CLEANUP(json_decrefp) json_t *got = NULL, *claims = NULL, *info = NULL;
 
 	TRY(ask_token(p, m, form, &got, t));
+	/* First of all, as it is told also when the rest fails: the one that was sent may be used up by now. */
+	const char *refresh = text_in(got, "refresh_token");
+	if (json_object_set_new(answer, "refresh_token", json_string(strlen(refresh) <= REFRESH_TOKEN_LEN_MAX ? refresh : "")) != 0)
+		return trouble(t, ERR_NOMEM, "unreachable", "out of memory");
 	const char *id_token = text_in(got, "id_token");
 	if (id_token[0])
 		TRY(token_verify(p, text_in(m, "jwks_uri"), id_token, &claims, t));
-	else if (need_id_token)
+	else if (!is_refresh)
 		return trouble(t, ERR_INVALID, "invalid", "the provider sent no ID token; is \"openid\" among the scopes?");
-	json_t *info = ask_userinfo(p, m, text_in(got, "access_token"));
-	const char *refresh = text_in(got, "refresh_token");
-	if (json_object_set_new(answer, "claims", claims ? claims : json_null()) != 0 ||
-			json_object_set_new(answer, "userinfo", info ? info : json_null()) != 0 ||
-			json_object_set_new(answer, "refresh_token", json_string(strlen(refresh) <= 8192 ? refresh : "")) != 0)
+	/* At a login it is a help, not a must: where it fails, the ID token stands alone. A refresh could take groups away that only
+	 * userinfo names, so it is of no use then. */
+	if (ask_userinfo(p, m, text_in(got, "access_token"), &info, t) != OK && is_refresh) {
+		t->kind = "unreachable";
+		return ERR_SYS;
+	}
+	if (json_object_set(answer, "claims", claims ? claims : json_null()) != 0 ||
+			json_object_set(answer, "userinfo", info ? info : json_null()) != 0)
 		return trouble(t, ERR_NOMEM, "unreachable", "out of memory");
 	return OK;
 }
@@ -133,12 +141,12 @@ err op_run(struct provider *p, const json_t *request, json_t *answer, struct tro
 		form_add(&form, "redirect_uri", text_in(request, "redirect_uri"));
 		if (text_in(request, "verifier")[0])
 			form_add(&form, "code_verifier", text_in(request, "verifier"));
-		return take_tokens(p, m, &form, true, answer, t);
+		return take_tokens(p, m, &form, false, answer, t);
 	}
 	if (strcmp(op, "refresh") == 0) {
 		form_add(&form, "grant_type", "refresh_token");
 		form_add(&form, "refresh_token", text_in(request, "refresh_token"));
-		return take_tokens(p, m, &form, false, answer, t);
+		return take_tokens(p, m, &form, true, answer, t);
 	}
 	if (strcmp(op, "verify") == 0) {
 		json_t *claims = NULL;

@@ -62,15 +62,15 @@ err provider_metadata(struct provider *p, json_t **out, struct trouble *t)
 			n--;
 		buf_printf(&url, "%.*s/.well-known/openid-configuration", (int)n, p->issuer);
 		buf_append_u8(&url, 0);
-		e = url.bad ? ERR_TOO_BIG : http_fetch_json(&(struct http_call){ .url = (const char *)buf_view(&url).p, .provider = p }, &fresh, t);
+		e = url.bad ? trouble(t, ERR_TOO_BIG, "invalid", "the issuer is too long") : http_fetch_json(&(struct http_call){ .url = (const char *)buf_view(&url).p, .provider = p }, &fresh, t);
 		if (e == OK)
 			e = check_metadata(p, fresh, t);
 		if (e == OK) {
 			json_decref(p->metadata);
 			p->metadata = MOVE(fresh);
 			p->metadata_s = mono_s();
-		} else if (p->metadata && strcmp(t->kind, "unreachable") == 0) {
-			e = OK; /* what was known goes on while it is away */
+		} else if (p->metadata) {
+			e = OK; /* what was known goes on while it is away, or broken */
 		}
 		json_decref(fresh);
 	}

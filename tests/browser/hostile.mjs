@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 const port = Number(process.argv[2]), issuer = `http://127.0.0.1:${port}`, CLIENT = 'fairlead', SECRET = 'secret';
 const b64 = (x) => Buffer.from(x).toString('base64url');
 const key = (bits = 2048) => generateKeyPairSync('rsa', { modulusLength: bits });
-let mode = 'ok', own = key(), kid = 'k1', codes = new Map(), lastToken = null, hits = {};
+let mode = 'ok', own = key(), kid = 'k1', codes = new Map(), refreshes = new Set(), lastToken = null, hits = {};
 const strange = key(), weak = key(1024);
 const jwk = (k, id) => ({ ...k.publicKey.export({ format: 'jwk' }), kid: id, use: 'sig', alg: 'RS256' });
 const pem = (k) => k.publicKey.export({ type: 'spki', format: 'pem' });
@@ -64,6 +64,9 @@ function token(nonce) {
   return t;
 }
 
+// Good for one time.
+const refresh = () => { const t = randomBytes(16).toString('hex'); refreshes.add(t); return t; };
+
 const read = async (req) => { let s = ''; for await (const c of req) s += c; return s; };
 const json = (res, o, status = 200) => { res.writeHead(status, { 'content-type': 'application/json' }); res.end(JSON.stringify(o)); };
 const drip = (res) => { res.writeHead(200, { 'content-type': 'application/json' }); const t = setInterval(() => res.write(' '), 500); res.on('close', () => clearInterval(t)); };
@@ -98,15 +101,25 @@ createServer(async (req, res) => {
     if (mode === 'error') return json(res, { error: 'server_error', error_description: '<script>alert(1)</script>' }, 400);
     if (mode === '500') return json(res, {}, 500);
     if (mode === 'no-token') return json(res, { access_token: 'a', token_type: 'Bearer' });
+    if (mode === 'bad-client') return json(res, { error: 'invalid_client' }, 401);
+    if (mode === 'forbidden') return json(res, { message: 'blocked' }, 403);
+    if (mode === 'not-found') { res.writeHead(404); return res.end('nothing here'); }
+    if (mode === 'gone') return json(res, { error: 'invalid_grant' }, 400);
+    if (form.get('grant_type') === 'refresh_token') {
+      if (!refreshes.delete(form.get('refresh_token'))) return json(res, { error: 'invalid_grant' }, 400);
+      return json(res, { access_token: 'a', token_type: 'Bearer', id_token: token(undefined), refresh_token: refresh() });
+    }
     if (nonce === undefined) return json(res, { error: 'invalid_grant' }, 400);
     codes.delete(form.get('code'));
-    return json(res, { access_token: 'a', token_type: 'Bearer', id_token: token(nonce) });
+    return json(res, { access_token: 'a', token_type: 'Bearer', id_token: token(nonce), refresh_token: refresh() });
   }
   if (path === '/userinfo') {
     if (mode === 'userinfo-other') return json(res, { sub: 'admin', email: 'admin@example.com', email_verified: true, groups: ['admins'] });
     if (mode === 'userinfo-slow') return;
     if (mode === 'userinfo-big') return json(res, { sub: 'mallory', padding: 'x'.repeat(3 << 20) });
-    return json(res, { sub: 'mallory' });
+    if (mode === 'userinfo-500') return json(res, {}, 500);
+    if (mode === 'userinfo-401') return json(res, {}, 401);
+    return json(res, { sub: 'mallory', groups: ['ops'] });
   }
   if (path === '/elsewhere') return json(res, { access_token: 'a', id_token: token(undefined) });
   res.writeHead(404);

@@ -5,7 +5,7 @@ The providers are npm's oidc-provider in the claim shapes of known products. Pri
 import base64, concurrent.futures, hmac, http.client, json, os, re, signal, struct, sys, time, urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib.browser import Browser, Idp
+from lib.browser import Browser, Hostile, Idp
 from lib.kit import Server, run, wait_for
 from lib.ts2021 import Control, Machine
 
@@ -465,6 +465,32 @@ def groups_of_the_provider_are_for_the_policy(folder):
     s.end()
 
 
+def a_provider_in_trouble_ends_nobody(folder):
+    s, evil = Server(folder), Hostile()
+    s.tables = "[oidc]\n" + evil.keys(timeout="3s", refresh_interval="1s", allowed_groups=["ops"], expire_nodes_of_gone_users=True)
+    s.write()
+    s.start()
+    d = Device(s)
+    connected(s, Browser(), d)
+    who = lambda: json.loads(s.must("users", "identities", "--output", "json"))[0]
+    sessions = lambda: len(json.loads(s.must("sessions", "list", "--output", "json")))
+    assert who()["groups"] == ["ops"] and sessions() == 1
+    # Its refresh tokens are good for one time: each that came is kept, also when the rest of the answer is of no use.
+    for mode in ("bad-client", "forbidden", "not-found", "html", "key", "userinfo-500", "userinfo-401", "userinfo-other"):
+        evil.mode(mode)
+        wait_for(lambda: evil.hits("/token") >= 2, 20, 0.2)
+        assert not who()["goneAt"] and who()["groups"] == ["ops"] and sessions() == 1, (mode, who())
+        evil.mode("ok")
+        wait_for(lambda: evil.hits("/userinfo") >= 2, 20, 0.2)
+        assert not who()["goneAt"] and who()["groups"] == ["ops"] and sessions() == 1, (mode, who())
+    assert not Device(s, d.machine).c.register().get("NodeKeyExpired")
+    evil.mode("gone")
+    wait_for(lambda: who()["goneAt"] and sessions() == 0, 20, 0.2)
+    assert Device(s, d.machine).c.register()["NodeKeyExpired"]
+    s.is_well()
+    s.end()
+
+
 # ---- expiry ----------------------------------------------------------------------------------------------------------
 
 def keys_end_as_configured(folder):
@@ -485,4 +511,5 @@ run([two_devices_join_and_one_signs_in_again, what_the_request_carries, a_callba
      consent_is_a_form_of_ours, not_mine_ends_it, some_are_refused_with_the_reason, a_name_is_one_user,
      a_suspended_user_is_refused, google, entra, authelia, authentik, keycloak, an_unverified_address_names_nobody,
      people_choose_among_two, the_provider_may_come_later, the_helper_is_started_again, sessions_are_listed_and_ended,
-     the_provider_signs_people_out, a_link_a_password_and_a_code, guessing_is_slowed_down, groups_of_the_provider_are_for_the_policy, keys_end_as_configured])
+     the_provider_signs_people_out, a_link_a_password_and_a_code, guessing_is_slowed_down, groups_of_the_provider_are_for_the_policy,
+     a_provider_in_trouble_ends_nobody, keys_end_as_configured])

@@ -133,6 +133,14 @@ class Hostile(Process):
         assert c.getresponse().status == 200
         c.close()
 
+    def hits(self, path):
+        """How often it was asked for this since mode() was called."""
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        c.request("GET", "/hits")
+        n = json.loads(c.getresponse().read()).get(path, 0)
+        c.close()
+        return n
+
     def keys(self, **more):
         k = {"name": "hostile", "issuer": self.issuer, "client_id": "fairlead", "client_secret": "secret", **more}
         return "".join(f"{n} = {toml(v)}\n" for n, v in k.items())
