@@ -138,14 +138,14 @@ static enum MHD_Result on_head(struct api *a, struct MHD_Connection *conn, const
 	if (!r->route)
 		return known ? answer_error(r, 405, "this path does not take that method")
 			     : answer_error(r, 404, "there is nothing at this path");
-	enum MHD_Result answered;
-	if (!check_head(r, &answered))
-		return answered;
 	r->body_max = body_max_of(r->route->pattern);
 	const char *length = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Content-Length");
 	uint64_t announced;
 	if (length && (bytes_parse_u64(bytes_str(length), UINT64_MAX, &announced) != OK || announced > r->body_max))
 		return answer_error(r, 413, "the body is larger than this call takes");
+	enum MHD_Result answered;
+	if (!check_head(r, &answered))
+		return answered;
 	r->body = buf_make(r->body_max);
 	return MHD_YES;
 }

@@ -157,7 +157,7 @@ def start_trickling(s):
     """In the background: it takes a minute."""
     def trickle():
         c, t0, a = s.connect("127.0.0.90"), time.time(), b""
-        c.sendall(b"POST /api/v1/user HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\n")
+        c.sendall(b"POST /api/v1/user HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer x\r\nContent-Length: 1000\r\n\r\n")
         c.settimeout(1)
         try:
             while time.time() - t0 < BODY_S + 30:
