@@ -110,8 +110,11 @@ func becomesRunning(t *testing.T, n *tsnet.Server) string {
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if st, err := lc.StatusWithoutPeers(context.Background()); err == nil && st.BackendState == "Running" {
-			return st.User[st.Self.UserID].LoginName
+		// 1.80 tells of users only beside peers, and only once it has a map.
+		if st, err := lc.Status(context.Background()); err == nil && st.BackendState == "Running" {
+			if who := st.User[st.Self.UserID].LoginName; who != "" {
+				return who
+			}
 		}
 	}
 	t.Fatal("it does not run after the login")
