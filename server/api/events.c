@@ -69,11 +69,12 @@ static void wake_all(struct event_hub *h)
 		}
 }
 
+/* Whom a change is about, where it may take a right away: being made does not, and that record may come after the stream. */
 static int64_t id_if(const struct audit_row *what, const char *kind)
 {
 	uint64_t id = 0;
 
-	if (strcmp(what->kind, kind) != 0 || bytes_parse_u64(bytes_str(what->target_id), INT64_MAX, &id) != OK)
+	if (strcmp(what->action, "create") == 0 || strcmp(what->kind, kind) != 0 || bytes_parse_u64(bytes_str(what->target_id), INT64_MAX, &id) != OK)
 		return 0;
 	return (int64_t)id;
 }
