@@ -140,11 +140,13 @@ static enum MHD_Result on_head(struct api *a, struct MHD_Connection *conn, const
 			     : answer_error(r, 404, "there is nothing at this path");
 	r->body_max = body_max_of(r->route->pattern);
 	const char *length = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Content-Length");
-	uint64_t announced;
+	uint64_t announced = 0;
 	if (length && (bytes_parse_u64(bytes_str(length), UINT64_MAX, &announced) != OK || announced > r->body_max))
 		return answer_error(r, 413, "the body is larger than this call takes");
+	/* An answer now ends the connection, for a body may follow: where none does, it waits for the next call. */
 	enum MHD_Result answered;
-	if (!check_head(r, &answered))
+	r->head_checked = announced > 0 || MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Transfer-Encoding");
+	if (r->head_checked && !check_head(r, &answered))
 		return answered;
 	r->body = buf_make(r->body_max);
 	return MHD_YES;
@@ -191,6 +193,11 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 		*n = 0;
 		return MHD_YES;
 	}
+	enum MHD_Result answered;
+	bool look = !r->head_checked;
+	r->head_checked = true;
+	if (look && !check_head(r, &answered))
+		return answered;
 	return r->delivered ? continue_request(r) : begin_request(r);
 }
 

@@ -36,6 +36,7 @@ struct request {
 	struct call call; /* first: deliver gets back to us */
 	struct api *api;
 	struct MHD_Connection *conn;
+	bool head_checked; /* who asks, and whether by this way */
 	const struct route *route;
 	struct arena arena;
 	const char *param[REQUEST_PARAMS_MAX]; /* what stood at the "{}" */
