@@ -73,6 +73,14 @@ enum MHD_Result api_health_v1(struct request *r)
 /* Tools switch into modes for old Headscales by this number; ours stands behind the plus sign. */
 #define HEADSCALE_LEVEL "0.30.0"
 
+#if defined(__x86_64__)
+#define GO_ARCH "amd64"
+#elif defined(__aarch64__)
+#define GO_ARCH "arm64"
+#else
+#define GO_ARCH "other"
+#endif
+
 enum MHD_Result api_version(struct request *r)
 {
 	struct buf out;
@@ -82,6 +90,12 @@ enum MHD_Result api_version(struct request *r)
 	buf_printf(&label, "%s+fairlead.%s", HEADSCALE_LEVEL, fairlead_version);
 	jsonw_key(&w, "version"), jsonw_bytes(&w, buf_view(&label));
 	jsonw_key(&w, "commit"), jsonw_str(&w, fairlead_commit);
+	jsonw_key(&w, "buildTime"), jsonw_str(&w, "unknown");
+	jsonw_key(&w, "go"), jsonw_obj(&w); /* a member that Headscale's clients decode */
+	jsonw_key(&w, "version"), jsonw_str(&w, "");
+	jsonw_key(&w, "os"), jsonw_str(&w, "linux");
+	jsonw_key(&w, "arch"), jsonw_str(&w, GO_ARCH);
+	jsonw_obj_end(&w);
 	jsonw_key(&w, "dirty"), jsonw_bool(&w, false);
 	jsonw_key(&w, "product"), jsonw_str(&w, "fairlead");
 	jsonw_key(&w, "productVersion"), jsonw_str(&w, fairlead_version);

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/clock.h"
+
 void render_id(struct jsonw *w, int64_t id)
 {
 	char text[24];
@@ -24,7 +26,8 @@ void render_user(struct jsonw *w, const struct user_row *u)
 	jsonw_obj(w);
 	jsonw_key(w, "id"), render_id(w, u->id);
 	jsonw_key(w, "name"), jsonw_str(w, u->name && u->name[0] ? u->name : u->email);
-	jsonw_key(w, "createdAt"), render_time(w, u->created_ms);
+	/* The user of tagged nodes was never made: Go's zero time, for clients that take no null here. */
+	jsonw_key(w, "createdAt"), jsonw_time(w, u->created_ms ? u->created_ms : TIME_ZERO_MS);
 	jsonw_key(w, "displayName"), jsonw_str(w, u->display_name);
 	jsonw_key(w, "email"), jsonw_str(w, u->email);
 	jsonw_key(w, "providerId"), jsonw_str(w, u->provider_id);

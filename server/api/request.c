@@ -345,6 +345,8 @@ static int grpc_code(unsigned status)
 		return 5;
 	case 409:
 		return 6;
+	case 412:
+		return 9;
 	case 429:
 		return 8;
 	case 501:
@@ -365,7 +367,7 @@ static const char *title_of(unsigned status)
 		const char *title;
 	} titles[] = {
 		{ 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
-		{ 409, "Conflict" }, { 413, "Content Too Large" }, { 429, "Too Many Requests" },
+		{ 409, "Conflict" }, { 412, "Precondition Failed" }, { 413, "Content Too Large" }, { 429, "Too Many Requests" },
 		{ 501, "Not Implemented" }, { 503, "Service Unavailable" }, { 504, "Gateway Timeout" },
 	};
 
@@ -411,6 +413,10 @@ static enum MHD_Result answer_problem(struct request *r, unsigned status, const 
 	jsonw_key(&w, "status"), jsonw_uint(&w, status);
 	jsonw_key(&w, "title"), jsonw_str(&w, title_of(status));
 	jsonw_key(&w, "detail"), jsonw_str(&w, message);
+	/* Headscale's own clients show errors[0].message before anything else. */
+	const char *only = message;
+	if (!n)
+		lines = &only, n = 1;
 	jsonw_key(&w, "errors"), jsonw_arr(&w);
 	for (size_t i = 0; i < n; i++) {
 		jsonw_obj(&w);

@@ -81,6 +81,8 @@ static const struct route routes[] = {
 	{ "PUT", "/api/v1/policy", ACCESS_KEY, api_policy_set, WRITE(POLICY_FILE) },
 	{ "POST", "/api/v1/policy/check", ACCESS_KEY, api_policy_check, READ(POLICY_FILE) },
 
+	{ "POST", "/api/v1/debug/node", ACCESS_KEY, api_unsupported, 0 },
+
 	{ "GET", "/api/fairlead/v1/policy", ACCESS_KEY, api_native_policy_get, READ(POLICY_FILE) },
 	{ "PUT", "/api/fairlead/v1/policy", ACCESS_KEY, api_native_policy_set, WRITE(POLICY_FILE) },
 	{ "POST", "/api/fairlead/v1/policy/check", ACCESS_KEY, api_native_policy_check, READ(POLICY_FILE) },

@@ -161,7 +161,7 @@ enum MHD_Result api_apikey_expire(struct request *r)
 
 enum MHD_Result api_apikey_delete(struct request *r)
 {
-	return name_apikey(r, CMD_APIKEY_DELETE, NULL, r->param[0]);
+	return name_apikey(r, CMD_APIKEY_DELETE, query(r, "id"), r->param[0]);
 }
 
 enum MHD_Result api_apikey_delete_by_query(struct request *r)

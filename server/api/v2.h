@@ -26,8 +26,6 @@ handler api_v2_webhooks, api_v2_webhook_create, api_v2_webhook, api_v2_webhook_u
 	api_v2_webhook_test;
 /* v2_log.c */
 handler api_v2_log;
-/* v2_rest.c: what can have no effect here answers 501 and says why */
-handler api_v2_unsupported;
 
 /* RFC 3339; Go's zero time for 0. */
 void v2_time(struct jsonw *w, int64_t wall_ms);

@@ -2,7 +2,7 @@
 
 #include "server/api/v2.h"
 
-/* Calls of Tailscale's API that could have no effect here: no setting is stored that nothing obeys. docs/compatibility.md
+/* Calls of Tailscale's API (and one of Headscale's) that could have no effect here: no setting is stored that nothing obeys. docs/compatibility.md
  * lists the same. */
 static const struct {
 	const char *begins, *why; /* what follows the tailnet or device in the path */
@@ -16,10 +16,11 @@ static const struct {
 	{ "organizations", "this server holds one tailnet" },
 	{ "oauth/token-exchange", "this server verifies no tokens of other issuers for its API" },
 	{ "user-invites", "this server sends no invitations; make the user, or let people log in" },
+	{ "debug/node", "devices are made by clients that log in, not by call" },
 	{ "device-invites", "devices are not shared into other tailnets here" },
 };
 
-enum MHD_Result api_v2_unsupported(struct request *r)
+enum MHD_Result api_unsupported(struct request *r)
 {
 	for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
 		if (strstr(r->route->pattern, reasons[i].begins))

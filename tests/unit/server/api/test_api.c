@@ -293,7 +293,7 @@ static void errors_are_the_superset(void **state)
 	fake.e = ERR_NOT_FOUND;
 	expect("GET", "/api/v1/node/9", "", 404,
 			"{\"code\":5,\"message\":\"node not found\",\"details\":[],\"status\":404,\"title\":\"Not Found\","
-			"\"detail\":\"node not found\",\"errors\":[]}");
+			"\"detail\":\"node not found\",\"errors\":[{\"message\":\"node not found\"}]}");
 	fake.e = OK;
 	expect("GET", "/api/v1/nothing", "", 404, "\"message\"");
 	expect("PATCH", "/api/v1/node", "", 405, "\"message\"");
@@ -328,6 +328,10 @@ static void bodies_are_taken_as_tools_send_them(void **state)
 	expect("POST", "/api/v1/node/7/approve_routes", "{\"routes\":[\"10.0.0.0/8\"]}", 200, "\"node\"");
 	assert_int_equal(fake.last->routes[0].bits, 8);
 	expect("POST", "/api/v1/node/7/approve_routes", "{\"routes\":[\"10.0.0.0/99\"]}", 400, "prefix");
+	expect("POST", "/api/v1/node/7/approve_routes", "{}", 200, "\"node\""); /* as generated clients send an empty list */
+	assert_int_equal(fake.last->kind, CMD_NODE_APPROVE_ROUTES);
+	assert_int_equal(fake.last->n_routes, 0);
+	expect("POST", "/api/v1/node/7/approve_routes", "{\"routes\":null}", 200, "\"node\"");
 	expect("POST", "/api/v1/node/7/expire", "{\"expiry\":\"2030-01-01T00:00:00Z\",\"disableExpiry\":true}", 400, "exclude");
 	expect("POST", "/api/v1/node/7/user", "{\"user\":12}", 200, "{");
 	assert_string_equal(fake.last->user, "12");
@@ -338,6 +342,9 @@ static void bodies_are_taken_as_tools_send_them(void **state)
 	assert_int_equal(fake.last->id, 4);
 	expect("DELETE", "/api/v1/apikey/hskey-api-0123456789ab", "", 200, "{}");
 	assert_string_equal(fake.last->key_text, "hskey-api-0123456789ab");
+	expect("DELETE", "/api/v1/apikey/hskey-api-0123456789ab?id=4", "", 400, "exactly one");
+	expect("POST", "/api/v1/debug/node", "{}", 501, "clients");
+	expect("GET", "/version", "", 200, "\"buildTime\"");
 	expect("GET", "/api/v1/apikey", "", 200, "\"prefix\":\"hskey-api-0123456789ab\"");
 	stop();
 }
