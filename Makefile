@@ -116,6 +116,13 @@ $(B)/gen/migrations.c: $(wildcard db/migrations/*.sql) db/embed.sh
 $(B)/gen/migrations.o: $(B)/gen/migrations.c
 	$(CC) $(CFLAGS) -c $< -o $@
 
+# server/api/openapi/*.hujson: what the calls take and answer.
+$(B)/gen/openapi_files.c: $(wildcard server/api/openapi/*.hujson) server/api/openapi/embed.sh
+	@mkdir -p $(@D)
+	sh server/api/openapi/embed.sh server/api/openapi > $@.new && mv $@.new $@
+$(B)/gen/openapi_files.o: $(B)/gen/openapi_files.c
+	$(CC) $(CFLAGS) -c $< -o $@
+
 .PHONY: FORCE
 FORCE:
 
@@ -125,7 +132,7 @@ define archive
 endef
 $(LIBCOMMON): $(call obj,$(COMMON_C)) $(B)/gen/version.o
 	$(archive)
-$(LIBSERVER): $(call obj,$(SERVER_C)) $(B)/gen/migrations.o
+$(LIBSERVER): $(call obj,$(SERVER_C)) $(B)/gen/migrations.o $(B)/gen/openapi_files.o
 	$(archive)
 $(LIBDERP): $(call obj,$(DERP_C))
 	$(archive)

@@ -289,6 +289,8 @@ void api_free(struct api *a)
 	webhooks_free(a->webhooks);
 	event_hub_free(a->events);
 	api_workers_free(a->worker);
+	for (size_t i = 0; i < API_OPENAPIS; i++)
+		free(a->openapi[i]);
 	rate_done(&a->requests);
 	rate_done(&a->guesses);
 	rate_done(&a->user_guesses);

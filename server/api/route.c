@@ -40,6 +40,10 @@ static const struct route routes[] = {
 	{ "GET", "/.well-known/openid-configuration", ACCESS_OPEN, api_openid_configuration, 0 },
 	{ "GET", "/.well-known/jwks.json", ACCESS_OPEN, api_jwks, 0 },
 
+	{ "GET", "/api/v1/openapi.json", ACCESS_OPEN, api_openapi, 0 },
+	{ "GET", "/api/v2/openapi.json", ACCESS_OPEN, api_openapi, 0 },
+	{ "GET", "/api/fairlead/v1/openapi.json", ACCESS_OPEN, api_openapi, 0 },
+
 	{ "GET", "/api/v1/health", ACCESS_OPEN, api_health_v1, 0 },
 	{ "POST", "/api/v1/user", ACCESS_KEY, api_user_create, WRITE(USERS) },
 	{ "GET", "/api/v1/user", ACCESS_KEY, api_user_list, READ(USERS) },

@@ -9,6 +9,8 @@
 struct MHD_Daemon;
 struct request;
 
+enum { API_OPENAPIS = 3 };
+
 struct api {
 	struct api_settings cfg;
 	struct MHD_Daemon *daemon;
@@ -21,6 +23,7 @@ struct api {
 	size_t body_bytes; /* of requests under way; the daemon's thread only */
 	struct event_hub *events;
 	struct webhooks *webhooks;
+	char *openapi[API_OPENAPIS]; /* owned; NULL: nobody asked yet. The daemon's thread only */
 	bool stopping;
 };
 
