@@ -114,8 +114,9 @@ static void let_go(struct session *s)
 	secret32_wipe(&s->info.mesh_key);
 	drop_queue(s, &s->disco);
 	drop_queue(s, &s->bulk);
-	if (s->cur.p) {
+	if (s->cur.p) { /* a part of it is out, which is of use to nobody */
 		s->host->on_queued(s, -(int64_t)s->cur.n);
+		s->host->on_drop(s, SESSION_DROP_GONE, &s->cur);
 		free(s->cur.base);
 		s->cur = (struct session_packet){ 0 };
 	}

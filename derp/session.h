@@ -140,7 +140,7 @@ void session_tell_left(struct session *s, const struct node_pub *key);
 void session_drain(struct session *s, uint32_t in_ms, uint32_t try_for_ms, int64_t now_ms);
 
 /* Moves the next output to dst: control frames, then disco, then bulk; whole frames while they fit, and a piece of one
- * that is larger than all of dst. Returns the bytes written; 0: nothing to send. */
+ * that is larger than all of dst. cap is at least DERP_SHORT_MAX. Returns the bytes written; 0: nothing to send. */
 size_t session_pull(struct session *s, uint8_t *dst, size_t cap);
 uint32_t session_queued(const struct session *s); /* packets that wait */
 /* A queue is about to drop: pull now if the socket takes more. */
