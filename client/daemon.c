@@ -194,6 +194,8 @@ static void on_state(void *ctx, enum control_state s)
 	struct daemon *d = ctx;
 
 	log_debug("control", "state=%s error=%s", control_state_name(s), log_qs(control_last_error(d->control)).s);
+	if (d->dp)
+		dataplane_servers_changed(d->dp);
 	local_notify(d->local);
 }
 

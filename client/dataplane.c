@@ -19,7 +19,7 @@
 
 enum {
 	LOCAL_MAX = 64,
-	KEEP_MAX = 128,		/* addresses that no route may cover */
+	KEEP_MAX = MAGIC_RELAYS_MAX + LINK_ADDRESSES_MAX,
 	ACTIVE_MS = 120 * 1000,
 	RETRY_MS = 1000,	/* routes that could not be set */
 	GREET_MS = 50,		/* between looks for whom messages of an unknown session come from */
@@ -47,6 +47,8 @@ struct dataplane {
 	int watch_fd;
 	struct loop_timer timer, route_timer;
 	struct loop_post turn;
+	struct addr *keep; /* owned; sorted: no route may cover these */
+	size_t n_keep;
 	int64_t greeted_ms;
 	bool turn_queued, routes_dirty, had_session, netcheck_asked;
 };
@@ -319,27 +321,32 @@ static void on_watch(struct loop_io *io, unsigned ready, void *ctx)
 	control_link_kick(p->d->link);
 }
 
-static void keep_addr(struct addr *list, size_t *n, const char *text)
+static int by_addr(const void *a, const void *b)
 {
-	struct addr a;
-
-	if (*n < KEEP_MAX && addr_parse(bytes_str(text), &a) == OK)
-		list[(*n)++] = a;
+	return addr_cmp(*(const struct addr *)a, *(const struct addr *)b);
 }
 
-/* The control server and the relays must stay reachable outside of the tunnel. */
-static size_t keep_list(const struct dataplane *p, struct addr list[KEEP_MAX])
+/* The control server and the relays must stay reachable outside of the tunnel. True: they are others than before. */
+static bool renew_keep(struct dataplane *p)
 {
-	const struct tailcfg_derp_map *m = p->d->netmap.derp;
-	size_t n = control_link_addresses(p->d->link, list, KEEP_MAX);
+	struct addr *list = malloc(KEEP_MAX * sizeof *list);
+	size_t n;
 
-	for (size_t i = 0; m && i < m->n_regions; i++)
-		for (size_t k = 0; k < m->regions[i].n_nodes; k++) {
-			keep_addr(list, &n, m->regions[i].nodes[k].ipv4);
-			keep_addr(list, &n, m->regions[i].nodes[k].ipv6);
-			keep_addr(list, &n, m->regions[i].nodes[k].host_name);
-		}
-	return n;
+	if (!list)
+		return false; /* those of before are better than none */
+	n = control_link_addresses(p->d->link, list, KEEP_MAX);
+	n += magic_relays(p->magic, list + n, KEEP_MAX - n);
+	qsort(list, n, sizeof *list, by_addr);
+	bool same = n == p->n_keep && (n == 0 || memcmp(list, p->keep, n * sizeof *list) == 0);
+	struct addr *fits = same ? NULL : realloc(list, (n + 1) * sizeof *list);
+	if (same) {
+		free(list);
+		return false;
+	}
+	free(p->keep);
+	p->keep = fits ? fits : list;
+	p->n_keep = n;
+	return true;
 }
 
 static const struct nm_node *exit_node(const struct dataplane *p)
@@ -351,10 +358,8 @@ static const struct nm_node *exit_node(const struct dataplane *p)
 
 static size_t routes_of(const struct dataplane *p, const struct nm_node *n, struct prefix *out, size_t cap)
 {
-	struct addr keep[KEEP_MAX];
-	size_t n_keep = keep_list(p, keep);
-
-	return netmap_peer_routes(&p->d->netmap, n, p->d->state.prefs.accept_routes, n == exit_node(p), keep, n_keep, out, cap);
+	return netmap_peer_routes(
+		&p->d->netmap, n, p->d->state.prefs.accept_routes, n == exit_node(p), p->keep, p->n_keep, out, cap);
 }
 
 static void set_routes(struct dataplane *p)
@@ -392,7 +397,10 @@ static void set_routes(struct dataplane *p)
 	err e = route_apply(p->route, &c);
 	p->routes_dirty = e != OK;
 	if (e != OK) {
-		log_warn("addresses and routes cannot be set", "error=%s", log_qs(err_text(e)).s);
+		static struct log_limit limit = LOG_LIMIT(5, 60000);
+
+		if (log_allow(&limit))
+			log_warn("addresses and routes cannot be set", "error=%s", log_qs(err_text(e)).s);
 		loop_timer_in(&p->route_timer, RETRY_MS);
 	}
 }
@@ -579,12 +587,12 @@ void dataplane_netmap(struct dataplane *p, unsigned what)
 
 	if (!p->running)
 		return;
-	if (what & NM_DERP && nm->derp && magic_set_derp_map(p->magic, nm->derp) != OK)
+	if (what & NM_DERP && nm->derp && magic_set_derp_map(p->magic, nm->derp, control_link_is_loopback(p->d->link)) != OK)
 		log_warn("the relays cannot be used", "regions=%zu", nm->derp->n_regions);
 	if (what & (NM_FILTER | NM_SELF))
 		set_filter(p);
 	firewall_forward(p->firewall, p->d->state.prefs.n_routes || p->d->state.prefs.advertise_exit);
-	if (what == NM_ALL) { /* preferences may have changed which routes count */
+	if (renew_keep(p) || what == NM_ALL) { /* preferences may have changed which routes count, too */
 		const struct nm_node *n;
 
 		for (size_t at = 0; (n = netmap_next(nm, &at));)
@@ -595,6 +603,17 @@ void dataplane_netmap(struct dataplane *p, unsigned what)
 	if (what & (NM_SELF | NM_DNS | NM_PEERS) && !p->routes_dirty)
 		resolver_update(p->resolver, what);
 	queue_turn(p);
+}
+
+void dataplane_servers_changed(struct dataplane *p)
+{
+	if (p->running && renew_keep(p))
+		dataplane_netmap(p, NM_ALL);
+}
+
+static void on_relays(void *ctx)
+{
+	dataplane_servers_changed(ctx);
 }
 
 void dataplane_key(struct dataplane *p)
@@ -673,6 +692,7 @@ static err open_all(struct dataplane *p)
 		.port = port,
 		.on_wireguard = on_wireguard,
 		.on_event = on_path_event,
+		.on_relays = on_relays,
 		.ctx = p,
 	};
 
@@ -707,6 +727,8 @@ static void close_all(struct dataplane *p)
 	magic_free(MOVE(p->magic));
 	wg_free(MOVE(p->wg));
 	tun_close(MOVE(p->tun));
+	free(MOVE(p->keep));
+	p->n_keep = 0;
 }
 
 err dataplane_start(struct dataplane *p)

@@ -19,6 +19,7 @@ void dataplane_peer(struct dataplane *p, const struct nm_node *now, unsigned wha
 void dataplane_peer_gone(struct dataplane *p, const struct nm_node *was);
 void dataplane_netmap(struct dataplane *p, unsigned what);
 void dataplane_key(struct dataplane *p); /* our node key is another one */
+void dataplane_servers_changed(struct dataplane *p); /* perhaps: the login server or the relays have other addresses */
 
 struct dataplane_peer {
 	bool active;		/* packets in the last two minutes */

@@ -242,10 +242,16 @@ static void apply_self(struct change *c, struct map_update *u)
 	remove_peer(c, nm->self->id);
 }
 
-static err apply_users(struct change *c, struct map_update *u)
+static err apply_users(struct change *c, struct map_update *u, bool fresh)
 {
 	struct netmap *nm = c->nm;
+	struct nm_user *old;
 
+	for (size_t at = 0; fresh && (old = map_next(&nm->users, &at));) {
+		map_del(&nm->users, &old->id);
+		nm->bytes -= old->bytes;
+		free(old);
+	}
 	for (size_t i = 0; i < u->n_users; i++) {
 		struct nm_user *n = MOVE(u->users[i]), *was = map_del(&nm->users, &n->id);
 
@@ -392,7 +398,7 @@ err netmap_apply(struct netmap *nm, struct map_update *u, bool fresh, int64_t wa
 	if (e == OK && !u->keepalive) {
 		apply_self(&c, u);
 		apply_config(&c, u, fresh);
-		e = apply_users(&c, u);
+		e = apply_users(&c, u, fresh);
 		if (e == OK)
 			e = apply_filter(&c, u, fresh);
 		if (e == OK)

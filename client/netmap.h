@@ -17,7 +17,7 @@
 
 enum {
 	NM_PEERS_MAX = 20000,
-	NM_BYTES_MAX = 48 << 20,  /* of all peers together */
+	NM_BYTES_MAX = 24 << 20,  /* of all peers and users together; one takes about 1 KB */
 	NM_TEXT_MAX = 255,	  /* bytes of a name; longer ones are cut */
 	NM_ADDRESSES_MAX = 16,	  /* of a node */
 	NM_ALLOWED_MAX = 1024,	  /* of a node, routes included */
@@ -190,7 +190,7 @@ bool nm_is_usable(const struct netmap *nm, const struct nm_node *n, int64_t wall
 
 /* The routes that lead to a peer, as far as we let the server say so: its own host addresses always; of the rest, when
  * accept_routes, what is no default route, does not overlap loopback, link-local, multicast, 0.0.0.0/8 or our own
- * addresses, and does not contain any of the n_keep addresses (control server, relays). is_exit: it was chosen here as the
+ * addresses, and does not contain any of the n_keep addresses (control server, relays; sorted by addr_cmp). is_exit: it was chosen here as the
  * exit node, so its default routes count. Appends at most cap to out; returns how many. The result is what goes into WireGuard's allowed IPs and into the routing table. */
 size_t netmap_peer_routes(const struct netmap *nm, const struct nm_node *n, bool accept_routes, bool is_exit,
 	const struct addr *keep, size_t n_keep, struct prefix *out, size_t cap);

@@ -127,28 +127,41 @@ static bool is_own_host(const struct nm_node *n, struct prefix p)
 /* What no server may take away from this machine. */
 static bool is_forbidden(struct prefix p)
 {
-	static const struct {
-		const char *text;
-	} never[] = { { "0.0.0.0/8" }, { "127.0.0.0/8" }, { "169.254.0.0/16" }, { "224.0.0.0/4" }, { "240.0.0.0/4" },
-		{ "100.100.100.100/32" }, { "::/128" }, { "::1/128" }, { "fe80::/10" }, { "ff00::/8" }, { "::ffff:0:0/96" } };
+	static const struct prefix never[] = {
+		{ { 4, { 0 } }, 8 },
+		{ { 4, { 127 } }, 8 },
+		{ { 4, { 169, 254 } }, 16 },
+		{ { 4, { 224 } }, 4 },
+		{ { 4, { 240 } }, 4 },
+		{ { 4, { 100, 100, 100, 100 } }, 31 }, /* resolvers, ours or tailscaled's */
+		{ { 6, { 0 } }, 80 }, /* unspecified, loopback, IPv4 in disguise */
+		{ { 6, { 0xfe, 0x80 } }, 10 },
+		{ { 6, { 0xff } }, 8 },
+	};
 
 	if (p.bits == 0)
 		return true;
 	for (size_t i = 0; i < ARRAY_LEN(never); i++) {
-		struct prefix x;
-
-		if (prefix_parse(bytes_str(never[i].text), &x) == OK && prefix_overlaps(p, x))
+		if (prefix_overlaps(p, never[i]))
 			return true;
 	}
 	return false;
 }
 
+/* a is sorted: the first that is not below the prefix is in it, or none is. */
 static bool contains_any(struct prefix p, const struct addr *a, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		if (prefix_contains(p, a[i]))
-			return true;
-	return false;
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (addr_cmp(a[mid], p.addr) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < n && prefix_contains(p, a[low]);
 }
 
 static bool contains_self(const struct netmap *nm, struct prefix p)

@@ -82,10 +82,10 @@ static void set_names(struct resolver *r)
 
 /* ---- the machine --------------------------------------------------------------------------------------------------- */
 
-/* What goes beyond the bound is left out: most of a long list are reverse zones. */
+/* What goes beyond the bound is left out: most of a long list are reverse zones. So are names that cannot be written. */
 static void add(struct wish *w, size_t *n, size_t max, size_t from, const char *text)
 {
-	if (*n >= max || !*text || bytes_copy(w->text[from + *n], NM_TEXT_MAX, bytes_str(text)) != OK)
+	if (*n >= max || !dns_os_name_ok(text) || bytes_copy(w->text[from + *n], NM_TEXT_MAX, bytes_str(text)) != OK)
 		return;
 	w->text[from + *n][strlen(text)] = 0;
 	w->list[from + *n] = w->text[from + *n];
@@ -137,7 +137,8 @@ static void was_told(void *arg)
 		return;
 	}
 	r->told = r->result == OK;
-	if (!r->told)
+	static struct log_limit limit = LOG_LIMIT(5, 60000);
+	if (!r->told && log_allow(&limit))
 		log_warn("the machine cannot be told of the resolver", "error=%s", log_qs(err_text(r->result)).s);
 	if (r->again)
 		tell_soon(r);

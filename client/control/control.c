@@ -17,6 +17,8 @@ enum {
 	MAP_HEAD_LEN = 4,
 	MAP_AHEAD = 1 << 20, /* bytes behind a complete message */
 	C2N_MAX = 64 << 10,
+	REPLIES_MAX = 16, /* answers to pings that the server has not taken yet; more are not given */
+	AUTH_URLS_MAX = 8, /* that a server may give, one after the other, before it has to wait */
 	LITE_RETRY_MS = 1000,
 	EXPECT_LIFE_MS = 5000, /* after a change of the network */
 	DIAL_MS = 20 * 1000,
@@ -42,6 +44,7 @@ struct control {
 	bool linked;	     /* c is in use */
 	struct ts2021_client c;
 	bool has_map, polling, lite_asked, lite_open;
+	unsigned replies, auth_urls;
 	struct http2_stream *poll, *ping_stream;
 	unsigned poll_status, answer_status;
 	int retry_after_s;
@@ -91,6 +94,7 @@ static void unlink_all(struct control *c)
 	}
 	c->poll = NULL;
 	c->polling = c->lite_open = false;
+	c->replies = 0;
 	c->done = false;
 	buf_done(&c->answer);
 	buf_done(&c->maps);
@@ -190,15 +194,15 @@ static void answer_ping(struct control *c, const struct map_ping *p)
 {
 	CLEANUP(buf_done) struct buf out = buf_make(C2N_MAX);
 
-	if (strcmp(p->url, c->last_ping) == 0)
+	if (strcmp(p->url, c->last_ping) == 0 || c->replies >= REPLIES_MAX)
 		return;
 	snprintf(c->last_ping, sizeof c->last_ping, "%s", p->url);
 	if (strcmp(p->types, "c2n") == 0) {
 		answer_c2n(bytes_of(p->payload, p->n_payload), &out);
 		if (!out.bad)
-			ask(c, REPLY, "POST", url_path(p->url), buf_view(&out));
+			c->replies += ask(c, REPLY, "POST", url_path(p->url), buf_view(&out)) != NULL;
 	} else if (!*p->types && p->is_noise) {
-		ask(c, REPLY, "HEAD", url_path(p->url), (struct bytes){ 0 });
+		c->replies += ask(c, REPLY, "HEAD", url_path(p->url), (struct bytes){ 0 }) != NULL;
 	}
 }
 
@@ -343,6 +347,7 @@ static void on_closed(struct http2 *h, struct http2_stream *s, uint32_t error, v
 		c->lite_due_ms = c->now_ms + (c->lite_asked ? LITE_RETRY_MS : 0);
 		break;
 	case REPLY:
+		c->replies--;
 		break;
 	}
 }
@@ -436,8 +441,9 @@ static void on_answer(struct control *c)
 		snprintf(c->auth_url, sizeof c->auth_url, "%s", a.auth_url);
 		if (!same && c->ev->on_auth_url)
 			c->ev->on_auth_url(c->ev->ctx, c->auth_url);
-		if (same) { /* not to be asked in a loop */
-			lose(c, "the login URL does not change");
+		if (same || ++c->auth_urls > AUTH_URLS_MAX) { /* not to be asked in a loop */
+			c->auth_urls = 0;
+			lose(c, same ? "the login URL does not change" : "the server gives login URLs without end");
 			return;
 		}
 		ask_register(c);
@@ -446,6 +452,7 @@ static void on_answer(struct control *c)
 	c->auth_url[0] = 0;
 	c->registered = true;
 	c->has_key_tried = false;
+	c->auth_urls = 0;
 	if (c->ev->on_registered)
 		c->ev->on_registered(c->ev->ctx,
 			&(struct control_login){ a.user_id, a.login_name, a.display_name });

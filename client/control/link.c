@@ -511,6 +511,15 @@ void control_link_set_server(struct control_link *k, const struct link_server *s
 	k->server = *s;
 }
 
+bool control_link_is_loopback(const struct control_link *k)
+{
+	struct addr a;
+
+	if (addr_parse(bytes_str(k->server.name), &a) == OK)
+		return addr_is_loopback(addr_unmap(a));
+	return bytes_eq_nocase(bytes_str(k->server.name), BYTES_LIT("localhost"));
+}
+
 void control_link_kick(struct control_link *k)
 {
 	queue_turn(k);

@@ -25,6 +25,7 @@ MUST_USE err link_parse_url(const char *url, struct link_server *out);
 MUST_USE err control_link_new(struct loop *l, struct control *c, uint32_t mark, struct control_link **out);
 void control_link_free(struct control_link *k);
 void control_link_set_server(struct control_link *k, const struct link_server *s);
+bool control_link_is_loopback(const struct control_link *k); /* the login server is on this machine */
 /* After any call on the engine: does what it wants now. */
 void control_link_kick(struct control_link *k);
 /* The addresses of the login server as last resolved, for routes that must not cover them. */

@@ -12,7 +12,7 @@ struct ZSTD_DCtx_s;
 enum {
 	MAP_PACKED_MAX = 16 << 20, /* bytes of a message as it comes */
 	MAP_PLAIN_MAX = 64 << 20,  /* … decoded */
-	MAP_WINDOW_LOG_MAX = 26,   /* a zstd frame that wants more memory is refused */
+	MAP_WINDOW_LOG_MAX = 23,   /* 8 MiB, which RFC 8878 asks of decoders; a zstd frame that wants more memory is refused */
 	MAP_URL_MAX = 2048,
 	MAP_PAYLOAD_MAX = 64 << 10, /* of a PingRequest, decoded */
 };

@@ -45,7 +45,7 @@ bool map_read_time(struct map_parse *p, int64_t *out)
 static bool is_usable(struct addrport a)
 {
 	return a.port && !addr_is_loopback(a.addr) && !addr_is_multicast(a.addr) && !addr_is_unspecified(a.addr) &&
-		!(a.addr.family == 6 && addr_is_link_local(a.addr));
+		!addr_is_link_local(a.addr);
 }
 
 void map_read_endpoints(struct map_parse *p, struct nm_draft *d)

@@ -196,8 +196,7 @@ err dns_os_system(const char *resolv_conf, struct addrport *out, size_t cap, siz
 
 /* ---- ours ----------------------------------------------------------------------------------------------------- */
 
-/* A name that goes into a file or an argument. */
-static bool name_ok(const char *name)
+bool dns_os_name_ok(const char *name)
 {
 	size_t n = strlen(name);
 
@@ -215,14 +214,14 @@ static err check_names(const struct dns_os_config *c)
 	if (c->n_search + c->n_routes > DNS_OS_NAMES_MAX)
 		return ERR_TOO_BIG;
 	for (size_t i = 0; i < c->n_search; i++) {
-		if (!name_ok(c->search[i]))
+		if (!dns_os_name_ok(c->search[i]))
 			return ERR_INVALID;
 	}
 	for (size_t i = 0; i < c->n_routes; i++) {
-		if (!name_ok(c->routes[i]))
+		if (!dns_os_name_ok(c->routes[i]))
 			return ERR_INVALID;
 	}
-	return name_ok(c->ifname) ? OK : ERR_INVALID;
+	return dns_os_name_ok(c->ifname) ? OK : ERR_INVALID;
 }
 
 static bool has_resolved(void)
@@ -320,7 +319,7 @@ void dns_os_restore(const struct dns_os_config *c)
 	const char *const revert[] = { "resolvectl", "revert", c->ifname, NULL };
 	char out[256];
 
-	if (!c->resolv_conf && name_ok(c->ifname) && has_resolved())
+	if (!c->resolv_conf && dns_os_name_ok(c->ifname) && has_resolved())
 		run_command(revert, out, sizeof out);
 	give_back(c->resolv_conf ? c->resolv_conf : usual_path);
 }

@@ -7,6 +7,9 @@
 
 enum { DNS_OS_NAMES_MAX = 160 /* search domains and routes together; Headscale sends 66 reverse zones */ };
 
+/* A name that may go into a file or an argument. */
+bool dns_os_name_ok(const char *name);
+
 struct dns_os_config {
 	const char *ifname;
 	struct addr resolver;

@@ -46,6 +46,9 @@ struct magic {
 	struct derp_link_region *relay;
 	char (*stun_host)[PATH_NODES_MAX][256]; /* of region's nodes without addresses; "" otherwise */
 	size_t n_regions;
+	bool may_loop;
+	struct addr *relays; /* owned; MAGIC_RELAYS_MAX */
+	size_t n_relays;
 	struct name *name; /* owned; NAMES_MAX */
 	size_t n_names;
 	struct lookup *lookup; /* under way */
@@ -315,6 +318,8 @@ static void looked_up(void *arg)
 	free(l);
 	if (apply_map(m) != OK)
 		log_warn("out of memory for relays", "regions=%zu", m->n_regions);
+	if (m->c.on_relays)
+		m->c.on_relays(m->c.ctx);
 	magic_flush(m);
 }
 
@@ -357,6 +362,17 @@ static void want_name(struct magic *m, const char *host)
 	struct name *n = &m->name[m->n_names++];
 	*n = (struct name){ 0 };
 	memcpy(n->host, host, strlen(host) + 1); /* it came from an array of this size */
+}
+
+/* What names of the map before resolved to, for those that this one has too. */
+static void recall_names(struct magic *m, const struct name *was, size_t n)
+{
+	for (size_t i = 0; i < m->n_names; i++) {
+		for (size_t k = 0; k < n; k++) {
+			if (strcmp(m->name[i].host, was[k].host) == 0)
+				m->name[i] = was[k];
+		}
+	}
 }
 
 /* Fills what is missing from what its host resolved to. */
@@ -443,6 +459,30 @@ static void read_region(struct magic *m, size_t at, const struct tailcfg_derp_ma
 	}
 }
 
+/* Where the internet cannot be meant. */
+static bool is_inside(const struct magic *m, struct addr a)
+{
+	return addr_is_unspecified(a) || addr_is_link_local(a) || addr_is_multicast(a) || (addr_is_loopback(a) && !m->may_loop);
+}
+
+/* What is known in the end of a node's addresses; the others are none. */
+static void settle(struct magic *m, struct addr *v4, struct addr *v6)
+{
+	struct addr *const both[] = { v4, v6 };
+
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		struct addr *a = both[i];
+
+		*a = addr_unmap(*a);
+		if (!a->family)
+			continue;
+		if (is_inside(m, *a))
+			*a = (struct addr){ 0 };
+		else if (m->n_relays < MAGIC_RELAYS_MAX)
+			m->relays[m->n_relays++] = *a;
+	}
+}
+
 static err apply_map(struct magic *m)
 {
 	CLEANUP(freep) struct path_region *p = NULL;
@@ -451,28 +491,42 @@ static err apply_map(struct magic *m)
 
 	if (!(p = calloc(n + 1, sizeof *p)) || !(d = calloc(n + 1, sizeof *d)))
 		return ERR_NOMEM;
+	m->n_relays = 0;
 	for (size_t i = 0; i < n; i++) {
 		p[i] = m->region[i];
 		d[i] = m->relay[i];
-		for (size_t k = 0; k < p[i].n_nodes; k++)
+		for (size_t k = 0; k < p[i].n_nodes; k++) {
 			fill(m, m->stun_host[i][k], &p[i].node[k].v4, &p[i].node[k].v6);
+			settle(m, &p[i].node[k].v4, &p[i].node[k].v6);
+		}
 		for (size_t k = 0; k < d[i].n_nodes; k++) {
 			if (!d[i].node[k].v4.family && !d[i].node[k].v6.family)
 				fill(m, d[i].node[k].host, &d[i].node[k].v4, &d[i].node[k].v6);
+			settle(m, &d[i].node[k].v4, &d[i].node[k].v6);
 		}
 	}
 	TRY(derp_links_set_regions(m->derp, d, n));
 	return path_set_regions(m->path, p, n, clock_mono_us());
 }
 
-err magic_set_derp_map(struct magic *m, const struct tailcfg_derp_map *map)
+size_t magic_relays(const struct magic *m, struct addr *out, size_t cap)
+{
+	size_t n = MIN_OF(m->n_relays, cap);
+
+	if (n)
+		memcpy(out, m->relays, n * sizeof *out);
+	return n;
+}
+
+err magic_set_derp_map(struct magic *m, const struct tailcfg_derp_map *map, bool may_loop)
 {
 	size_t n = MIN_OF(map->n_regions, (size_t)PATH_REGIONS_MAX), kept = 0;
 	CLEANUP(freep) struct path_region *region = calloc(n + 1, sizeof *region);
 	CLEANUP(freep) struct derp_link_region *relay = calloc(n + 1, sizeof *relay);
 	CLEANUP(freep) void *hosts = calloc(n + 1, sizeof *m->stun_host);
+	CLEANUP(freep) struct name *was = malloc(NAMES_MAX * sizeof *was);
 
-	if (!region || !relay || !hosts)
+	if (!region || !relay || !hosts || !was)
 		return ERR_NOMEM;
 	free(m->region);
 	free(m->relay);
@@ -480,6 +534,10 @@ err magic_set_derp_map(struct magic *m, const struct tailcfg_derp_map *map)
 	m->region = MOVE(region);
 	m->relay = MOVE(relay);
 	m->stun_host = MOVE(hosts);
+	m->may_loop = may_loop;
+	memcpy(was, m->name, m->n_names * sizeof *was);
+	size_t n_was = m->n_names;
+	m->n_names = 0;
 	for (size_t i = 0; i < n; i++) {
 		const struct tailcfg_derp_region *r = &map->regions[i];
 
@@ -487,6 +545,7 @@ err magic_set_derp_map(struct magic *m, const struct tailcfg_derp_map *map)
 			read_region(m, kept++, map, r);
 	}
 	m->n_regions = kept;
+	recall_names(m, was, n_was);
 	TRY(apply_map(m));
 	resolve(m);
 	magic_flush(m);
@@ -529,7 +588,8 @@ err magic_new(const struct magic_config *c, struct magic **out)
 	open_sockets(m);
 	m->copy = malloc(DERP_PACKET_ROOM);
 	m->name = calloc(NAMES_MAX, sizeof *m->name);
-	if (!m->copy || !m->name)
+	m->relays = calloc(MAGIC_RELAYS_MAX, sizeof *m->relays);
+	if (!m->copy || !m->name || !m->relays)
 		return ERR_NOMEM;
 	if (!m->sock[0].udp && !m->sock[1].udp)
 		return ERR_SYS;
@@ -570,6 +630,7 @@ void magic_free(struct magic *m)
 	free(m->relay);
 	free(m->stun_host);
 	free(m->name);
+	free(m->relays);
 	free(m->copy);
 	m->dead = true;
 	if (!m->will_flush)

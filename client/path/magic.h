@@ -16,6 +16,7 @@ enum {
 	MAGIC_BATCH = 128,
 	MAGIC_RESOLVE_MS = 10 * 60 * 1000, /* names of relays are looked up again so often, */
 	MAGIC_RESOLVE_RETRY_MS = 2000,	   /* and after a failure */
+	MAGIC_RELAYS_MAX = PATH_REGIONS_MAX * (PATH_NODES_MAX + DERP_LINKS_NODES_MAX) * 2,
 };
 
 struct magic_config {
@@ -32,6 +33,7 @@ struct magic_config {
 	void (*on_batch_end)(void *ctx);
 	/* Events of the engine that concern others; PATH_EV_HOME and PATH_EV_PROBE were already acted upon. */
 	void (*on_event)(void *ctx, const struct path_event *ev);
+	void (*on_relays)(void *ctx); /* magic_relays differs: names were looked up. NULL is fine */
 	/* NULL is fine: a relay says that a peer has gone. */
 	void (*on_peer_gone)(void *ctx, uint16_t region, const struct node_pub *peer);
 	void *ctx;
@@ -50,8 +52,12 @@ bool magic_send(struct magic *m, struct path_peer *peer, const struct wg_packet 
 /* To an address or by DERP, whoever is there: cookie replies and handshake responses. */
 void magic_send_to(struct magic *m, const struct path_from *to, struct bytes packet);
 
-/* The DERP map: regions to measure and to relay by. Copied. Hosts without addresses are looked up (loop_work). */
-MUST_USE err magic_set_derp_map(struct magic *m, const struct tailcfg_derp_map *map);
+/* The DERP map: regions to measure and to relay by. Copied. Hosts without addresses are looked up (loop_work). Addresses that
+ * lead to this machine or only to its own link are left out, so that no server makes us speak to what listens there; loopback
+ * counts as one of them unless may_loop (the login server itself is there). */
+MUST_USE err magic_set_derp_map(struct magic *m, const struct tailcfg_derp_map *map, bool may_loop);
+/* The addresses of all relays and STUN servers as far as they are known, at most cap; MAGIC_RELAYS_MAX are enough. */
+size_t magic_relays(const struct magic *m, struct addr *out, size_t cap);
 /* Interface addresses without ports; the sockets' ports are added. moved: the network changed; paths and relays are
  * tested. */
 void magic_set_local(struct magic *m, const struct addr *a, size_t n, bool moved);

@@ -50,7 +50,7 @@ static int hex_digit(uint8_t c)
 static err find_head(struct bytes in, size_t *len)
 {
 	struct bytes seen = bytes_first(in, HTTP1_HEAD_MAX);
-	const uint8_t *end = memmem(seen.p, seen.n, "\r\n\r\n", 4);
+	const uint8_t *end = seen.n ? memmem(seen.p, seen.n, "\r\n\r\n", 4) : NULL;
 	size_t n = end ? (size_t)(end - seen.p) + 4 : seen.n;
 
 	for (struct bytes rest = bytes_first(seen, n); rest.n;) {

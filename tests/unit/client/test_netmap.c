@@ -7,6 +7,7 @@
 
 #include "client/control/mapparse.h"
 #include "common/base/cleanup.h"
+#include "common/base/random.h"
 #include "tests/lib/test.h"
 
 #define KEY(c)                                                                                                         \
@@ -55,6 +56,11 @@ static void on_done(void *ctx, unsigned what)
 
 	w->done++;
 	w->what = what;
+}
+
+static int by_addr(const void *a, const void *b)
+{
+	return addr_cmp(*(const struct addr *)a, *(const struct addr *)b);
 }
 
 static int setup(void **state)
@@ -222,6 +228,51 @@ static void routes_and_addresses(void **state)
 	assert_ptr_equal(netmap_exit_node(&w->nm, BYTES_LIT("nEXIT")), peer(w, 3));
 	assert_ptr_equal(netmap_exit_node(&w->nm, BYTES_LIT("p3")), peer(w, 3));
 	assert_ptr_equal(netmap_exit_node(&w->nm, BYTES_LIT("100.64.0.3")), peer(w, 3));
+}
+
+/* Addresses that no route may contain are sorted and searched: against looking at each of them. */
+static void kept_addresses(void **state)
+{
+	struct world *w = *state;
+	struct addr keep[60];
+	struct prefix out[4];
+	char text[PREFIX_TEXT_MAX], json[1000];
+
+	test_random_seed(1);
+	for (unsigned round = 0; round < 400; round++) {
+		size_t n = random_below(ARRAY_LEN(keep) + 1);
+		struct prefix p = { .bits = (uint8_t)(1 + random_below(32)) };
+		bool contains = false;
+
+		for (size_t i = 0; i < n; i++) /* few bits differ, so that both answers are frequent */
+			keep[i] = addr_v4(10, (uint8_t)random_below(4), 0, (uint8_t)(random_below(16) * 16));
+		qsort(keep, n, sizeof *keep, by_addr);
+		p.addr = addr_v4(10, (uint8_t)random_below(4), (uint8_t)random_below(2), (uint8_t)(random_below(16) * 16));
+		p = prefix_mask(p);
+		for (size_t i = 0; i < n; i++)
+			contains |= prefix_contains(p, keep[i]);
+		snprintf(json, sizeof json, "{" SELF ",\"Peers\":[{\"ID\":2,\"Key\":\"" KEY("2") "\",\"AllowedIPs\":[\"%s\"]}]}", prefix_text(p, text));
+		assert_ok(give(w, json, true));
+		if (p.bits >= 8) /* shorter ones contain what is never allowed */
+			assert_int_equal(netmap_peer_routes(&w->nm, peer(w, 2), true, false, keep, n, out, 4), !contains);
+	}
+	test_random_end();
+}
+
+/* A stream's first message replaces the users, too: else a server that reconnects would fill the table. */
+static void users_of_before(void **state)
+{
+	struct world *w = *state;
+
+	assert_ok(give(w, "{" SELF ",\"UserProfiles\":[{\"ID\":1,\"LoginName\":\"a\"},{\"ID\":2,\"LoginName\":\"b\"}]}", true));
+	assert_ok(give(w, "{\"UserProfiles\":[{\"ID\":3,\"LoginName\":\"c\"}]}", false));
+	assert_non_null(netmap_user(&w->nm, 2));
+	size_t bytes = w->nm.bytes;
+	assert_ok(give(w, "{" SELF ",\"UserProfiles\":[{\"ID\":2,\"LoginName\":\"b\"}]}", true));
+	assert_null(netmap_user(&w->nm, 1));
+	assert_null(netmap_user(&w->nm, 3));
+	assert_string_equal(netmap_user(&w->nm, 2)->login_name, "b");
+	assert_true(w->nm.bytes < bytes);
 }
 
 static void names(void **state)
@@ -400,6 +451,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(another_with_the_same_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(filters, setup, teardown),
 		cmocka_unit_test_setup_teardown(routes_and_addresses, setup, teardown),
+		cmocka_unit_test_setup_teardown(kept_addresses, setup, teardown),
+		cmocka_unit_test_setup_teardown(users_of_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(names, setup, teardown),
 		cmocka_unit_test_setup_teardown(cache, setup, teardown),
 		cmocka_unit_test_setup_teardown(cache_in_pieces, setup, teardown),

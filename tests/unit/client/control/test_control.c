@@ -42,7 +42,7 @@ static struct lab {
 	char lite[8192], reply[8192], reply_path[200];
 	/* events */
 	unsigned maps, fresh, urls, registered, refused, new_keys, outs;
-	bool told;
+	bool told, mute; /* mute: what is no register, map or lite update is not answered */
 	err map_err;
 	char url[300], refusal[300];
 	enum control_state state;
@@ -109,7 +109,8 @@ static void on_request(struct http2 *h, struct http2_stream *s, const struct htt
 		lab.replies++;
 		text_of(lab.reply, m->body);
 		snprintf(lab.reply_path, sizeof lab.reply_path, "%.*s %.*s", (int)m->method.n, m->method.p, (int)m->path.n, m->path.p);
-		assert_ok(http2_respond(h, s, 204, NULL, 0, (struct bytes){ 0 }));
+		if (!lab.mute)
+			assert_ok(http2_respond(h, s, 204, NULL, 0, (struct bytes){ 0 }));
 	}
 }
 
@@ -456,6 +457,34 @@ static void pings(void **state)
 	assert_string_equal(lab.reply_path, "HEAD /p/8");
 }
 
+/* A server that asks and does not take the answers gets no more of them. */
+static void pings_without_end(void **state)
+{
+	char json[200];
+
+	(void)state;
+	synced();
+	for (int mute = 1; mute >= 0; mute--) {
+		lab.mute = mute;
+		lab.replies = 0;
+		for (int i = 0; i < 60; i++) {
+			snprintf(json, sizeof json, "{\"PingRequest\":{\"URL\":\"https://unused/p/%d%d\",\"URLIsNoise\":true}}", mute, i);
+			send_map(json);
+			settle();
+		}
+		if (mute) {
+			assert_int_equal(lab.replies, 16);
+			hang_up();
+			control_lost(lab.c, "gone", lab.now);
+			pass(1000);
+			send_map(FULL);
+			settle();
+			assert_int_equal(lab.state, CONTROL_SYNCED);
+		}
+	}
+	assert_int_equal(lab.replies, 60);
+}
+
 static void lite_updates(void **state)
 {
 	(void)state;
@@ -559,6 +588,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(silence_ends_the_stream, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_forgotten_node_asks_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(pings, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(pings_without_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(lite_updates, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_changed_network, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(hostile_streams, set_up, tear_down),

@@ -172,7 +172,7 @@ static void test_two_magics(void **state)
 			.on_event = on_event, .ctx = e };
 		assert_ok(magic_new(&c, &e->m));
 		magic_set_local(e->m, &local, 1, false);
-		assert_ok(magic_set_derp_map(e->m, map));
+		assert_ok(magic_set_derp_map(e->m, map, true));
 	}
 	assert_true(wait_for(have_home, 20000));
 	for (int i = 0; i < 2; i++) {

@@ -317,6 +317,7 @@ static void responses(void **state)
 	assert_int_equal(http1_parse_response(BYTES_LIT("HTTP/1.1 099 x\r\n\r\n"), false, &r), ERR_MALFORMED);
 	assert_int_equal(http1_parse_response(BYTES_LIT("SSH-2.0"), false, &r), ERR_MALFORMED);
 	assert_int_equal(http1_parse_response(BYTES_LIT("HTT"), false, &r), ERR_TRUNCATED);
+	assert_int_equal(http1_parse_response((struct bytes){ 0 }, false, &r), ERR_TRUNCATED);
 }
 
 static void what_is_written_parses(void **state)
