@@ -387,8 +387,9 @@ static err link_identity(struct core *c, struct tailnet *t, const struct command
 		reply_fail(r, ERR_DENIED, "a key cannot let somebody sign in as a user who may do more than the key that asks");
 		return r->e;
 	}
-	if (!*m->login->issuer || !*m->login->subject || strlen(m->login->subject) > SUBJECT_LEN_MAX) {
-		reply_fail(r, ERR_INVALID, "an issuer and a subject are needed");
+	if (!*m->login->issuer || !*m->login->subject || strlen(m->login->subject) > SUBJECT_LEN_MAX ||
+			strlen(m->login->issuer) > ISSUER_LEN_MAX) {
+		reply_fail(r, ERR_INVALID, "an issuer (at most %d bytes) and a subject (at most %d) are needed", ISSUER_LEN_MAX, SUBJECT_LEN_MAX);
 		return r->e;
 	}
 	if (i && i->row.user_id != u->row.id) {

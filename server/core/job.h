@@ -11,6 +11,7 @@
 #include "server/core/snapshot.h"
 
 enum { JOBS_MAX = 64 }; /* that wait or run; more are answered ERR_BUSY */
+enum { NOTE_MAX = 4096 }; /* bytes of the note of a version of the policy: policy.note of the database */
 
 struct job {
 	/* The core's. */

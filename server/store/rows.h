@@ -167,6 +167,7 @@ struct ssh_approval_row {
 enum {
 	GROUPS_MAX = 512, /* of one person, from the provider */
 	GROUP_LEN_MAX = 255,
+	ISSUER_LEN_MAX = 2048,
 	SUBJECT_LEN_MAX = 255,
 	REFRESH_TOKEN_MAX = 8192,
 };
