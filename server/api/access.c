@@ -7,6 +7,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/text/base64.h"
+#include "server/api/browser.h"
 #include "server/api/events.h"
 #include "server/api/handlers.h"
 #include "server/api/rate.h"
@@ -186,6 +187,59 @@ static enum MHD_Result check_key(struct request *r)
 	return ask(r, c, on_key_checked);
 }
 
+/* ---- the console: a signed-in browser ---- */
+
+#define NATIVE_PATH "/api/fairlead/"
+
+/* Only the native API, only where no key is shown: a cookie is never taken for a key, nor beside one. */
+static bool is_by_cookie(struct request *r)
+{
+	return strncmp(r->route->pattern, NATIVE_PATH, sizeof NATIVE_PATH - 1) == 0 && has_session(r) &&
+		!MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, "Authorization");
+}
+
+/* Before the body: what comes from another site, or could, goes no further. A session that ended is no guess at a key. */
+static bool check_browser(struct request *r, enum MHD_Result *result)
+{
+	char name[RATE_NAME_LEN];
+	unsigned wait_s = 0;
+	bool reads = strcmp(r->route->method, "GET") == 0;
+
+	r->by_cookie = true;
+	bucket_name(name, 'a', client_of(r), NULL);
+	if (!rate_take(&r->api->requests, name, clock_mono_ms(), &wait_s))
+		*result = answer_later(r, wait_s);
+	else if (!is_own_page(r))
+		*result = answer_error(r, 403, "with a cookie, only this server's own pages may call");
+	else if (!reads && !csrf_header_ok(r))
+		*result = answer_error(r, 403, "the header " CSRF_HEADER " is missing or not this session's");
+	else
+		return true;
+	return false;
+}
+
+static enum MHD_Result on_session_checked(struct request *r, const struct reply *reply)
+{
+	if (reply->e != OK || !reply->n_users || !reply->n_signins)
+		return answer_error(r, 401, reply->message ? reply->message : "you are not signed in");
+	const struct user_row *u = &reply->users[0];
+	r->actor = arena_printf(&r->arena, "user:%s", u->name);
+	if (!r->actor)
+		return answer_error(r, 500, "out of memory");
+	r->may = scope_of_role(u->role);
+	r->signin = reply->signins[0].id;
+	r->signin_user = u->id;
+	r->signin_ms = reply->signins[0].auth_ms;
+	r->signin_expires_ms = reply->signins[0].expires_ms;
+	return go_on(r);
+}
+
+static enum MHD_Result check_session(struct request *r)
+{
+	r->events_at = event_hub_count(r->api->events);
+	return ask_signin(r, on_session_checked);
+}
+
 #define TAILNET_PATH "/api/v2/tailnet/{}"
 
 static bool is_our_tailnet(const char *name)
@@ -211,7 +265,7 @@ bool check_head(struct request *r, enum MHD_Result *result)
 	else if (r->route->access == ACCESS_LOCAL && !r->trusted)
 		*result = answer_error(r, 403, "this call is answered on the server's unix socket only");
 	else
-		return !wants_key(r, origin) || check_credential(r, result);
+		return !wants_key(r, origin) || (is_by_cookie(r) ? check_browser(r, result) : check_credential(r, result));
 	return false;
 }
 
@@ -225,5 +279,7 @@ enum MHD_Result begin_request(struct request *r)
 		r->actor = unix_actor(r);
 		r->may = SCOPE_EVERYTHING;
 	}
-	return wants_key(r, origin_of(r->conn)) ? check_key(r) : r->route->begin(r);
+	if (!wants_key(r, origin_of(r->conn)))
+		return r->route->begin(r);
+	return r->by_cookie ? check_session(r) : check_key(r);
 }

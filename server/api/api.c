@@ -6,6 +6,7 @@
 #include <sys/un.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "server/api/access.h"
 #include "server/api/browser.h"
@@ -211,6 +212,7 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **ctx, enu
 	reply_free(r->reply);
 	json_decref(r->json);
 	drop_body(r);
+	buf_done(&r->made);
 	arena_done(&r->arena);
 	free(r);
 	*ctx = NULL;
@@ -226,6 +228,7 @@ err api_new(const struct api_settings *cfg, struct api **out)
 		return ERR_NOMEM;
 	static struct login nobody; /* without providers and keys: nobody signs in */
 	a->cfg = *cfg;
+	a->started_ms = clock_wall_ms();
 	if (!a->cfg.login)
 		a->cfg.login = &nobody;
 	pthread_mutex_init(&a->lock, NULL);

@@ -10,6 +10,8 @@
 
 #define SESSION_COOKIE "fairlead"
 
+enum { SESSION_TOKEN_MAX = 64 };
+
 static bool is_https(const struct request *r)
 {
 	return strncmp(r->api->cfg.server_url, "https://", 8) == 0;
@@ -106,12 +108,23 @@ static enum MHD_Result on_signin(struct request *r, const struct reply *reply)
 	return r->after_signin(r, reply);
 }
 
+static const char *session_token(struct request *r)
+{
+	const char *token = cookie_get(r, SESSION_COOKIE);
+
+	return token && strlen(token) <= SESSION_TOKEN_MAX ? arena_str(&r->arena, bytes_str(token)) : NULL;
+}
+
+bool has_session(struct request *r)
+{
+	return cookie_get(r, SESSION_COOKIE) != NULL;
+}
+
 enum MHD_Result ask_signin(struct request *r, reply_handler *next)
 {
 	static const struct reply nobody = { .e = ERR_AUTH, .message = "you are not signed in" };
-	const char *token = cookie_get(r, SESSION_COOKIE);
 
-	r->token = token && strlen(token) <= 64 ? arena_str(&r->arena, bytes_str(token)) : NULL;
+	r->token = session_token(r);
 	if (!r->token)
 		return next(r, &nobody);
 	struct command *c = command_for(r, CMD_SIGNIN_CHECK);
@@ -153,6 +166,14 @@ bool csrf_ok(struct request *r, const char *token)
 	const char *given = form_value(r, "csrf"), *wanted = token ? csrf_of(r, token) : NULL;
 
 	return is_own_page(r) && wanted && strlen(given) == CSRF_LEN && sodium_memcmp(given, wanted, CSRF_LEN) == 0;
+}
+
+bool csrf_header_ok(struct request *r)
+{
+	const char *given = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, CSRF_HEADER);
+	const char *token = session_token(r), *wanted = token ? csrf_of(r, token) : NULL;
+
+	return given && wanted && strlen(given) == CSRF_LEN && sodium_memcmp(given, wanted, CSRF_LEN) == 0;
 }
 
 enum MHD_Result answer_redirect(struct request *r, unsigned status, const char *to)

@@ -23,6 +23,8 @@ const char *form_value(struct request *r, const char *name);
 /* Host and, where given, Origin and Sec-Fetch-Site are ours. */
 bool is_own_page(struct request *r);
 
+/* It shows a session of ours, of whatever worth. */
+bool has_session(struct request *r);
 /* Asks who is signed in: next gets the reply of CMD_SIGNIN_CHECK, or one with ERR_AUTH. r->token is set then. */
 enum MHD_Result ask_signin(struct request *r, reply_handler *next);
 void signin_begin(struct request *r, const char *token);
@@ -31,5 +33,8 @@ void signin_forget(struct request *r);
 /* For forms of the signed-in browser. */
 const char *csrf_of(struct request *r, const char *token);
 bool csrf_ok(struct request *r, const char *token); /* is_own_page, and the field "csrf" fits */
+/* The console's calls: the header X-Fairlead-CSRF fits its session. r->token is set then. */
+#define CSRF_HEADER "X-Fairlead-CSRF"
+bool csrf_header_ok(struct request *r);
 
 enum MHD_Result answer_redirect(struct request *r, unsigned status, const char *to); /* to lives in the arena */

@@ -1,52 +1,19 @@
-#include "server/api/events.h"
+#include "server/api/events_hub.h"
 
-#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
+#include "common/base/random.h"
+#include "server/api/access.h"
 #include "server/api/handlers.h"
 #include "server/api/render.h"
 #include "server/api/state.h"
 #include "server/api/worker.h"
 #include "server/store/audit.h"
-
-enum { FRAME_MAX = 256 << 10, REPLAY_BYTES_MAX = 32 << 20 };
-
-struct frame {
-	int64_t id;
-	int64_t apikey, user; /* that it is about; 0: about something else */
-	struct buf text; /* "id: 7\nevent: node.update\ndata: {…}\n\n" */
-};
-
-struct stream {
-	struct event_hub *hub;
-	struct MHD_Connection *conn;
-	struct stream *next;
-	uint64_t at;	      /* number of the next frame in the ring's count */
-	int64_t after;	      /* ids up to here were sent before */
-	struct buf first;     /* what it missed, sent before the ring */
-	size_t sent;	      /* of the frame at hand */
-	int64_t alive_ms;     /* something was sent then */
-	bool asleep;
-	int64_t key, parent, user; /* that it lives by; 0: none */
-	int64_t expires_ms;	   /* wall clock; 0: never */
-	uint64_t watched;	   /* frames before this number were looked at for its key */
-};
-
-struct event_hub {
-	pthread_mutex_t lock; /* the rest */
-	pthread_cond_t tick;
-	struct frame ring[EVENTS_KEPT];
-	uint64_t n; /* frames ever put; the newest is ring[(n - 1) % EVENTS_KEPT] */
-	struct stream *streams;
-	size_t n_streams;
-	bool closed;
-	pthread_t thread;
-	bool running;
-};
 
 static const char keepalive[] = ": still here\n\n";
 
@@ -60,13 +27,27 @@ static void put_frame(struct buf *out, const struct audit_row *a)
 }
 
 /* Holding the lock. */
+static void wake(struct stream *s)
+{
+	if (!s->asleep)
+		return;
+	s->asleep = false;
+	MHD_resume_connection(s->conn);
+}
+
+/* Holding the lock. A console's stream that has just said something waits until more has gathered. */
 static void wake_all(struct event_hub *h)
 {
-	for (struct stream *s = h->streams; s; s = s->next)
-		if (s->asleep) {
-			s->asleep = false;
-			MHD_resume_connection(s->conn);
+	int64_t now = clock_mono_ms();
+
+	for (struct stream *s = h->streams; s; s = s->next) {
+		if (!s->console || s->over || h->closed || now >= s->due_ms) {
+			wake(s);
+		} else if (s->at < h->n && !s->held) {
+			s->held = true;
+			pthread_cond_signal(&h->tick);
 		}
+	}
 }
 
 /* Whom a change is about, where it may take a right away: being made does not, and that record may come after the stream. */
@@ -87,6 +68,16 @@ uint64_t event_hub_count(struct event_hub *h)
 	return n;
 }
 
+/* Holding the lock: what a stream lives by has ended, or may do less. */
+static void end_affected(struct event_hub *h, const struct audit_row *what)
+{
+	int64_t key = id_if(what, "apikey"), user = id_if(what, "user"), signin = id_if(what, "signin");
+
+	for (struct stream *s = h->streams; (key || user || signin) && s; s = s->next)
+		if ((key && (key == s->key || key == s->parent)) || (user && user == s->user) || (signin && signin == s->signin))
+			s->over = true;
+}
+
 void event_hub_put(struct event_hub *h, const struct audit_row *what)
 {
 	struct buf text = buf_make(FRAME_MAX);
@@ -95,20 +86,27 @@ void event_hub_put(struct event_hub *h, const struct audit_row *what)
 	pthread_mutex_lock(&h->lock);
 	struct frame *f = &h->ring[h->n % EVENTS_KEPT];
 	buf_done(&f->text);
-	*f = (struct frame){ what->id, id_if(what, "apikey"), id_if(what, "user"), text };
+	*f = (struct frame){ .id = what->id, .at_ms = what->at_ms, .text = text, .quiet = strcmp(what->action, AUDIT_REPORT) == 0 };
+	snprintf(f->kind, sizeof f->kind, "%s", what->kind);
+	snprintf(f->action, sizeof f->action, "%s", what->action);
+	snprintf(f->target, sizeof f->target, "%s", what->target_id);
 	h->n++;
+	end_affected(h, what);
 	wake_all(h);
 	pthread_mutex_unlock(&h->lock);
 }
 
-/* Holding the lock. Until the next word of life, or until a key expires before. */
+/* Holding the lock. Until the next word of life, or until a key expires before, or a stream that gathers may speak. */
 static int64_t tick_ms(const struct event_hub *h)
 {
-	int64_t now = clock_wall_ms(), ms = EVENTS_KEEPALIVE_MS;
+	int64_t now = clock_wall_ms(), mono = clock_mono_ms(), ms = EVENTS_KEEPALIVE_MS;
 
-	for (const struct stream *s = h->streams; s; s = s->next)
+	for (const struct stream *s = h->streams; s; s = s->next) {
 		if (s->expires_ms > now)
 			ms = MIN_OF(ms, s->expires_ms - now);
+		if (s->held)
+			ms = MIN_OF(ms, MAX_OF(s->due_ms - mono, 0));
+	}
 	return ms;
 }
 
@@ -143,6 +141,7 @@ err event_hub_new(struct event_hub **out)
 	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
 	pthread_cond_init(&h->tick, &mono);
 	pthread_condattr_destroy(&mono);
+	random_fill(&h->boot, sizeof h->boot);
 	h->running = pthread_create(&h->thread, NULL, keep_alive, h) == 0;
 	if (!h->running) {
 		event_hub_free(h);
@@ -189,19 +188,26 @@ static ssize_t take(struct bytes from, size_t *sent, char *out, size_t max)
 	return (ssize_t)rest.n;
 }
 
-/* Holding the lock. Its key may have ended. */
-static bool is_over(struct stream *s)
+static bool is_over(const struct stream *s)
 {
-	struct event_hub *h = s->hub;
+	return s->over || (s->expires_ms && clock_wall_ms() >= s->expires_ms);
+}
 
-	if (h->n - s->watched > EVENTS_KEPT)
-		return true; /* nobody knows */
-	for (; s->watched < h->n; s->watched++) {
-		const struct frame *f = &h->ring[s->watched % EVENTS_KEPT];
-		if ((f->apikey && (f->apikey == s->key || f->apikey == s->parent)) || (f->user && f->user == s->user))
-			return true;
+/* Holding the lock: the next frame of a console, when there is one and its time has come. */
+static void gather(struct stream *s)
+{
+	int64_t now = clock_mono_ms();
+
+	buf_clear(&s->first);
+	if (s->at == s->hub->n)
+		return;
+	if (now >= s->due_ms) {
+		while (s->at < s->hub->n && !console_gather(s, now))
+			;
+	} else if (!s->held) {
+		s->held = true;
+		pthread_cond_signal(&s->hub->tick);
 	}
-	return s->expires_ms && clock_wall_ms() >= s->expires_ms;
 }
 
 static ssize_t read_stream(void *ctx, uint64_t pos, char *out, size_t max)
@@ -213,8 +219,10 @@ static ssize_t read_stream(void *ctx, uint64_t pos, char *out, size_t max)
 	(void)pos;
 	pthread_mutex_lock(&h->lock);
 	bool over = is_over(s);
+	if (!over && s->console && !buf_len(&s->first))
+		gather(s);
 	pthread_mutex_unlock(&h->lock);
-	if (over)
+	if (over || s->first.bad)
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	if (buf_len(&s->first)) {
 		n = (ssize_t)MIN_OF(buf_len(&s->first), max);
@@ -224,15 +232,16 @@ static ssize_t read_stream(void *ctx, uint64_t pos, char *out, size_t max)
 		return n;
 	}
 	pthread_mutex_lock(&h->lock);
-	while (s->at < h->n && !n && !h->closed) {
+	while (!s->console && s->at < h->n && !n && !h->closed) {
 		if (h->n - s->at > EVENTS_KEPT) { /* too slow: it comes back and asks for what it missed */
 			n = MHD_CONTENT_READER_END_OF_STREAM;
 			break;
 		}
 		struct frame *f = &h->ring[s->at % EVENTS_KEPT];
-		if (f->id > s->after && s->sent < buf_len(&f->text))
+		bool skip = f->id <= s->after || f->quiet;
+		if (!skip && s->sent < buf_len(&f->text))
 			n = take(buf_view(&f->text), &s->sent, out, max);
-		if (f->id <= s->after || s->sent == buf_len(&f->text)) {
+		if (skip || s->sent == buf_len(&f->text)) {
 			s->at++;
 			s->sent = 0;
 		}
@@ -275,6 +284,7 @@ struct resume {
 	int64_t after; /* Last-Event-ID */
 	bool given, lost;
 	struct buf text;
+	const char *console; /* the id that a console has had, "" none; NULL: another view */
 };
 
 /* On a worker: what the log has behind that number. */
@@ -304,6 +314,24 @@ static void read_missed(struct request *r, struct reply *reply)
 	m->lost = more || m->text.bad;
 }
 
+/* Holding the lock: nothing that it lives by changed since its key or session was looked at. */
+static bool still_good(const struct event_hub *h, const struct stream *s, uint64_t since)
+{
+	if (h->n - since > EVENTS_KEPT)
+		return false; /* nobody knows */
+	for (; since < h->n; since++) {
+		const struct frame *f = &h->ring[since % EVENTS_KEPT];
+		uint64_t id = 0;
+		if (strcmp(f->action, "create") == 0 || bytes_parse_u64(bytes_str(f->target), INT64_MAX, &id) != OK)
+			continue;
+		bool key = strcmp(f->kind, "apikey") == 0 && ((int64_t)id == s->key || (int64_t)id == s->parent);
+		bool user = strcmp(f->kind, "user") == 0 && (int64_t)id == s->user;
+		if (key || user || (strcmp(f->kind, "signin") == 0 && (int64_t)id == s->signin))
+			return false;
+	}
+	return true;
+}
+
 static enum MHD_Result start(struct request *r, struct resume *m)
 {
 	struct event_hub *h = r->api->events;
@@ -314,16 +342,19 @@ static enum MHD_Result start(struct request *r, struct resume *m)
 		return answer_error(r, 500, "out of memory");
 	}
 	*s = (struct stream){ .hub = h, .conn = r->conn, .first = m->text, .after = m->after, .alive_ms = clock_mono_ms(),
-		.key = r->key_id, .parent = r->key_parent, .user = r->key_user, .expires_ms = r->key_expires_ms };
+		.key = r->key_id, .parent = r->key_parent, .user = r->by_cookie ? r->signin_user : r->key_user, .signin = r->signin,
+		.expires_ms = r->by_cookie ? r->signin_expires_ms : r->key_expires_ms, .console = m->console != NULL, .may = r->may };
 	m->text = (struct buf){ 0 };
 	pthread_mutex_lock(&h->lock);
 	bool room = h->n_streams < EVENTS_STREAMS_MAX && !h->closed;
 	s->at = h->n;
-	s->watched = r->key_id ? r->events_at : h->n;
+	s->over = r->actor && !r->trusted && !still_good(h, s, r->events_at);
+	if (m->console)
+		console_start(s, m->console);
 	/* Those of the ring that it has not got. */
-	while (m->given && s->at && h->n - s->at < EVENTS_KEPT && h->ring[(s->at - 1) % EVENTS_KEPT].id > s->after)
+	while (!m->console && m->given && s->at && h->n - s->at < EVENTS_KEPT && h->ring[(s->at - 1) % EVENTS_KEPT].id > s->after)
 		s->at--;
-	if (!m->given)
+	if (!m->given && !m->console)
 		s->after = 0;
 	if (room) {
 		s->next = h->streams;
@@ -384,6 +415,7 @@ enum MHD_Result api_native_events(struct request *r)
 {
 	const char *last = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, "Last-Event-ID");
 	struct resume *m = arena_alloc(&r->arena, sizeof *m);
+	enum MHD_Result refused;
 	uint64_t id = 0;
 
 	if (!m)
@@ -391,6 +423,12 @@ enum MHD_Result api_native_events(struct request *r)
 	if (!last || !*last)
 		last = query(r, "after");
 	m->text = buf_make(REPLAY_BYTES_MAX);
+	if (strcmp(query(r, "view"), "console") == 0) {
+		m->console = last;
+		return start(r, m);
+	}
+	if (!may_else_refuse(r, SCOPE_READ(SCOPE_LOGS_CONFIGURATION), &refused))
+		return refused;
 	m->given = *last != 0;
 	if (m->given && bytes_parse_u64(bytes_str(last), INT64_MAX - 1, &id) != OK)
 		return answer_error(r, 400, "Last-Event-ID: a number that an event had is needed");

@@ -148,6 +148,8 @@ static const char *via_of(const struct request *r)
 
 	if (r->trusted)
 		return "cli";
+	if (r->by_cookie)
+		return "console";
 	if (strncmp(path, "/api/v1/", 8) == 0)
 		return "v1";
 	if (strncmp(path, "/api/v2/", 8) == 0)
@@ -173,6 +175,7 @@ struct command *command_for(struct request *r, enum command_kind kind)
 	c->via = via_of(r);
 	c->from = client_of(r);
 	c->by_key = r->key_id;
+	c->by_signin = r->signin;
 	return c;
 }
 
@@ -228,6 +231,10 @@ enum MHD_Result answer_response(struct request *r, unsigned status, const char *
 	if (status == 401)
 		MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
 	add_cors(r, response);
+	if (r->encoding) {
+		MHD_add_response_header(response, "Content-Encoding", r->encoding);
+		MHD_add_response_header(response, "Vary", "Accept-Encoding");
+	}
 	if (r->etag)
 		MHD_add_response_header(response, "ETag", r->etag);
 	if (r->retry_after_s || status == 503) {

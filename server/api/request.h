@@ -50,6 +50,8 @@ struct request {
 	const char *key_text;		      /* what the head showed, in the arena */
 	int64_t key_id, key_parent, key_user; /* of the key that asks; 0: none */
 	int64_t key_expires_ms;		      /* 0: never */
+	bool by_cookie;			      /* a signed-in browser asks the native API; its session's token is in `token` */
+	int64_t signin, signin_user, signin_ms, signin_expires_ms; /* then: the session, whose, since and until when */
 	uint64_t events_at;		      /* the hub's count before the key was looked at */
 	bool by_token;			      /* an OAuth token, not a user's key */
 	bool is_api;			      /* below /api/ */
@@ -68,6 +70,8 @@ struct request {
 	const char *token;   /* of the browser's session, see browser.h */
 	reply_handler *after_signin;
 	void *keep;	     /* of the handlers, in the arena */
+	struct buf made;     /* by a worker: the answer; freed with the request if nobody takes it */
+	const char *encoding; /* of the answer; NULL: none */
 };
 
 /* ---- what was sent ---- */

@@ -125,7 +125,7 @@ static const struct route routes[] = {
 	{ "DELETE", "/api/fairlead/v1/node/{}/attributes/{}", ACCESS_KEY, api_native_node_attr_delete, WRITE(DEVICES_POSTURE) },
 	{ "GET", "/api/fairlead/v1/node/{}/debug", ACCESS_KEY, api_native_node_debug, 0 },
 	{ "POST", "/api/fairlead/v1/node/{}/c2n", ACCESS_KEY, api_native_node_c2n, 0 },
-	{ "GET", "/api/fairlead/v1/events", ACCESS_KEY, api_native_events, READ(LOGS_CONFIGURATION) },
+	{ "GET", "/api/fairlead/v1/events", ACCESS_KEY, api_native_events, SCOPE_EVERYTHING }, /* the records: READ(LOGS_CONFIGURATION), events.c */
 	{ "GET", "/api/fairlead/v1/audit", ACCESS_KEY, api_native_audit, READ(LOGS_CONFIGURATION) },
 	{ "GET", "/api/fairlead/v1/identities", ACCESS_KEY, api_identity_list, READ(USERS) },
 	{ "POST", "/api/fairlead/v1/identities", ACCESS_KEY, api_identity_link, WRITE(USERS) },
@@ -191,5 +191,7 @@ const struct route *route_at(size_t i)
 
 	if (i < n)
 		return &routes[i];
-	return i - n < v2_routes_n ? &v2_routes[i - n] : NULL;
+	if (i - n < v2_routes_n)
+		return &v2_routes[i - n];
+	return i - n - v2_routes_n < console_routes_n ? &console_routes[i - n - v2_routes_n] : NULL;
 }

@@ -14,3 +14,6 @@
 
 extern const struct route v2_routes[];
 extern const size_t v2_routes_n;
+/* console_routes.c: what the web console asks of the native API */
+extern const struct route console_routes[];
+extern const size_t console_routes_n;

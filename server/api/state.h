@@ -25,6 +25,7 @@ struct api {
 	struct webhooks *webhooks;
 	char *openapi[API_OPENAPIS]; /* owned; NULL: nobody asked yet. The daemon's thread only */
 	bool stopping;
+	int64_t started_ms; /* wall clock */
 };
 
 /* The request sleeps until its call is delivered. false: the api is stopping, and nothing happened. */

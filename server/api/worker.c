@@ -87,13 +87,20 @@ void api_workers_free(struct api_workers *w)
 
 enum MHD_Result work_for(struct request *r, work *what, reply_handler *next)
 {
-	struct api_workers *w = r->api->worker;
+	enum MHD_Result result;
 
-	if (r->fault)
-		return answer_error(r, 400, r->fault);
-	struct job *j = malloc(sizeof *j);
-	if (!j)
-		return answer_error(r, 500, "out of memory");
+	return work_begins(r, what, next, &result) ? MHD_YES : result;
+}
+
+bool work_begins(struct request *r, work *what, reply_handler *next, enum MHD_Result *result)
+{
+	struct api_workers *w = r->api->worker;
+	struct job *j = r->fault ? NULL : malloc(sizeof *j);
+
+	if (!j) {
+		*result = answer_error(r, r->fault ? 400 : 500, r->fault ? r->fault : "out of memory");
+		return false;
+	}
 	*j = (struct job){ .r = r, .run = what };
 	r->next = next;
 	pthread_mutex_lock(&w->lock);
@@ -101,7 +108,8 @@ enum MHD_Result work_for(struct request *r, work *what, reply_handler *next)
 	pthread_mutex_unlock(&w->lock);
 	if (!room || !api_wait_begins(r)) {
 		free(j);
-		return answer_error(r, 503, room ? "the server is stopping" : "the server is busy, try again");
+		*result = answer_error(r, 503, room ? "the server is stopping" : "the server is busy, try again");
+		return false;
 	}
 	pthread_mutex_lock(&w->lock);
 	*w->last = j;
@@ -109,5 +117,5 @@ enum MHD_Result work_for(struct request *r, work *what, reply_handler *next)
 	w->n++;
 	pthread_cond_signal(&w->more);
 	pthread_mutex_unlock(&w->lock);
-	return MHD_YES;
+	return true;
 }

@@ -14,3 +14,5 @@ void api_workers_free(struct api_workers *w); /* runs what waits first; NULL is 
  * next goes on with it, as after ask(). */
 typedef void work(struct request *r, struct reply *reply);
 enum MHD_Result work_for(struct request *r, work *run, reply_handler *next);
+/* false: it will not run, and the request was answered (*result). */
+bool work_begins(struct request *r, work *run, reply_handler *next, enum MHD_Result *result);

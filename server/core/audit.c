@@ -387,25 +387,40 @@ err audit_note_node(struct core *c, const struct node *n, const char *action, co
 	return OK;
 }
 
-void audit_presence(struct core *c, struct node *n)
+static void tell(struct core *c, const struct node *n, const char *action, struct buf *before, struct buf *after)
 {
-	CLEANUP(buf_done) struct buf before = buf_make(64), after = buf_make(64);
 	struct subject s = { .kind = "node", .tailnet_id = n->t->row.id, .name = n->row.given_name, .had = true, .has = true };
 	struct audit_row r;
 
 	if (c->replaying)
 		return;
 	number_id(&s, n->row.id);
-	buf_printf(&before, "{\"online\":%s}", n->m.online ? "false" : "true");
-	buf_printf(&after, "{\"online\":%s}", n->m.online ? "true" : "false");
-	if (make_record(c, &s, 0, &before, &after, &r) != OK)
+	if (make_record(c, &s, 0, before, after, &r) != OK)
 		return; /* who watches misses it; the list of nodes has it */
 	free(r.action);
-	r.action = strdup(n->m.online ? "online" : "offline");
+	r.action = strdup(action);
 	if (r.action)
 		fx_changed(c, &r);
 	else
 		audit_row_done(&r);
+}
+
+void audit_presence(struct core *c, struct node *n)
+{
+	CLEANUP(buf_done) struct buf before = buf_make(64), after = buf_make(64);
+
+	buf_printf(&before, "{\"online\":%s}", n->m.online ? "false" : "true");
+	buf_printf(&after, "{\"online\":%s}", n->m.online ? "true" : "false");
+	tell(c, n, n->m.online ? "online" : "offline", &before, &after);
+}
+
+void audit_report(struct core *c, const struct node *n)
+{
+	CLEANUP(buf_done) struct buf before = buf_make(64), after = buf_make(64);
+
+	buf_append_str(&before, "{}");
+	buf_append_str(&after, "{}");
+	tell(c, n, AUDIT_REPORT, &before, &after);
 }
 
 /* As audit_note_node, with the time; what does not fit is in the node itself. */

@@ -41,6 +41,7 @@ void node_info_unref(struct node_info *i)
 	authkey_row_done(&i->authkey);
 	free(i->client_version);
 	free(i->os);
+	free(i->os_version);
 	free(i->announced);
 	free(i->serving);
 	free(i);

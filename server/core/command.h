@@ -20,7 +20,7 @@ enum command_kind {
 	CMD_USER_SUSPEND, /* id -> users[0]: its devices are cut off at once; ERR_STATE: the owner */
 	CMD_USER_RESTORE, /* id -> users[0] */
 
-	CMD_NODE_LIST,		 /* filter: user (name, email or id text; "" = all) -> nodes */
+	CMD_NODE_LIST,		 /* filter: user (name, email or id text; "" = all), or ids -> nodes, lock_on */
 	CMD_NODE_GET,		 /* id -> nodes[0] */
 	CMD_NODE_DELETE,	 /* id */
 	CMD_NODE_EXPIRE,	 /* id, at_ms (0 = now), disable (never) -> nodes[0] */
@@ -110,6 +110,7 @@ enum command_kind {
 	CMD_LOCK_STATUS,   /* -> text: JSON {enabled, head, updates, keys, lockedOut} */
 	CMD_DNS_RECORDS,   /* text: JSON list of {name,type,value}: replaces the extra records (setting dns.extra_records) */
 	CMD_STATS,	   /* -> stats */
+	CMD_ME,		   /* id: a user, 0 none -> users[0], domain, stats, text: the name of the owner, "" none */
 };
 
 struct policy_faults;
@@ -136,11 +137,14 @@ struct command {
 	struct addr from;   /* and from where; family 0: from this machine */
 
 	int64_t id, other;
+	const int64_t *ids; /* CMD_NODE_LIST, CMD_USER_LIST: only these; who is gone is left out. n_ids 0: all */
+	size_t n_ids;
 	const char *name, *new_name, *display_name, *email, *picture_url;
 	const char *user; /* name, email or decimal id */
 	const char *role;
 	const char *scopes;
 	int64_t by_key; /* id of the API key or token that asks; 0: none */
+	int64_t by_signin; /* id of the signed-in browser that asks (the console); 0: none */
 	const char *key_text, *auth_id, *text, *author, *note, *description;
 	const char *agent;		 /* what a browser calls itself */
 	const struct login_facts *login; /* in the arena */
@@ -176,6 +180,8 @@ struct node_info {
 	bool online, expired;
 	bool approved; /* false: it waits for an administrator, and takes no part */
 	char *client_version, *os; /* from Hostinfo */
+	char *os_version; /* "Debian 12", "14.2"; "" not told */
+	bool ssh;	  /* it runs Tailscale SSH */
 	struct prefix *announced; /* Hostinfo.RoutableIPs */
 	size_t n_announced;
 	struct prefix *serving; /* routes it carries now (primary, and exit) */
@@ -220,10 +226,12 @@ struct reply {
 	size_t n_lines;
 	const struct policy_faults *faults; /* a policy's (policy.h), where lines tells them; NULL: none */
 	const char *domain; /* of nodes: the MagicDNS suffix */
+	int64_t last_event; /* id of the newest change (audit_row, presence included) that the answer has in it */
 	bool changed_since; /* ERR_STATE because of if_match */
 	struct user_row *users;
 	size_t n_users;
 	struct node_info **nodes; /* a reference each */
+	bool lock_on;		  /* tailnet lock is: who has no signature is locked out */
 	size_t n_nodes;
 	struct authkey_row *authkeys;
 	struct user_row *authkey_users; /* owner of authkeys[i]; id 0: none */

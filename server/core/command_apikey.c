@@ -117,6 +117,10 @@ bool apikey_within(struct core *c, const struct command *m, scope_set wanted)
 	struct apikey *asks = by_id(c, m->by_key);
 	struct user *u = asks ? user_by_id(c, asks->row.user_id) : NULL;
 
+	if (m->by_signin) {
+		u = signin_user(c, m->by_signin);
+		return !(wanted & ~(u ? scope_of_role(u->row.role) : 0));
+	}
 	if (!asks)
 		return true;
 	return !(wanted & ~(asks->may & (u ? scope_of_role(u->row.role) : SCOPE_EVERYTHING)));
@@ -148,11 +152,13 @@ static err create(struct core *c, struct tailnet *t, const struct command *m, st
 		return r->e;
 	}
 	struct apikey *asks = by_id(c, m->by_key);
-	if (!u && asks)
-		row.user_id = asks->row.user_id; /* a user's key makes keys of that user */
+	struct user *person = signin_user(c, m->by_signin);
+	int64_t asking = asks ? asks->row.user_id : person ? person->row.id : 0;
+	if (!u && asking)
+		row.user_id = asking; /* a user's key makes keys of that user, and so does the user */
 	if (!are_sound(m, scopes, r) || !within(c, m, scopes, r) || !apikey_may_tags(c, t, m, r))
 		return r->e;
-	if (u && asks && u->row.id != asks->row.user_id && !apikey_within(c, m, scope_of_role(u->row.role))) {
+	if (u && (asks || person) && u->row.id != asking && !apikey_within(c, m, scope_of_role(u->row.role))) {
 		reply_fail(r, ERR_DENIED, "user %s may do more than the key that asks", u->row.name);
 		return r->e;
 	}

@@ -21,8 +21,15 @@ static err list_nodes(struct core *c, struct tailnet *t, const struct command *m
 		return r->e;
 	}
 	r->domain = arena_str(&r->arena, bytes_str(or_empty(t->set.base_domain)));
-	TRY(reply_room_nodes(r, u ? u->n_nodes : c->nodes.n));
-	if (u) {
+	r->lock_on = t->map.lock_on;
+	TRY(reply_room_nodes(r, m->n_ids ? m->n_ids : u ? u->n_nodes : c->nodes.n));
+	if (m->n_ids) {
+		for (size_t i = 0; i < m->n_ids; i++) {
+			struct node *n = node_by_id(c, m->ids[i]);
+			if (n && n->t == t)
+				TRY(reply_add_node(c, r, n));
+		}
+	} else if (u) {
 		list_each(it, &u->nodes)
 			TRY(reply_add_node(c, r, container_of(it, struct node, of_user)));
 	} else {
@@ -39,6 +46,7 @@ static err one_node(struct core *c, struct reply *r, struct node *n)
 {
 	TRY(reply_room_nodes(r, 1));
 	r->domain = arena_str(&r->arena, bytes_str(or_empty(n->t->set.base_domain)));
+	r->lock_on = n->t->map.lock_on;
 	return reply_add_node(c, r, n);
 }
 

@@ -156,6 +156,12 @@ void on_command(struct core *c, struct event *e)
 		fx_reply(c, e->call, r);
 		return;
 	}
+	if (m->by_signin && !signin_user(c, m->by_signin)) {
+		reply_fail(r, ERR_AUTH, "your session has ended");
+		fx_reply(c, e->call, r);
+		return;
+	}
+	r->last_event = c->next_audit - 1;
 	switch (m->kind) {
 	case CMD_HEALTH:
 		break;
@@ -283,6 +289,10 @@ void on_command(struct core *c, struct event *e)
 		break;
 	case CMD_STATS:
 		stats(c, r);
+		break;
+	case CMD_ME:
+		stats(c, r);
+		on_command_console(c, t, m, r);
 		break;
 	}
 	if (r->deferred) {

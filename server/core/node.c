@@ -356,6 +356,8 @@ static err replace(struct core *c, struct node *n, struct node_row *taken)
 	SWAP(n_endpoints);
 	SWAP(last_seen_ms);
 	SWAP(was_online);
+	SWAP(presence);
+	SWAP(n_presence);
 	SWAP(capver);
 #undef SWAP
 	struct node_row old = n->row;
@@ -598,6 +600,8 @@ err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hosti
 	node_info_stale(n);
 	if (whole)
 		node_dirty(n, DIRTY_WHOLE);
+	if (routes || facts)
+		audit_report(c, n);
 	if (routes) {
 		node_self_dirty(n);
 		TRY(routes_update(c, n));
@@ -752,6 +756,19 @@ static char *dup_or_empty(const char *s)
 	return strdup(or_empty(s));
 }
 
+/* Of a Linux its distribution: the version of the kernel tells nobody anything. */
+static char *system_of(const struct tailcfg_hostinfo *hi)
+{
+	const char *distro = or_empty(hi->distro), *version = or_empty(hi->distro_version);
+	char *text = NULL;
+
+	if (!*distro)
+		return dup_or_empty(hi->os_version);
+	if (asprintf(&text, "%c%s%s%s", *distro >= 'a' && *distro <= 'z' ? *distro - 'a' + 'A' : *distro, distro + 1, *version ? " " : "", version) < 0)
+		return NULL;
+	return text;
+}
+
 static err fill_info(struct core *c, struct node *n, struct node_info *i)
 {
 	struct user *u = user_by_id(c, n->row.user_id);
@@ -777,9 +794,11 @@ static err fill_info(struct core *c, struct node *n, struct node_info *i)
 	i->approved = n->row.authorized || !n->t->set.devices_approval;
 	i->client_version = dup_or_empty(n->hi->ipn_version);
 	i->os = dup_or_empty(n->hi->os);
+	i->os_version = system_of(n->hi);
+	i->ssh = n->hi->n_ssh_host_keys > 0;
 	i->announced = malloc((n->hi->n_routable_ips + 1) * sizeof *i->announced);
 	i->serving = malloc((n->n_serving + 1) * sizeof *i->serving);
-	if (!i->client_version || !i->os || !i->announced || !i->serving)
+	if (!i->client_version || !i->os || !i->os_version || !i->announced || !i->serving)
 		return ERR_NOMEM;
 	i->n_announced = n->hi->n_routable_ips;
 	for (size_t k2 = 0; k2 < i->n_announced; k2++)

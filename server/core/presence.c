@@ -30,6 +30,7 @@ void presence_online(struct core *c, struct node *n)
 	n->m.online = true;
 	c->n_online++;
 	n->row.was_online = true;
+	history_note(c, n, c->now.wall_ms);
 	write_seen(c, n);
 	lazy_soon(c);
 	node_dirty(n, PATCH_ONLINE);
@@ -75,6 +76,7 @@ static void on_offline(struct core *c, struct timer *t)
 	n->m.online = false;
 	c->n_online--;
 	n->row.was_online = false;
+	history_note(c, n, n->row.last_seen_ms); /* its stream closed then: the grace is ours */
 	node_lazy(c, n);
 	lazy_soon(c);
 	node_dirty(n, PATCH_ONLINE);

@@ -50,6 +50,7 @@ static void set_home(struct core *c, struct node *n, int region)
 	if (region <= 0 || region == n->row.home_derp)
 		return;
 	n->row.home_derp = region;
+	audit_report(c, n);
 	node_lazy(c, n);
 	node_dirty(n, PATCH_HOME);
 	node_self_dirty(n);

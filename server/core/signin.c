@@ -58,6 +58,14 @@ struct signin *signin_by_id(struct core *c, int64_t id)
 	return id ? map_get(&c->signins, &id) : NULL;
 }
 
+struct user *signin_user(struct core *c, int64_t signin_id)
+{
+	struct signin *s = signin_by_id(c, signin_id);
+	struct user *u = s && s->row.kind == SIGNIN_BROWSER && s->row.expires_ms > c->now.wall_ms ? user_by_id(c, s->row.user_id) : NULL;
+
+	return u && !u->row.suspended_ms ? u : NULL;
+}
+
 /* Logins are rare and people few: a walk. */
 struct identity *identity_find(struct tailnet *t, const char *issuer, const char *subject)
 {

@@ -488,6 +488,7 @@ MUST_USE err audit_note_node(struct core *c, const struct node *n, const char *a
 /* "expired" or "expiring": nothing of its row changes then. */
 void audit_key_expiry(struct core *c, struct node *n, const char *action);
 void audit_presence(struct core *c, struct node *n); /* it came or went: told, not recorded */
+void audit_report(struct core *c, const struct node *n); /* it told of itself what lists show; likewise */
 void on_audit_timer(struct core *c, struct timer *t);
 
 /* Effects of the event at hand; they get its sequence number when it ends. Each event reserves FX_ROOM, so that replies
@@ -691,6 +692,11 @@ void lazy_flush(struct core *c);
 void lazy_soon(struct core *c);
 void on_lazy_timer(struct core *c, struct timer *t);
 
+/* ---- history.c ---- */
+
+/* It came or went at that time (row.was_online says which). Short of memory: the history has a gap. */
+void history_note(struct core *c, struct node *n, int64_t wall_ms);
+
 /* ---- recent.c ---- */
 
 void addr_registered(struct core *c, struct addr from); /* a node of ours is there */
@@ -781,7 +787,9 @@ void on_command_settings(struct core *c, const struct command *m, struct reply *
 /* settings.c: what was set in t over out, memory in a; and who hears of a change. */
 MUST_USE err settings_apply(struct core *c, struct tailnet *t, struct arena *a, struct core_settings *out);
 MUST_USE err settings_effects(struct core *c, struct tailnet *t, unsigned effects);
+void on_command_console(struct core *c, struct tailnet *t, const struct command *m, struct reply *r); /* command_console.c */
 void on_command_account(struct core *c, const struct command *m, struct reply *r);
+struct user *signin_user(struct core *c, int64_t signin_id); /* whose session that is; NULL: it ended, or may no more */
 bool user_may_sign_in(struct user *u, struct reply *r); /* false: reply says why */
 /* Who asks with the token m->key_text; NULL: reply says why. */
 struct signin *signin_asking(struct core *c, struct tailnet *t, const struct command *m, struct reply *r, struct user **u);

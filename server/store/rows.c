@@ -116,6 +116,7 @@ static err node_deep(const struct node_row *from, struct node_row *out)
 	out->n_approved = from->n_approved;
 	TRY(custom_attrs_copy(from->attrs, from->n_attrs, &out->attrs, &out->n_attrs));
 	TRY(copy_blob(&out->key_sig, &out->n_key_sig, from->key_sig, from->n_key_sig));
+	TRY(copy_blob(&out->presence, &out->n_presence, from->presence, from->n_presence));
 	return copy_strs(&out->tags, &out->n_tags, from->tags, from->n_tags);
 }
 
@@ -126,8 +127,8 @@ static void node_clear(struct node_row *r)
 	r->approved_routes = NULL;
 	r->tags = NULL;
 	r->attrs = NULL;
-	r->key_sig = NULL;
-	r->n_endpoints = r->n_approved = r->n_tags = r->n_attrs = r->n_key_sig = 0;
+	r->key_sig = r->presence = NULL;
+	r->n_endpoints = r->n_approved = r->n_tags = r->n_attrs = r->n_key_sig = r->n_presence = 0;
 }
 
 static err authkey_deep(const struct authkey_row *from, struct authkey_row *out)
@@ -407,6 +408,7 @@ void node_row_done(struct node_row *r)
 	free(r->approved_routes);
 	custom_attrs_free(r->attrs, r->n_attrs);
 	free(r->key_sig);
+	free(r->presence);
 	free_strs(r->tags, r->n_tags);
 	*r = (struct node_row){ 0 };
 }

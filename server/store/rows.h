@@ -89,7 +89,12 @@ struct node_row {
 	size_t n_attrs;
 	uint8_t *key_sig; /* tailnet lock's signature of its key; n 0: none */
 	size_t n_key_sig;
+	uint8_t *presence; /* lazy: when it came and went, see NODE_PRESENCE_MAX */
+	size_t n_presence;
 };
+/* Of a node's presence: 4 bytes a time, seconds since 1970, big-endian, ascending; after the last one it is was_online. */
+enum { NODE_PRESENCE_MAX = 96, NODE_PRESENCE_S = 7 * 24 * 3600 };
+
 /* As one text of lines, and back. The text is owned; NULL: no memory, or too long. ERR_MALFORMED, ERR_NOMEM: *out is NULL. */
 char *custom_attrs_text(const struct custom_attr *a, size_t n);
 MUST_USE err custom_attrs_parse(struct bytes text, struct custom_attr **out, size_t *n);
@@ -261,6 +266,7 @@ struct setting_row { /* tailnet settings (tailnet_id > 0) and counters and marks
 
 /* Who changed what; see 0050_audit.sql. before and after: compact JSON of the members that differ, "" where there was
  * nothing. What is recorded of a row: server/core/audit_fields.c. */
+#define AUDIT_REPORT "report" /* action: a node told of itself. As online and offline only told, never stored */
 struct audit_row {
 	int64_t id, group_id, tailnet_id, at_ms;
 	char *via, *actor, *address, *action, *kind, *target_id, *target, *before, *after;

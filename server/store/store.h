@@ -20,7 +20,7 @@ enum store_op_kind {
 	STORE_DEL_USER,
 	STORE_PUT_NODE,
 	STORE_DEL_NODE,
-	STORE_NODE_SEEN, /* lazy columns only: last_seen, was_online, disco, endpoints, home_derp, hostinfo, capver */
+	STORE_NODE_SEEN, /* lazy columns only: last_seen, was_online, presence, disco, endpoints, home_derp, hostinfo, capver */
 	STORE_PUT_AUTHKEY,
 	STORE_DEL_AUTHKEY,
 	STORE_PUT_APIKEY,

@@ -204,6 +204,10 @@ static void seen(struct store_image *db, const struct node_row *op)
 	row->n_endpoints = copy.n_endpoints;
 	free(row->hostinfo_json);
 	row->hostinfo_json = copy.hostinfo_json;
+	free(row->presence);
+	row->presence = copy.presence;
+	row->n_presence = copy.n_presence;
+	copy.presence = NULL;
 	copy.endpoints = NULL;
 	copy.n_endpoints = 0;
 	copy.hostinfo_json = NULL;

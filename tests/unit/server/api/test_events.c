@@ -19,7 +19,7 @@ struct listener {
 	bool ended;
 };
 
-static void listen_with(struct listener *l, struct house *h, const char *key, const char *last)
+static void listen_at(struct listener *l, struct house *h, const char *key, const char *path, const char *last)
 {
 	struct addrport from = { addr_v4(192, 0, 2, 1), 1 };
 	char request[300];
@@ -28,11 +28,16 @@ static void listen_with(struct listener *l, struct house *h, const char *key, co
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
 	fcntl(fd[1], F_SETFL, O_NONBLOCK);
 	assert_ok(api_add_connection(h->api, fd[1], from, key ? API_PUBLIC : API_UNIX));
-	int n = snprintf(request, sizeof request, "GET /api/fairlead/v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s%s%s%s%s%s\r\n", key ? "Authorization: Bearer " : "",
+	int n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s%s%s%s%s%s\r\n", path, key ? "Authorization: Bearer " : "",
 			key ? key : "", key ? "\r\n" : "", last ? "Last-Event-ID: " : "",
 			last ? last : "", last ? "\r\n" : "");
 	assert_int_equal(send(fd[0], request, (size_t)n, MSG_NOSIGNAL), n);
 	*l = (struct listener){ fd[0], buf_make(16 << 20), false };
+}
+
+static void listen_with(struct listener *l, struct house *h, const char *key, const char *last)
+{
+	listen_at(l, h, key, "/api/fairlead/v1/events", last);
 }
 
 static void listen_to(struct listener *l, struct house *h, const char *last)
@@ -130,6 +135,95 @@ static void changes_are_heard(void **state)
 	house_close(&h);
 }
 
+#define CONSOLE "/api/fairlead/v1/events?view=console"
+
+static size_t count(const char *in, const char *what)
+{
+	size_t n = 0;
+
+	for (; (in = strstr(in, what)); in++)
+		n++;
+	return n;
+}
+
+static void the_console_hears_which_objects_changed(void **state)
+{
+	(void)state;
+	struct house h;
+	struct listener a, b;
+	char id[24], path[96];
+
+	house_open(&h, NULL);
+	listen_at(&a, &h, HOUSE_UNIX, CONSOLE, NULL);
+	assert_true(hears(&a, "still here"));
+	json_t *j = house_call(&h, HOUSE_UNIX, "POST", "/api/v1/user", "{\"name\":\"ann\"}", 200);
+	snprintf(id, sizeof id, "\"id\":\"%s\"", json_text_at(j, "user.id"));
+	snprintf(path, sizeof path, "/api/fairlead/v1/user/%s/", json_text_at(j, "user.id"));
+	json_decref(j);
+	assert_true(hears(&a, id));
+	assert_non_null(strstr(text(&a), "event: change\n"));
+	assert_non_null(strstr(text(&a), "\"kind\":\"user\""));
+	assert_non_null(strstr(text(&a), "\"action\":\"create\""));
+	assert_null(strstr(text(&a), "ann")); /* the page asks for it, and gets what its role may see */
+	char *frame = strstr(text(&a), "id: ") + 4, last[64];
+	snprintf(last, sizeof last, "%.*s", (int)strcspn(frame, "\n"), frame);
+
+	/* Many changes of one object: one entry, in few frames. */
+	char suspend[128], restore[128];
+	snprintf(suspend, sizeof suspend, "%ssuspend", path);
+	snprintf(restore, sizeof restore, "%srestore", path);
+	for (int i = 0; i < 50; i++) {
+		json_decref(house_call(&h, HOUSE_UNIX, "POST", suspend, "", 200));
+		json_decref(house_call(&h, HOUSE_UNIX, "POST", restore, "", 200));
+	}
+	make_user(&h, "bob");
+	json_decref(house_call(&h, HOUSE_UNIX, "PUT", "/api/fairlead/v1/settings/taildrop.enabled", "{\"value\":false}", 200));
+	assert_true(hears(&a, "\"id\":\"taildrop.enabled\""));
+	assert_in_range(count(text(&a), id), 2, 40); /* of 100 changes */
+
+	/* Who comes back gets what it missed, merged; of another life of the server nothing is known. */
+	listen_at(&b, &h, HOUSE_UNIX, CONSOLE, last);
+	assert_true(hears(&b, "\"id\":\"taildrop.enabled\""));
+	assert_int_equal(count(text(&b), id), 1);
+	assert_int_equal(count(text(&b), "event: change"), 1);
+	assert_null(strstr(text(&b), "resync"));
+	stop_listening(&b);
+	stop_listening(&a);
+	house_restart(&h);
+	listen_at(&b, &h, HOUSE_UNIX, CONSOLE, last);
+	assert_true(hears(&b, "event: resync"));
+	stop_listening(&b);
+	/* The number that /me gives is one to go on from, also when nothing happened since. */
+	j = house_call(&h, HOUSE_UNIX, "GET", "/api/fairlead/v1/me", "", 200);
+	listen_at(&b, &h, HOUSE_UNIX, CONSOLE, json_text_at(j, "lastEvent"));
+	json_decref(j);
+	make_user(&h, "carl");
+	assert_true(hears(&b, "\"action\":\"create\""));
+	assert_null(strstr(text(&b), "resync"));
+	stop_listening(&b);
+	house_close(&h);
+}
+
+static void the_console_hears_what_it_may_see(void **state)
+{
+	(void)state;
+	struct house h;
+	struct listener a;
+
+	house_open(&h, NULL);
+	char *key = house_key(&h, "dns:read", "");
+	assert_int_equal(house_ask(&h, key, "GET", "/api/fairlead/v1/events", ""), 403); /* whole records are for auditors */
+	listen_at(&a, &h, key, CONSOLE, NULL);
+	assert_true(hears(&a, "still here"));
+	make_user(&h, "ann");
+	json_decref(house_call(&h, HOUSE_UNIX, "PUT", "/api/fairlead/v1/settings/dns.magic_dns", "{\"value\":false}", 200));
+	assert_true(hears(&a, "\"id\":\"dns.magic_dns\""));
+	assert_null(strstr(text(&a), "\"kind\":\"user\""));
+	stop_listening(&a);
+	free(key);
+	house_close(&h);
+}
+
 static void put(struct house *h, int64_t id)
 {
 	static char word[] = "x", long_text[60000];
@@ -224,7 +318,8 @@ static void a_stream_ends_with_its_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(changes_are_heard), cmocka_unit_test(who_is_slow_is_ended),
-		cmocka_unit_test(a_stream_ends_with_its_key) };
+		cmocka_unit_test(a_stream_ends_with_its_key), cmocka_unit_test(the_console_hears_which_objects_changed),
+		cmocka_unit_test(the_console_hears_what_it_may_see) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,8 @@ static inline struct node_row sample_node(int64_t id, int64_t user_id)
 	r.hostinfo_json = dup_str("{\"OS\":\"linux\"}");
 	r.key_sig = (uint8_t *)dup_str("signature");
 	r.n_key_sig = 9;
+	r.presence = (uint8_t *)dup_str("0001000200030004");
+	r.n_presence = 16;
 	r.endpoints = calloc(2, sizeof *r.endpoints);
 	r.n_endpoints = 2;
 	r.endpoints[0] = (struct addrport){ { .family = 4, .b = { 192, 0, 2, 1 } }, 41641 };

@@ -138,6 +138,8 @@ static void assert_same_node(const struct node_row *a, const struct node_row *b)
 	assert_int_equal(a->n_approved, b->n_approved);
 	assert_int_equal(a->n_key_sig, b->n_key_sig);
 	assert_memory_equal(a->key_sig, b->key_sig, a->n_key_sig);
+	assert_int_equal(a->n_presence, b->n_presence);
+	assert_memory_equal(a->presence, b->presence, a->n_presence);
 	for (size_t i = 0; i < a->n_approved; i++)
 		assert_memory_equal(&a->approved_routes[i], &b->approved_routes[i], sizeof a->approved_routes[i]);
 }
@@ -310,6 +312,7 @@ static void put_changes_and_del_removes(void **state)
 	b->op[0].node.given_name[0] = 'X';
 	b->op[0].node.last_seen_ms = 4711;
 	b->op[0].node.n_endpoints = 1;
+	b->op[0].node.n_presence = 8;
 	store_submit(s, b);
 	b = batch_node(++seq, 1, 3);
 	b->op[0].kind = STORE_DEL_NODE;
@@ -323,6 +326,7 @@ static void put_changes_and_del_removes(void **state)
 	assert_string_equal(i.nodes[1].given_name, "laptop-2");
 	assert_int_equal(i.nodes[1].last_seen_ms, 4711);
 	assert_int_equal(i.nodes[1].n_endpoints, 1);
+	assert_int_equal(i.nodes[1].n_presence, 8);
 	store_image_done(&i);
 	folder_free(&f);
 }

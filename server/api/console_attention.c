@@ -1,0 +1,193 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "server/api/console.h"
+#include "server/api/render.h"
+#include "server/api/state.h"
+
+/* GET …/attention: what somebody must decide or mend, newest first, and how many there are of each page, for the badges. Made of
+ * lists of rows, on a worker; nothing of it is kept. */
+
+enum { ITEMS_MAX = 2000 };
+
+enum area { AREA_MACHINES, AREA_USERS, AREA_ACCESS, AREA_ROUTES, AREA_RELAYS, AREA_KEYS, AREA_SETTINGS, AREAS_N };
+
+static const char *const area_names[AREAS_N] = { "machines", "users", "access", "routes", "relays", "keys", "settings" };
+
+struct item {
+	const char *kind;
+	enum area area;
+	bool broken; /* else: somebody should act */
+	int64_t since_ms, machine, user, key;
+	const char *prefix, *text; /* "" none */
+};
+
+struct attention {
+	struct console_nodes k;
+	struct item *item;
+	size_t n, count[AREAS_N];
+	int64_t now_ms;
+};
+
+static void put(struct attention *a, struct item i)
+{
+	a->count[i.area]++;
+	if (a->n < ITEMS_MAX)
+		a->item[a->n++] = i;
+}
+
+/* ---- machines and their routes ---- */
+
+static bool somebody_offers(const struct attention *a, struct prefix p)
+{
+	for (size_t i = 0; i < a->k.n; i++) {
+		const struct node_info *n = a->k.node[i];
+		for (size_t s = 0; s < n->n_serving; s++)
+			if (prefix_cmp(n->serving[s], p) == 0)
+				return true;
+	}
+	return false;
+}
+
+static const char *route_text(struct request *r, struct prefix p)
+{
+	char text[PREFIX_TEXT_MAX];
+	const char *copy = arena_str(&r->arena, bytes_str(prefix_text(p, text)));
+
+	return copy ? copy : "";
+}
+
+static bool has_exit_above(const struct node_info *n, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (is_exit_prefix(n->announced[k]) && is_exit_prefix(n->announced[i]))
+			return true;
+	return false;
+}
+
+static void look_at_routes(struct request *r, struct attention *a, const struct node_info *n)
+{
+	for (size_t i = 0; i < n->n_announced; i++)
+		if (route_waits(n, n->announced[i]) && !has_exit_above(n, i)) /* both families of an exit are one question */
+			put(a, (struct item){ "route-waits", AREA_ROUTES, false, n->row.created_ms, n->row.id, 0, 0,
+				is_exit_prefix(n->announced[i]) ? "exit" : route_text(r, n->announced[i]), "" });
+	for (size_t i = 0; !n->online && i < n->row.n_approved; i++) {
+		struct prefix p = n->row.approved_routes[i];
+		bool announced = false;
+		for (size_t k = 0; k < n->n_announced; k++)
+			announced |= prefix_cmp(n->announced[k], p) == 0;
+		if (announced && !is_exit_prefix(p) && !somebody_offers(a, p))
+			put(a, (struct item){ "route-nobody", AREA_ROUTES, true, n->row.last_seen_ms, n->row.id, 0, 0, route_text(r, p), "" });
+	}
+}
+
+static void look_at_machine(struct request *r, struct attention *a, const struct node_info *n)
+{
+	unsigned f = machine_flags(n, a->k.lock_on, a->now_ms);
+	int64_t id = n->row.id;
+
+	if (f & MACHINE_WAITS)
+		put(a, (struct item){ "machine-unapproved", AREA_MACHINES, false, n->row.created_ms, id, 0, 0, "", "" });
+	if (f & MACHINE_EXPIRED)
+		put(a, (struct item){ "machine-expired", AREA_MACHINES, true, n->row.expires_ms, id, 0, 0, "", "" });
+	else if (f & MACHINE_EXPIRES_SOON)
+		put(a, (struct item){ "machine-expires", AREA_MACHINES, false, n->row.expires_ms - CONSOLE_SOON_MS, id, 0, 0, "", "" });
+	if (f & MACHINE_LOCKED_OUT)
+		put(a, (struct item){ "machine-locked-out", AREA_MACHINES, false, n->row.created_ms, id, 0, 0, "", "" });
+	if (console_may_read(r, SCOPE_DEVICES_ROUTES))
+		look_at_routes(r, a, n);
+}
+
+/* ---- the answer ---- */
+
+static int by_time(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+
+	if (x->since_ms != y->since_ms)
+		return x->since_ms < y->since_ms ? 1 : -1;
+	return (x->machine > y->machine) - (x->machine < y->machine);
+}
+
+static void put_id_or_none(struct jsonw *w, int64_t id)
+{
+	if (id)
+		render_id(w, id);
+	else
+		jsonw_str(w, "");
+}
+
+static void put_item(struct request *r, struct jsonw *w, const struct item *i)
+{
+	const char *id = arena_printf(&r->arena, "%s/%lld%s%s", i->kind, (long long)(i->machine ? i->machine : i->user ? i->user : i->key),
+			i->prefix[0] ? "/" : "", i->prefix);
+
+	jsonw_obj(w);
+	jsonw_key(w, "id"), jsonw_str(w, id);
+	jsonw_key(w, "kind"), jsonw_str(w, i->kind);
+	jsonw_key(w, "area"), jsonw_str(w, area_names[i->area]);
+	jsonw_key(w, "level"), jsonw_str(w, i->broken ? "broken" : "act");
+	jsonw_key(w, "sinceMs"), jsonw_int(w, i->since_ms);
+	jsonw_key(w, "machine"), put_id_or_none(w, i->machine);
+	jsonw_key(w, "user"), put_id_or_none(w, i->user);
+	jsonw_key(w, "key"), put_id_or_none(w, i->key);
+	jsonw_key(w, "prefix"), jsonw_str(w, i->prefix);
+	jsonw_key(w, "text"), jsonw_str(w, i->text);
+	jsonw_obj_end(w);
+}
+
+/* On a worker. */
+static void make(struct request *r, struct reply *reply)
+{
+	struct attention *a = r->keep;
+
+	(void)reply;
+	for (size_t i = 0; i < a->k.n; i++)
+		look_at_machine(r, a, a->k.node[i]);
+	if (a->n)
+		qsort(a->item, a->n, sizeof *a->item, by_time);
+	struct jsonw w = answer_begin(&r->made);
+	jsonw_key(&w, "counts"), jsonw_obj(&w);
+	for (int i = 0; i < AREAS_N; i++) {
+		jsonw_key_bytes(&w, bytes_str(area_names[i]));
+		jsonw_uint(&w, a->count[i]);
+	}
+	jsonw_obj_end(&w);
+	jsonw_key(&w, "items"), jsonw_arr(&w);
+	for (size_t i = 0; i < a->n; i++)
+		put_item(r, &w, &a->item[i]);
+	jsonw_arr_end(&w);
+	jsonw_obj_end(&w);
+	console_nodes_done(&a->k);
+	console_finish(r);
+}
+
+static enum MHD_Result on_made(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	return console_answer_made(r);
+}
+
+static enum MHD_Result on_nodes(struct request *r, const struct reply *reply)
+{
+	struct attention *a = r->keep;
+
+	FAIL_ON(r, reply);
+	if (console_keep_nodes(r, reply, &a->k) != OK)
+		return answer_error(r, 500, "out of memory");
+	return console_work(r, make, on_made, &a->k);
+}
+
+enum MHD_Result console_attention(struct request *r)
+{
+	struct attention *a = arena_alloc(&r->arena, sizeof *a);
+
+	if (a)
+		a->item = arena_array(&r->arena, ITEMS_MAX, sizeof *a->item);
+	if (!a || !a->item)
+		return answer_error(r, 500, "out of memory");
+	a->now_ms = clock_wall_ms();
+	r->keep = a;
+	return ask(r, command_for(r, CMD_NODE_LIST), on_nodes);
+}

@@ -1,0 +1,25 @@
+#include "server/api/console.h"
+#include "server/api/routes.h"
+
+#define NATIVE "/api/fairlead/v1"
+#define ANY_ROLE SCOPE_EVERYTHING /* whoever may anything at all */
+
+/* What the console asks of the native API, as server/api/route.c has the others. */
+const struct route console_routes[] = {
+	{ "GET", NATIVE "/me", ACCESS_KEY, console_me, ANY_ROLE },
+	{ "POST", NATIVE "/me/sign-out", ACCESS_KEY, console_sign_out, ANY_ROLE },
+
+	{ "GET", NATIVE "/machines", ACCESS_KEY, console_machines, READ(DEVICES_CORE) },
+	{ "GET", NATIVE "/machines/{}", ACCESS_KEY, console_machine, READ(DEVICES_CORE) },
+	{ "DELETE", NATIVE "/machines/{}", ACCESS_KEY, console_machine_delete, WRITE(DEVICES_CORE) },
+	{ "POST", NATIVE "/machines/{}/approve", ACCESS_KEY, console_machine_approve, WRITE(DEVICES_CORE) },
+	{ "POST", NATIVE "/machines/{}/rename", ACCESS_KEY, console_machine_rename, WRITE(DEVICES_CORE) },
+	{ "POST", NATIVE "/machines/{}/tags", ACCESS_KEY, console_machine_tags, WRITE(DEVICES_CORE) },
+	{ "POST", NATIVE "/machines/{}/routes", ACCESS_KEY, console_machine_routes, WRITE(DEVICES_ROUTES) },
+	{ "POST", NATIVE "/machines/{}/expiry", ACCESS_KEY, console_machine_expiry, WRITE(DEVICES_CORE) },
+	{ "POST", NATIVE "/machines/{}/sign-out", ACCESS_KEY, console_machine_sign_out, WRITE(DEVICES_CORE) },
+	{ "POST", NATIVE "/machines/{}/owner", ACCESS_KEY, console_machine_owner, WRITE(DEVICES_CORE) },
+	{ "POST", NATIVE "/machines/{}/address", ACCESS_KEY, console_machine_address, WRITE(DEVICES_CORE) },
+	{ "GET", NATIVE "/attention", ACCESS_KEY, console_attention, READ(DEVICES_CORE) },
+};
+const size_t console_routes_n = sizeof console_routes / sizeof console_routes[0];

@@ -1,0 +1,443 @@
+/* The native API as the console uses it: by a signed-in browser's cookie, with what its user's role may, and only from our own pages. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "common/base/cleanup.h"
+#include "server/api/console.h"
+#include "server/api/request.h"
+#include "tests/lib/api_house.h"
+#include "tests/lib/test.h"
+
+#define NATIVE "/api/fairlead/v1"
+
+static void own_url(struct house *h)
+{
+	h->api_set.server_url = "http://x"; /* what house_ask says as Host */
+}
+
+struct browser {
+	char cookie[128], csrf[64], headers[512], user_id[24];
+};
+
+static void make_user(struct house *h, const char *name, const char *role, char user_id[24])
+{
+	char body[96], path[96];
+
+	snprintf(body, sizeof body, "{\"name\":\"%s\"}", name);
+	json_t *j = house_call(h, HOUSE_UNIX, "POST", "/api/v1/user", body, 200);
+	snprintf(user_id, 24, "%s", json_text_at(j, "user.id"));
+	json_decref(j);
+	snprintf(path, sizeof path, NATIVE "/user/%s/role", user_id);
+	snprintf(body, sizeof body, "{\"role\":\"%s\"}", role);
+	json_decref(house_call(h, HOUSE_UNIX, "POST", path, body, 200));
+}
+
+/* Signs in with a link, as a person does. */
+static void sign_in(struct house *h, struct browser *b, const char *name)
+{
+	char body[96];
+
+	snprintf(body, sizeof body, "{\"user\":\"%s\"}", name);
+	json_t *j = house_call(h, HOUSE_UNIX, "POST", NATIVE "/login-links", body, 200);
+	const char *at = strstr(json_text_at(j, "url"), "/welcome/");
+	assert_non_null(at);
+	assert_int_equal(house_ask(h, "", "POST", at, ""), 303);
+	json_decref(j);
+	char *cookie = house_header(h, "Set-Cookie");
+	assert_non_null(cookie);
+	cookie[strcspn(cookie, ";")] = 0;
+	snprintf(b->cookie, sizeof b->cookie, "%s", cookie);
+	free(cookie);
+	b->csrf[0] = 0;
+}
+
+/* As the page of that browser. csrf NULL: without the header. */
+static int by_browser(struct house *h, struct browser *b, const char *csrf, const char *more, const char *method, const char *path, const char *body)
+{
+	snprintf(b->headers, sizeof b->headers, "Cookie: %s\r\n%s%s%s%s", b->cookie, csrf ? "X-Fairlead-CSRF: " : "", csrf ? csrf : "",
+			csrf ? "\r\n" : "", more);
+	h->headers = b->headers;
+	int status = house_ask(h, "", method, path, body);
+	h->headers = NULL;
+	return status;
+}
+
+static json_t *page_call(struct house *h, struct browser *b, const char *method, const char *path, const char *body, int status)
+{
+	if (!b->csrf[0]) {
+		assert_int_equal(by_browser(h, b, NULL, "", "GET", NATIVE "/me", ""), 200);
+		json_t *me = json_loads(h->body, 0, NULL);
+		snprintf(b->csrf, sizeof b->csrf, "%s", json_text_at(me, "csrf"));
+		assert_int_equal(strlen(b->csrf), 32);
+		json_decref(me);
+	}
+	if (by_browser(h, b, b->csrf, "", method, path, body) != status)
+		fail_msg("%s %s: wanted %d, got %s\n%s", method, path, status, h->head, h->body);
+	return json_loads(h->body, JSON_DECODE_ANY, NULL);
+}
+
+static void a_browser_has_its_roles_rights(void **state)
+{
+	(void)state;
+	struct house h;
+	struct browser b;
+
+	house_open(&h, own_url);
+	make_user(&h, "ann", "owner", b.user_id);
+	sign_in(&h, &b, "ann");
+	json_t *me = page_call(&h, &b, "GET", NATIVE "/me", "", 200);
+	assert_string_equal(json_text_at(me, "user.name"), "ann");
+	assert_string_equal(json_text_at(me, "user.role"), "owner");
+	assert_string_equal(json_text_at(me, "by"), "session");
+	assert_string_equal(json_text_at(me, "may.all"), "write");
+	assert_string_equal(json_text_at(me, "tailnet.domain"), "tail.internal");
+	json_decref(me);
+
+	/* What changes something names the person, and the console. */
+	json_decref(page_call(&h, &b, "PUT", NATIVE "/settings/taildrop.enabled", "{\"value\":true}", 200));
+	json_t *log = page_call(&h, &b, "GET", NATIVE "/audit?kind=setting", "", 200);
+	assert_string_equal(json_text_at(log, "records.0.actor"), "user:ann");
+	assert_string_equal(json_text_at(log, "records.0.via"), "console");
+	json_decref(log);
+
+	/* A role that is taken away counts at once. */
+	char path[96];
+	snprintf(path, sizeof path, NATIVE "/user/%s/role", b.user_id);
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", path, "{\"role\":\"auditor\"}", 200));
+	json_decref(page_call(&h, &b, "GET", NATIVE "/settings", "", 200));
+	json_decref(page_call(&h, &b, "PUT", NATIVE "/settings/taildrop.enabled", "{\"value\":false}", 403));
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", path, "{\"role\":\"member\"}", 200));
+	json_decref(page_call(&h, &b, "GET", NATIVE "/me", "", 403));
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", path, "{\"role\":\"admin\"}", 200));
+
+	/* And so does the session's end. */
+	json_decref(page_call(&h, &b, "POST", NATIVE "/me/sign-out", "", 200));
+	json_decref(page_call(&h, &b, "GET", NATIVE "/me", "", 401));
+	house_close(&h);
+}
+
+static void other_sites_cannot_use_it(void **state)
+{
+	static const char set[] = NATIVE "/settings/taildrop.enabled", on[] = "{\"value\":true}";
+	(void)state;
+	struct house h;
+	struct browser b, c;
+
+	house_open(&h, own_url);
+	make_user(&h, "ann", "owner", b.user_id);
+	sign_in(&h, &b, "ann");
+	sign_in(&h, &c, "ann");
+	json_decref(page_call(&h, &b, "PUT", set, on, 200));
+	json_decref(page_call(&h, &c, "PUT", set, on, 200));
+	assert_int_equal(by_browser(&h, &b, NULL, "", "PUT", set, on), 403);
+	assert_int_equal(by_browser(&h, &b, "", "", "PUT", set, on), 403);
+	assert_int_equal(by_browser(&h, &b, c.csrf, "", "PUT", set, on), 403); /* another session's */
+	assert_int_equal(by_browser(&h, &b, "00000000000000000000000000000000", "", "PUT", set, on), 403);
+	assert_int_equal(by_browser(&h, &b, b.csrf, "Origin: http://evil.example\r\n", "PUT", set, on), 403);
+	assert_int_equal(by_browser(&h, &b, b.csrf, "Origin: null\r\n", "PUT", set, on), 403);
+	assert_int_equal(by_browser(&h, &b, b.csrf, "Sec-Fetch-Site: cross-site\r\n", "PUT", set, on), 403);
+	assert_int_equal(by_browser(&h, &b, b.csrf, "Sec-Fetch-Site: same-site\r\n", "GET", NATIVE "/me", ""), 403);
+	assert_int_equal(by_browser(&h, &b, b.csrf, "Origin: http://x\r\nSec-Fetch-Site: same-origin\r\n", "PUT", set, on), 200);
+	house_close(&h);
+}
+
+static void a_cookie_is_no_key(void **state)
+{
+	(void)state;
+	struct house h;
+	struct browser b;
+
+	house_open(&h, own_url);
+	make_user(&h, "ann", "owner", b.user_id);
+	sign_in(&h, &b, "ann");
+	assert_int_equal(by_browser(&h, &b, NULL, "", "GET", "/api/v1/node", ""), 401);
+	assert_int_equal(by_browser(&h, &b, NULL, "", "GET", "/api/v2/tailnet/-/devices", ""), 401);
+	assert_int_equal(by_browser(&h, &b, NULL, "", "GET", "/metrics", ""), 401);
+	/* A wrong key is not made good by a cookie beside it. */
+	assert_int_equal(by_browser(&h, &b, NULL, "Authorization: Bearer hskey-api-0123456789ab-00\r\n", "GET", NATIVE "/me", ""), 401);
+	/* A key works alone, without a CSRF header, and is nobody's session. */
+	char *key = house_key(&h, "", "ann");
+	json_t *me = house_call(&h, key, "GET", NATIVE "/me", "", 200);
+	assert_string_equal(json_text_at(me, "by"), "key");
+	assert_string_equal(json_text_at(me, "user.name"), "ann");
+	assert_string_equal(json_text_at(me, "csrf"), "");
+	json_decref(me);
+	json_decref(house_call(&h, key, "POST", NATIVE "/me/sign-out", "", 400));
+	free(key);
+	house_close(&h);
+}
+
+static void nobody_gives_more_than_they_have(void **state)
+{
+	(void)state;
+	struct house h;
+	struct browser b;
+	char owner[24], path[96], body[96];
+
+	house_open(&h, own_url);
+	make_user(&h, "olga", "owner", owner);
+	make_user(&h, "ivan", "it-admin", b.user_id);
+	sign_in(&h, &b, "ivan");
+	snprintf(path, sizeof path, NATIVE "/user/%s/role", b.user_id);
+	json_decref(page_call(&h, &b, "POST", path, "{\"role\":\"owner\"}", 403));
+	snprintf(path, sizeof path, NATIVE "/user/%s/suspend", owner);
+	json_decref(page_call(&h, &b, "POST", path, "", 403));
+	snprintf(body, sizeof body, "{\"user\":\"olga\"}");
+	json_decref(page_call(&h, &b, "POST", NATIVE "/login-links", body, 403));
+	house_close(&h);
+}
+
+/* ---- every route, by role ---- */
+
+static const char *path_of(const struct route *route, char out[256])
+{
+	size_t n = 0;
+
+	for (const char *p = route->pattern; *p && n < 240; p++)
+		if (p[0] == '{' && p[1] == '}')
+			n += (size_t)snprintf(out + n, 256 - n, "999999"), p++;
+		else
+			out[n++] = *p;
+	out[n] = 0;
+	return out;
+}
+
+static void every_route_by_role_with_a_cookie(void **state)
+{
+	static const enum user_role roles[] = { USER_MEMBER, USER_ADMIN, USER_NETWORK_ADMIN, USER_IT_ADMIN, USER_AUDITOR, USER_BILLING_ADMIN };
+	(void)state;
+	struct house h;
+	char path[256];
+
+	house_open(&h, own_url);
+	for (size_t k = 0; k < ARRAY_LEN(roles); k++) {
+		struct browser b, boss;
+		char name[32];
+		snprintf(name, sizeof name, "user%zu", k);
+		make_user(&h, name, "admin", b.user_id);
+		sign_in(&h, &b, name);
+		json_decref(page_call(&h, &b, "GET", NATIVE "/me", "", 200)); /* the CSRF token */
+		snprintf(path, sizeof path, NATIVE "/user/%s/role", b.user_id);
+		snprintf(boss.headers, sizeof boss.headers, "{\"role\":\"%s\"}", user_role_text(roles[k]));
+		json_decref(house_call(&h, HOUSE_UNIX, "POST", path, boss.headers, 200));
+		for (size_t i = 0; route_at(i); i++) {
+			const struct route *route = route_at(i);
+			bool allowed = scope_allows(scope_of_role(roles[k]), route->need), several = __builtin_popcountll(route->need) > 2;
+			if (route->access != ACCESS_KEY || strncmp(route->pattern, NATIVE, sizeof NATIVE - 1) != 0)
+				continue;
+			if (strstr(route->pattern, "/events") && allowed)
+				continue;
+			if (strstr(route->pattern, "/me/sign-out") && allowed)
+				continue;
+			/* A changing call without the header goes no further, whoever asks. */
+			if (strcmp(route->method, "GET") != 0)
+				assert_int_equal(by_browser(&h, &b, NULL, "", route->method, path_of(route, path), "{}"), 403);
+			int status = by_browser(&h, &b, b.csrf, "", route->method, path_of(route, path), "{}");
+			bool refused = status == 403 && strstr(h.body, "required scope");
+			if ((refused == allowed && !(refused && several)) || status == 401 || status == 0)
+				fail_msg("%s: %s %s answered %d, and is %s\n%s", user_role_text(roles[k]), route->method, path, status,
+						allowed ? "allowed" : "forbidden", h.body);
+		}
+	}
+	house_close(&h);
+}
+
+/* ---- machines ---- */
+
+static char *auth_key(struct house *h, const char *user)
+{
+	char body[160];
+
+	snprintf(body, sizeof body, "{\"user\":\"%s\",\"reusable\":true}", user);
+	json_t *j = house_call(h, HOUSE_UNIX, "POST", "/api/v1/preauthkey", body, 200);
+	char *key = strdup(json_text_at(j, "preAuthKey.key"));
+	json_decref(j);
+	return key;
+}
+
+static json_int_t int_at(const json_t *j, const char *column, size_t i)
+{
+	return json_integer_value(json_array_get(json_object_get(json_object_get(j, "columns"), column), i));
+}
+
+static void machines_are_columns(void **state)
+{
+	(void)state;
+	struct house h;
+	char user[24], path[160];
+
+	house_open(&h, own_url);
+	make_user(&h, "ann", "owner", user);
+	char *key = auth_key(&h, "ann");
+	house_join(&h, key, "alpha", "[\"10.1.0.0/24\",\"0.0.0.0/0\",\"::/0\"]");
+	house_join(&h, key, "beta", "[\"10.1.0.0/24\"]");
+	free(key);
+	json_t *j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/machines", "", 200);
+	assert_int_equal(json_integer_value(json_object_get(j, "n")), 2);
+	assert_string_equal(json_text_at(j, "columns.name.0"), "alpha");
+	assert_string_equal(json_text_at(j, "owners.0.name"), "ann");
+	assert_int_equal(json_array_size(json_object_get(j, "owners")), 1);
+	assert_int_equal(int_at(j, "user", 1), 0);
+	assert_string_equal(json_text_at(j, "newest"), "1.90.0");
+	assert_int_equal(int_at(j, "flags", 0), MACHINE_OFFERS_EXIT | MACHINE_ROUTES_WAIT);
+	assert_int_equal(json_array_size(json_array_get(json_object_get(json_object_get(j, "columns"), "routes"), 0)), 1);
+	char id[24], other[24];
+	snprintf(id, sizeof id, "%s", json_text_at(j, "columns.id.0"));
+	snprintf(other, sizeof other, "%s", json_text_at(j, "columns.id.1"));
+	json_decref(j);
+
+	/* Only some of them; who is gone is left out. */
+	snprintf(path, sizeof path, NATIVE "/machines?ids=%s,424242", other);
+	j = house_call(&h, HOUSE_UNIX, "GET", path, "", 200);
+	assert_int_equal(json_integer_value(json_object_get(j, "n")), 1);
+	assert_string_equal(json_text_at(j, "columns.name.0"), "beta");
+	json_decref(j);
+	json_decref(house_call(&h, HOUSE_UNIX, "GET", NATIVE "/machines?ids=x", "", 400));
+
+	/* What waits is asked for, and is gone when it was answered. */
+	j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/attention", "", 200);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "counts"), "routes")), 3);
+	json_decref(j);
+	snprintf(path, sizeof path, NATIVE "/machines/%s/routes", id);
+	j = house_call(&h, HOUSE_UNIX, "POST", path, "{\"approved\":[\"10.1.0.0/24\",\"0.0.0.0/0\",\"::/0\"]}", 200);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "machine"), "flags")) & (MACHINE_EXIT | MACHINE_ROUTES_WAIT), MACHINE_EXIT);
+	json_decref(j);
+	j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/attention", "", 200);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "counts"), "routes")), 2);
+	assert_non_null(strstr(h.body, "\"id\":\"route-nobody/")); /* approved, and neither of them is online */
+	assert_string_equal(json_text_at(j, "items.0.kind"), "route-waits");
+	json_decref(j);
+
+	snprintf(path, sizeof path, NATIVE "/machines/%s", id);
+	j = house_call(&h, HOUSE_UNIX, "GET", path, "", 200);
+	assert_string_equal(json_text_at(j, "machine.name"), "alpha");
+	assert_string_equal(json_text_at(j, "detail.owner.name"), "ann");
+	assert_string_equal(json_text_at(j, "detail.method"), "auth-key");
+	assert_string_equal(json_text_at(j, "detail.routes.0.others.0.name"), "beta");
+	json_decref(j);
+	json_decref(house_call(&h, HOUSE_UNIX, "GET", NATIVE "/machines/424242", "", 404));
+	json_decref(house_call(&h, HOUSE_UNIX, "GET", NATIVE "/machines/x", "", 400));
+
+	snprintf(path, sizeof path, NATIVE "/machines/%s/rename", id);
+	j = house_call(&h, HOUSE_UNIX, "POST", path, "{\"name\":\"gamma\"}", 200);
+	assert_string_equal(json_text_at(j, "machine.name"), "gamma");
+	json_decref(j);
+	j = house_call(&h, HOUSE_UNIX, "POST", path, "{\"name\":\"\"}", 200);
+	assert_string_equal(json_text_at(j, "machine.name"), "alpha");
+	json_decref(j);
+	snprintf(path, sizeof path, NATIVE "/machines/%s/expiry", id);
+	j = house_call(&h, HOUSE_UNIX, "POST", path, "{\"off\":true}", 200);
+	assert_true(json_integer_value(json_object_get(json_object_get(j, "machine"), "flags")) & MACHINE_EXPIRY_OFF);
+	json_decref(j);
+	j = house_call(&h, HOUSE_UNIX, "POST", path, "{\"off\":false}", 200);
+	assert_false(json_integer_value(json_object_get(json_object_get(j, "machine"), "flags")) & MACHINE_EXPIRY_OFF);
+	json_decref(j);
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", path, "{}", 400));
+	snprintf(path, sizeof path, NATIVE "/machines/%s/sign-out", id);
+	j = house_call(&h, HOUSE_UNIX, "POST", path, "", 200);
+	assert_true(json_integer_value(json_object_get(json_object_get(j, "machine"), "flags")) & MACHINE_EXPIRED);
+	json_decref(j);
+	snprintf(path, sizeof path, NATIVE "/machines/%s", id);
+	json_decref(house_call(&h, HOUSE_UNIX, "DELETE", path, "", 200));
+	json_decref(house_call(&h, HOUSE_UNIX, "DELETE", path, "", 404));
+	house_close(&h);
+}
+
+static void long_answers_are_compressed(void **state)
+{
+	(void)state;
+	struct house h;
+	char user[24], name[32];
+
+	house_open(&h, own_url);
+	make_user(&h, "ann", "owner", user);
+	char *key = auth_key(&h, "ann");
+	for (int i = 0; i < 20; i++) {
+		snprintf(name, sizeof name, "host-%d", i);
+		house_join(&h, key, name, NULL);
+	}
+	free(key);
+	assert_int_equal(house_ask(&h, HOUSE_UNIX, "GET", NATIVE "/machines", ""), 200);
+	size_t plain = strlen(h.body);
+	h.headers = "Accept-Encoding: br, gzip;q=0.8\r\n";
+	assert_int_equal(house_ask(&h, HOUSE_UNIX, "GET", NATIVE "/machines", ""), 200);
+	char *encoding = house_header(&h, "Content-Encoding"), *length = house_header(&h, "Content-Length");
+	assert_string_equal(encoding, "gzip");
+	uint8_t text[65536];
+	z_stream z = { .next_in = (Bytef *)h.body, .avail_in = (uInt)atol(length), .next_out = text, .avail_out = sizeof text };
+	assert_int_equal(inflateInit2(&z, 15 + 16), Z_OK);
+	assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
+	assert_in_range(z.total_out, plain - 40, plain + 40); /* the time of asking differs */
+	assert_true(z.total_in < z.total_out / 2);
+	inflateEnd(&z);
+	free(encoding);
+	free(length);
+	h.headers = "Accept-Encoding: gzip;q=0\r\n";
+	assert_int_equal(house_ask(&h, HOUSE_UNIX, "GET", NATIVE "/machines", ""), 200);
+	assert_null(house_header(&h, "Content-Encoding"));
+	assert_int_equal(strlen(h.body) > plain / 2, 1);
+	h.headers = NULL;
+	house_close(&h);
+}
+
+/* ---- presence ---- */
+
+static void put_time(struct node_info *n, uint32_t s)
+{
+	n->row.presence = realloc(n->row.presence, n->row.n_presence + 4);
+	for (int i = 0; i < 4; i++)
+		n->row.presence[n->row.n_presence++] = (uint8_t)(s >> (24 - 8 * i));
+}
+
+static void runs_end_in_the_present(void **state)
+{
+	enum { NOW_S = 2000000000, HOUR = 3600, DAY = 24 * HOUR };
+	(void)state;
+	struct node_info n = { .online = true };
+	unsigned runs[PRESENCE_RUNS_MAX];
+#define RUNS(span_s) presence_runs(&n, NOW_S * 1000LL, 1000LL * (span_s), runs)
+
+	assert_int_equal(RUNS(DAY), 1); /* nothing known: as now */
+	assert_int_equal(runs[0], 1);
+	put_time(&n, NOW_S - 30 * HOUR); /* came */
+	put_time(&n, NOW_S - 10 * HOUR); /* went */
+	put_time(&n, NOW_S - 9 * HOUR);	 /* came */
+	assert_int_equal(RUNS(DAY), 3);
+	assert_int_equal(runs[0], 1);
+	assert_int_equal(runs[1], 14 * 60);
+	assert_int_equal(runs[2], 15 * 60);
+	n.row.created_ms = (NOW_S - 30 * HOUR) * 1000LL;
+	assert_int_equal(RUNS(7 * DAY), 4);
+	assert_int_equal(runs[0], 2); /* it was not there yet */
+	n.row.created_ms = (NOW_S - 30LL * DAY) * 1000;
+	RUNS(7 * DAY);
+	assert_int_equal(runs[0], 0); /* it was, and offline */
+	n.online = false;
+	put_time(&n, NOW_S - 60);
+	assert_int_equal(RUNS(DAY), 4);
+	assert_int_equal(runs[0], 1);
+	assert_int_equal(runs[3], 24 * 60 - 1);
+	put_time(&n, NOW_S + 5); /* a clock that went back */
+	n.online = true;
+	assert_int_equal(RUNS(DAY), 5);
+	assert_int_equal(runs[4], 24 * 60);
+	free(n.row.presence);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_browser_has_its_roles_rights),
+		cmocka_unit_test(other_sites_cannot_use_it),
+		cmocka_unit_test(a_cookie_is_no_key),
+		cmocka_unit_test(nobody_gives_more_than_they_have),
+		cmocka_unit_test(every_route_by_role_with_a_cookie),
+		cmocka_unit_test(machines_are_columns),
+		cmocka_unit_test(long_answers_are_compressed),
+		cmocka_unit_test(runs_end_in_the_present),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
