@@ -39,11 +39,11 @@ static void put(struct attention *a, struct item i)
 
 /* ---- machines and their routes ---- */
 
-static bool somebody_offers(const struct attention *a, struct prefix p)
+static bool somebody_carries(const struct attention *a, struct prefix p)
 {
 	for (size_t i = 0; i < a->k.n; i++) {
 		const struct node_info *n = a->k.node[i];
-		for (size_t s = 0; s < n->n_serving; s++)
+		for (size_t s = 0; n->online && s < n->n_serving; s++)
 			if (prefix_cmp(n->serving[s], p) == 0)
 				return true;
 	}
@@ -77,7 +77,7 @@ static void look_at_routes(struct request *r, struct attention *a, const struct 
 		bool announced = false;
 		for (size_t k = 0; k < n->n_announced; k++)
 			announced |= prefix_cmp(n->announced[k], p) == 0;
-		if (announced && !is_exit_prefix(p) && !somebody_offers(a, p))
+		if (announced && !is_exit_prefix(p) && !somebody_carries(a, p))
 			put(a, (struct item){ "route-nobody", AREA_ROUTES, true, n->row.last_seen_ms, n->row.id, 0, 0, route_text(r, p), "" });
 	}
 }

@@ -125,6 +125,62 @@ static void restart_makes_nobody_flap(void **state)
 	pair_stop(&p);
 }
 
+/* Seconds of the history; -1: it is not that long. */
+static int64_t history_at(struct harness *h, int64_t id, size_t i)
+{
+	struct reply *r = harness_node_command(h, CMD_NODE_GET, id);
+	const struct node_row *row = &r->nodes[0]->row;
+
+	assert_ok(r->e);
+	if (4 * i >= row->n_presence)
+		return -1;
+	const uint8_t *t = row->presence + 4 * i;
+	return (int64_t)t[0] << 24 | t[1] << 16 | t[2] << 8 | t[3];
+}
+
+static void comings_and_goings_are_remembered(void **state)
+{
+	enum { FLAPS = 300 };
+	struct pair p;
+
+	(void)state;
+	pair_start(&p);
+	int64_t came = history_at(&p.h, p.id_b, 0);
+	assert_true(came > 0);
+	assert_int_equal(history_at(&p.h, p.id_b, 1), -1);
+	harness_step(&p.h, 3600000);
+	device_hang_up(&p.b);
+	harness_step(&p.h, 10000);
+	int64_t went = history_at(&p.h, p.id_b, 1);
+	assert_int_equal(went - came, 3600); /* when the stream broke, not when the grace was over */
+	harness_step(&p.h, 60000);
+	harness_restart(&p.h);
+	assert_int_equal(history_at(&p.h, p.id_b, 0), came);
+	assert_int_equal(history_at(&p.h, p.id_b, 1), went);
+	assert_int_equal(history_at(&p.h, p.id_b, 2), -1);
+
+	/* Who flaps: bounded, in order, and after the last time it is as now. */
+	for (int i = 0; i < FLAPS; i++) {
+		device_stream(&p.b);
+		harness_step(&p.h, 20000);
+		device_hang_up(&p.b);
+		harness_step(&p.h, 30000);
+	}
+	size_t n = 0;
+	for (int64_t t, last = 0; (t = history_at(&p.h, p.id_b, n)) >= 0; n++, last = t)
+		assert_true(t >= last);
+	assert_in_range(n, NODE_PRESENCE_MAX - 2, NODE_PRESENCE_MAX);
+	assert_int_equal(n % 2, 0); /* it came first, and is gone now */
+	assert_int_equal(history_at(&p.h, p.id_b, 0), came); /* what is short is left out, not what is old */
+
+	/* What is older than a week goes but for one. */
+	harness_step(&p.h, 8LL * 24 * 3600 * 1000);
+	device_stream(&p.b);
+	assert_true(history_at(&p.h, p.id_b, 1) > 0);
+	assert_int_equal(history_at(&p.h, p.id_b, 2), -1);
+	pair_stop(&p);
+}
+
 static void a_node_at_home_here_waits_for_our_relay(void **state)
 {
 	struct core_settings set = harness_settings();
@@ -464,6 +520,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(offline_after_a_grace),
 		cmocka_unit_test(restart_makes_nobody_flap),
+		cmocka_unit_test(comings_and_goings_are_remembered),
 		cmocka_unit_test(new_nodes_are_announced_when_usable),
 		cmocka_unit_test(the_first_node_of_an_owner_makes_clients_rebuild),
 		cmocka_unit_test(where_ours_is_the_only_relay_nobody_waits),
