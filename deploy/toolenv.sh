@@ -4,6 +4,7 @@
 # After it, PATH leads to a Go of at least GO_MIN and a Node of at least NODE_MIN if the machine or the prefix has one.
 GO_MIN=1.26
 NODE_MIN=20
+NODE_BUILD_MIN=18 # what builds the console; tests need NODE_MIN
 FAIRLEAD_TOOLS=${FAIRLEAD_TOOLS:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/fairlead-tools}
 
 # version_at_least HAVE WANT, both like 1.26.3
@@ -15,10 +16,12 @@ go_is_good() {
 	version_at_least "$(go env GOVERSION 2>/dev/null | sed 's/^go//; s/[^0-9.].*//')" "$GO_MIN"
 }
 
-node_is_good() { # with npm, which Debian packages apart, and which works
+node_at_least() { # with npm, which Debian packages apart, and which works
 	npm --version >/dev/null 2>&1 &&
-		version_at_least "$(node --version 2>/dev/null | sed 's/^v//')" "$NODE_MIN"
+		version_at_least "$(node --version 2>/dev/null | sed 's/^v//')" "$1"
 }
+node_is_good() { node_at_least "$NODE_MIN"; }
+node_can_build() { node_at_least "$NODE_BUILD_MIN"; }
 
 if ! go_is_good && [ -x "$FAIRLEAD_TOOLS/go/bin/go" ]; then
 	PATH=$FAIRLEAD_TOOLS/go/bin:$PATH

@@ -1,0 +1,93 @@
+// One event stream per browser, not per tab: HTTP/1.1 allows six connections a host. Tabs elect a leader by Web Locks; it reads the stream and
+// tells the others by BroadcastChannel. Where either is missing (an insecure origin has no Web Locks), each tab reads for itself.
+import { signal } from '@preact/signals';
+import { apiUrl } from './api';
+import { receive, resync } from './store';
+import type { Frame } from './types';
+
+export type LiveState = 'starting' | 'live' | 'reconnecting' | 'stopped';
+export const live = signal<LiveState>('starting');
+export const silentSince = signal(0);
+
+const SILENT_MS = 25_000;   // the server sends a comment every 15 s
+const STOPPED_MS = 40_000;
+const CHECK_MS = 5_000;
+
+type Message = { kind: 'frame'; data: Frame } | { kind: 'resync' } | { kind: 'alive' };
+let last = Date.now();
+
+function hear(message: Message): void {
+	last = Date.now();
+	if (live.value !== 'live') {
+		const missed = live.value !== 'starting';
+		live.value = 'live';
+		silentSince.value = 0;
+		if (missed && message.kind === 'alive') resync();
+	}
+	if (message.kind === 'frame') receive(message.data.changes, message.data.attention === true);
+	else if (message.kind === 'resync') resync();
+}
+
+/** Reads the stream until it ends; EventSource hides the comments that tell that the line still works, fetch shows them. */
+async function read(after: { id: string }, tell: (message: Message) => void, abort: AbortSignal): Promise<void> {
+	const headers: Record<string, string> = { Accept: 'text/event-stream' };
+	if (after.id) headers['Last-Event-ID'] = after.id;
+	const response = await fetch(apiUrl('/events?view=console'), { headers, signal: abort, credentials: 'same-origin', cache: 'no-store' });
+	if (response.status === 401) { location.assign(`/login?to=${encodeURIComponent(location.pathname + location.search)}`); return; }
+	if (!response.ok || !response.body) throw new Error(`events: ${response.status}`);
+	tell({ kind: 'alive' });
+	const reader = response.body.getReader(), decoder = new TextDecoder();
+	let text = '';
+	for (;;) {
+		const { done, value } = await reader.read();
+		if (done) return;
+		text += decoder.decode(value, { stream: true });
+		const blocks = text.split('\n\n');
+		text = blocks.pop()!;
+		for (const block of blocks) {
+			let event = 'message', data = '', id = '';
+			for (const line of block.split('\n')) {
+				if (line.startsWith('event:')) event = line.slice(6).trim();
+				else if (line.startsWith('data:')) data += line.slice(5).trim();
+				else if (line.startsWith('id:')) id = line.slice(3).trim();
+			}
+			if (id) after.id = id;
+			if (event === 'resync') tell({ kind: 'resync' });
+			else if (event === 'change' && data) tell({ kind: 'frame', data: JSON.parse(data) as Frame });
+			else tell({ kind: 'alive' });
+		}
+	}
+}
+
+async function lead(after: { id: string }, tell: (message: Message) => void, stop: AbortSignal): Promise<void> {
+	for (let failures = 0; !stop.aborted; failures++) {
+		const abort = new AbortController(), end = () => abort.abort();
+		stop.addEventListener('abort', end);
+		const began = Date.now();
+		let heard = Date.now();
+		const watch = setInterval(() => { if (Date.now() - heard > SILENT_MS) abort.abort(); }, CHECK_MS);
+		try {
+			await read(after, message => { heard = Date.now(); tell(message); }, abort.signal);
+		} catch { /* said by the state below */ }
+		clearInterval(watch);
+		stop.removeEventListener('abort', end);
+		if (Date.now() - began > 10_000) failures = 0;
+		await new Promise(done => setTimeout(done, Math.min(15_000, 500 * 2 ** failures) * (0.75 + Math.random() / 2)));
+	}
+}
+
+export function startLive(lastEvent: string): () => void {
+	const stop = new AbortController(), after = { id: lastEvent };
+	const channel = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel('fairlead-events');
+	if (channel) channel.onmessage = event => hear(event.data as Message);
+	const timer = setInterval(() => {
+		const silent = Date.now() - last;
+		if (silent > STOPPED_MS) live.value = 'stopped';
+		else if (silent > SILENT_MS && live.value === 'live') live.value = 'reconnecting';
+		if (silent > SILENT_MS) silentSince.value = silent;
+	}, CHECK_MS);
+	if (navigator.locks && channel) {
+		void navigator.locks.request('fairlead-events', { signal: stop.signal }, () => lead(after, message => { hear(message); channel.postMessage(message); }, stop.signal)).catch(() => { /* stopped */ });
+	} else void lead(after, hear, stop.signal);
+	return () => { stop.abort(); channel?.close(); clearInterval(timer); };
+}
