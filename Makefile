@@ -130,6 +130,14 @@ $(B)/gen/openapi_files.c: $(wildcard server/api/openapi/*.hujson) server/api/ope
 $(B)/gen/openapi_files.o: $(B)/gen/openapi_files.c
 	$(CC) $(CFLAGS) -c $< -o $@
 
+# web/dist, the console as it was built, lies in the server. The C file changes whenever a file of it does.
+$(B)/gen/web_assets.c: web/embed.sh $(WEB_BUILT) FORCE
+	@mkdir -p $(@D)
+	@sh web/embed.sh web/dist > $@.new
+	@cmp -s $@.new $@ 2>/dev/null && rm $@.new || mv $@.new $@
+$(B)/gen/web_assets.o: $(B)/gen/web_assets.c
+	$(CC) $(CFLAGS) -c $< -o $@
+
 .PHONY: FORCE
 FORCE:
 
@@ -139,7 +147,7 @@ define archive
 endef
 $(LIBCOMMON): $(call obj,$(COMMON_C)) $(B)/gen/version.o
 	$(archive)
-$(LIBSERVER): $(call obj,$(SERVER_C)) $(B)/gen/migrations.o $(B)/gen/openapi_files.o
+$(LIBSERVER): $(call obj,$(SERVER_C)) $(B)/gen/migrations.o $(B)/gen/openapi_files.o $(B)/gen/web_assets.o
 	$(archive)
 $(LIBDERP): $(call obj,$(DERP_C))
 	$(archive)

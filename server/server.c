@@ -22,6 +22,7 @@
 #include "derp/relay.h"
 #include "derp/stun_server.h"
 #include "server/api/api.h"
+#include "server/api/console_page.h"
 #include "server/banner.h"
 #include "server/config.h"
 #include "server/core/admit.h"
@@ -432,6 +433,8 @@ static err start_api(struct server *s)
 		.webhooks_private = s->cfg->webhooks_private,
 		.audit = read_audit,
 		.backup = back_up,
+		.assets = web_assets,
+		.n_assets = web_assets_n,
 	};
 
 	s->config_text = config_show(s->cfg);

@@ -13,6 +13,7 @@ struct api;
 struct audit_page;
 struct audit_query;
 struct login;
+struct web_asset;
 
 struct api_settings { /* strings are borrowed and live as long as the api */
 	const char *server_url;
@@ -26,6 +27,9 @@ struct api_settings { /* strings are borrowed and live as long as the api */
 	const char *openid_configuration, *jwks; /* of the tokens that nodes get; NULL: none */
 	bool policy_in_file;	 /* policy.mode = "file": it cannot be set by call */
 	const char *policy_path; /* then; "" or NULL: none */
+
+	const struct web_asset *assets; /* the web console (console_page.h); none: this build has no console */
+	size_t n_assets;
 
 	void *ctx;
 	void (*post)(void *ctx, struct event *taken); /* core_post; any thread */

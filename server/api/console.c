@@ -13,14 +13,14 @@
 
 /* ---- answers ---- */
 
-static bool reads_gzip(struct request *r)
+bool accepts_encoding(struct request *r, const char *name)
 {
 	const char *accept = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, "Accept-Encoding");
 	struct bytes rest = bytes_str(accept ? accept : "");
 
 	while (rest.n) {
 		struct bytes q, word = bytes_trim(bytes_cut(bytes_trim(bytes_cut(rest, ',', &rest)), ';', &q));
-		if (bytes_eq_nocase(word, BYTES_LIT("gzip")))
+		if (bytes_eq_nocase(word, bytes_str(name)))
 			return !bytes_eq_str(bytes_trim(q), "q=0");
 	}
 	return false;
@@ -57,7 +57,7 @@ static bool gzip(struct buf *b)
 
 static void compress_for(struct request *r, struct buf *b)
 {
-	if (buf_len(b) >= CONSOLE_GZIP_MIN && reads_gzip(r) && gzip(b))
+	if (buf_len(b) >= CONSOLE_GZIP_MIN && accepts_encoding(r, "gzip") && gzip(b))
 		r->encoding = "gzip";
 }
 

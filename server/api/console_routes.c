@@ -1,4 +1,5 @@
 #include "server/api/console.h"
+#include "server/api/console_page.h"
 #include "server/api/routes.h"
 
 #define NATIVE "/api/fairlead/v1"
@@ -6,6 +7,9 @@
 
 /* What the console asks of the native API, as server/api/route.c has the others. */
 const struct route console_routes[] = {
+	{ "GET", "/console", ACCESS_OPEN, console_page, 0 },
+	{ "GET", "/console/{*}", ACCESS_OPEN, console_page, 0 },
+
 	{ "GET", NATIVE "/me", ACCESS_KEY, console_me, ANY_ROLE },
 	{ "POST", NATIVE "/me/sign-out", ACCESS_KEY, console_sign_out, ANY_ROLE },
 

@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "server/api/browser.h"
+#include "server/api/console_page.h"
 #include "server/api/handlers.h"
 #include "server/api/page.h"
 #include "server/api/render.h"
@@ -145,7 +146,7 @@ static enum MHD_Result on_local_signed_in(struct request *r, const struct reply 
 	if (!token)
 		return no_memory(r);
 	signin_begin(r, token);
-	return answer_redirect(r, 303, l->auth_id[0] ? arena_printf(&r->arena, "/connect/%s", l->auth_id) : "/my");
+	return answer_redirect(r, 303, l->auth_id[0] ? arena_printf(&r->arena, "/connect/%s", l->auth_id) : signin_landing(r, "/my"));
 }
 
 /* On a worker. A name that is not there takes as long as one that is. */
@@ -265,7 +266,7 @@ static enum MHD_Result on_welcome(struct request *r, const struct reply *reply)
 	if (!token)
 		return no_memory(r);
 	signin_begin(r, token);
-	return answer_redirect(r, 303, "/my");
+	return answer_redirect(r, 303, signin_landing(r, "/my"));
 }
 
 enum MHD_Result local_welcome(struct request *r)

@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "server/api/browser.h"
+#include "server/api/console_page.h"
 #include "server/api/handlers.h"
 #include "server/api/local.h"
 #include "server/api/page.h"
@@ -200,6 +201,7 @@ enum MHD_Result login_page(struct request *r)
 
 	if (auth_id[0] && !is_auth_id(auth_id))
 		return page_say(r, 400, W_SORRY, W_SORRY_BAD_LINK);
+	signin_remember(r, query(r, "to"));
 	return page_choose(r, auth_id);
 }
 
@@ -240,7 +242,7 @@ static enum MHD_Result on_logged_in(struct request *r, const struct reply *reply
 	if (!token)
 		return answer_error(r, 500, "out of memory");
 	signin_begin(r, token);
-	return answer_redirect(r, 303, k->flow.auth_id[0] ? arena_printf(&r->arena, "/connect/%s", k->flow.auth_id) : "/my");
+	return answer_redirect(r, 303, k->flow.auth_id[0] ? arena_printf(&r->arena, "/connect/%s", k->flow.auth_id) : signin_landing(r, "/my"));
 }
 
 static enum MHD_Result on_exchanged(struct request *r, const struct reply *reply)

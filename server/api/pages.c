@@ -1,4 +1,5 @@
 #include "common/base/version.h"
+#include "server/api/browser.h"
 #include "server/api/handlers.h"
 #include "server/api/page.h"
 #include "server/api/state.h"
@@ -14,8 +15,11 @@ enum MHD_Result api_page_root(struct request *r)
 	return page_end(r, 200, &b);
 }
 
+/* What `tailscale up` prints when nobody has to approve. */
 enum MHD_Result api_page_admin(struct request *r)
 {
+	if (r->api->cfg.n_assets)
+		return answer_redirect(r, 302, "/console/");
 	struct buf b = page_begin(r, W_ADMIN);
 
 	put_word(&b, W_ADMIN_CLI);

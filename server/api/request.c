@@ -220,10 +220,12 @@ enum MHD_Result answer_response(struct request *r, unsigned status, const char *
 	MHD_add_response_header(response, "Content-Type", type);
 	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
 	MHD_add_response_header(response, "X-Frame-Options", "DENY");
-	/* Not no-referrer: browsers then send "Origin: null" with our own forms. */
-	MHD_add_response_header(response, "Referrer-Policy", "same-origin");
-	MHD_add_response_header(response, "Content-Security-Policy", PAGE_POLICY);
-	MHD_add_response_header(response, "Cache-Control", "no-store");
+	/* Not no-referrer but in the console, which has no forms: browsers then send "Origin: null" with our own forms. */
+	MHD_add_response_header(response, "Referrer-Policy", r->page_policy ? "no-referrer" : "same-origin");
+	MHD_add_response_header(response, "Content-Security-Policy", r->page_policy ? r->page_policy : PAGE_POLICY);
+	if (r->page_policy)
+		MHD_add_response_header(response, "Cross-Origin-Opener-Policy", "same-origin");
+	MHD_add_response_header(response, "Cache-Control", r->cache ? r->cache : "no-store");
 	for (size_t i = 0; i < r->n_cookies; i++)
 		MHD_add_response_header(response, "Set-Cookie", r->cookie[i]);
 	if (r->location)

@@ -24,7 +24,7 @@ enum access {
 
 struct route {
 	const char *method;
-	const char *pattern; /* "{}" is one path segment */
+	const char *pattern; /* "{}" is one path segment, "{*}" at the end all that comes */
 	enum access access;
 	handler *begin;
 	scope_set need; /* what a key must have; 0: all */
@@ -58,8 +58,10 @@ struct request {
 	bool v2;			      /* errors in Tailscale's form */
 	unsigned retry_after_s;
 	const char *etag; /* of the answer; NULL: none */
+	const char *page_policy; /* Content-Security-Policy of the console; NULL: that of our plain pages */
+	const char *cache; /* Cache-Control; NULL: no-store */
 	bool trusted;
-	const char *cookie[3];	 /* lines of Set-Cookie, in the arena */
+	const char *cookie[4];	 /* lines of Set-Cookie, in the arena */
 	size_t n_cookies;
 	const char *location;	 /* of a redirect, in the arena */
 	const char *fault; /* the first thing wrong with what was sent, a sentence */
@@ -109,6 +111,7 @@ enum MHD_Result answer_json(struct request *r, unsigned status, struct buf *body
 enum MHD_Result answer_text(struct request *r, unsigned status, const char *type, const char *body);
 enum MHD_Result answer_buf(struct request *r, unsigned status, const char *type, struct buf *body); /* body is taken */
 const char *cors_origin(struct request *r);
+bool accepts_encoding(struct request *r, const char *name); /* "gzip", "br" */
 enum MHD_Result answer_response(struct request *r, unsigned status, const char *type, struct MHD_Response *taken);
 enum MHD_Result answer_page(struct request *r, unsigned status, struct buf *html); /* html is taken */
 /* The error body that all tools of Headscale can read: {code, message, details, status, title, detail, errors}. */

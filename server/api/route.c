@@ -145,7 +145,11 @@ static bool matches(const char *pattern, const char *path, struct bytes param[RE
 	size_t n = 0;
 
 	while (want.p && have.p) {
-		struct bytes w = bytes_cut(want, '/', &want), h = bytes_cut(have, '/', &have);
+		struct bytes w = bytes_cut(want, '/', &want), whole = have, h = bytes_cut(have, '/', &have);
+		if (bytes_eq_str(w, "{*}")) {
+			param[n++] = whole;
+			return true;
+		}
 		if (bytes_eq_str(w, "{}")) {
 			if (!h.n)
 				return false;

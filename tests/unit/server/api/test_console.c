@@ -6,6 +6,7 @@
 
 #include "common/base/cleanup.h"
 #include "server/api/console.h"
+#include "server/api/console_page.h"
 #include "server/api/request.h"
 #include "tests/lib/api_house.h"
 #include "tests/lib/test.h"
@@ -426,6 +427,153 @@ static void runs_end_in_the_present(void **state)
 	free(n.row.presence);
 }
 
+/* ---- the page itself ---- */
+
+#define BYTES(name, text)                                                                                              \
+	static const unsigned char name[] = text;
+BYTES(html, "<!doctype html>console")
+BYTES(script, "plain script")
+BYTES(script_br, "brotli script")
+BYTES(script_gz, "gzip script")
+#define ALL_OF(name) { name, name + sizeof name - 1 }
+static const struct web_asset fixture[] = {
+	{ "assets/index-1a2b.js", "\"1a2b\"", { ALL_OF(script), ALL_OF(script_br), ALL_OF(script_gz) } },
+	{ "favicon.svg", "\"fa\"", { ALL_OF(html) } },
+	{ "index.html", "\"77\"", { ALL_OF(html) } },
+};
+
+static void with_page(struct house *h)
+{
+	own_url(h);
+	h->api_set.assets = fixture;
+	h->api_set.n_assets = ARRAY_LEN(fixture);
+}
+
+static void header_is(struct house *h, const char *name, const char *value)
+{
+	char *got = house_header(h, name);
+
+	if (!got || strcmp(got, value) != 0)
+		fail_msg("%s: %s, wanted %s", name, got ? got : "(none)", value);
+	free(got);
+}
+
+static void the_page_is_for_who_is_signed_in(void **state)
+{
+	(void)state;
+	struct house h;
+	struct browser b;
+	char cookie[1400], id[24], path[96];
+
+	house_open(&h, with_page);
+	make_user(&h, "ann", "admin", id);
+	make_user(&h, "mel", "member", b.user_id);
+
+	/* Nobody is: to the login, and back. */
+	assert_int_equal(house_ask(&h, "", "GET", "/console/machines?q=tag:prod%2Bos:linux&view=attention", ""), 303);
+	header_is(&h, "Location", "/login");
+	char *kept = house_header(&h, "Set-Cookie");
+	assert_true(strncmp(kept, "fairlead-to=", 12) == 0);
+	kept[strcspn(kept, ";")] = 0;
+	snprintf(cookie, sizeof cookie, "Cookie: %s\r\n", kept);
+	h.headers = cookie;
+	sign_in(&h, &b, "ann");
+	h.headers = NULL;
+	header_is(&h, "Location", "/console/machines?q=tag:prod%2Bos:linux&view=attention");
+	free(kept);
+
+	/* Signed in: one page for all of it. */
+	static const char *const paths[] = { "/console", "/console/", "/console/machines/5", "/console/access/history/3/x/y" };
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		/* sign_in may have read another cookie first */
+		if (strncmp(b.cookie, "fairlead=", 9) != 0)
+			sign_in(&h, &b, "ann");
+		assert_int_equal(by_browser(&h, &b, NULL, "", "GET", paths[i], ""), 200);
+		assert_string_equal(h.body, "<!doctype html>console");
+	}
+	header_is(&h, "Content-Type", "text/html; charset=utf-8");
+	header_is(&h, "Cache-Control", "private, no-cache");
+	header_is(&h, "Cross-Origin-Opener-Policy", "same-origin");
+	header_is(&h, "Referrer-Policy", "no-referrer");
+	header_is(&h, "X-Content-Type-Options", "nosniff");
+	char *policy = house_header(&h, "Content-Security-Policy");
+	assert_non_null(strstr(policy, "script-src 'self';"));
+	assert_non_null(strstr(policy, "require-trusted-types-for 'script'"));
+	assert_null(strstr(policy, "unsafe"));
+	free(policy);
+	assert_int_equal(by_browser(&h, &b, NULL, "If-None-Match: \"77\"\r\n", "GET", "/console/dns", ""), 304);
+	assert_string_equal(h.body, "");
+
+	/* A member has no part in it. */
+	sign_in(&h, &b, "mel");
+	assert_int_equal(by_browser(&h, &b, NULL, "", "GET", "/console/", ""), 303);
+	header_is(&h, "Location", "/my");
+	snprintf(path, sizeof path, "/admin");
+	assert_int_equal(house_ask(&h, "", "GET", path, ""), 302);
+	header_is(&h, "Location", "/console/");
+	house_close(&h);
+}
+
+static void only_the_console_is_come_back_to(void **state)
+{
+	static const char *const elsewhere[] = { "https://evil.example/", "//evil.example/", "/consolex", "/my", "/console//evil.example", "/console/%0d%0aX:1",
+		"/console/%22", "/console\\x" };
+	(void)state;
+	struct house h;
+	char path[160];
+
+	house_open(&h, with_page);
+	for (size_t i = 0; i < ARRAY_LEN(elsewhere); i++) {
+		snprintf(path, sizeof path, "/login?to=%s", elsewhere[i]);
+		assert_int_equal(house_ask(&h, "", "GET", path, ""), 200);
+		assert_null(house_header(&h, "Set-Cookie"));
+	}
+	assert_int_equal(house_ask(&h, "", "GET", "/login?to=/console/dns", ""), 200);
+	char *kept = house_header(&h, "Set-Cookie");
+	assert_non_null(kept);
+	free(kept);
+	/* What somebody else put there is not followed either. "2f2f65" is "//e". */
+	struct browser b;
+	make_user(&h, "ann", "admin", b.user_id);
+	h.headers = "Cookie: fairlead-to=2f2f65\r\n";
+	char body[64] = "{\"user\":\"ann\"}";
+	json_t *j = house_call(&h, HOUSE_UNIX, "POST", NATIVE "/login-links", body, 200);
+	assert_int_equal(house_ask(&h, "", "POST", strstr(json_text_at(j, "url"), "/welcome/"), ""), 303);
+	header_is(&h, "Location", "/my");
+	json_decref(j);
+	h.headers = NULL;
+	house_close(&h);
+}
+
+static void files_are_kept_for_a_year(void **state)
+{
+	(void)state;
+	struct house h;
+
+	house_open(&h, with_page);
+	assert_int_equal(house_ask(&h, "", "GET", "/console/assets/index-1a2b.js", ""), 200);
+	assert_string_equal(h.body, "plain script");
+	header_is(&h, "Content-Type", "text/javascript; charset=utf-8");
+	header_is(&h, "Cache-Control", "public, max-age=31536000, immutable");
+	h.headers = "Accept-Encoding: gzip, deflate, br\r\n";
+	assert_int_equal(house_ask(&h, "", "GET", "/console/assets/index-1a2b.js", ""), 200);
+	assert_string_equal(h.body, "brotli script");
+	header_is(&h, "Content-Encoding", "br");
+	header_is(&h, "Vary", "Accept-Encoding");
+	h.headers = "Accept-Encoding: gzip\r\n";
+	assert_int_equal(house_ask(&h, "", "GET", "/console/assets/index-1a2b.js", ""), 200);
+	assert_string_equal(h.body, "gzip script");
+	assert_int_equal(house_ask(&h, "", "GET", "/console/favicon.svg", ""), 200);
+	header_is(&h, "Cache-Control", "private, no-cache");
+	h.headers = NULL;
+	assert_int_equal(house_ask(&h, "", "GET", "/console/assets/index-0000.js", ""), 404);
+	assert_int_equal(house_ask(&h, "", "POST", "/console/assets/index-1a2b.js", ""), 405);
+	house_close(&h);
+	house_open(&h, own_url);
+	assert_int_equal(house_ask(&h, "", "GET", "/console/", ""), 503); /* a build without it says so */
+	house_close(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +585,9 @@ int main(void)
 		cmocka_unit_test(machines_are_columns),
 		cmocka_unit_test(long_answers_are_compressed),
 		cmocka_unit_test(runs_end_in_the_present),
+		cmocka_unit_test(the_page_is_for_who_is_signed_in),
+		cmocka_unit_test(only_the_console_is_come_back_to),
+		cmocka_unit_test(files_are_kept_for_a_year),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
