@@ -46,7 +46,7 @@ struct wanted {
 	bool enabled;
 };
 
-/* The node is known now: its approved routes with this one put in or taken out. */
+/* The node is known now, and which route is meant; the core puts it in, or takes it out. */
 static enum MHD_Result on_node_of_route(struct request *r, const struct reply *reply)
 {
 	FAIL_ON(r, reply);
@@ -55,17 +55,16 @@ static enum MHD_Result on_node_of_route(struct request *r, const struct reply *r
 	struct legacy_route *list = arena_array(&r->arena, LEGACY_ROUTES_MAX, sizeof *list);
 	size_t count = n && list ? legacy_routes(n, list, LEGACY_ROUTES_MAX) : 0;
 	struct command *c = command_for(r, CMD_NODE_APPROVE_ROUTES);
-	struct prefix *approved = c ? arena_array(&c->arena, count + 1, sizeof *approved) : NULL;
+	struct prefix *one = c ? arena_alloc(&c->arena, sizeof *one) : NULL;
 
-	if (!approved || want->index >= count) {
+	if (!one || want->index >= count) {
 		command_free(c);
 		return answer_error(r, 404, "route not found");
 	}
-	for (size_t i = 0; i < count; i++) {
-		if (i == want->index ? want->enabled : list[i].enabled)
-			approved[c->n_routes++] = list[i].prefix;
-	}
-	c->routes = approved;
+	*one = list[want->index].prefix;
+	c->routes = one;
+	c->n_routes = 1;
+	c->how = want->enabled ? ROUTES_ADD : ROUTES_DROP;
 	c->id = n->row.id;
 	return ask(r, c, on_done);
 }

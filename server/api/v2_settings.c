@@ -9,19 +9,15 @@
 #include "server/api/v2.h"
 
 /* DNS and the settings of the tailnet, which are settings of the core (server/core/settings.h) under other names. A call that
- * changes several asks for them one after the other, then reads all back and shows them. */
+ * changes several is one command: all of it counts, or nothing. */
 
-enum { CHANGES_MAX = 8, DAY_H = 24 };
-
-struct change {
-	const char *key, *text;
-};
+enum { CHANGES_MAX = 12, DAY_H = 24 };
 
 typedef void show(struct request *r, struct jsonw *w, const struct reply *settings);
 
 struct plan {
-	struct change change[CHANGES_MAX];
-	size_t n, at;
+	struct setting_change change[CHANGES_MAX];
+	size_t n;
 	show *show;
 };
 
@@ -49,28 +45,6 @@ static enum MHD_Result on_settings(struct request *r, const struct reply *reply)
 	return answer_end(r, &w, &out);
 }
 
-static enum MHD_Result on_changed(struct request *r, const struct reply *reply);
-
-static enum MHD_Result next_change(struct request *r)
-{
-	struct plan *p = r->keep;
-	bool more = p->at < p->n;
-	struct command *c = command_for(r, more ? CMD_SETTINGS_SET : CMD_SETTINGS_LIST);
-
-	if (c && more) {
-		c->name = p->change[p->at].key;
-		c->text = command_str(c, p->change[p->at].text);
-		p->at++;
-	}
-	return ask(r, c, more ? on_changed : on_settings);
-}
-
-static enum MHD_Result on_changed(struct request *r, const struct reply *reply)
-{
-	FAIL_ON(r, reply);
-	return next_change(r);
-}
-
 static struct plan *plan_for(struct request *r, show *what)
 {
 	struct plan *p = arena_alloc(&r->arena, sizeof *p);
@@ -84,7 +58,7 @@ static struct plan *plan_for(struct request *r, show *what)
 static void want(struct plan *p, const char *key, const char *text)
 {
 	if (p->n < CHANGES_MAX)
-		p->change[p->n++] = (struct change){ key, text };
+		p->change[p->n++] = (struct setting_change){ .key = key, .text = text };
 }
 
 static enum MHD_Result carry_out(struct request *r, struct plan *p)
@@ -93,7 +67,21 @@ static enum MHD_Result carry_out(struct request *r, struct plan *p)
 		return answer_error(r, 500, "out of memory");
 	if (r->fault)
 		return answer_error(r, 400, r->fault);
-	return next_change(r);
+	struct command *c = command_for(r, p->n ? CMD_SETTINGS_PATCH : CMD_SETTINGS_LIST);
+	struct setting_change *changes = c ? arena_array(&c->arena, p->n + 1, sizeof *changes) : NULL;
+	for (size_t i = 0; changes && i < p->n; i++) {
+		changes[i] = p->change[i];
+		changes[i].text = command_str(c, p->change[i].text);
+		if (!changes[i].text)
+			changes = NULL;
+	}
+	if (!changes) {
+		command_free(c);
+		return answer_error(r, 413, "the values are too long");
+	}
+	c->changes = changes;
+	c->n_changes = p->n;
+	return ask(r, c, on_settings);
 }
 
 static const char *json_text(struct request *r, const json_t *v)
@@ -206,32 +194,17 @@ enum MHD_Result api_v2_dns_split(struct request *r)
 	return carry_out(r, p);
 }
 
-/* Those named change, null and [] take one out, the others stay. */
-static enum MHD_Result on_split_to_patch(struct request *r, const struct reply *reply)
-{
-	FAIL_ON(r, reply);
-	struct plan *p = plan_for(r, show_split);
-	const char *now = value_of(reply, "dns.nameservers.split");
-	json_auto_t *have = json_loads(*now ? now : "{}", 0, NULL);
-	const json_t *body = body_object(r);
-	const char *domain;
-	json_t *v;
-
-	if (!p || !have || !body)
-		return answer_error(r, r->fault ? 400 : 500, r->fault ? r->fault : "out of memory");
-	json_object_foreach((json_t *)(uintptr_t)body, domain, v) {
-		if (json_is_array(v) && json_array_size(v))
-			json_object_set(have, domain, v);
-		else
-			json_object_del(have, domain);
-	}
-	want(p, "dns.nameservers.split", json_text(r, have));
-	return carry_out(r, p);
-}
-
+/* Those named change, null and [] take one out, the others stay: the core puts it together. */
 enum MHD_Result api_v2_dns_split_patch(struct request *r)
 {
-	return ask(r, command_for(r, CMD_SETTINGS_LIST), on_split_to_patch);
+	struct plan *p = plan_for(r, show_split);
+	const json_t *body = body_object(r);
+
+	if (p && body) {
+		want(p, "dns.nameservers.split", json_text(r, body));
+		p->change[0].merge = true;
+	}
+	return carry_out(r, p);
 }
 
 /* ---- DNS as a whole ---- */
@@ -315,12 +288,8 @@ enum MHD_Result api_v2_dns_configuration(struct request *r)
 			json_object_set_new(split, domain, addresses(r, list, &ignored));
 	if (ignored && !r->fault)
 		return answer_error(r, 501, "splitDNS: useWithExitNode has no effect here; nameservers take it for all of them");
-	/* Clients must never be told to use resolvers that are not there. */
-	if (!override)
-		want(p, "dns.override_local_dns", "false");
 	want(p, "dns.nameservers.global", json_text(r, global));
-	if (override)
-		want(p, "dns.override_local_dns", "true");
+	want(p, "dns.override_local_dns", override ? "true" : "false");
 	want(p, "dns.use_with_exit_node", with_exit ? "true" : "false");
 	want(p, "dns.nameservers.split", json_text(r, split));
 	want(p, "dns.search_domains", list_setting(r, "searchPaths"));

@@ -27,7 +27,7 @@ enum command_kind {
 	CMD_NODE_ENABLE_EXPIRY,	 /* id: after disable -> nodes[0] */
 	CMD_NODE_RENAME,	 /* id, new_name -> nodes[0] */
 	CMD_NODE_TAGS,		 /* id, tags -> nodes[0] */
-	CMD_NODE_APPROVE_ROUTES, /* id, routes: the new list -> nodes[0] */
+	CMD_NODE_APPROVE_ROUTES, /* id, routes: the new list, or how: what is put in, taken out -> nodes[0] */
 	CMD_NODE_MOVE,		 /* id, user -> nodes[0] */
 	CMD_NODE_APPROVE,	 /* id; disable: it waits again -> nodes[0] */
 	CMD_NODE_SET_IP,	 /* id, addrs: one of each family at most -> nodes[0]; ERR_EXISTS: another node's */
@@ -94,6 +94,7 @@ enum command_kind {
 	CMD_SETTINGS_LIST,  /* name: only this one; "" = all -> settings */
 	CMD_SETTINGS_SET,   /* name, text -> settings[0]; ERR_DENIED: the configuration file keeps it for itself */
 	CMD_SETTINGS_RESET, /* name -> settings[0]: what the file says counts again */
+	CMD_SETTINGS_PATCH, /* changes: all of them, or none -> settings: all */
 
 	CMD_WEBHOOK_CREATE, /* text: URL, name: provider, scopes: subscriptions -> webhooks[0], secret */
 	CMD_WEBHOOK_LIST,   /* id: only that; 0 all -> webhooks, with their secrets: for the sender */
@@ -128,6 +129,17 @@ struct login_facts {
 	const char *provider_sid;
 };
 
+struct setting_change {
+	const char *key, *text;
+	bool merge; /* text is a JSON object: its members replace those of the value's, which null and [] take out */
+};
+
+enum routes_how {
+	ROUTES_REPLACE,
+	ROUTES_ADD,
+	ROUTES_DROP,
+};
+
 struct command {
 	enum command_kind kind;
 	struct arena arena; /* owns everything below */
@@ -155,6 +167,9 @@ struct command {
 	size_t n_ports;
 	const struct prefix *routes;
 	size_t n_routes;
+	enum routes_how how;
+	const struct setting_change *changes;
+	size_t n_changes;
 	bool from_file; /* CMD_POLICY_SET: by policy_file.h; else refused while the policy lives in a file. Unchanged text is no version */
 	const struct addr *addrs;
 	size_t n_addrs;

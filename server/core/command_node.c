@@ -149,28 +149,48 @@ static int by_prefix(const void *a, const void *b)
 	return prefix_cmp(*(const struct prefix *)a, *(const struct prefix *)b);
 }
 
+static bool is_among(struct prefix p, const struct prefix *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) /* an exit node is one thing, of two families */
+		if (prefix_cmp(p, prefix_mask(list[i])) == 0 || (prefix_is_exit(p) && prefix_is_exit(list[i])))
+			return true;
+	return false;
+}
+
+/* The list that shall hold. It is made here, of what holds now, so that two who put in one each do not lose one. */
+static size_t routes_wanted(const struct node *n, const struct command *m, struct prefix *list)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; m->how != ROUTES_REPLACE && i < n->row.n_approved; i++)
+		if (m->how == ROUTES_ADD || !is_among(n->row.approved_routes[i], m->routes, m->n_routes))
+			list[k++] = n->row.approved_routes[i];
+	for (size_t i = 0; m->how != ROUTES_DROP && i < m->n_routes; i++)
+		list[k++] = prefix_mask(m->routes[i]);
+	return k;
+}
+
 static err approve(struct core *c, struct node *n, const struct command *m, struct reply *r)
 {
 	bool exit4 = false, exit6 = false;
-	size_t k = 0;
 
-	if (m->n_routes + 2 > NODE_ROUTES_MAX) {
+	CLEANUP(freep) struct prefix *list = malloc((m->n_routes + n->row.n_approved + 2) * sizeof *list);
+	if (!list)
+		return ERR_NOMEM;
+	size_t k = routes_wanted(n, m, list), wanted = k;
+	if (k + 2 > NODE_ROUTES_MAX) {
 		reply_fail(r, ERR_INVALID, "a node may have %d routes", NODE_ROUTES_MAX);
 		return r->e;
 	}
-	CLEANUP(freep) struct prefix *list = malloc((m->n_routes + 2) * sizeof *list);
-	if (!list)
-		return ERR_NOMEM;
-	for (size_t i = 0; i < m->n_routes; i++) {
-		list[k] = prefix_mask(m->routes[i]);
-		const char *fault = route_fault(n->t, list[k++]);
+	for (size_t i = 0; i < wanted; i++) {
+		const char *fault = m->how == ROUTES_DROP ? NULL : route_fault(n->t, list[i]);
 		char text[PREFIX_TEXT_MAX];
 		if (fault) {
-			reply_fail(r, ERR_INVALID, "%s cannot be approved: %s", prefix_text(list[k - 1], text), fault);
+			reply_fail(r, ERR_INVALID, "%s cannot be approved: %s", prefix_text(list[i], text), fault);
 			return r->e;
 		}
-		exit4 |= prefix_is_exit(m->routes[i]) && m->routes[i].addr.family == 4;
-		exit6 |= prefix_is_exit(m->routes[i]) && m->routes[i].addr.family == 6;
+		exit4 |= prefix_is_exit(list[i]) && list[i].addr.family == 4;
+		exit6 |= prefix_is_exit(list[i]) && list[i].addr.family == 6;
 	}
 	/* An exit node serves both families or it leaks the other one. */
 	if (exit6 && !exit4)

@@ -264,6 +264,7 @@ void on_command(struct core *c, struct event *e)
 	case CMD_SETTINGS_LIST:
 	case CMD_SETTINGS_SET:
 	case CMD_SETTINGS_RESET:
+	case CMD_SETTINGS_PATCH:
 	case CMD_DNS_RECORDS:
 		on_command_settings(c, m, r);
 		break;

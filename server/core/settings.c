@@ -373,12 +373,38 @@ static err add_info(struct core *c, struct tailnet *t, const struct setting_def 
 	return OK;
 }
 
-/* Checked by itself and together with all the others. */
-static err set(struct core *c, struct tailnet *t, const struct setting_def *d, const char *text, const char *actor, struct reply *r)
+/* The members of patch put into the object that was, those that are null or [] taken out. In the arena; NULL: why. */
+static const char *merged(struct arena *a, const char *was, const char *patch, char *why, size_t why_cap)
+{
+	CLEANUP(json_decrefp) json_t *have = NULL, *with = NULL;
+	struct json_why jw = { 0 };
+	const char *key;
+	json_t *v;
+	size_t n;
+
+	if (json_parse_why(bytes_str(patch), SETTING_TEXT_MAX, 8, &with, &jw) != OK || !json_is_object(with)) {
+		snprintf(why, why_cap, "%s", jw.e != OK ? jw.text : "an object is needed");
+		return NULL;
+	}
+	if (json_parse_why(bytes_str(*was ? was : "{}"), SETTING_TEXT_MAX, 8, &have, &jw) != OK || !json_is_object(have)) {
+		snprintf(why, why_cap, "it is no object");
+		return NULL;
+	}
+	json_object_foreach(with, key, v) {
+		if (json_is_null(v) || (json_is_array(v) && !json_array_size(v)))
+			json_object_del(have, key);
+		else if (json_object_set(have, key, v) != 0)
+			return NULL;
+	}
+	return json_dump_compact(a, have, &n);
+}
+
+/* Into probe and into its row; what it says together with others is checked later. */
+static err take(struct core *c, struct tailnet *t, const struct setting_def *d, const struct setting_change *x, struct arena *a,
+		struct core_settings *probe, struct reply *r)
 {
 	const struct setting_managed *m = setting_managed(&c->set, d->key);
-	CLEANUP(arena_done) struct arena a = arena_make(0);
-	struct core_settings probe = t->set;
+	const char *text = x->text;
 	char why[300] = "";
 
 	if (m) {
@@ -388,26 +414,83 @@ static err set(struct core *c, struct tailnet *t, const struct setting_def *d, c
 	if (text) {
 		if (strlen(text) > SETTING_TEXT_MAX)
 			return ERR_TOO_BIG;
-		err bad_value = setting_read(d, text, &a, &probe, why, sizeof why);
+		const char *was = x->merge ? shown(a, d, probe) : NULL;
+		if (x->merge && !was)
+			return ERR_NOMEM;
+		if (x->merge)
+			text = merged(a, was, text, why, sizeof why);
+		err bad_value = text ? setting_read(d, text, a, probe, why, sizeof why) : ERR_INVALID;
 		if (bad_value == ERR_INVALID)
 			reply_fail(r, bad_value, "%s: %s", d->key, why);
 		TRY(bad_value);
-		text = shown(&a, d, &probe); /* one text a value */
+		text = shown(a, d, probe); /* one text a value */
 		if (!text)
 			return ERR_NOMEM;
 	}
 	TRY(setting_put(c, t->row.id, d->key, text));
+	return OK;
+}
+
+static err check(const struct setting_def *d, const struct core_settings *probe, struct reply *r)
+{
+	char why[300] = "";
+	err e = d->check ? d->check(probe, why, sizeof why) : OK;
+
+	if (e == ERR_INVALID)
+		reply_fail(r, e, "%s: %s", d->key, why);
+	return e;
+}
+
+static void log_change(const struct setting_def *d, const struct core_settings *s, bool reset, const char *actor)
+{
+	CLEANUP(arena_done) struct arena a = arena_make(0);
+	const char *text = reset ? "(reset)" : shown(&a, d, s);
+
+	log_info("setting changed", "key=%s value=%s actor=%s", d->key, log_qs(text ? text : "").s, log_qs(actor).s);
+}
+
+/* Checked by itself and together with all the others. */
+static err set(struct core *c, struct tailnet *t, const struct setting_def *d, const char *text, const char *actor, struct reply *r)
+{
+	CLEANUP(arena_done) struct arena a = arena_make(0);
+	struct core_settings probe = t->set;
+
+	TRY(take(c, t, d, &(struct setting_change){ .text = text }, &a, &probe, r));
 	if (!text) {
 		probe = c->set;
 		TRY(settings_apply(c, t, &a, &probe));
 	}
-	err e = d->check ? d->check(&probe, why, sizeof why) : OK;
-	if (e == ERR_INVALID)
-		reply_fail(r, e, "%s: %s", d->key, why);
-	TRY(e);
+	TRY(check(d, &probe, r));
 	TRY(tailnet_settings(c, t));
 	TRY(settings_effects(c, t, d->effects));
-	log_info("setting changed", "key=%s value=%s actor=%s", d->key, log_qs(text ? text : "(reset)").s, log_qs(actor).s);
+	log_change(d, &probe, !text, actor);
+	return OK;
+}
+
+static void unknown(const char *key, struct reply *r);
+
+/* All of them, which are checked as they are together, or none: the caller undoes what an error leaves. */
+static err set_many(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
+{
+	CLEANUP(arena_done) struct arena a = arena_make(0);
+	struct core_settings probe = t->set;
+	unsigned effects = 0;
+
+	for (size_t i = 0; i < m->n_changes; i++) {
+		const struct setting_def *d = setting_def_by_key(m->changes[i].key);
+		if (!d) {
+			unknown(m->changes[i].key, r);
+			return r->e;
+		}
+		TRY(take(c, t, d, &m->changes[i], &a, &probe, r));
+		effects |= d->effects;
+	}
+	for (size_t i = 0; i < m->n_changes; i++)
+		TRY(check(setting_def_by_key(m->changes[i].key), &probe, r));
+	TRY(tailnet_settings(c, t));
+	TRY(settings_effects(c, t, effects));
+	for (size_t i = 0; i < m->n_changes; i++)
+		log_change(setting_def_by_key(m->changes[i].key), &probe, false, m->actor);
 	return OK;
 }
 
@@ -428,16 +511,18 @@ void on_command_settings(struct core *c, const struct command *m, struct reply *
 	struct tailnet *t = core_tailnet(c, m->tailnet_id);
 	const char *key = m->kind == CMD_DNS_RECORDS ? "dns.extra_records" : m->name;
 	const struct setting_def *d = *key ? setting_def_by_key(key) : NULL;
+	bool all = m->kind == CMD_SETTINGS_LIST || m->kind == CMD_SETTINGS_PATCH;
 
-	if (!d && (*key || m->kind != CMD_SETTINGS_LIST)) {
+	if (!d && (*key || !all)) {
 		unknown(key, r);
 		return;
 	}
-	if (m->kind != CMD_SETTINGS_LIST) {
+	if (m->kind == CMD_SETTINGS_PATCH)
+		r->e = set_many(c, t, m, r);
+	else if (m->kind != CMD_SETTINGS_LIST)
 		r->e = set(c, t, d, m->kind == CMD_SETTINGS_RESET ? NULL : m->text, m->actor, r);
-		if (r->e != OK)
-			return;
-	}
+	if (r->e != OK)
+		return;
 	r->settings = arena_array(&r->arena, setting_defs_n, sizeof *r->settings);
 	r->e = r->settings ? OK : ERR_NOMEM;
 	for (size_t i = 0; i < setting_defs_n && r->e == OK; i++)

@@ -214,6 +214,7 @@ void admin_act(struct world *w)
 		{ CMD_POLICY_HISTORY, 1 }, { CMD_POLICY_VERSION, 1 }, { CMD_DERPMAP_GET, 1 }, { CMD_DNS_RECORDS, 2 },
 		{ CMD_SERVICE_SET, 3 }, { CMD_SERVICE_DELETE, 1 }, { CMD_SERVICE_APPROVE, 4 }, { CMD_SERVICE_LIST, 1 }, { CMD_STATS, 1 }, { CMD_NODE_APPROVE, 6 }, { CMD_NODE_SET_IP, 3 }, { CMD_NODE_ATTR_SET, 5 }, { CMD_NODE_ATTR_DELETE, 2 },
 		{ CMD_NODE_C2N, 3 }, { CMD_SETTINGS_SET, 4 }, { CMD_SETTINGS_RESET, 2 }, { CMD_SETTINGS_LIST, 1 },
+		{ CMD_SETTINGS_PATCH, 3 },
 	};
 	unsigned total = 0;
 
@@ -257,6 +258,7 @@ void admin_act(struct world *w)
 		break;
 	case CMD_NODE_APPROVE_ROUTES:
 		set_routes(w, m);
+		m->how = one_in(w, 2) ? ROUTES_REPLACE : one_in(w, 2) ? ROUTES_ADD : ROUTES_DROP;
 		break;
 	case CMD_AUTHKEY_EXPIRE:
 	case CMD_AUTHKEY_DELETE:
@@ -316,6 +318,18 @@ void admin_act(struct world *w)
 		size_t which = chance(w, ARRAY_LEN(settings));
 		m->name = settings[which][0];
 		m->text = settings[which][1 + chance(w, 2)];
+		break;
+	}
+	case CMD_SETTINGS_PATCH: {
+		static const char *const split[] = { "{\"a.example\":[\"10.0.0.1\"]}", "{\"a.example\":null,\"b.example\":[\"10.0.0.2\"]}", "{\"b.example\":[]}", "[]" };
+		struct setting_change *list = arena_array(&m->arena, 3, sizeof *list);
+		for (; m->n_changes < 2; m->n_changes++) {
+			size_t which = chance(w, ARRAY_LEN(settings));
+			list[m->n_changes] = (struct setting_change){ .key = settings[which][0], .text = settings[which][1 + chance(w, 2)] };
+		}
+		list[m->n_changes++] = (struct setting_change){ .key = "dns.nameservers.split", .text = PICK(w, split), .merge = true };
+		m->changes = list;
+		m->name = "";
 		break;
 	}
 	case CMD_NODE_C2N:

@@ -356,9 +356,12 @@ static void old_routes_map_to_approved_ones(void **state)
 	expect("GET", "/api/v1/routes", "", 200, "\"prefix\":\"10.1.0.0/16\",\"advertised\":true,\"enabled\":true");
 	expect("POST", "/api/v1/routes/458753/enable", "", 200, "{}"); /* 7 * 65536 + 1 */
 	assert_int_equal(fake.last->kind, CMD_NODE_APPROVE_ROUTES);
-	assert_int_equal(fake.last->n_routes, 2);
+	assert_int_equal(fake.last->how, ROUTES_ADD);
+	assert_int_equal(fake.last->n_routes, 1);
 	expect("DELETE", "/api/v1/routes/458752", "", 200, "{}");
-	assert_int_equal(fake.last->n_routes, 0);
+	assert_int_equal(fake.last->how, ROUTES_DROP);
+	assert_int_equal(fake.last->n_routes, 1);
+	assert_int_equal(fake.last->routes[0].bits, 16);
 	expect("POST", "/api/v1/routes/458755/enable", "", 404, "route not found");
 	stop();
 }

@@ -349,6 +349,38 @@ static void routes_are_shown_to_who_may_use_them(void **state)
 	lab_stop(&l);
 }
 
+static size_t changed(struct lab *l, enum routes_how how, const char *route)
+{
+	struct command *m = command_new(CMD_NODE_APPROVE_ROUTES);
+	struct prefix *list = arena_array(&m->arena, 1, sizeof *list);
+
+	m->id = l->id_a;
+	m->how = how;
+	list[m->n_routes++] = prefix_of(route);
+	m->routes = list;
+	struct reply *r = harness_command(&l->h, m);
+	assert_ok(r->e);
+	return r->nodes[0]->row.n_approved;
+}
+
+/* Two who put in one each at the same time lose none: the core makes the list of what holds then. */
+static void routes_are_put_in_and_taken_out(void **state)
+{
+	struct lab l;
+
+	(void)state;
+	lab_start(&l, NULL);
+	assert_int_equal(changed(&l, ROUTES_ADD, SUBNET), 1);
+	assert_int_equal(changed(&l, ROUTES_ADD, "10.2.0.0/16"), 2);
+	assert_int_equal(changed(&l, ROUTES_ADD, "10.2.3.4/16"), 2);
+	assert_int_equal(changed(&l, ROUTES_ADD, "0.0.0.0/0"), 4); /* an exit node is one thing, of two families */
+	assert_int_equal(changed(&l, ROUTES_DROP, "::/0"), 2);
+	assert_int_equal(changed(&l, ROUTES_DROP, "10.9.0.0/16"), 2);
+	assert_int_equal(changed(&l, ROUTES_DROP, SUBNET), 1);
+	assert_int_equal(changed(&l, ROUTES_REPLACE, SUBNET), 1);
+	lab_stop(&l);
+}
+
 static const char by_tag[] =
 	"{\"tagOwners\": {\"tag:east\": [\"ann@\"]}, \"grants\": [{\"src\": [\"autogroup:member\"], \"dst\": [\"autogroup:member\", \"tag:east\"], \"ip\": [\"22\"]},"
 	" {\"src\": [\"ann@\"], \"dst\": [\"10.1.0.0/16\"], \"ip\": [\"*\"]},"
@@ -516,6 +548,7 @@ int main(void)
 		cmocka_unit_test(what_nobody_may_carry_is_refused_in_words),
 		cmocka_unit_test(too_many_routes_are_cut),
 		cmocka_unit_test(a_policy_edit_is_silent_where_nothing_changes),
+		cmocka_unit_test(routes_are_put_in_and_taken_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

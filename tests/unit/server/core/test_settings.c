@@ -79,6 +79,49 @@ static void what_does_not_fit_is_refused(void **state)
 	harness_stop(&h);
 }
 
+static struct reply *patch(struct harness *h, const struct setting_change *changes, size_t n)
+{
+	struct command *m = command_new(CMD_SETTINGS_PATCH);
+
+	m->changes = changes;
+	m->n_changes = n;
+	return harness_command(h, m);
+}
+
+static void several_at_once_or_none(void **state)
+{
+	static const struct setting_change good[] = { { "dns.override_local_dns", "true", false }, { "dns.nameservers.global", "[\"9.9.9.9\"]", false },
+		{ "dns.nameservers.split", "{\"a.example\":[\"10.0.0.1\"],\"b.example\":[\"10.0.0.2\"]}", false } };
+	static const struct setting_change bad[] = { { "dns.nameservers.global", "[\"1.1.1.1\"]", false }, { "dns.search_domains", "[\"not a name!\"]", false } };
+	static const struct setting_change together[] = { { "dns.nameservers.global", "[]", false }, { "dns.override_local_dns", "true", false } };
+	static const struct setting_change merges[] = { { "dns.nameservers.split", "{\"b.example\":null,\"c.example\":[\"10.0.0.3\"]}", true },
+		{ "dns.nameservers.split", "{\"d.example\":[\"10.0.0.4\"],\"zz.example\":[]}", true } };
+	struct harness h;
+
+	(void)state;
+	harness_start(&h, NULL);
+	struct reply *r = patch(&h, good, ARRAY_LEN(good)); /* override before the servers that it needs: checked as they are together */
+	assert_ok(r->e);
+	assert_int_equal(r->n_settings, setting_defs_n);
+	assert_int_equal(patch(&h, bad, ARRAY_LEN(bad))->e, ERR_INVALID);
+	assert_string_equal(value_of(&h, "dns.nameservers.global"), "[\"9.9.9.9\"]"); /* the first of them was undone */
+	assert_int_equal(patch(&h, together, ARRAY_LEN(together))->e, ERR_INVALID);
+	assert_string_equal(value_of(&h, "dns.nameservers.global"), "[\"9.9.9.9\"]");
+	assert_ok(patch(&h, merges, ARRAY_LEN(merges))->e);
+	static const char want[] = "{\"a.example\":[\"10.0.0.1\"],\"c.example\":[\"10.0.0.3\"],\"d.example\":[\"10.0.0.4\"]}";
+	assert_string_equal(value_of(&h, "dns.nameservers.split"), want);
+	assert_int_equal(patch(&h, (struct setting_change[]){ { "dns.nameservers.split", "[]", true } }, 1)->e, ERR_INVALID);
+	assert_int_equal(patch(&h, (struct setting_change[]){ { "dns.nothing", "1", false } }, 1)->e, ERR_NOT_FOUND);
+	harness_restart(&h);
+	assert_string_equal(value_of(&h, "dns.nameservers.split"), want);
+	h.hold = true;
+	assert_null(patch(&h, (struct setting_change[]){ { "dns.magic_dns", "false", false }, { "dns.nameservers.split", "{\"a.example\":null}", true } }, 2));
+	harness_fail(&h);
+	h.hold = false;
+	assert_string_equal(value_of(&h, "dns.nameservers.split"), want);
+	harness_stop(&h);
+}
+
 static void managed_by_the_file(void **state)
 {
 	static const struct setting_managed managed[] = { { "node", 12 } };
@@ -328,6 +371,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(set_reset_and_restart),
 		cmocka_unit_test(what_does_not_fit_is_refused),
+		cmocka_unit_test(several_at_once_or_none),
 		cmocka_unit_test(managed_by_the_file),
 		cmocka_unit_test(changes_are_heard),
 		cmocka_unit_test(lists_and_texts),
