@@ -235,12 +235,19 @@ GOOD = {
     f"POST {N}/login-links": lambda w: B({"user": w.user()}),
     f"DELETE {N}/sessions": lambda w: {"query": "user=owner"},
     f"DELETE {N}/sessions/{{id}}": lambda w: P(id=w.session()),
+    f"POST {N}/machines/{{nodeId}}/rename": lambda w: B({"name": w.name()}),
+    f"POST {N}/machines/{{nodeId}}/tags": lambda w: {**P(nodeId=w.node()), **B({"tags": ["tag:x"]})},
+    f"POST {N}/machines/{{nodeId}}/routes": lambda w: B({"approved": ["10.7.0.0/24"]}),
+    f"POST {N}/machines/{{nodeId}}/expiry": lambda w: B({"off": True}),
+    f"POST {N}/machines/{{nodeId}}/owner": lambda w: {**P(nodeId=w.node()), **B({"user": w.user()})},
+    f"POST {N}/machines/{{nodeId}}/address": lambda w: {**P(nodeId=w.node()), **B({"addresses": [f"100.64.7.{next(w.count) % 250}"]})},
 }
 # What has no good call in this test, and why.
 NEVER = {
     f"POST {V1}/auth/approve": "needs an SSH check of two devices",
     f"POST {N}/node/{{nodeId}}/c2n": "needs a device that answers",
     f"DELETE {N}/accounts": "needs a person with a password",
+    f"POST {N}/me/sign-out": "needs a browser's session",
     f"POST {N}/backup": "is answered on the unix socket only",
 }
 
@@ -310,7 +317,9 @@ def good(w):
             faults.append(f"{c.name}: has a body, and no line in GOOD")
             continue
         g = make(w) if make else {}
-        params = {**nowhere(c), **{k: w.shared(PARAMS[k]) if k != "newName" else w.name() for k in nowhere(c) if k in PARAMS}, **g.get("params", {})}
+        fresh = c.method == "DELETE" or c.path.endswith("sign-out")
+        params = {**nowhere(c), **{k: getattr(w, PARAMS[k])() if fresh or k == "newName" else w.shared(PARAMS[k]) for k in nowhere(c)
+                                   if k in PARAMS and k not in g.get("params", {})}, **g.get("params", {})}
         body = g.get("body")
         data = body if isinstance(body, bytes) or body is None else json.dumps(body)
         answer = w.raw(c.method, c.url(params, g.get("query", "")), data, headers=g.get("headers", {}))
@@ -351,7 +360,7 @@ def wrong(w):
     for c in calls(w):
         if "event-stream" in json.dumps(c.op["responses"]):
             continue
-        shared = {**nowhere(c), **{k: w.shared(PARAMS[k]) for k in nowhere(c) if k in PARAMS and c.method not in ("DELETE",)}}
+        shared = {**nowhere(c), **{k: w.shared(PARAMS[k]) for k in nowhere(c) if k in PARAMS and c.method != "DELETE"}}
         for body in ("{", "[]", '"x"', "nul", '{"a":', "\xff\xfe".encode("latin-1"), "[" * 1000, '{"a":1} x'):
             check(c, f"body {body[:9]!r}", w.raw(c.method, c.url(nowhere(c)), body), faults)
         schema = c.op.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
