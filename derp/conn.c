@@ -9,8 +9,7 @@
 #include "common/net/sock.h"
 
 enum {
-	RECORD_BYTES = 16 << 10, /* the most that one TLS record holds */
-	PLAIN_BYTES = 64 << 10,
+	OUT_BYTES = 64 << 10, /* of one write: four TLS records */
 	READ_BUDGET = 256 << 10, /* of one connection in one turn */
 	HEAD_MAX = 1024,
 	WEBSOCKET_OUT_MAX = 4096, /* pongs and a close that wait */
@@ -25,7 +24,7 @@ struct derp_thread {
 	bool flushing, reaping; /* flush, reap are with the loop */
 	atomic_bool stopped;
 	struct list conns, ended;
-	uint8_t scratch[PLAIN_BYTES]; /* output on its way from queues to TLS */
+	uint8_t scratch[OUT_BYTES]; /* output on its way from queues to TLS */
 };
 
 struct derp_conn {
@@ -196,7 +195,7 @@ static bool write_pending(struct derp_conn *c)
 static bool send_scratch(struct derp_conn *c, size_t n)
 {
 	struct bytes b = bytes_of(c->t->scratch, n);
-	struct buf framed = buf_make(PLAIN_BYTES + HEAD_MAX);
+	struct buf framed = buf_make(OUT_BYTES + HEAD_MAX);
 
 	if (!c->ws)
 		return write_out(c, b);
@@ -212,7 +211,7 @@ static void push(void *ctx)
 {
 	struct derp_conn *c = ctx;
 	struct derp_thread *t = c->t;
-	size_t cap = tls_version(c->tls) ? RECORD_BYTES : PLAIN_BYTES, n;
+	size_t n;
 
 	if (c->ending)
 		return;
@@ -221,7 +220,7 @@ static void push(void *ctx)
 		return;
 	}
 	bool room = write_pending(c);
-	while (room && (n = relay_client_pull(c->client, t->scratch, cap)))
+	while (room && (n = relay_client_pull(c->client, t->scratch, sizeof t->scratch)))
 		room = send_scratch(c, n);
 	if (c->ending)
 		return;
@@ -500,7 +499,7 @@ void derp_conn_start(struct derp_thread *t, const struct derp_conn_start *s)
 	c->tls = s->tls;
 	c->count = s->count;
 	c->again.fn = on_again;
-	c->pending = buf_make(PLAIN_BYTES + 2 * HEAD_MAX + WEBSOCKET_OUT_MAX);
+	c->pending = buf_make(OUT_BYTES + 2 * HEAD_MAX + WEBSOCKET_OUT_MAX);
 	list_add_tail(&t->conns, &c->in);
 	loop_timer_init(&c->timer, t->loop, on_timer);
 	loop_timer_init(&c->pause, t->loop, on_pause_over);

@@ -151,9 +151,11 @@ static bool enqueue(struct relay_client *to, struct session_packet pkt)
 	return congested;
 }
 
-bool worker_deliver(struct relay_worker *w, const struct node_pub *dst, struct session_packet *pkt, bool *congested)
+/* head: by_key's answer for dst. The rest as worker_deliver. */
+static bool deliver_to(struct relay_worker *w, struct relay_client *head, const struct node_pub *dst,
+	struct session_packet *pkt, bool *congested)
 {
-	struct relay_client *head = map_get(&w->by_key, dst->b), *to = head ? active_here(head) : NULL;
+	struct relay_client *to = head ? active_here(head) : NULL;
 	struct conn_handle h;
 	bool full = false;
 
@@ -166,6 +168,25 @@ bool worker_deliver(struct relay_worker *w, const struct node_pub *dst, struct s
 	if (congested)
 		*congested = full;
 	return true;
+}
+
+bool worker_deliver(struct relay_worker *w, const struct node_pub *dst, struct session_packet *pkt, bool *congested)
+{
+	return deliver_to(w, map_get(&w->by_key, dst->b), dst, pkt, congested);
+}
+
+/* Most packets go where the sender's last one went: hashing a key costs more than comparing one. */
+static bool is_last_dst(const struct relay_client *c, const struct node_pub *dst)
+{
+	return c->last_head && c->last_epoch == c->w->epoch && node_pub_eq(&c->last_dst, dst);
+}
+
+static void remember_dst(struct relay_client *c, const struct node_pub *dst, struct relay_client *head)
+{
+	c->last_dst = *dst;
+	c->last_head = head;
+	c->last_epoch = c->w->epoch;
+	peer_set_add(&c->sent_to, dst);
 }
 
 bool worker_sheds(struct relay_worker *w, struct session_packet *pkt)
@@ -192,8 +213,12 @@ static void on_packet(struct session *s, const struct node_pub *dst, struct sess
 		STATS_ADD(&w->stats, received_other, 1);
 	if (worker_sheds(w, &pkt))
 		return;
-	if (worker_deliver(w, dst, &pkt, &congested)) {
-		peer_set_add(&c->sent_to, dst);
+	bool same = is_last_dst(c, dst);
+	struct relay_client *head = same ? c->last_head : map_get(&w->by_key, dst->b);
+
+	if (deliver_to(w, head, dst, &pkt, &congested)) {
+		if (!same)
+			remember_dst(c, dst, head);
 		if (congested && !c->yield_ms) {
 			c->yield_ms = now_ms + RELAY_YIELD_MS;
 			STATS_ADD(&w->stats, yields, 1);
@@ -219,6 +244,7 @@ static err enter_tables(struct relay_client *c)
 		mesh_came(c);
 		return OK;
 	}
+	w->epoch++;
 	err e = map_put(&w->by_key, c);
 	if (e != OK) {
 		directory_leave(w->r->dir, c->entry, handle_of(c), none, &none);
@@ -426,6 +452,7 @@ static void leave_tables(struct relay_client *c)
 	uint32_t at = 0;
 
 	if (map_get(&w->by_key, c->s.key.b) == c) {
+		w->epoch++;
 		map_del(&w->by_key, c->s.key.b);
 		if (!list_is_empty(&c->same_key)) {
 			struct relay_client *next = container_of(c->same_key.next, struct relay_client, same_key);

@@ -19,6 +19,9 @@ struct relay_client {
 	struct list dirty;	     /* in its worker's list while it has something to push */
 	struct list watching;	     /* in its worker's watchers */
 	struct peer_set sent_to;
+	struct node_pub last_dst;	   /* where its last packet went, and who had that key here then: */
+	struct relay_client *last_head; /* NULL, or by_key's answer while last_epoch is the worker's epoch */
+	uint64_t last_epoch;
 	struct relay_client_opts opts;
 	int64_t since_ms;
 	uint64_t bytes_in, bytes_out, dropped;
@@ -41,6 +44,7 @@ struct relay_worker {
 	bool told_dirty;
 	struct session_pool pool;
 	struct map by_key; /* one client a key; the others hang on its ring */
+	uint64_t epoch;	   /* changes with by_key */
 	struct map by_id;
 	struct list all, dirty, watchers;
 	uint64_t last_id;

@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/openssl.h"
 #include "common/net/tls_cert.h"
+#include "common/net/tls_wire.h"
 
 enum {
 	PEER_CERTS_MAX = 8, /* certificates that tls_peer_cert shows */
@@ -31,8 +33,11 @@ struct tls_ctx {
 };
 
 struct tls {
-	SSL *ssl; /* NULL: a plain stream */
+	SSL *ssl; /* NULL: a plain stream, or wire has taken over */
+	struct tls_wire *wire; /* servers, TLS 1.3, after the handshake; else NULL */
+	struct tls_secrets *secrets; /* for wire, while the handshake runs; wiped */
 	int fd;
+	int version; /* once ready */
 	bool ready;  /* the handshake is done */
 	bool once;   /* the context is this stream's alone */
 	bool broken; /* no more SSL calls that write: SSL_shutdown after a fatal error is not allowed */
@@ -73,6 +78,29 @@ static int add_metacert(SSL *s, void *arg)
 	return 1;
 }
 
+/* Hex digits up to the end of the text or to cap bytes; returns how many bytes they are. */
+static size_t take_hex(const char *hex, uint8_t *out, size_t cap)
+{
+	size_t n = 0;
+
+	return sodium_hex2bin(out, cap, hex, strlen(hex), NULL, &n, NULL) == 0 ? n : 0;
+}
+
+/* "LABEL client-random secret": OpenSSL's way to tell the secrets that a stream goes on with. */
+static void take_secret(const SSL *s, const char *line)
+{
+	static const char in[] = "CLIENT_TRAFFIC_SECRET_0 ", out[] = "SERVER_TRAFFIC_SECRET_0 ";
+	struct tls *t = SSL_get_app_data(s);
+	const char *secret = strrchr(line, ' ');
+
+	if (!t || !t->secrets || !secret)
+		return;
+	if (strncmp(line, in, sizeof in - 1) == 0)
+		t->secrets->in_n = take_hex(secret + 1, t->secrets->in, sizeof t->secrets->in);
+	else if (strncmp(line, out, sizeof out - 1) == 0)
+		t->secrets->out_n = take_hex(secret + 1, t->secrets->out, sizeof t->secrets->out);
+}
+
 static SSL_CTX *make_ssl(const SSL_METHOD *method)
 {
 	SSL_CTX *c = SSL_CTX_new(method);
@@ -80,8 +108,7 @@ static SSL_CTX *make_ssl(const SSL_METHOD *method)
 	if (!c)
 		return NULL;
 	SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
-	/* One recv per batch of records instead of two per record; buffers go back when empty (libraries.md 2). */
-	SSL_CTX_set_read_ahead(c, 1);
+	/* Buffers go back when empty (libraries.md 2). */
 	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 			SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
@@ -117,6 +144,7 @@ static err make_server(struct bytes cert_pem, struct bytes key_pem, const char *
 	}
 	SSL_CTX_set_alpn_select_cb(c, select_alpn, NULL);
 	SSL_CTX_set_cert_cb(c, add_metacert, NULL);
+	SSL_CTX_set_keylog_callback(c, take_secret);
 	tls_cert_sha256(pair.leaf, sha256);
 	*ssl = c;
 	return OK;
@@ -385,6 +413,8 @@ err tls_new(struct tls_ctx *c, int fd, const char *server_name, struct tls **out
 		SSL_set_app_data(t->ssl, t);
 		if (SSL_is_server(t->ssl)) {
 			SSL_set_accept_state(t->ssl);
+			if (!(t->secrets = calloc(1, sizeof *t->secrets)))
+				return ERR_NOMEM;
 		} else {
 			SSL_set_connect_state(t->ssl);
 			TRY(set_client_checks(t, c, server_name));
@@ -394,10 +424,22 @@ err tls_new(struct tls_ctx *c, int fd, const char *server_name, struct tls **out
 	return OK;
 }
 
+static void forget_secrets(struct tls *t)
+{
+	if (t->secrets)
+		sodium_memzero(t->secrets, sizeof *t->secrets);
+	free(t->secrets);
+	t->secrets = NULL;
+}
+
 void tls_free(struct tls *t)
 {
 	if (!t)
 		return;
+	if (t->wire && !t->broken)
+		tls_wire_end(t->wire);
+	tls_wire_free(t->wire);
+	forget_secrets(t);
 	if (t->ssl) {
 		if (t->ready && !t->broken) {
 			ERR_clear_error();
@@ -422,6 +464,8 @@ void tls_end(struct tls *t)
 		ERR_clear_error();
 		SSL_shutdown(t->ssl);
 	}
+	if (t->wire && !t->broken)
+		tls_wire_end(t->wire);
 	t->broken = true;
 	shutdown(t->fd, SHUT_WR);
 }
@@ -489,6 +533,22 @@ static enum tls_io from_ssl(struct tls *t, int ret)
 	}
 }
 
+/* From here on records are our own affair (tls_wire.h says why), where the version is 1.3; otherwise, or without memory, OpenSSL
+ * goes on. It has read nothing beyond the handshake, for it was not allowed to read ahead. */
+static void take_over(struct tls *t)
+{
+	const SSL_CIPHER *suite = SSL_get_current_cipher(t->ssl);
+
+	if (t->version == TLS1_3_VERSION && t->secrets && suite && !SSL_has_pending(t->ssl) &&
+		tls_wire_new(t->fd, SSL_CIPHER_get_protocol_id(suite), t->secrets, &t->wire) == OK) {
+		SSL_free(t->ssl);
+		t->ssl = NULL;
+	} else {
+		SSL_set_read_ahead(t->ssl, 1); /* one recv a batch of records instead of two a record (libraries.md 2) */
+	}
+	forget_secrets(t);
+}
+
 enum tls_io tls_handshake(struct tls *t)
 {
 	if (!t->ssl || t->ready)
@@ -506,11 +566,23 @@ enum tls_io tls_handshake(struct tls *t)
 		SSL_CTX_set_cert_store(SSL_get_SSL_CTX(t->ssl), none); /* taken */
 	X509_free(t->metacert);
 	t->metacert = NULL;
+	t->version = SSL_version(t->ssl);
+	take_over(t);
 	return TLS_OK;
+}
+
+/* After tls_wire_read or tls_wire_write. */
+static enum tls_io from_wire(struct tls *t, enum tls_io io)
+{
+	if (io == TLS_FAIL)
+		t->why = tls_wire_why(t->wire);
+	return io;
 }
 
 enum tls_io tls_read(struct tls *t, void *p, size_t cap, size_t *n)
 {
+	if (t->wire)
+		return t->broken ? TLS_EOF : from_wire(t, tls_wire_read(t->wire, p, cap, n));
 	if (!t->ssl) {
 		ssize_t got = recv(t->fd, p, cap, 0);
 
@@ -530,6 +602,8 @@ enum tls_io tls_write(struct tls *t, struct bytes b, size_t *n)
 {
 	if (b.n == 0)
 		return *n = 0, TLS_OK;
+	if (t->wire)
+		return t->broken ? TLS_EOF : from_wire(t, tls_wire_write(t->wire, b, n));
 	if (!t->ssl) {
 		ssize_t put = send(t->fd, b.p, b.n, MSG_NOSIGNAL);
 
@@ -550,7 +624,7 @@ const char *tls_why(const struct tls *t)
 
 int tls_version(const struct tls *t)
 {
-	return t->ssl && t->ready ? SSL_version(t->ssl) : 0;
+	return t->version;
 }
 
 struct bytes tls_peer_cert(const struct tls *t, size_t i)

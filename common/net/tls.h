@@ -1,7 +1,8 @@
 /* tls: OpenSSL behind a face of our own: contexts (server certificates, client checks) and streams over a descriptor.
  *
- * Streams never block: they say what they wait for. TLS 1.2 and 1.3, ALPN http/1.1 only, no tickets, no session cache,
- * SSL_MODE_RELEASE_BUFFERS and read-ahead (reference/libraries.md 2). A plain stream has the same face (ctx NULL), so
+ * Streams never block: they say what they wait for, which is level-triggered: one read may say WANT_READ though there is more.
+ * TLS 1.2 and 1.3, ALPN http/1.1 only, no tickets, no session cache. A server's TLS 1.3 records are ours after the handshake
+ * (tls_wire.h); the rest is OpenSSL's, with SSL_MODE_RELEASE_BUFFERS and read-ahead (reference/libraries.md 2). A plain stream has the same face (ctx NULL), so
  * that connections need not know. */
 #pragma once
 

@@ -705,7 +705,7 @@ static void test_worlds(void **state)
 		one_seed(strtoull(one, NULL, 10));
 		return;
 	}
-	uint64_t n = many ? strtoull(many, NULL, 10) : 300;
+	uint64_t n = many ? strtoull(many, NULL, 10) : 200;
 	for (uint64_t seed = 1; seed <= n; seed++)
 		one_seed(seed);
 	print_message("%llu packets sent on %llu connections, %llu delivered, %llu forwarded between relays, %llu dropped\n",

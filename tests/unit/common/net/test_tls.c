@@ -257,6 +257,178 @@ static int foreign_client(int max_version, const char *alpn, char chosen[16])
 	return certs;
 }
 
+/* Records are ours after the handshake: OpenSSL at the other end, which changes keys and pads. */
+struct foreign {
+	SSL_CTX *ctx;
+	SSL *ssl;
+	struct tls *t;
+	int fd[2];
+};
+
+static void foreign_open(struct foreign *f, const char *suite, int max_version)
+{
+	int done = 0, small = 8192;
+
+	f->ctx = SSL_CTX_new(TLS_client_method());
+	SSL_CTX_set_max_proto_version(f->ctx, max_version);
+	if (suite)
+		assert_int_equal(SSL_CTX_set_ciphersuites(f->ctx, suite), 1);
+	SSL_CTX_set_mode(f->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	assert_ok(sock_pair(f->fd));
+	setsockopt(f->fd[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+	f->ssl = SSL_new(f->ctx);
+	SSL_set_fd(f->ssl, f->fd[1]);
+	SSL_set_connect_state(f->ssl);
+	assert_ok(tls_new(server, f->fd[0], NULL, &f->t));
+	for (int i = 0; i < 10 && !done; i++) {
+		done = SSL_do_handshake(f->ssl) == 1;
+		/* What follows at once is in the socket together with the end of the handshake. */
+		if (done)
+			assert_int_equal(SSL_write(f->ssl, "early", 5), 5);
+		done = tls_handshake(f->t) == TLS_OK && done;
+	}
+	assert_true(done);
+	assert_int_equal(tls_version(f->t), max_version);
+	char early[6] = "";
+	size_t n = 0, have = 0;
+	for (int i = 0; i < 9 && have < 5; i++) /* in a buffer smaller than the record */
+		if (tls_read(f->t, early + have, 2, &n) == TLS_OK)
+			have += n;
+	assert_string_equal(early, "early");
+}
+
+static void foreign_close(struct foreign *f)
+{
+	SSL_free(f->ssl);
+	SSL_CTX_free(f->ctx);
+	tls_free(f->t);
+	close(f->fd[0]);
+	close(f->fd[1]);
+}
+
+static void a_foreign_client_talks(struct foreign *f, uint64_t seed)
+{
+	enum { N = 200000 };
+	struct test_rng r = { seed };
+	uint8_t *up = malloc(N), *down = malloc(N), *got_up = malloc(N), *got_down = malloc(N);
+	size_t put_up = 0, put_down = 0, have_up = 0, have_down = 0, n = 0;
+	bool again = false; /* a refused write comes with the same bytes */
+	size_t again_n = 0;
+
+	rng_fill(&r, up, N);
+	rng_fill(&r, down, N);
+	for (int turn = 0; have_up < N || have_down < N; turn++) {
+		assert_true(turn < 200000);
+		if (rng_below(&r, 20) == 0 && tls_version(f->t) == TLS1_3_VERSION)
+			SSL_key_update(f->ssl, rng_below(&r, 2) ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED);
+		if (rng_below(&r, 20) == 0)
+			SSL_set_block_padding(f->ssl, rng_below(&r, 2) ? 0 : 1 + rng_below(&r, 700));
+		if (put_up < N && SSL_write_ex(f->ssl, up + put_up, MIN_OF((size_t)N - put_up, 1 + rng_below(&r, 20000)), &n) == 1)
+			put_up += n;
+		if (put_down < N) {
+			size_t k = again ? again_n : MIN_OF((size_t)N - put_down, 1 + rng_below(&r, 90000));
+			struct bytes copy = test_exact(bytes_of(down + put_down, k));
+			enum tls_io io = tls_write(f->t, copy, &n);
+
+			assert_true(io == TLS_OK || io == TLS_WANT_WRITE);
+			again = io != TLS_OK;
+			again_n = k;
+			put_down += io == TLS_OK ? n : 0;
+			test_exact_free(copy);
+		}
+		if (rng_below(&r, 2) && have_up < N) {
+			size_t cap = MIN_OF((size_t)N - have_up, rng_below(&r, 2) ? 1 + rng_below(&r, 50) : 1 + rng_below(&r, 100000));
+			enum tls_io io = tls_read(f->t, got_up + have_up, cap, &n);
+
+			assert_true(io == TLS_OK || io == TLS_WANT_READ);
+			have_up += io == TLS_OK ? n : 0;
+		}
+		if (rng_below(&r, 2) && have_down < N && SSL_read_ex(f->ssl, got_down + have_down, N - have_down, &n) == 1)
+			have_down += n;
+	}
+	assert_memory_equal(up, got_up, N);
+	assert_memory_equal(down, got_down, N);
+	free(up), free(down), free(got_up), free(got_down);
+}
+
+/* As a loop would: a read may say that there is nothing once too often. */
+static enum tls_io read_now(struct tls *t, void *p, size_t cap, size_t *n)
+{
+	enum tls_io io = TLS_WANT_READ;
+
+	for (int i = 0; i < 3 && io == TLS_WANT_READ; i++)
+		io = tls_read(t, p, cap, n);
+	return io;
+}
+
+static void foreign_clients_of_every_suite(void **state)
+{
+	static const char *const suites[] = { "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256" };
+	char b[8];
+	size_t n;
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 12; seed++) {
+		struct foreign f;
+
+		if (seed < 9)
+			foreign_open(&f, suites[seed % 3], TLS1_3_VERSION);
+		else
+			foreign_open(&f, NULL, TLS1_2_VERSION);
+		a_foreign_client_talks(&f, seed);
+		/* Its end, and ours. */
+		if (seed % 2) {
+			SSL_shutdown(f.ssl);
+			assert_int_equal(read_now(f.t, b, sizeof b, &n), TLS_EOF);
+			assert_int_equal(tls_read(f.t, b, sizeof b, &n), TLS_EOF);
+			assert_int_equal(tls_write(f.t, BYTES_LIT("still"), &n), TLS_OK);
+			assert_int_equal(SSL_read(f.ssl, b, sizeof b), 5);
+		} else {
+			tls_end(f.t);
+			assert_int_equal(SSL_get_error(f.ssl, SSL_read(f.ssl, b, sizeof b)), SSL_ERROR_ZERO_RETURN);
+			assert_true(SSL_get_shutdown(f.ssl) & SSL_RECEIVED_SHUTDOWN);
+		}
+		foreign_close(&f);
+	}
+}
+
+/* A byte that was changed on the way: what came before it counts, then it is over, and the peer hears why. */
+static void a_changed_record_ends_it(void **state)
+{
+	struct foreign f;
+	uint8_t raw[256], b[300];
+	size_t n = 0;
+
+	(void)state;
+	foreign_open(&f, "TLS_AES_128_GCM_SHA256", TLS1_3_VERSION);
+	assert_int_equal(SSL_write(f.ssl, "whole", 5), 5);
+	assert_int_equal(SSL_write(f.ssl, "broken", 6), 6);
+	assert_int_equal(read_now(f.t, b, sizeof b, &n), TLS_OK);
+	assert_int_equal(n, 11);
+	/* Sealed by it for us, and changed in between. */
+	int fd[2];
+	assert_ok(sock_pair(fd));
+	SSL_set_wfd(f.ssl, fd[1]);
+	assert_int_equal(SSL_write(f.ssl, "whole", 5), 5);
+	assert_int_equal(SSL_write(f.ssl, "broken", 6), 6);
+	ssize_t k = read(fd[0], raw, sizeof raw);
+	assert_true(k > 40);
+	raw[k - 1] ^= 1;
+	assert_int_equal(write(f.fd[1], raw, (size_t)k), k);
+	assert_int_equal(read_now(f.t, b, sizeof b, &n), TLS_OK);
+	assert_int_equal(n, 5);
+	assert_int_equal(tls_read(f.t, b, sizeof b, &n), TLS_FAIL);
+	assert_string_equal(tls_why(f.t), "a record was changed on its way");
+	assert_int_equal(tls_read(f.t, b, sizeof b, &n), TLS_FAIL);
+	assert_int_equal(tls_write(f.t, BYTES_LIT("x"), &n), TLS_FAIL);
+	ERR_clear_error();
+	assert_int_equal(SSL_get_error(f.ssl, SSL_read(f.ssl, b, sizeof b)), SSL_ERROR_SSL);
+	assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_R_SSLV3_ALERT_BAD_RECORD_MAC);
+	ERR_clear_error();
+	close(fd[0]), close(fd[1]);
+	foreign_close(&f);
+}
+
 static void the_metacert_needs_tls13(void **state)
 {
 	char alpn[16];
@@ -433,6 +605,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_pinned_client_talks), cmocka_unit_test(pin_rules), cmocka_unit_test(chains_are_checked),
+		cmocka_unit_test(foreign_clients_of_every_suite), cmocka_unit_test(a_changed_record_ends_it),
 		cmocka_unit_test(the_metacert_needs_tls13), cmocka_unit_test(alpn_is_http11_or_nothing),
 		cmocka_unit_test(plain_streams_have_the_same_face), cmocka_unit_test(garbage_fails_with_a_reason),
 		cmocka_unit_test(files_are_read_and_reloaded), cmocka_unit_test(reloading_beside_handshakes),
