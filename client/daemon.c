@@ -492,6 +492,7 @@ static const struct control_events *events_of(struct daemon *d)
 		.on_logged_out = on_logged_out,
 	};
 
+	ev.known = &d->netmap;
 	ev.ctx = d;
 	return &ev;
 }

@@ -73,6 +73,8 @@ void daemon_save_soon(struct daemon *d); /* the state changed a little */
 /* What paths found out changed: tell control. */
 void daemon_endpoints_changed(struct daemon *d);
 
-/* One JSON object, the official `status --json`. */
+/* One JSON object, the official `status --json`, in parts: its begin, then the peers (none: null, and no peer may follow), its end. */
 struct jsonw;
-void status_write(struct daemon *d, struct jsonw *w, bool peers);
+void status_write_begin(struct daemon *d, struct jsonw *w, bool peers);
+void status_write_peer(struct daemon *d, struct jsonw *w, const struct nm_node *n);
+void status_write_end(struct daemon *d, struct jsonw *w, bool peers);

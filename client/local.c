@@ -12,7 +12,7 @@
 #include "common/text/json.h"
 #include "common/text/jsonw.h"
 
-enum { READ_STEP = 4096, LINE_DEPTH = 8, WHY_MAX = 300 };
+enum { PIECE = 64 << 10 /* of a long answer, made when the one before is on its way */, READ_STEP = 4096, LINE_DEPTH = 8, WHY_MAX = 300 };
 
 enum waits { NOTHING, FOR_RUNNING, FOR_UP, FOR_LOGOUT, FOR_PING, FOR_NETCHECK };
 
@@ -24,6 +24,10 @@ struct client {
 	struct buf in, out;
 	enum waits waits;
 	uint64_t ping;
+	/* A status under way: the peers that are still to be told, and where the text stands. */
+	int64_t *peers; /* owned; NULL: none under way */
+	size_t n_peers, at_peer;
+	struct jsonw status;
 	char told_url[MAP_URL_MAX], told_state[32], told_refused[CONTROL_TEXT_MAX];
 	bool gone;
 };
@@ -219,12 +223,51 @@ void local_netcheck_done(struct local *l)
 
 /* ---- commands ------------------------------------------------------------------------------------------------------ */
 
+/* The peers there are now, so that the answer can be made piece by piece while the netmap changes. False: no memory. */
+static bool list_peers(struct client *c)
+{
+	const struct netmap *nm = &c->local->d->netmap;
+	const struct nm_node *n;
+
+	c->peers = malloc((nm->peers.n + 1) * sizeof *c->peers);
+	c->n_peers = c->at_peer = 0;
+	for (size_t at = 0; c->peers && (n = netmap_next(nm, &at));)
+		c->peers[c->n_peers++] = n->id;
+	return c->peers;
+}
+
 static void do_status(struct client *c, const struct json_at *q)
 {
-	struct jsonw w = line_begin(c);
+	struct daemon *d = c->local->d;
+	bool peers = json_bool(q, "peers", true);
 
-	jsonw_key(&w, "status"), status_write(c->local->d, &w, json_bool(q, "peers", true));
-	line_end(c, &w, true);
+	if (peers && !list_peers(c)) {
+		answer_error(c, err_text(ERR_NOMEM));
+		return;
+	}
+	c->status = line_begin(c);
+	jsonw_key(&c->status, "status"), status_write_begin(d, &c->status, peers);
+	if (peers)
+		return; /* more_status goes on */
+	status_write_end(d, &c->status, false);
+	line_end(c, &c->status, true);
+}
+
+static void more_status(struct client *c)
+{
+	struct daemon *d = c->local->d;
+
+	while (c->at_peer < c->n_peers && buf_len(&c->out) < PIECE) {
+		const struct nm_node *n = netmap_peer(&d->netmap, c->peers[c->at_peer++]);
+
+		if (n)
+			status_write_peer(d, &c->status, n);
+	}
+	if (c->at_peer < c->n_peers)
+		return;
+	free(MOVE(c->peers));
+	status_write_end(d, &c->status, true);
+	line_end(c, &c->status, true);
 }
 
 static void do_prefs(struct client *c, const struct json_at *q)
@@ -418,6 +461,7 @@ static void on_reap(struct loop_post *p)
 		close(c->fd);
 		buf_done(&c->in);
 		buf_done(&c->out);
+		free(c->peers);
 		free(c);
 		l->n--;
 	}
@@ -444,7 +488,9 @@ static void push(struct client *c)
 		drop(c);
 		return;
 	}
-	while (buf_len(&c->out)) {
+	while (c->peers || buf_len(&c->out)) {
+		if (c->peers && buf_len(&c->out) < PIECE)
+			more_status(c);
 		ssize_t n = write(c->fd, buf_view(&c->out).p, buf_len(&c->out));
 
 		if (n < 0 && errno == EINTR)
@@ -477,7 +523,12 @@ static void pull(struct client *c)
 		}
 		buf_commit(&c->in, (size_t)n);
 	}
-	for (;;) {
+}
+
+/* One after the other: the next is looked at when the answer to the one before is complete. */
+static void take_lines(struct client *c)
+{
+	while (!c->peers && !c->gone) {
 		struct bytes all = buf_view(&c->in);
 		const uint8_t *end = all.n ? memchr(all.p, '\n', all.n) : NULL;
 
@@ -500,7 +551,10 @@ static void on_client(struct loop_io *io, unsigned ready, void *ctx)
 		return;
 	if (ready & (LOOP_READ | LOOP_HANGUP))
 		pull(c);
-	push(c);
+	do {
+		take_lines(c);
+		push(c);
+	} while (!c->gone && !c->peers && buf_len(&c->in) && memchr(buf_view(&c->in).p, '\n', buf_len(&c->in)));
 }
 
 static void on_accept(struct loop_io *io, unsigned ready, void *ctx)

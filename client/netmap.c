@@ -99,10 +99,11 @@ static int by_id(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* The whole list: what is not in it goes. */
-static err put_all(struct change *c, struct nm_node **list, size_t n)
+/* The whole list: what is not in it, nor said to be as it was, goes. */
+static err put_all(struct change *c, const struct map_update *u)
 {
 	struct netmap *nm = c->nm;
+	size_t n = u->n_peers + u->n_same;
 	int64_t *ids = malloc((n + 1) * sizeof *ids);
 	size_t at = 0, n_gone = 0;
 	struct nm_node *p;
@@ -110,7 +111,7 @@ static err put_all(struct change *c, struct nm_node **list, size_t n)
 	if (!ids)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < n; i++)
-		ids[i] = list[i]->id;
+		ids[i] = i < u->n_peers ? u->peers[i]->id : u->same[i - u->n_peers];
 	qsort(ids, n, sizeof *ids, by_id);
 	int64_t *gone = malloc((nm->peers.n + 1) * sizeof *gone);
 	while (gone && (p = map_next(&nm->peers, &at)))
@@ -212,10 +213,10 @@ static err apply_flags(struct change *c, const struct map_update *u, int64_t wal
 
 static err apply_peers(struct change *c, struct map_update *u, bool fresh, int64_t wall_ms)
 {
-	if (u->n_peers || fresh) {
-		TRY(put_all(c, u->peers, u->n_peers));
+	if (u->n_peers || u->n_same || fresh) {
+		TRY(put_all(c, u));
 		TRY(put_list(c, u->peers, u->n_peers));
-		if (u->n_peers)
+		if (u->n_peers || u->n_same)
 			return OK; /* the rest of the message is not looked at */
 	}
 	for (size_t i = 0; i < u->n_removed; i++)

@@ -201,17 +201,6 @@ static void put_users(struct daemon *d, struct jsonw *w)
 	jsonw_obj_end(w);
 }
 
-static void put_peers(struct daemon *d, struct jsonw *w)
-{
-	const struct nm_node *n;
-	char key[KEY_TEXT_MAX];
-
-	jsonw_obj(w);
-	for (size_t at = 0; (n = netmap_next(&d->netmap, &at));)
-		jsonw_key_bytes(w, bytes_str(node_pub_text(&n->key, key))), put_node(d, w, n, false);
-	jsonw_obj_end(w);
-}
-
 static void put_tailnet(struct daemon *d, struct jsonw *w)
 {
 	char suffix[NM_TEXT_MAX + 1];
@@ -234,7 +223,7 @@ static void put_tailnet(struct daemon *d, struct jsonw *w)
 		jsonw_null(w);
 }
 
-void status_write(struct daemon *d, struct jsonw *w, bool peers)
+void status_write_begin(struct daemon *d, struct jsonw *w, bool peers)
 {
 	const struct nm_node *self = d->netmap.self;
 
@@ -266,9 +255,22 @@ void status_write(struct daemon *d, struct jsonw *w, bool peers)
 	put_tailnet(d, w);
 	jsonw_key(w, "Peer");
 	if (peers)
-		put_peers(d, w);
+		jsonw_obj(w);
 	else
 		jsonw_null(w);
+}
+
+void status_write_peer(struct daemon *d, struct jsonw *w, const struct nm_node *n)
+{
+	char key[KEY_TEXT_MAX];
+
+	jsonw_key_bytes(w, bytes_str(node_pub_text(&n->key, key))), put_node(d, w, n, false);
+}
+
+void status_write_end(struct daemon *d, struct jsonw *w, bool peers)
+{
+	if (peers)
+		jsonw_obj_end(w);
 	jsonw_key(w, "User"), put_users(d, w);
 	jsonw_key(w, "ClientVersion"), jsonw_null(w);
 	jsonw_obj_end(w);

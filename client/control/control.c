@@ -551,6 +551,7 @@ err control_new(const struct control_self *self, const struct control_events *ev
 		control_free(c);
 		return ERR_NOMEM;
 	}
+	map_scratch_know(c->scratch, ev->known);
 	*out = c;
 	return OK;
 }

@@ -87,6 +87,7 @@ struct control_events {
 	/* A message of the stream; u is the callee's. fresh: the first one. Not OK: the stream is ended. */
 	err (*on_map)(void *ctx, struct map_update *u, bool fresh);
 	void (*on_logged_out)(void *ctx, bool told); /* told: the server knows */
+	const struct netmap *known; /* what on_map changes, and nobody else while a message is read; NULL: none */
 	void *ctx;
 };
 

@@ -38,6 +38,11 @@ struct map_scratch *map_scratch_new(void)
 	return calloc(1, sizeof(struct map_scratch));
 }
 
+void map_scratch_know(struct map_scratch *s, const struct netmap *known)
+{
+	s->p.known = known;
+}
+
 void map_scratch_free(struct map_scratch *s)
 {
 	free(s);
@@ -102,6 +107,7 @@ void map_update_done(struct map_update *u)
 	free(u->self);
 	free_nodes(u->peers, u->n_peers);
 	free_nodes(u->changed, u->n_changed);
+	free(u->same);
 	free(u->removed);
 	for (size_t i = 0; i < u->n_patches; i++)
 		patch_done(&u->patches[i]);
@@ -177,12 +183,32 @@ static struct nm_node *read_node(struct map_parse *p)
 	return n;
 }
 
-static void read_nodes(struct map_parse *p, struct nm_node ***list, size_t *n, size_t *cap)
+static bool is_known(const struct map_parse *p, const struct nm_node *n)
 {
+	const struct nm_node *was = p->known ? netmap_peer(p->known, n->id) : NULL;
+
+	return was && nm_node_diff(was, n) == 0;
+}
+
+/* is_all: what is not in the list goes, so those that are known are noted. */
+static void read_nodes(struct map_parse *p, struct nm_node ***list, size_t *n, size_t *cap, bool is_all)
+{
+	struct map_update *u = p->u;
+
 	if (!jp_array(&p->jp))
 		return;
 	while (jp_item(&p->jp)) {
 		struct nm_node *node = read_node(p);
+
+		if (node && is_all && is_known(p, node)) {
+			int64_t *id = GROW(p, u->same, u->n_same, u->cap_same, NM_PEERS_MAX);
+
+			if (id)
+				*id = node->id;
+			u->bytes -= node->bytes;
+			free(node);
+			continue;
+		}
 		struct nm_node **at = node ? map_grow(p, list, n, cap, sizeof *at, NM_PEERS_MAX) : NULL;
 
 		if (at)
@@ -913,9 +939,9 @@ static void read_member(struct map_parse *p)
 		free(u->self);
 		u->self = jp_null(jp) ? NULL : read_node(p);
 	} else if (jp_key_is(jp, "Peers")) {
-		read_nodes(p, &u->peers, &u->n_peers, &u->cap_peers);
+		read_nodes(p, &u->peers, &u->n_peers, &u->cap_peers, true);
 	} else if (jp_key_is(jp, "PeersChanged")) {
-		read_nodes(p, &u->changed, &u->n_changed, &u->cap_changed);
+		read_nodes(p, &u->changed, &u->n_changed, &u->cap_changed, false);
 	} else if (jp_key_is(jp, "PeersRemoved")) {
 		read_removed(p);
 	} else if (jp_key_is(jp, "PeersChangedPatch")) {

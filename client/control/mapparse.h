@@ -67,6 +67,8 @@ struct map_update {
 	struct nm_node *self; /* all owned until netmap_apply takes them */
 	struct nm_node **peers, **changed;
 	size_t n_peers, cap_peers, n_changed, cap_changed;
+	int64_t *same; /* of Peers: ids of those that the known netmap has just so */
+	size_t n_same, cap_same;
 	int64_t *removed;
 	size_t n_removed, cap_removed;
 	struct nm_patch *patches;
@@ -101,5 +103,8 @@ struct map_why {
 struct map_scratch; /* the opened node and other large buffers, reused */
 struct map_scratch *map_scratch_new(void); /* NULL: no memory */
 void map_scratch_free(struct map_scratch *s);
+/* What messages will be applied to; NULL: nothing. Peers that it has already are not staged a second time, so that a
+ * reconnect costs no second netmap. It must not change between map_parse and netmap_apply. Borrowed. */
+void map_scratch_know(struct map_scratch *s, const struct netmap *known);
 MUST_USE err map_parse(struct map_scratch *s, struct bytes payload, struct ZSTD_DCtx_s *decoder, struct map_update *u,
 	struct map_why *why);

@@ -11,6 +11,7 @@ struct map_parse {
 	struct jsonpull jp;
 	struct map_update *u;
 	struct nm_draft *draft;
+	const struct netmap *known;
 };
 
 void *map_grow(struct map_parse *p, void *at, size_t *n, size_t *cap, size_t each, size_t max);

@@ -30,14 +30,16 @@ uint8_t *buf_reserve(struct buf *b, size_t n)
 	size_t cap = b->cap < BUF_FIRST ? BUF_FIRST : b->cap;
 	while (cap < len + n)
 		cap = cap > b->max / 2 ? len + n : cap * 2;
-	uint8_t *p = malloc(cap);
+	if (b->at) {
+		memmove(b->p, b->p + b->at, len);
+		b->at = 0;
+		b->end = len;
+	}
+	uint8_t *p = realloc(b->p, cap); /* a large one moves without a copy, and never is there twice */
 	if (!p) {
 		b->bad = true;
 		return NULL;
 	}
-	if (len)
-		memcpy(p, b->p + b->at, len);
-	free(b->p);
 	b->p = p;
 	b->cap = cap;
 	b->at = 0;

@@ -77,12 +77,16 @@ def start_over(**more):
     raise AssertionError("it does not take an honest map")
 
 
+def tailnet():
+    return (json.loads(a.cli("status", "--json", "--peers=false"))["CurrentTailnet"] or {}).get("Name")
+
+
 def settled(p):
     """It has read what was sent and keeps the stream."""
     mark = f"m{time.monotonic_ns()}.example"
     p.message({"Domain": mark})
     try:
-        until("the map", lambda: not p.alive() or json.loads(a.cli("debug", "netmap")).get("Domain") == mark, 20)
+        until("the map", lambda: not p.alive() or tailnet() == mark, 20)
     except AssertionError:
         return False
     return p.alive()
@@ -251,6 +255,24 @@ def too_many():
         p.message(fresh(**m) if "Peers" in m or "UserProfiles" in m else m)
         time.sleep(0.2)
         start_over()
+    is_well()
+
+
+def many_peers():
+    """What is honest is taken; its status comes in pieces, and what was asked behind it comes behind it."""
+    start_over(Peers=[node(i) for i in range(2, 10002)])
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(a.sock)
+    s.sendall(b'{"cmd":"status"}\n{"cmd":"version"}\n{"cmd":"status","peers":false}\n')
+    time.sleep(0.3)  # it does not wait for us
+    start_over()
+    with s.makefile() as f:
+        answers = [json.loads(f.readline()) for _ in range(3)]
+    assert 0 < len(answers[0]["status"]["Peer"]) < 10000, "those that left meanwhile are left out"
+    assert answers[1]["version"] and answers[2]["status"]["Peer"] is None
+    start_over(Peers=[node(i) for i in range(2, 10002)])
+    assert len(a.status()["Peer"]) == 10000
+    start_over()
     is_well()
 
 
@@ -424,5 +446,5 @@ def watch(space, dev):
 
 
 if __name__ == "__main__":
-    main([wide_routes, names_without_leave, names_that_are_tricks, bombs, depth, lengths, endless, too_many, accumulates,
+    main([wide_routes, names_without_leave, names_that_are_tricks, bombs, depth, lengths, endless, too_many, many_peers, accumulates,
           tricks_with_files, c2n, logins, services_of_this_machine], setup)

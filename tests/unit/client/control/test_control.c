@@ -274,7 +274,7 @@ static void on_logged_out(void *ctx, bool told)
 	lab.told = told;
 }
 
-static const struct control_events events = { on_state, on_auth_url, on_registered, on_new_key, on_refused, on_map, on_logged_out, NULL };
+static const struct control_events events = { on_state, on_auth_url, on_registered, on_new_key, on_refused, on_map, on_logged_out, NULL, NULL };
 
 static int set_up(void **state)
 {
