@@ -13,6 +13,16 @@
 #include "common/base/cleanup.h"
 #include "tests/sim/client.h"
 
+/* Seeds that failed once, with what was wrong. They run first, always. */
+static const struct {
+	uint64_t seed;
+	const char *what;
+} regressions[] = {
+	{ 501969301, "the pause after a jump of the clock begins when the core notices it, not when the clock jumped" },
+};
+
+enum { REGRESSIONS = sizeof regressions / sizeof *regressions };
+
 enum { STEPS = 1500, FIXED_SEEDS = 20, FRESH_SEEDS = 40, BUDGET_S = 60, CLIENTS = 14 };
 
 static void settle_and_check(struct world *w)
@@ -147,6 +157,11 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	uint64_t fresh = (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid();
+	for (size_t i = 0; !many && i < REGRESSIONS; i++) {
+		bool ok = run_child(regressions[i].seed, STEPS);
+		printf("%s %zu - seed %llu: %s\n", ok ? "ok" : "not ok", ++n, (unsigned long long)regressions[i].seed, regressions[i].what);
+		failed += !ok;
+	}
 	size_t fixed = many ? 0 : FIXED_SEEDS, end = many ? many : FIXED_SEEDS + FRESH_SEEDS;
 	for (size_t i = 0; i < end; i++) {
 		uint64_t s = i < fixed ? i + 1 : (fresh + i * 7919) % 1000000000u;

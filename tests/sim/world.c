@@ -304,6 +304,9 @@ void world_apply(struct world *w, struct event *e)
 	check_before(w);
 	int64_t start = cpu_ns();
 
+	if (w->jump_unseen)
+		w->jumped_ms = w->now.mono_ms;
+	w->jump_unseen = false;
 	core_apply(w->core, e, w->now, &w->fx);
 	w->max_ns[kind] = MAX_OF(w->max_ns[kind], cpu_ns() - start);
 	w->events++;
@@ -384,6 +387,7 @@ void world_jump(struct world *w, int64_t ms)
 {
 	w->now.wall_ms += ms;
 	w->jumped_ms = w->now.mono_ms;
+	w->jump_unseen = true;
 	world_say(w, "the clock jumps by %lld ms", (long long)ms);
 }
 

@@ -53,7 +53,8 @@ struct world {
 	struct core *core;
 	struct core_settings set;
 	struct now now;
-	int64_t jumped_ms; /* mono: the newest jump of the wall clock */
+	int64_t jumped_ms; /* mono: when the core could first notice the newest jump of the wall clock */
+	bool jump_unseen;  /* no event came since it */
 	struct release release;
 	struct effects fx;
 
