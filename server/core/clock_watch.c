@@ -18,7 +18,7 @@ static void hold_back(struct core *c, const char *why, int64_t by_ms)
 void clock_start(struct core *c, int64_t newest_ms)
 {
 	c->clock_offset_ms = c->now.wall_ms - c->now.mono_ms;
-	c->settled_ms = c->now.mono_ms;
+	c->settled_ms = c->started_ms = c->now.mono_ms;
 	if (newest_ms > c->now.wall_ms)
 		hold_back(c, "the clock lies before what the database holds", newest_ms - c->now.wall_ms);
 }

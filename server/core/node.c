@@ -358,6 +358,8 @@ static err replace(struct core *c, struct node *n, struct node_row *taken)
 	SWAP(was_online);
 	SWAP(presence);
 	SWAP(n_presence);
+	SWAP(carried);
+	SWAP(n_carried);
 	SWAP(capver);
 #undef SWAP
 	struct node_row old = n->row;

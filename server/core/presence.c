@@ -233,6 +233,7 @@ void lazy_flush(struct core *c)
 
 		if (n->m.online && n->session)
 			n->row.last_seen_ms = c->now.wall_ms;
+		routes_note_carried(n);
 		op->kind = STORE_NODE_SEEN;
 		if (node_row_copy(&n->row, &op->node) != OK)
 			break;

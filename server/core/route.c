@@ -9,7 +9,8 @@
  * hold one is elected. Exit routes are carried by everybody who may: the client chooses.
  *
  * An election moves a route only when it must, for that breaks the flows through it: the one who has it keeps it as long as
- * nobody stands better, and among those who stand equally well the lowest id gets it. How a node stands: it can be reached
+ * nobody stands better, and among those who stand equally well the lowest id gets it; until the grace after a start is over, the
+ * one who carried it before the start. How a node stands: it can be reached
  * (online, its stream not just broken, its last probe answered: route_probe.c), it is online, or neither. */
 
 bool prefix_is_exit(struct prefix p)
@@ -150,6 +151,21 @@ static int stands(const struct node *n)
 	return !n->m.online ? STANDS_OFFLINE : n->away || n->unhealthy ? STANDS_BADLY : STANDS_WELL;
 }
 
+/* It carried this before the start, of which clients shall notice nothing. */
+static bool carried_before(const struct core *c, const struct node *n, struct prefix p)
+{
+	return c->now.mono_ms - c->started_ms <= c->set.restart_grace_ms && list_has(n->row.carried, n->row.n_carried, p);
+}
+
+static bool is_better(const struct core *c, struct prefix p, const struct node *a, const struct node *b)
+{
+	if (stands(a) != stands(b))
+		return stands(a) > stands(b);
+	if (carried_before(c, a, p) != carried_before(c, b, p))
+		return carried_before(c, a, p);
+	return a->row.id < b->row.id;
+}
+
 static void elect(struct core *c, struct tailnet *t, struct prefix p)
 {
 	struct route *r = prefix_is_exit(p) ? NULL : route_at(t, p);
@@ -159,14 +175,13 @@ static void elect(struct core *c, struct tailnet *t, struct prefix p)
 		return;
 	for (size_t i = 0; i < r->n; i++) {
 		struct node *n = r->cand[i];
-		int better = best ? stands(n) - stands(best) : 1;
 
 		if (n->row.id == r->node_id)
 			had = n;
-		if (better > 0 || (better == 0 && n->row.id < best->row.id))
+		if (!best || is_better(c, p, n, best))
 			best = n;
 	}
-	if (had && stands(had) >= stands(best))
+	if (had && stands(had) >= stands(best) && (carried_before(c, had, p) || !carried_before(c, best, p)))
 		best = had;
 	int64_t before = r->node_id;
 	if (best && best->row.id == before)
@@ -238,9 +253,33 @@ static void rebuild_serving(struct core *c, struct node *n)
 static void settle(struct core *c, struct tailnet *t)
 {
 	list_each_safe(it, &t->rerouted) {
+		struct node *n = container_of(it, struct node, of_rerouted);
+
 		list_del(it);
-		rebuild_serving(c, container_of(it, struct node, of_rerouted));
+		rebuild_serving(c, n);
+		if (n->n_shared || n->row.n_carried) {
+			node_lazy(c, n);
+			lazy_soon(c);
+		}
 	}
+}
+
+void routes_note_carried(struct node *n)
+{
+	struct prefix *list = n->n_shared ? malloc((n->n_serving + 1) * sizeof *list) : NULL;
+	size_t k = 0;
+
+	if (n->n_shared && !list)
+		return; /* as noted before */
+	for (size_t i = 0; list && i < n->n_serving && k < NODE_ROUTES_MAX; i++) {
+		const struct route *r = prefix_is_exit(n->serving[i]) ? NULL : route_at(n->t, n->serving[i]);
+
+		if (r && r->n >= 2)
+			list[k++] = n->serving[i];
+	}
+	free(n->row.carried);
+	n->row.carried = list;
+	n->row.n_carried = k;
 }
 
 /* ---- changes ---- */

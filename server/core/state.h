@@ -401,6 +401,7 @@ struct core {
 	unsigned names_held; /* since the start: now and then old ones are swept */
 	bool names_full;
 	int64_t clock_offset_ms; /* wall - mono, as of the last event */
+	int64_t started_ms;	 /* mono */
 	int64_t settled_ms;	 /* mono: until then nothing is forgotten for good */
 	struct map c2n;		/* by token: c2n.c */
 	struct list c2n_askers;
@@ -663,6 +664,8 @@ MUST_USE err address_next_v6(struct tailnet *t, struct addr v4, struct addr *v6)
 void address_note(struct tailnet *t, struct addr v4, struct addr v6); /* in use: moves the cursors */
 
 MUST_USE err routes_update(struct core *c, struct node *n); /* announced or approved changed */
+/* Into its row, for the next start. */
+void routes_note_carried(struct node *n);
 void routes_elect(struct core *c, struct node *n);	    /* its presence changed */
 void routes_drop(struct core *c, struct node *n);
 /* route_rules.c: why a route is not used, or not approved by a policy alone; NULL: it is. */

@@ -12,6 +12,7 @@ static void bind_lazy(struct query *q, const struct node_row *r)
 	query_text(q, ":hostinfo", r->hostinfo_json);
 	query_endpoints(q, ":endpoints", r->endpoints, r->n_endpoints);
 	query_blob_or_null(q, ":presence", bytes_of(r->presence, r->n_presence));
+	query_routes(q, ":carried_routes", r->carried, r->n_carried);
 }
 
 err node_sql_put(struct sql *s, const struct node_row *r)
@@ -20,11 +21,11 @@ err node_sql_put(struct sql *s, const struct node_row *r)
 		"INSERT INTO node (id, tailnet_id, user_id, machine_pub, node_pub, disco_pub, nl_pub, v4, v6, hostname,"
 		" given_name, given_name_auto, ephemeral, method, authkey_id, created_ms, expires_ms, last_seen_ms, was_online,"
 		" capver, home_derp, hostinfo, endpoints, tags, approved_routes, authorized, attrs, key_sig,"
-		" expiry_disabled, kept_expires_ms, former_user_id, presence)"
+		" expiry_disabled, kept_expires_ms, former_user_id, presence, carried_routes)"
 		" VALUES (:id, :tailnet_id, :user_id, :machine_pub, :node_pub, :disco_pub, :nl_pub, :v4, :v6, :hostname,"
 		" :given_name, :given_name_auto, :ephemeral, :method, :authkey_id, :created_ms, :expires_ms, :last_seen_ms,"
 		" :was_online, :capver, :home_derp, :hostinfo, :endpoints, :tags, :approved_routes, :authorized, :attrs, :key_sig,"
-		" :expiry_disabled, :kept_expires_ms, :former_user_id, :presence)"
+		" :expiry_disabled, :kept_expires_ms, :former_user_id, :presence, :carried_routes)"
 		" ON CONFLICT (id) DO UPDATE SET tailnet_id = excluded.tailnet_id, user_id = excluded.user_id,"
 		" machine_pub = excluded.machine_pub, node_pub = excluded.node_pub, disco_pub = excluded.disco_pub,"
 		" nl_pub = excluded.nl_pub, v4 = excluded.v4, v6 = excluded.v6, hostname = excluded.hostname,"
@@ -35,7 +36,8 @@ err node_sql_put(struct sql *s, const struct node_row *r)
 		" hostinfo = excluded.hostinfo, endpoints = excluded.endpoints, tags = excluded.tags,"
 		" approved_routes = excluded.approved_routes, authorized = excluded.authorized, attrs = excluded.attrs, key_sig = excluded.key_sig,"
 		" expiry_disabled = excluded.expiry_disabled, kept_expires_ms = excluded.kept_expires_ms,"
-		" former_user_id = excluded.former_user_id, presence = excluded.presence";
+		" former_user_id = excluded.former_user_id, presence = excluded.presence,"
+		" carried_routes = excluded.carried_routes";
 	CLEANUP(freep) char *attrs = custom_attrs_text(r->attrs, r->n_attrs);
 
 	if (!attrs)
@@ -73,7 +75,8 @@ err node_sql_seen(struct sql *s, const struct node_row *r)
 {
 	static const char sql[] =
 		"UPDATE node SET disco_pub = :disco_pub, last_seen_ms = :last_seen_ms, was_online = :was_online,"
-		" capver = :capver, home_derp = :home_derp, hostinfo = :hostinfo, endpoints = :endpoints, presence = :presence"
+		" capver = :capver, home_derp = :home_derp, hostinfo = :hostinfo, endpoints = :endpoints, presence = :presence,"
+		" carried_routes = :carried_routes"
 		" WHERE id = :id";
 	struct query q = query_begin(s, sql);
 
@@ -125,6 +128,7 @@ static void read_node(struct query *q, struct node_row *r)
 	r->kept_expires_ms = column_int(q);
 	r->former_user_id = column_int(q);
 	column_blob(q, &r->presence, &r->n_presence);
+	column_routes(q, &r->carried, &r->n_carried);
 }
 
 err node_sql_list(struct sql *s, struct node_row **out, size_t *n)
@@ -133,7 +137,7 @@ err node_sql_list(struct sql *s, struct node_row **out, size_t *n)
 		"SELECT id, tailnet_id, user_id, machine_pub, node_pub, disco_pub, nl_pub, v4, v6, hostname, given_name,"
 		" given_name_auto, ephemeral, method, authkey_id, created_ms, expires_ms, last_seen_ms, was_online, capver,"
 		" home_derp, hostinfo, endpoints, tags, approved_routes, authorized, attrs, key_sig, expiry_disabled,"
-		" kept_expires_ms, former_user_id, presence FROM node ORDER BY id";
+		" kept_expires_ms, former_user_id, presence, carried_routes FROM node ORDER BY id";
 	struct query q = query_begin(s, sql);
 
 	while (query_next(&q)) {

@@ -114,6 +114,8 @@ static err node_deep(const struct node_row *from, struct node_row *out)
 	TRY(copy_array((void **)&out->approved_routes, from->approved_routes, from->n_approved,
 			sizeof *from->approved_routes));
 	out->n_approved = from->n_approved;
+	TRY(copy_array((void **)&out->carried, from->carried, from->n_carried, sizeof *from->carried));
+	out->n_carried = from->n_carried;
 	TRY(custom_attrs_copy(from->attrs, from->n_attrs, &out->attrs, &out->n_attrs));
 	TRY(copy_blob(&out->key_sig, &out->n_key_sig, from->key_sig, from->n_key_sig));
 	TRY(copy_blob(&out->presence, &out->n_presence, from->presence, from->n_presence));
@@ -124,11 +126,11 @@ static void node_clear(struct node_row *r)
 {
 	r->hostname = r->given_name = r->hostinfo_json = NULL;
 	r->endpoints = NULL;
-	r->approved_routes = NULL;
+	r->approved_routes = r->carried = NULL;
 	r->tags = NULL;
 	r->attrs = NULL;
 	r->key_sig = r->presence = NULL;
-	r->n_endpoints = r->n_approved = r->n_tags = r->n_attrs = r->n_key_sig = r->n_presence = 0;
+	r->n_endpoints = r->n_approved = r->n_carried = r->n_tags = r->n_attrs = r->n_key_sig = r->n_presence = 0;
 }
 
 static err authkey_deep(const struct authkey_row *from, struct authkey_row *out)
@@ -406,6 +408,7 @@ void node_row_done(struct node_row *r)
 	free(r->hostinfo_json);
 	free(r->endpoints);
 	free(r->approved_routes);
+	free(r->carried);
 	custom_attrs_free(r->attrs, r->n_attrs);
 	free(r->key_sig);
 	free(r->presence);

@@ -84,6 +84,8 @@ struct node_row {
 	size_t n_tags;
 	struct prefix *approved_routes; /* sorted, masked */
 	size_t n_approved;
+	struct prefix *carried; /* lazy: shared routes that it carried; sorted */
+	size_t n_carried;
 	bool authorized; /* an administrator let it in, or nobody had to (device approval) */
 	struct custom_attr *attrs; /* sorted by name */
 	size_t n_attrs;

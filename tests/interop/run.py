@@ -24,11 +24,12 @@ IP = "10.90.0.1"
 NAME = "ctl.interop.test"
 CI = os.environ.get("CI") == "true"
 
-# Runs inside the namespaces: $1 hosts file, $2... the test program.
+# Runs inside the namespaces: $1 hosts file, $2 resolv.conf, $3... the test program.
 INSIDE = f"""
 set -e
 [ -e /etc/hosts ] || : >/etc/hosts
-mount --bind "$1" /etc/hosts; shift
+mount --bind "$1" /etc/hosts
+mount --bind "$2" /etc/resolv.conf; shift; shift
 ip link set lo up
 ip link add d0 type veth peer name d1
 ip addr add {IP}/24 dev d0
@@ -36,6 +37,10 @@ ip -6 addr add fd00:90::1/64 dev d0 nodad
 ip link set d0 up
 ip link set d1 up
 ip route add default dev d0
+# Networks behind routers, for tests of routes: who asks the kernel and not the tunnel is refused at once.
+ip route add local 10.77.0.0/16 dev lo
+ip route add local 192.0.2.0/24 dev lo
+ip -6 route add local fd00:77::/64 dev lo
 exec "$@"
 """
 
@@ -87,11 +92,14 @@ def run(version, exe, unshare, pattern, count, budget):
         hosts = os.path.join(tmp, "hosts")
         with open(hosts, "w") as f:
             f.write(f"127.0.0.1 localhost\n::1 localhost\n{IP} {NAME}\n")
+        resolv = os.path.join(tmp, "resolv.conf")
+        with open(resolv, "w") as f:
+            f.write("nameserver 10.77.53.9\n")
         env = {k: v for k, v in os.environ.items() if not k.startswith(("TS_", "SSL_")) and not k.lower().endswith("_proxy")}
         env.update(INTEROP_BIN=os.path.join(TOP, "build", "release"), INTEROP_BROWSER=os.path.join(TOP, "tests", "browser"), INTEROP_IP=IP, TMPDIR=tmp, HOME=tmp,
                    TS_NO_LOGS_NO_SUPPORT="true")
         cmd = ["go", "tool", "test2json", "-t", "-p", version] + unshare + [
-            "sh", "-c", INSIDE, "inside", hosts, exe, "-test.v=test2json", "-test.timeout", f"{int(budget)}s"]
+            "sh", "-c", INSIDE, "inside", hosts, resolv, exe, "-test.v=test2json", "-test.timeout", f"{int(budget)}s"]
         if pattern:
             cmd += ["-test.run", pattern]
         if count > 1:  # stops at the first failure: what a race leaves behind is in its folder's logs, printed below

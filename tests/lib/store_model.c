@@ -202,6 +202,11 @@ static void seen(struct store_image *db, const struct node_row *op)
 	free(row->endpoints);
 	row->endpoints = copy.endpoints;
 	row->n_endpoints = copy.n_endpoints;
+	free(row->carried);
+	row->carried = copy.carried;
+	row->n_carried = copy.n_carried;
+	copy.carried = NULL;
+	copy.n_carried = 0;
 	free(row->hostinfo_json);
 	row->hostinfo_json = copy.hostinfo_json;
 	free(row->presence);

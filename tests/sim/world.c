@@ -461,9 +461,49 @@ static void stop(struct world *w, bool orderly)
 	forget_messages(w);
 }
 
+/* Routes with more than one router, and who carried each. */
+struct held {
+	struct prefix prefix;
+	int64_t node_id;
+};
+
+static struct held *held_routes(struct world *w, size_t *n)
+{
+	struct tailnet *t = w->core->tailnets[0];
+	struct held *list = calloc(t->routes.n + 1, sizeof *list);
+	size_t at = 0;
+
+	if (!list)
+		world_fail(w, "out of memory");
+	for (struct route *r; (r = map_next(&t->routes, &at));) {
+		struct node *carrier = node_by_id(w->core, r->node_id);
+		if (r->n > 1 && carrier && carrier->session && !carrier->away)
+			list[(*n)++] = (struct held){ r->prefix, r->node_id };
+	}
+	return list;
+}
+
+/* After an orderly stop they stay where they were, if who carried one still may. */
+static void check_held(struct world *w, const struct held *held, size_t n)
+{
+	struct tailnet *t = w->core->tailnets[0];
+
+	for (size_t i = 0; i < n; i++) {
+		const struct route *r = map_get(&t->routes, &held[i].prefix);
+		bool may = false;
+
+		for (size_t k = 0; r && k < r->n; k++)
+			may |= r->cand[k]->row.id == held[i].node_id && r->cand[k]->m.online;
+		if (may && r->node_id != held[i].node_id)
+			world_fail(w, "a route of node %lld moved to %lld at a restart", (long long)held[i].node_id, (long long)r->node_id);
+	}
+}
+
 void world_restart(struct world *w, bool orderly)
 {
 	world_say(w, "%s", orderly ? "restart" : "crash");
+	size_t n_held = 0;
+	struct held *held = orderly ? held_routes(w, &n_held) : NULL;
 	stop(w, orderly);
 	for (size_t i = 0; i < w->n_clients; i++)
 		client_server_died(w->clients[i]);
@@ -471,6 +511,8 @@ void world_restart(struct world *w, bool orderly)
 	if (one_in(w, 3))
 		w->now.wall_ms += (int64_t)chance(w, 600000); /* it was away for a while; mono may be another machine's */
 	start(w);
+	check_held(w, held, n_held);
+	free(held);
 	for (size_t i = 0; i < w->n_lives; i++)
 		w->lives[i].quiet_ms = w->now.mono_ms;
 	w->jumped_ms = w->now.mono_ms;

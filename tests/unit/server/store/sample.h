@@ -80,6 +80,9 @@ static inline struct node_row sample_node(int64_t id, int64_t user_id)
 	r.n_approved = 2;
 	r.approved_routes[0] = (struct prefix){ { .family = 4, .b = { 10 } }, 8 };
 	r.approved_routes[1] = (struct prefix){ { .family = 6 }, 0 };
+	r.carried = calloc(1, sizeof *r.carried);
+	r.n_carried = 1;
+	r.carried[0] = (struct prefix){ { .family = 4, .b = { 10 } }, 8 };
 	r.authorized = true;
 	r.attrs = calloc(2, sizeof *r.attrs);
 	r.n_attrs = 2;

@@ -136,6 +136,9 @@ static void assert_same_node(const struct node_row *a, const struct node_row *b)
 	for (size_t i = 0; i < a->n_tags; i++)
 		assert_string_equal(a->tags[i], b->tags[i]);
 	assert_int_equal(a->n_approved, b->n_approved);
+	assert_int_equal(a->n_carried, b->n_carried);
+	for (size_t i = 0; i < a->n_carried; i++)
+		assert_memory_equal(&a->carried[i], &b->carried[i], sizeof a->carried[i]);
 	assert_int_equal(a->n_key_sig, b->n_key_sig);
 	assert_memory_equal(a->key_sig, b->key_sig, a->n_key_sig);
 	assert_int_equal(a->n_presence, b->n_presence);
