@@ -131,7 +131,7 @@ $(B)/gen/openapi_files.o: $(B)/gen/openapi_files.c
 	$(CC) $(CFLAGS) -c $< -o $@
 
 # web/dist, the console as it was built, lies in the server. The C file changes whenever a file of it does.
-$(B)/gen/web_assets.c: web/embed.sh $(WEB_BUILT) FORCE
+$(B)/gen/web_assets.c: web/embed.sh web/dist/index.html FORCE
 	@mkdir -p $(@D)
 	@sh web/embed.sh web/dist > $@.new
 	@cmp -s $@.new $@ 2>/dev/null && rm $@.new || mv $@.new $@

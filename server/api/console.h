@@ -77,6 +77,11 @@ handler console_machines, console_machine;
 handler console_machine_approve, console_machine_rename, console_machine_tags, console_machine_routes, console_machine_expiry,
 	console_machine_sign_out, console_machine_owner, console_machine_address, console_machine_delete;
 
+/* ---- console_people.c ---- */
+
+handler console_users, console_user, console_user_create, console_user_role, console_user_suspend, console_user_restore, console_user_rename,
+	console_user_delete, console_invites, console_invite, console_invite_end, console_my_sessions, console_my_session_end;
+
 /* ---- console_attention.c ---- */
 
 handler console_attention;

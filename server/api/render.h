@@ -12,6 +12,9 @@ void render_user(struct jsonw *w, const struct user_row *u);
 void render_node(struct jsonw *w, const struct node_info *n);
 /* owner NULL or id 0: null. secret: the full key at its creation, else NULL and the masked form is shown. */
 void render_authkey(struct jsonw *w, const struct authkey_row *k, const struct user_row *owner, const char *secret);
+/* signins.c: lists of a reply, users[i] being whose signins[i] is. */
+void render_signins(struct jsonw *w, const struct reply *reply);
+void render_identities(struct jsonw *w, const struct reply *reply);
 struct audit_row;
 void render_audit(struct jsonw *w, const struct audit_row *a); /* audit.c */
 void render_apikey(struct jsonw *w, const struct apikey_row *k);

@@ -23,6 +23,14 @@ static void render_identity(struct jsonw *w, const struct identity_row *i)
 	jsonw_obj_end(w);
 }
 
+void render_identities(struct jsonw *w, const struct reply *reply)
+{
+	jsonw_arr(w);
+	for (size_t i = 0; i < reply->n_identities; i++)
+		render_identity(w, &reply->identities[i]);
+	jsonw_arr_end(w);
+}
+
 static enum MHD_Result on_identity(struct request *r, const struct reply *reply)
 {
 	FAIL_ON(r, reply);
@@ -37,10 +45,7 @@ static enum MHD_Result on_identities(struct request *r, const struct reply *repl
 	FAIL_ON(r, reply);
 	struct buf out;
 	struct jsonw w = answer_begin(&out);
-	jsonw_key(&w, "identities"), jsonw_arr(&w);
-	for (size_t i = 0; i < reply->n_identities; i++)
-		render_identity(&w, &reply->identities[i]);
-	jsonw_arr_end(&w);
+	jsonw_key(&w, "identities"), render_identities(&w, reply);
 	return answer_end(r, &w, &out);
 }
 
@@ -80,28 +85,33 @@ enum MHD_Result api_identity_unlink(struct request *r)
 	return ask(r, c, on_done);
 }
 
+void render_signins(struct jsonw *w, const struct reply *reply)
+{
+	jsonw_arr(w);
+	for (size_t i = 0; i < reply->n_signins; i++) {
+		const struct signin_row *s = &reply->signins[i];
+		jsonw_obj(w);
+		jsonw_key(w, "id"), render_id(w, s->id);
+		jsonw_key(w, "userId"), render_id(w, s->user_id);
+		jsonw_key(w, "user"), jsonw_str(w, reply->users[i].name);
+		jsonw_key(w, "kind"), jsonw_str(w, s->kind == SIGNIN_LINK ? "link" : "browser");
+		jsonw_key(w, "by"), jsonw_str(w, s->identity_id ? "provider" : "local");
+		jsonw_key(w, "remote"), jsonw_str(w, s->remote);
+		jsonw_key(w, "agent"), jsonw_str(w, s->agent);
+		jsonw_key(w, "createdAt"), render_time(w, s->created_ms);
+		jsonw_key(w, "signedInAt"), render_time(w, s->auth_ms);
+		jsonw_key(w, "expiresAt"), render_time(w, s->expires_ms);
+		jsonw_obj_end(w);
+	}
+	jsonw_arr_end(w);
+}
+
 static enum MHD_Result on_signins(struct request *r, const struct reply *reply)
 {
 	FAIL_ON(r, reply);
 	struct buf out;
 	struct jsonw w = answer_begin(&out);
-	jsonw_key(&w, "sessions"), jsonw_arr(&w);
-	for (size_t i = 0; i < reply->n_signins; i++) {
-		const struct signin_row *s = &reply->signins[i];
-		jsonw_obj(&w);
-		jsonw_key(&w, "id"), render_id(&w, s->id);
-		jsonw_key(&w, "userId"), render_id(&w, s->user_id);
-		jsonw_key(&w, "user"), jsonw_str(&w, reply->users[i].name);
-		jsonw_key(&w, "kind"), jsonw_str(&w, s->kind == SIGNIN_LINK ? "link" : "browser");
-		jsonw_key(&w, "by"), jsonw_str(&w, s->identity_id ? "provider" : "local");
-		jsonw_key(&w, "remote"), jsonw_str(&w, s->remote);
-		jsonw_key(&w, "agent"), jsonw_str(&w, s->agent);
-		jsonw_key(&w, "createdAt"), render_time(&w, s->created_ms);
-		jsonw_key(&w, "signedInAt"), render_time(&w, s->auth_ms);
-		jsonw_key(&w, "expiresAt"), render_time(&w, s->expires_ms);
-		jsonw_obj_end(&w);
-	}
-	jsonw_arr_end(&w);
+	jsonw_key(&w, "sessions"), render_signins(&w, reply);
 	return answer_end(r, &w, &out);
 }
 

@@ -15,7 +15,7 @@ enum command_kind {
 	CMD_USER_CREATE, /* name, display_name, email, picture_url -> users[0] */
 	CMD_USER_LIST,	 /* filters: id, name, email; none = all -> users */
 	CMD_USER_RENAME, /* id, new_name -> users[0] */
-	CMD_USER_DELETE, /* id; ERR_STATE while it has nodes */
+	CMD_USER_DELETE, /* id, with_nodes, or user: who gets its nodes; else ERR_STATE while it has some */
 	CMD_USER_ROLE,	 /* id, role ("network-admin") -> users[0]; a new owner makes the old one an admin */
 	CMD_USER_SUSPEND, /* id -> users[0]: its devices are cut off at once; ERR_STATE: the owner */
 	CMD_USER_RESTORE, /* id -> users[0] */
@@ -111,6 +111,7 @@ enum command_kind {
 	CMD_LOCK_STATUS,   /* -> text: JSON {enabled, head, updates, keys, lockedOut} */
 	CMD_DNS_RECORDS,   /* text: JSON list of {name,type,value}: replaces the extra records (setting dns.extra_records) */
 	CMD_STATS,	   /* -> stats */
+	CMD_PEOPLE,	   /* ids: only these -> users, people */
 	CMD_ME,		   /* id: a user, 0 none -> users[0], domain, stats, text: the name of the owner, "" none */
 };
 
@@ -215,6 +216,15 @@ struct setting_info {
 	unsigned line;
 };
 
+/* What the console shows of a user beside the row. In the reply's arena. */
+struct person_info {
+	size_t machines, online, identities;
+	int64_t seen_ms; /* the newest of what its sessions and machines did; 0: nothing yet */
+	bool password;
+	const char *const *groups; /* of its providers */
+	size_t n_groups;
+};
+
 struct core_stats {
 	size_t users, nodes, online, ephemeral, tagged, expired, sessions, pendings, authkeys, apikeys;
 	uint64_t seq, durable_seq, events, map_full, map_deltas, map_bytes;
@@ -245,6 +255,7 @@ struct reply {
 	bool changed_since; /* ERR_STATE because of if_match */
 	struct user_row *users;
 	size_t n_users;
+	struct person_info *people; /* CMD_PEOPLE: people[i] is of users[i] */
 	struct node_info **nodes; /* a reference each */
 	bool lock_on;		  /* tailnet lock is: who has no signature is locked out */
 	size_t n_nodes;

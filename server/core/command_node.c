@@ -209,15 +209,10 @@ static err approve(struct core *c, struct node *n, const struct command *m, stru
 	return routes_update(c, n);
 }
 
-static err move(struct core *c, struct node *n, const struct command *m, struct reply *r)
+err node_move(struct core *c, struct node *n, struct user *u, struct reply *r)
 {
-	struct user *u = user_find(n->t, m->user);
 	struct machine *mach = machine_get(c, &n->row.machine);
 
-	if (!u) {
-		reply_fail(r, ERR_NOT_FOUND, "there is no user \"%.64s\"", m->user);
-		return r->e;
-	}
 	list_each(it, &mach->nodes) {
 		struct node *other = container_of(it, struct node, of_machine);
 		if (other != n && other->row.user_id == u->row.id && other->t == n->t) {
@@ -227,6 +222,16 @@ static err move(struct core *c, struct node *n, const struct command *m, struct 
 	}
 	TRY(touch_node(c, n));
 	return node_set_owner(c, n, u->row.id, NULL, 0);
+}
+
+static err move(struct core *c, struct node *n, const struct command *m, struct reply *r)
+{
+	struct user *u = user_find(n->t, m->user);
+
+	if (u)
+		return node_move(c, n, u, r);
+	reply_fail(r, ERR_NOT_FOUND, "there is no user \"%.64s\"", m->user);
+	return r->e;
 }
 
 static err set_authorized(struct core *c, struct node *n, bool yes)

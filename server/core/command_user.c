@@ -157,6 +157,13 @@ static err delete_user(struct core *c, struct tailnet *t, const struct command *
 
 	if (!u)
 		return r->e;
+	struct user *heir = *m->user ? user_find(t, m->user) : NULL;
+	if (*m->user && (!heir || heir == u)) {
+		reply_fail(r, ERR_NOT_FOUND, "there is no other user \"%.64s\"", m->user);
+		return r->e;
+	}
+	while (heir && !list_is_empty(&u->nodes))
+		TRY(node_move(c, container_of(u->nodes.next, struct node, of_user), heir, r));
 	while (m->with_nodes && !list_is_empty(&u->nodes))
 		TRY(node_delete(c, container_of(u->nodes.next, struct node, of_user)));
 	if (u->n_nodes) {

@@ -295,6 +295,9 @@ void on_command(struct core *c, struct event *e)
 		stats(c, r);
 		on_command_console(c, t, m, r);
 		break;
+	case CMD_PEOPLE:
+		on_command_console(c, t, m, r);
+		break;
 	}
 	if (r->deferred) {
 		reply_free(r);

@@ -790,6 +790,8 @@ void on_command_settings(struct core *c, const struct command *m, struct reply *
 /* settings.c: what was set in t over out, memory in a; and who hears of a change. */
 MUST_USE err settings_apply(struct core *c, struct tailnet *t, struct arena *a, struct core_settings *out);
 MUST_USE err settings_effects(struct core *c, struct tailnet *t, unsigned effects);
+/* Another user owns it. ERR_EXISTS: who has this machine already. */
+MUST_USE err node_move(struct core *c, struct node *n, struct user *u, struct reply *r);
 void on_command_console(struct core *c, struct tailnet *t, const struct command *m, struct reply *r); /* command_console.c */
 void on_command_account(struct core *c, const struct command *m, struct reply *r);
 struct user *signin_user(struct core *c, int64_t signin_id); /* whose session that is; NULL: it ended, or may no more */

@@ -383,6 +383,127 @@ static void long_answers_are_compressed(void **state)
 	house_close(&h);
 }
 
+/* ---- people ---- */
+
+static void people_and_what_is_done_to_them(void **state)
+{
+	(void)state;
+	struct house h;
+	struct browser b;
+	char bob[24], path[160], body[96];
+
+	house_open(&h, own_url);
+	make_user(&h, "ann", "owner", b.user_id);
+	sign_in(&h, &b, "ann");
+	json_t *j = page_call(&h, &b, "POST", NATIVE "/users", "{\"name\":\"bob\",\"displayName\":\"Bob\"}", 200);
+	assert_string_equal(json_text_at(j, "user.displayName"), "Bob");
+	assert_string_equal(json_text_at(j, "user.state"), "active");
+	snprintf(bob, sizeof bob, "%s", json_text_at(j, "user.id"));
+	json_decref(j);
+	json_decref(page_call(&h, &b, "POST", NATIVE "/users", "{\"name\":\"bob\"}", 409));
+	char *key = auth_key(&h, "bob");
+	house_join(&h, key, "alpha", NULL);
+	house_join(&h, key, "beta", NULL);
+	free(key);
+
+	j = page_call(&h, &b, "GET", NATIVE "/users", "", 200);
+	assert_int_equal(json_array_size(json_object_get(j, "users")), 2);
+	const json_t *row = json_array_get(json_object_get(j, "users"), 1);
+	assert_string_equal(json_text_at(row, "name"), "bob");
+	assert_int_equal(json_integer_value(json_object_get(row, "machines")), 2);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(j, "users"), 0), "machines")), 0);
+	assert_true(json_integer_value(json_object_get(json_array_get(json_object_get(j, "users"), 0), "seenMs")) > 0); /* she signed in */
+	json_decref(j);
+	snprintf(path, sizeof path, NATIVE "/users?ids=%s,99999", bob);
+	j = page_call(&h, &b, "GET", path, "", 200);
+	assert_int_equal(json_array_size(json_object_get(j, "users")), 1);
+	json_decref(j);
+
+	snprintf(path, sizeof path, NATIVE "/users/%s", b.user_id);
+	j = page_call(&h, &b, "GET", path, "", 200);
+	assert_string_equal(json_text_at(j, "sessions.0.kind"), "browser");
+	assert_true(json_is_array(json_object_get(j, "identities")));
+	json_decref(j);
+	json_decref(page_call(&h, &b, "GET", NATIVE "/users/99999", "", 404));
+
+	static const struct {
+		const char *verb, *body, *member, *value;
+	} acts[] = {
+		{ "role", "{\"role\":\"auditor\"}", "user.role", "auditor" }, { "suspend", "", "user.state", "suspended" },
+		{ "restore", "", "user.state", "active" }, { "rename", "{\"name\":\"robert\"}", "user.name", "robert" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
+		snprintf(path, sizeof path, NATIVE "/users/%s/%s", bob, acts[i].verb);
+		j = page_call(&h, &b, "POST", path, acts[i].body, 200);
+		assert_string_equal(json_text_at(j, acts[i].member), acts[i].value);
+		json_decref(j);
+	}
+
+	/* Deleting: refused while there are machines, unless it is said what becomes of them. */
+	snprintf(path, sizeof path, NATIVE "/users/%s", bob);
+	json_decref(page_call(&h, &b, "DELETE", path, "", 400));
+	json_decref(page_call(&h, &b, "DELETE", path, "{\"machines\":\"move\"}", 400));
+	json_decref(page_call(&h, &b, "DELETE", path, "{\"machines\":\"move\",\"to\":\"99999\"}", 404));
+	snprintf(body, sizeof body, "{\"machines\":\"move\",\"to\":\"%s\"}", bob);
+	json_decref(page_call(&h, &b, "DELETE", path, body, 404)); /* to itself */
+	snprintf(body, sizeof body, "{\"machines\":\"move\",\"to\":\"%s\"}", b.user_id);
+	json_decref(page_call(&h, &b, "DELETE", path, body, 200));
+	j = page_call(&h, &b, "GET", NATIVE "/users", "", 200);
+	assert_int_equal(json_array_size(json_object_get(j, "users")), 1);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(j, "users"), 0), "machines")), 2);
+	json_decref(j);
+	house_close(&h);
+}
+
+static void invites_and_own_sessions(void **state)
+{
+	(void)state;
+	struct house h;
+	struct browser b, c;
+	char path[160];
+
+	house_open(&h, own_url);
+	make_user(&h, "ivan", "it-admin", b.user_id);
+	sign_in(&h, &b, "ivan");
+	/* What one has not, one does not give; and nothing of it is made. */
+	json_decref(page_call(&h, &b, "POST", NATIVE "/invites", "{\"name\":\"eve\",\"role\":\"admin\"}", 403));
+	json_decref(page_call(&h, &b, "POST", NATIVE "/invites", "{\"name\":\"eve\",\"role\":\"chief\"}", 400));
+	json_decref(page_call(&h, &b, "POST", NATIVE "/invites", "{\"name\":\"eve\",\"expires\":\"90d\"}", 400));
+	json_t *j = page_call(&h, &b, "GET", NATIVE "/users", "", 200);
+	assert_int_equal(json_array_size(json_object_get(j, "users")), 1);
+	json_decref(j);
+
+	j = page_call(&h, &b, "POST", NATIVE "/invites", "{\"name\":\"dora\",\"role\":\"auditor\",\"expires\":\"24h\"}", 200);
+	const char *url = strstr(json_text_at(j, "url"), "/welcome/");
+	assert_non_null(url);
+	assert_string_equal(json_text_at(j, "user.role"), "auditor");
+	json_t *list = page_call(&h, &b, "GET", NATIVE "/invites", "", 200);
+	assert_string_equal(json_text_at(list, "invites.0.user"), "dora");
+	json_decref(list);
+	assert_int_equal(house_ask(&h, "", "POST", url, ""), 303);
+	json_decref(j);
+	list = page_call(&h, &b, "GET", NATIVE "/invites", "", 200);
+	assert_int_equal(json_array_size(json_object_get(list, "invites")), 0); /* used */
+	json_decref(list);
+
+	/* Each sees and ends their own sessions, and no others. */
+	sign_in(&h, &c, "dora");
+	j = page_call(&h, &c, "GET", NATIVE "/me/sessions", "", 200);
+	assert_int_equal(json_array_size(json_object_get(j, "sessions")), 2);
+	char first[24];
+	snprintf(first, sizeof first, "%s", json_text_at(j, "sessions.0.id"));
+	assert_string_not_equal(first, json_text_at(j, "current"));
+	json_decref(j);
+	j = page_call(&h, &b, "GET", NATIVE "/me/sessions", "", 200);
+	snprintf(path, sizeof path, NATIVE "/me/sessions/%s", json_text_at(j, "sessions.0.id"));
+	json_decref(j);
+	json_decref(page_call(&h, &c, "DELETE", path, "", 404));
+	snprintf(path, sizeof path, NATIVE "/me/sessions/%s", first);
+	json_decref(page_call(&h, &c, "DELETE", path, "", 200));
+	json_decref(page_call(&h, &c, "DELETE", path, "", 404));
+	house_close(&h);
+}
+
 /* ---- presence ---- */
 
 static void put_time(struct node_info *n, uint32_t s)
@@ -585,6 +706,8 @@ int main(void)
 		cmocka_unit_test(machines_are_columns),
 		cmocka_unit_test(long_answers_are_compressed),
 		cmocka_unit_test(runs_end_in_the_present),
+		cmocka_unit_test(people_and_what_is_done_to_them),
+		cmocka_unit_test(invites_and_own_sessions),
 		cmocka_unit_test(the_page_is_for_who_is_signed_in),
 		cmocka_unit_test(only_the_console_is_come_back_to),
 		cmocka_unit_test(files_are_kept_for_a_year),
