@@ -33,4 +33,6 @@ export const ROUTES: { pattern: string; load: Load }[] = [
 	{ pattern: '/machines', load: () => import('../pages/machines/List') },
 	{ pattern: '/machines/by-name/:name', load: () => import('../pages/machines/ByName') },
 	{ pattern: '/machines/:id', load: () => import('../pages/machines/Machine') },
+	{ pattern: '/access/*', load: () => import('../pages/access/Access') },
+	{ pattern: '/access', load: () => import('../pages/access/Access') },
 ];

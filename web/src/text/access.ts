@@ -1,0 +1,36 @@
+export const text = {
+	title: 'Access controls',
+	tabs: { policy: 'Policy', reach: 'Who can reach what', tests: 'Tests', history: 'History' },
+	tabsLabel: 'Access controls',
+	file: 'policy.hujson',
+	draft: (n: number) => `Draft, based on version ${n}`,
+	inForce: (n: number) => n ? `Version ${n}, in force` : 'The first policy: everybody reaches everything',
+	edit: 'Edit', compare: 'Compare', format: 'Format', asForm: 'As a form', discard: 'Discard', review: 'Review and save',
+	changes: 'What this draft changes', tests: 'Tests', onSave: 'When you save',
+	noDraft: 'Nothing is changed yet.', noChanges: 'No connection is gained or lost.', hidden: 'Your role may not see machines, so what changes for them is not shown.', unread: 'The text cannot be read yet, so nothing can be said about it.',
+	partial: 'Reckoned as if the wrong parts were not there.', tooMuch: 'Too much changes to list it.', more: (n: number) => `and ${n} more`,
+	noTests: 'The policy has no tests. A test says what must stay open or closed.', testsPass: (p: number, t: number) => `${p} of ${t} pass`, others: (n: number) => n === 1 ? '1 other' : `${n} others`, checkedIn: (us: number) => `Checked as you typed, in ${us < 1000 ? `${us} µs` : `${(us / 1000).toFixed(us < 10_000 ? 1 : 0)} ms`}`,
+	receive: (n: number, of: number) => n === 0 ? 'No machine receives new rules' : `${n} of ${of} machines ${n === 1 ? 'receives' : 'receive'} new rules`,
+	undisturbed: (n: number) => n > 0 ? `The other ${n} see no change and are not disturbed.` : '',
+	nobodyYet: 'Nobody is affected until you save.', problems: (errors: number, tests: number) => [errors && (errors === 1 ? '1 error' : `${errors} errors`), tests && (tests === 1 ? '1 failing test' : `${tests} failing tests`)].filter(Boolean).join(', ') + '.',
+	ready: 'No errors.', same: 'Same as the version in force.', checking: 'Checking…',
+	saved: (n: number) => `Saved version ${n}`, notSaved: 'Not saved', discarded: 'Discarded the draft',
+	reviewTitle: 'Save this policy?', message: 'Message', messageHelp: 'Why, for those who read the history.', save: (n: number) => `Save version ${n}`,
+	lockoutType: 'Type', conflict: (who: string, n: number) => `${who} saved version ${n} while you were editing.`, conflictMore: 'Compare and merge before you save.', merge: 'Merge', merged: (n: number) => n === 0 ? 'Merged. Look it over, then save.' : n === 1 ? 'One place was changed by both: look for <<<<<<<.' : `${n} places were changed by both: look for <<<<<<<.`,
+	takeTheirs: 'Discard mine',
+	readFile: (file: string) => `The policy comes from ${file} on the server. Change it there.`, readRole: 'You can look, not change.',
+	editorLabel: 'Policy, HuJSON. Escape, then Tab leaves the editor.',
+};
+export const reachText = {
+	can: 'Can', reach: 'reach', on: 'on', check: 'Check', from: 'From', to: 'To', port: 'Port', yes: 'Yes', no: 'No',
+	everything: 'Everything at once', everythingText: (m: number, r: number) => `Rows may open connections to columns. Machines with equal rights share a row, so ${m} machines are ${r} rows.`,
+	all: 'All ports', some: 'Some ports', none: 'Nothing', choose: 'Choose a cell to see the rule; choose a row or column to see it below.', own: 'Own only',
+	what: (name: string) => `What ${name} can reach, and why`, who: (name: string) => `Who can reach ${name}, and why`, turn: 'Turn around', nothing: 'Nothing. No rule lets it out.', nobody: 'Nobody. No rule lets anybody in.',
+	withDraft: 'With my draft', withDraftHelp: 'Green: added, red: removed.', filter: 'Filter rows and columns by name', test: 'Make it a test', rule: 'Write a rule for this', added: 'Added to your draft', truncated: 'There are more rows or columns than are shown. Filter by name.',
+	ssh: 'SSH', connections: 'Connections',
+};
+export const historyText = {
+	versions: 'Versions', version: (n: number) => `Version ${n}`, inForce: 'In force', meaning: 'Meaning', text: 'Text', restore: 'Restore…', restoreTitle: (n: number) => `Restore version ${n}?`, restoreFoot: 'Restoring makes a new version with this text; nothing is deleted.',
+	changed: 'What it changed', noMessage: 'No message', first: 'The first version.', restored: (n: number, now: number) => `Restored version ${n} as version ${now}`, none: 'No version yet', noneText: 'Nobody has set a policy: everybody reaches everything. The first one that is saved shows here.',
+	nothing: 'Nothing changed for anybody who is here now.', whole: 'Whole text', reckoned: 'Reckoned with the machines of now.', compare: 'With the one in force',
+};
