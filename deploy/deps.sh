@@ -109,7 +109,7 @@ if [ "$mode" = all ]; then
 		echo "deps.sh: installing the packages of tests/browser"
 		(cd "$web" && npm ci --silent --no-progress)
 		# It may end well with folders that are empty, where the registry's certificate is not trusted.
-		for p in oidc-provider playwright-core jose; do
+		for p in oidc-provider playwright-core axe-core jose; do
 			[ -s "$web/node_modules/$p/package.json" ] || { echo "deps.sh: npm installed no $p" >&2; exit 1; }
 		done
 		cp "$web/package-lock.json" "$web/node_modules/.installed"

@@ -1,10 +1,11 @@
 /** Runs of connected time as [start, end] in the units of the strip. */
 export type Run = [number, number];
 
+/** A short run is drawn wide enough to be seen. */
 export const Presence = ({ runs, units, label, large }: { runs: Run[]; units: number; label: string; large?: boolean }) => (
 	<svg class="presence" data-size={large ? 'large' : undefined} viewBox={`0 0 ${units} 12`} preserveAspectRatio="none" role="img" aria-label={label}>
 		<rect class="off" width={units} height="12" />
-		{runs.map(([a, b]) => <rect key={a} class="on" x={a} width={Math.max(b - a, units / 400)} height="12" />)}
+		{runs.map(([a, b]) => { const w = Math.max(b - a, units / 60); return <rect key={a} class="on" x={Math.min(a, units - w)} width={w} height="12" />; })}
 	</svg>
 );
 

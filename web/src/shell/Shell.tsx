@@ -1,4 +1,4 @@
-import { effect } from '@preact/signals';
+import { computed, effect } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Avatar, Button, Dot, Icon, Mark, Notice, Skeletons } from '../components/basics';
 import { Dialogs, MenuButton, Toasts, type MenuItem } from '../components/overlays';
@@ -6,7 +6,9 @@ import { post, leave } from '../data/api';
 import { live, silentSince } from '../data/live';
 import { theme, type Theme } from '../data/prefs';
 import { href, match, place } from '../data/router';
-import { attention, may, me } from '../data/store';
+import { urgency } from '../data/machines';
+import { attention, machineList, machines, may, me } from '../data/store';
+import { now } from '../data/time';
 import { text } from '../text/shell';
 import { commandKey, helpOpen, paletteOpen } from './keys';
 import { NAV, ROUTES, type NavItem, type Page } from './nav';
@@ -17,8 +19,12 @@ const exists = (item: NavItem) => ROUTES.some(route => match(route.pattern, item
 const visible = (item: NavItem) => exists(item) && (may(item.scope, 'read') || (item.under === '/keys' && (may('oauth_keys', 'read') || may('api_access_tokens', 'read'))) || (item.under === '/settings' && may('account_settings', 'read')));
 const current = (item: NavItem) => place.value.path === item.under || place.value.path.startsWith(`${item.under}/`);
 
+/** Machines are counted as their list does: one that offers a route needs attention there, and its route under Routes. */
+const machinesAsking = computed(() => machineList.value.filter(m => urgency(m, now.value) > 0).length);
+const attentionOf = (item: NavItem): number => item.area === 'machines' && machines.value.loaded ? machinesAsking.value : item.area ? attention.value.counts[item.area] : 0;
+
 function NavLink({ item }: { item: NavItem }) {
-	const n = item.area ? attention.value.counts[item.area] : 0;
+	const n = attentionOf(item);
 	return (
 		<a href={href(item.path)} aria-current={current(item) ? 'page' : undefined} title={item.text}>
 			<Icon name={item.icon} /><span>{item.text}</span>{n > 0 && <span class="badge"><span class="visually-hidden">{text.needsAttention}</span>{n > 999 ? '999+' : n}</span>}
@@ -117,7 +123,7 @@ function StoppedNotice() {
 
 export function Shell() {
 	useEffect(() => effect(() => {
-		const path = place.value.path, n = attention.value.counts.machines;
+		const path = place.value.path, n = machinesAsking.value;
 		const item = NAV.flatMap(g => g.items).find(i => path.startsWith(i.under));
 		document.title = `${n ? `(${n}) ` : ''}${item?.text ?? 'Fairlead'} · ${tailnetName()}`;
 	}), []);
