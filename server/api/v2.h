@@ -11,7 +11,7 @@
 
 /* v2_device.c */
 handler api_v2_devices, api_v2_device, api_v2_device_delete, api_v2_device_expire, api_v2_device_routes, api_v2_device_set_routes,
-	api_v2_device_authorized, api_v2_device_name, api_v2_device_tags, api_v2_device_key, api_v2_device_ip, api_v2_device_attrs, api_v2_device_attr_set, api_v2_device_attr_delete;
+	api_v2_device_authorized, api_v2_device_name, api_v2_device_tags, api_v2_device_key, api_v2_device_ip, api_v2_device_attrs, api_v2_device_attr_set, api_v2_device_attr_delete, api_v2_device_attrs_patch;
 /* v2_key.c */
 handler api_v2_keys, api_v2_key_create, api_v2_key, api_v2_key_update, api_v2_key_delete, api_v2_token;
 /* v2_acl.c */
@@ -24,6 +24,9 @@ handler api_v2_dns_nameservers, api_v2_dns_preferences, api_v2_dns_search, api_v
 /* v2_webhook.c */
 handler api_v2_webhooks, api_v2_webhook_create, api_v2_webhook, api_v2_webhook_update, api_v2_webhook_rotate, api_v2_webhook_delete,
 	api_v2_webhook_test;
+/* v2_service.c */
+handler api_v2_services, api_v2_service, api_v2_service_set, api_v2_service_delete, api_v2_service_hosts, api_v2_service_approval,
+	api_v2_service_approve;
 /* v2_log.c */
 handler api_v2_log;
 

@@ -478,3 +478,65 @@ enum MHD_Result api_v2_device_attr_delete(struct request *r)
 		c->name = command_str(c, r->param[1]);
 	return ask(r, c, on_done);
 }
+
+/* ---- PATCH /tailnet/-/device-attributes: {"nodes": {id: {name: {"value", "expiry"?} | null}}, "comment"?} ---- */
+
+static enum MHD_Result on_attrs_patched(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	return answer_text(r, 200, "application/json", "null");
+}
+
+static bool add_attr_change(struct request *r, struct command *c, struct attr_change *to, const char *node, const char *name, const json_t *v)
+{
+	uint64_t id = 0;
+	size_t n;
+	const json_t *value = json_object_get(v, "value"), *expiry = json_object_get(v, "expiry");
+	int64_t ms = 0;
+
+	if (bytes_parse_u64(bytes_str(node), INT64_MAX, &id) != OK || !id)
+		id = INT64_MAX; /* names nothing here */
+	*to = (struct attr_change){ .node_id = (int64_t)id, .name = command_str(c, name) };
+	if (json_is_null(v))
+		return to->name != NULL;
+	if (!value)
+		r->fault = arena_printf(&r->arena, "%.64s: {\"value\": …} or null is needed", name);
+	else if (expiry && !json_is_null(expiry) && (!json_is_string(expiry) || time_parse_rfc3339(bytes_str(json_string_value(expiry)), &ms) != OK))
+		r->fault = arena_printf(&r->arena, "%.64s: expiry: a time such as 2027-01-31T12:00:00Z is needed", name);
+	else
+		to->text = json_dump_compact(&c->arena, value, &n);
+	to->expires_ms = ms == TIME_ZERO_MS ? 0 : ms;
+	return !r->fault && to->text && to->name;
+}
+
+enum MHD_Result api_v2_device_attrs_patch(struct request *r)
+{
+	struct command *c = command_for(r, CMD_NODE_ATTRS_PATCH);
+	const json_t *body = body_object(r), *nodes = body ? json_object_get(body, "nodes") : NULL;
+	struct attr_change *list = c ? arena_array(&c->arena, ATTR_CHANGES_MAX, sizeof *list) : NULL;
+	const char *node, *name;
+	json_t *attrs, *v;
+
+	if (!json_is_object(nodes) && !r->fault)
+		r->fault = "nodes: an object is needed";
+	json_object_foreach((json_t *)(uintptr_t)nodes, node, attrs) {
+		if (!json_is_object(attrs) && !r->fault)
+			r->fault = "nodes: an object of attributes is needed for each device";
+		json_object_foreach(attrs, name, v) {
+			if (!list || r->fault)
+				break;
+			if (c->n_attr_changes == ATTR_CHANGES_MAX)
+				r->fault = arena_printf(&r->arena, "at most %d attributes at once", ATTR_CHANGES_MAX);
+			else if (add_attr_change(r, c, &list[c->n_attr_changes], node, name, v))
+				c->n_attr_changes++;
+			else if (!r->fault)
+				r->fault = "out of memory";
+		}
+	}
+	if (c) {
+		c->attr_changes = list;
+		const char *comment = body_text(r, "comment");
+		c->note = command_str(c, comment ? comment : "");
+	}
+	return ask(r, c, on_attrs_patched);
+}

@@ -18,6 +18,7 @@ static const struct {
 	{ "user-invites", "this server sends no invitations; make the user, or let people log in" },
 	{ "debug/node", "devices are made by clients that log in, not by call" },
 	{ "device-invites", "devices are not shared into other tailnets here" },
+	{ "/tailnet/{}", "a server is not deleted by call; stop it and take its database away" },
 };
 
 enum MHD_Result api_unsupported(struct request *r)

@@ -164,24 +164,43 @@ static err change(struct core *c, struct node *n, const char *name, const char *
 	return put_list(c, n, list, k);
 }
 
-err attr_command(struct core *c, struct node *n, const struct command *m, struct reply *r)
+static err change_one(struct core *c, struct node *n, const struct attr_change *x, struct reply *r)
 {
 	const char *value = NULL, *why = "";
 	char type = 's';
 	err e = OK;
 
-	if (m->kind == CMD_NODE_ATTR_SET) {
-		if (m->expires_ms && m->expires_ms <= c->now.wall_ms) {
-			reply_fail(r, ERR_INVALID, "%.64s: the time at which it ends is over", m->name);
+	if (x->text && x->expires_ms && x->expires_ms <= c->now.wall_ms) {
+		reply_fail(r, ERR_INVALID, "%.64s: the time at which it ends is over", x->name);
+		return r->e;
+	}
+	if (x->text)
+		e = read_value(bytes_str(x->text), &r->arena, &value, &type, &why);
+	if (e == OK)
+		e = change(c, n, x->name, value, type, x->expires_ms, &why);
+	if (e == ERR_INVALID)
+		reply_fail(r, e, "%.64s: %s", x->name, why);
+	return e;
+}
+
+err attr_command(struct core *c, struct node *n, const struct command *m, struct reply *r)
+{
+	return change_one(c, n,
+			&(struct attr_change){ .name = m->name, .text = m->kind == CMD_NODE_ATTR_SET ? m->text : NULL, .expires_ms = m->expires_ms }, r);
+}
+
+err attrs_patch(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
+{
+	for (size_t i = 0; i < m->n_attr_changes; i++) {
+		const struct attr_change *x = &m->attr_changes[i];
+		struct node *n = node_by_id(c, x->node_id);
+		if (!n || n->t != t) {
+			reply_fail(r, ERR_NOT_FOUND, "there is no node with id %lld", (long long)x->node_id);
 			return r->e;
 		}
-		e = read_value(bytes_str(m->text), &r->arena, &value, &type, &why);
+		TRY(change_one(c, n, x, r));
 	}
-	if (e == OK)
-		e = change(c, n, m->name, value, type, m->expires_ms, &why);
-	if (e == ERR_INVALID)
-		reply_fail(r, e, "%.64s: %s", m->name, why);
-	return e;
+	return OK;
 }
 
 /* ---- PATCH /machine/set-device-attr ---- */

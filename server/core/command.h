@@ -33,6 +33,7 @@ enum command_kind {
 	CMD_NODE_SET_IP,	 /* id, addrs: one of each family at most -> nodes[0]; ERR_EXISTS: another node's */
 	CMD_NODE_ATTR_SET,	 /* id, name "custom:x", text: JSON text, number, true or false, expires_ms -> nodes[0] */
 	CMD_NODE_ATTR_DELETE,	 /* id, name -> nodes[0] */
+	CMD_NODE_ATTRS_PATCH,	 /* attr_changes: of several nodes, all of them or none */
 	CMD_NODE_DEBUG,		 /* id -> text: JSON: its stream, what it was told, the map it should have */
 	CMD_NODE_C2N,		 /* id, text: path ("/echo", "/posture/identity"), at_ms: wait so long -> status, text, took_ms */
 	CMD_NODE_BACKFILL_IPS,	 /* -> lines: what was given to whom */
@@ -105,7 +106,7 @@ enum command_kind {
 
 	CMD_DERPMAP_GET,   /* -> text: JSON */
 	CMD_SERVICE_LIST,    /* name "": all -> text: JSON {services} */
-	CMD_SERVICE_SET,     /* name, note (the comment), text (annotations, JSON), ports, tags: made, or replaced -> text */
+	CMD_SERVICE_SET,     /* name, note (the comment), text (annotations, JSON), ports, tags, addrs (IPv4 of a new one): made, or replaced -> text */
 	CMD_SERVICE_DELETE,  /* name */
 	CMD_SERVICE_APPROVE, /* name, id (a node); disable: no more -> text */
 	CMD_LOCK_STATUS,   /* -> text: JSON {enabled, head, updates, keys, lockedOut} */
@@ -134,6 +135,13 @@ struct setting_change {
 	const char *key, *text;
 	bool merge; /* text is a JSON object: its members replace those of the value's, which null and [] take out */
 };
+
+struct attr_change {
+	int64_t node_id;
+	const char *name, *text; /* NULL: it goes */
+	int64_t expires_ms;
+};
+enum { ATTR_CHANGES_MAX = 500 }; /* of one command */
 
 enum routes_how {
 	ROUTES_REPLACE,
@@ -171,6 +179,8 @@ struct command {
 	enum routes_how how;
 	const struct setting_change *changes;
 	size_t n_changes;
+	const struct attr_change *attr_changes;
+	size_t n_attr_changes;
 	bool from_file; /* CMD_POLICY_SET: by policy_file.h; else refused while the policy lives in a file. Unchanged text is no version */
 	const struct addr *addrs;
 	size_t n_addrs;

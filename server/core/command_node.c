@@ -350,6 +350,10 @@ void on_command_node(struct core *c, const struct command *m, struct reply *r)
 			reply_fail(r, ERR_TOO_BIG, "no address is left in the tailnet's prefixes");
 		return;
 	}
+	if (m->kind == CMD_NODE_ATTRS_PATCH) {
+		r->e = attrs_patch(c, t, m, r);
+		return;
+	}
 	struct node *n = node_by_id(c, m->id);
 	err e = OK;
 	if (!n || n->t != t) {

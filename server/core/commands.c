@@ -193,6 +193,7 @@ void on_command(struct core *c, struct event *e)
 	case CMD_NODE_SET_IP:
 	case CMD_NODE_ATTR_SET:
 	case CMD_NODE_ATTR_DELETE:
+	case CMD_NODE_ATTRS_PATCH:
 		on_command_node(c, m, r);
 		break;
 	case CMD_NODE_C2N:

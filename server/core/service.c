@@ -461,6 +461,31 @@ static err find_hosts(struct core *c, struct service *s)
 	return OK;
 }
 
+/* An IPv4 address that an administrator chose for a new service; IPv6 follows. */
+static err chosen_address(struct tailnet *t, struct addr want, struct service_row *row, struct reply *r)
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (want.family != 4 || !t->set.v4.addr.family || !prefix_contains(t->set.v4, want) || address_is_reserved(t, want))
+		reply_fail(r, ERR_INVALID, "%s cannot be a service's address: one IPv4 address of the tailnet's range is needed", addr_text(want, text));
+	else if (map_get(&t->nodes_by_v4, &want) || service_has_addr(t, want))
+		reply_fail(r, ERR_EXISTS, "%s is taken", addr_text(want, text));
+	TRY(r->e);
+	row->v4 = want;
+	return t->set.v6.addr.family ? address_next_v6(t, want, &row->v6) : OK;
+}
+
+/* Tools send back what they read: what a service has stays, other addresses are refused. */
+static err same_addresses(const struct service *s, const struct command *m, struct reply *r)
+{
+	for (size_t i = 0; i < m->n_addrs; i++)
+		if (!addr_eq(m->addrs[i], s->row.v4) && !addr_eq(m->addrs[i], s->row.v6)) {
+			reply_fail(r, ERR_INVALID, "the addresses of a service stay as they are; delete it to get others");
+			return r->e;
+		}
+	return OK;
+}
+
 static err set(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
 {
 	const char *fault = fault_of(m);
@@ -486,6 +511,8 @@ static err set(struct core *c, struct tailnet *t, const struct command *m, struc
 		reply_fail(r, ERR_TOO_BIG, "there may be %d services", SERVICES_MAX);
 		return r->e;
 	}
+	if (s)
+		TRY(same_addresses(s, m, r));
 	err e = s ? service_row_copy(&s->row, &row) : OK;
 	if (e == OK && s) { /* what was said anew replaces, addresses and hosts stay */
 		struct service_row kept = { .id = row.id, .tailnet_id = row.tailnet_id, .v4 = row.v4, .v6 = row.v6, .approved = row.approved,
@@ -500,7 +527,7 @@ static err set(struct core *c, struct tailnet *t, const struct command *m, struc
 		row.created_ms = c->now.wall_ms;
 		e = next_id(c, &row.id);
 		if (e == OK)
-			e = address_next(t, NULL, &row.v4, &row.v6);
+			e = m->n_addrs ? chosen_address(t, m->addrs[0], &row, r) : address_next(t, NULL, &row.v4, &row.v6);
 		if (e == OK)
 			e = touch_new_service(c, row.id);
 	}

@@ -616,6 +616,7 @@ bool attrs_look(struct core *c, struct node *n);
 void on_attrs_timer(struct core *c, struct timer *t);
 void on_set_device_attr(struct core *c, struct event *e, struct node *n);
 MUST_USE err attr_command(struct core *c, struct node *n, const struct command *m, struct reply *r);
+MUST_USE err attrs_patch(struct core *c, struct tailnet *t, const struct command *m, struct reply *r); /* all of them, or none */
 
 /* ---- node_debug.c ---- */
 

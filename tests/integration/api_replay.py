@@ -111,6 +111,11 @@ class World:
         self.ok("PUT", f"/api/fairlead/v1/services/{name}", {"ports": ["tcp:443"]})
         return name
 
+    def hosted(self):
+        name = self.service()
+        self.ok("POST", f"/api/fairlead/v1/services/{name}/approve", {"node": self.shared("node"), "approved": True})
+        return name
+
     def webhook(self):
         return self.ok("POST", "/api/v2/tailnet/-/webhooks", {"endpointUrl": "https://example.com/x", "subscriptions": ["nodeCreated"]})["endpointId"]
 
@@ -199,6 +204,15 @@ GOOD = {
     f"PUT {T}/dns/split-dns": lambda w: B({"a.example": ["10.0.0.1"]}),
     f"PATCH {T}/dns/split-dns": lambda w: B({"b.example": ["10.0.0.2"], "a.example": None}),
     f"POST {T}/dns/configuration": lambda w: B(DNS),
+    **{line: make for kind in ("vip-services", "services") for line, make in {
+        f"GET {T}/{kind}/{{name}}": lambda w: P(name=w.shared("service")),
+        f"PUT {T}/{kind}/{{name}}": lambda w: {**P(name="svc:" + w.name()), **B({"addrs": None, "ports": ["tcp:443"], "annotations": {"a/b": "c"}, "tags": ["tag:x"]})},
+        f"DELETE {T}/{kind}/{{name}}": lambda w: P(name=w.service()),
+        f"GET {T}/{kind}/{{name}}/devices": lambda w: P(name=w.hosted()),
+        f"GET {T}/{kind}/{{name}}/device/{{deviceId}}/approved": lambda w: P(name=w.hosted()),
+        f"POST {T}/{kind}/{{name}}/device/{{deviceId}}/approved": lambda w: {**P(name=w.shared("service")), **B({"approved": True})},
+    }.items()},
+    f"PATCH {T}/device-attributes": lambda w: B({"nodes": {w.attribute(): {"custom:x": None, "custom:y": {"value": True, "expiry": "2090-01-01T00:00:00Z"}}}, "comment": "c"}),
     f"POST {V2}/users/{{userId}}/role": lambda w: B({"role": "auditor"}),
     f"POST {V2}/users/{{userId}}/suspend": lambda w: P(userId=w.user()),
     f"POST {V2}/users/{{userId}}/delete": lambda w: P(userId=w.user()),

@@ -212,7 +212,7 @@ void admin_act(struct world *w)
 		{ CMD_POLICY_GET, 1 }, { CMD_POLICY_SET, 8 }, { CMD_POLICY_CHECK, 1 }, { CMD_POLICY_ROLLBACK, 2 },
 		{ CMD_POLICY_PREVIEW, 1 }, { CMD_POLICY_EXPLAIN, 1 }, { CMD_POLICY_WHO, 1 }, { CMD_POLICY_WHAT, 1 }, { CMD_POLICY_DIFF, 1 },
 		{ CMD_POLICY_HISTORY, 1 }, { CMD_POLICY_VERSION, 1 }, { CMD_DERPMAP_GET, 1 }, { CMD_DNS_RECORDS, 2 },
-		{ CMD_SERVICE_SET, 3 }, { CMD_SERVICE_DELETE, 1 }, { CMD_SERVICE_APPROVE, 4 }, { CMD_SERVICE_LIST, 1 }, { CMD_STATS, 1 }, { CMD_NODE_APPROVE, 6 }, { CMD_NODE_SET_IP, 3 }, { CMD_NODE_ATTR_SET, 5 }, { CMD_NODE_ATTR_DELETE, 2 },
+		{ CMD_SERVICE_SET, 3 }, { CMD_SERVICE_DELETE, 1 }, { CMD_SERVICE_APPROVE, 4 }, { CMD_SERVICE_LIST, 1 }, { CMD_STATS, 1 }, { CMD_NODE_APPROVE, 6 }, { CMD_NODE_SET_IP, 3 }, { CMD_NODE_ATTR_SET, 5 }, { CMD_NODE_ATTR_DELETE, 2 }, { CMD_NODE_ATTRS_PATCH, 3 },
 		{ CMD_NODE_C2N, 3 }, { CMD_SETTINGS_SET, 4 }, { CMD_SETTINGS_RESET, 2 }, { CMD_SETTINGS_LIST, 1 },
 		{ CMD_SETTINGS_PATCH, 3 },
 	};
@@ -313,6 +313,14 @@ void admin_act(struct world *w)
 		m->text = PICK(w, attr_values);
 		m->expires_ms = one_in(w, 2) ? 0 : w->now.wall_ms + (int64_t)chance(w, 300000) - 10000;
 		break;
+	case CMD_NODE_ATTRS_PATCH: {
+		struct attr_change *list = arena_array(&m->arena, 3, sizeof *list);
+		for (size_t n = 1 + chance(w, 3); m->n_attr_changes < n; m->n_attr_changes++)
+			list[m->n_attr_changes] = (struct attr_change){ .node_id = some_node(w), .name = PICK(w, attr_names),
+				.text = one_in(w, 3) ? NULL : PICK(w, attr_values), .expires_ms = one_in(w, 2) ? 0 : w->now.wall_ms + (int64_t)chance(w, 300000) };
+		m->attr_changes = list;
+		break;
+	}
 	case CMD_SETTINGS_SET:
 	case CMD_SETTINGS_RESET: {
 		size_t which = chance(w, ARRAY_LEN(settings));
