@@ -64,6 +64,8 @@ test('presence: runs in the window, which moves with the time', () => {
 	assert.equal(presenceWords(presenceRuns([1], 0, 0)), 'Connected all day');
 	assert.equal(presenceWords(presenceRuns([1, 60, 780], 0, 0)), 'Connected 50 % of the last day, 1 gap');
 	assert.equal(presenceWords([]), 'Not connected in the last day');
+	assert.equal(presenceWords([[1438, 1440]], 1440, 'day', 1438), 'Connected since it joined');
+	assert.equal(presenceWords([[1340, 1390]], 1440, 'day', 1340), 'Connected 50 % of the time since it joined, 1 gap');
 });
 
 test('what asks for attention, and in which order', () => {

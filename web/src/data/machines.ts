@@ -134,14 +134,16 @@ export function presenceRuns(presence: number[], asOfMs: number, nowMs: number, 
 	return out;
 }
 
-/** The strip in one sentence. */
-export function presenceWords(runs: [number, number][], span = DAY_MINUTES, day = 'day'): string {
-	if (!runs.length) return `Not connected in the last ${day}`;
-	const on = runs.reduce((sum, [a, b]) => sum + b - a, 0), gaps = runs.length - 1 + (runs[runs.length - 1]![1] < span ? 1 : 0);
-	if (on >= span - 1) return `Connected all ${day}`;
-	const percent = Math.min(99.9, on / span * 100);
-	return `Connected ${percent >= 99 ? percent.toFixed(1) : Math.round(percent)} % of the last ${day}${gaps > 0 ? `, ${gaps} ${gaps === 1 ? 'gap' : 'gaps'}` : ''}`;
+/** The strip in one sentence. `born`: minutes into the strip at which the machine joined, 0 when it was there before. */
+export function presenceWords(runs: [number, number][], span = DAY_MINUTES, day = 'day', born = 0): string {
+	if (!runs.length) return born ? 'Not connected yet' : `Not connected in the last ${day}`;
+	const on = runs.reduce((sum, [a, b]) => sum + b - a, 0), gaps = runs.length - 1 + (runs[runs.length - 1]![1] < span ? 1 : 0), whole = Math.max(span - born, 1);
+	if (on >= whole - 1) return born ? 'Connected since it joined' : `Connected all ${day}`;
+	const percent = Math.min(99.9, on / whole * 100), of = born ? 'the time since it joined' : `the last ${day}`;
+	return `Connected ${percent >= 99 ? percent.toFixed(1) : Math.round(percent)} % of ${of}${gaps > 0 ? `, ${gaps} ${gaps === 1 ? 'gap' : 'gaps'}` : ''}`;
 }
+/** Of a row's own strip. */
+export const dayWords = (m: Machine, runs: [number, number][]): string => presenceWords(runs, DAY_MINUTES, 'day', m.presence[0] === 2 ? m.presence[1] ?? DAY_MINUTES : 0);
 
 // ---- what a machine asks for, and what it is -------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@ import { computed, signal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 import { ApiError, get, setCsrf } from './api';
 import { emptyMachines, reduceMachines, stale, type Machine, type MachineAction } from './machines';
+import { actorWords } from '../text/actors';
 import { serverNow, setServerTime } from './time';
 import type { Attention, Change, MachineColumns, MachineRow, Me, Region, Scope } from './types';
 
@@ -26,6 +27,14 @@ export const reason = (scope: Scope, things: string): string | undefined =>
 
 export const dispatch = (action: MachineAction): void => { machines.value = reduceMachines(machines.value, action); };
 export const putMachine = (row: MachineRow): void => dispatch({ type: 'row', row, nowMs: serverNow() });
+
+/** Who a log record or a version names: people by the name that others see, machines by theirs. */
+export function who(actor: string): string {
+	const [kind, name = ''] = actor.split(/:(.*)/s);
+	if (kind === 'user') { for (const o of machines.value.owners.values()) if (o.name === name) return o.displayName || name; }
+	if (kind === 'node') return machines.value.byId.get(name)?.name ?? actorWords(actor);
+	return actorWords(actor);
+}
 
 // ---- loading -------------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import { Loaded } from '../../components/resource';
 import { post } from '../../data/api';
 import type { DiffAnswer, Version, VersionRow } from '../../data/policy';
 import { go, href, place, setQuery } from '../../data/router';
-import { may, me, refresh, useResource } from '../../data/store';
+import { may, me, refresh, useResource, who } from '../../data/store';
 import { full, when } from '../../data/time';
 import { historyText as text } from '../../text/access';
 import { load } from './draft';
@@ -23,7 +23,7 @@ export default function History({ rest }: { rest: string }) {
 					<div><OneVersion key={chosen.version} row={chosen} before={rows[rows.indexOf(chosen) + 1]} latest={rows[0]!.version} /></div>
 					<div><Card title={text.versions}><ol class="versions">{rows.map(v => (
 						<li key={v.version}><a href={href(`/access/history/${v.version}`)} aria-current={v === chosen ? 'true' : undefined}>
-							<b class="truncate">{v.note || text.noMessage}</b><span title={full(v.createdAt)}>{v.version} · {v.author || 'Fairlead'}, {when(v.createdAt)}</span>
+							<b class="truncate">{v.note || text.noMessage}</b><span title={full(v.createdAt)}>{v.version} · {who(v.author)}, {when(v.createdAt)}</span>
 							{v.inForce ? <Chip tone="accent">{text.inForce}</Chip> : v.gained !== null && v.lost !== null ? <span>{[v.gained ? `+${v.gained}` : '', v.lost ? `−${v.lost}` : ''].filter(Boolean).join(' ')}</span> : <span />}
 						</a></li>
 					))}</ol></Card></div>
@@ -44,7 +44,7 @@ function OneVersion({ row, before, latest }: { row: VersionRow; before?: Version
 				{row.version !== latest && writable && <Button label={text.restore} size="small" icon="undo" onClick={() => openDialog(close => <Restore row={row} latest={latest} close={close} />)} />}
 			</div>} foot={text.restoreFoot}>
 				<div class="body stack">
-					<Avatared name={row.author || 'Fairlead'}><span><b>{row.author || 'Fairlead'}</b> <span class="muted" title={full(row.createdAt)}>{when(row.createdAt)}</span></span></Avatared>
+					<Avatared name={who(row.author)}><span><b>{who(row.author)}</b> <span class="muted" title={full(row.createdAt)}>{when(row.createdAt)}</span></span></Avatared>
 					{row.note && <p>“{row.note}”</p>}
 					{row.version !== latest && <label class="row muted"><input type="checkbox" class="check" checked={against === latest} onChange={e => setQuery({ with: e.currentTarget.checked ? 'now' : '' })} />{text.compare}</label>}
 					<Loaded resource={mine} what="its text" rows={6}>{v => <div class="card">{show === 'whole' || !against ? <Diff before={v.policy} after={v.policy} context={1e9} label="Policy" /> : old.data ? <Diff before={old.data.policy} after={v.policy} /> : null}</div>}</Loaded>

@@ -8,7 +8,7 @@ import { merge } from '../../data/diff';
 import { namesOf, ruleAt, setList } from '../../data/hujson';
 import type { Fault, Version } from '../../data/policy';
 import { place, setQuery } from '../../data/router';
-import { machineList, may, me, useResource } from '../../data/store';
+import { machineList, may, me, useResource, who } from '../../data/store';
 import { tailnetName } from '../../shell/Shell';
 import { useKeys } from '../../shell/keys';
 import { text } from '../../text/access';
@@ -65,7 +65,7 @@ export default function Policy() {
 		<>
 			{conflict.value && dirty && (
 				<Notice tone="danger" alert actions={<><Button label={text.merge} size="small" onClick={() => void mergeNow()} /><Button label={text.takeTheirs} size="small" kind="quiet" onClick={() => void discard()} /></>}>
-					<b>{text.conflict(conflict.value.author || 'Somebody', conflict.value.version)}</b> {text.conflictMore}
+					<b>{text.conflict(who(conflict.value.author), conflict.value.version)}</b> {text.conflictMore}
 				</Notice>
 			)}
 			{problem && <Notice tone="warn" alert>{problem}</Notice>}

@@ -4,25 +4,13 @@ import { Button, Chip, Notice, Section, Segmented, Skeletons, Switch } from '../
 import { Changes, type ChangeItem } from '../../components/diff';
 import { Failed, toast } from '../../components/overlays';
 import { ApiError, get, post } from '../../data/api';
+import { useAsked } from '../../data/asked';
 import { addTo } from '../../data/hujson';
 import { capital, examples, partyName, partySize, ruleWords, rulesWords, type Cell, type Edge, type Explain, type Graph, type Matrix, type Party, type Step } from '../../data/policy';
 import { go, href, place, setQuery } from '../../data/router';
-import { machineList, may, onChanges } from '../../data/store';
+import { machineList, may } from '../../data/store';
 import { reachText as text } from '../../text/access';
 import { draftText, inForce, take } from './draft';
-
-/** Asks by POST, again when the question, the policy or the machines change. */
-function useAsked<T>(path: string, body: Record<string, unknown> | null): { data: T | undefined; error: ApiError | undefined; again: () => void } {
-	const key = JSON.stringify(body), [state, set] = useState<{ data?: T; error?: ApiError }>({}), [turn, next] = useState(0);
-	useEffect(() => onChanges(['policy', 'machine'], changes => { if (changes.some(c => c.kind !== 'machine' || c.action === 'create' || c.action === 'delete' || c.action === 'update')) next(n => n + 1); }), []);
-	useEffect(() => {
-		if (!body) return;
-		const abort = new AbortController();
-		const timer = setTimeout(() => void post<T>(path, body, abort.signal).then(data => set({ data }), (e: unknown) => { if (!abort.signal.aborted) set(s => ({ ...s, error: e instanceof ApiError ? e : new ApiError(String(e), 0) })); }), turn ? 400 : 0);
-		return () => { clearTimeout(timer); abort.abort(); };
-	}, [path, key, turn]);
-	return { ...state, again: () => next(n => n + 1) } as { data: T | undefined; error: ApiError | undefined; again: () => void };
-}
 
 export default function Reach() {
 	const query = place.value.query, withDraft = query.get('draft') === '1' && draftText.value !== null, of = query.get('of') ?? '', turn = query.get('turn') === 'to' ? 'to' as const : 'from' as const, ssh = query.get('ssh') === '1', filter = query.get('q') ?? '';

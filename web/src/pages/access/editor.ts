@@ -220,7 +220,7 @@ export function makeEditor(parent: HTMLElement, options: {
 				lineNumbers(), foldGutter({ openText: '⌄', closedText: '›' }), codeFolding({ placeholderText: '…' }), history(), drawSelection(), highlightActiveLine(), highlightActiveLineGutter(), bracketMatching(), closeBrackets(), highlightSelectionMatches(),
 				search({ top: true }), autocompletion({ override: [complete], icons: false }), hujson, folds, indents, syntaxHighlighting(colours), indentUnit.of('  '), EditorState.tabSize.of(2), faultField, changedField, theme,
 				readOnly.of(isReadOnly(options.readOnly)),
-				EditorView.contentAttributes.of({ 'aria-label': options.label, spellcheck: 'false', autocorrect: 'off', autocapitalize: 'off' }),
+				EditorView.contentAttributes.of({ 'aria-label': options.label, tabindex: '0', spellcheck: 'false', autocorrect: 'off', autocapitalize: 'off' }),
 				keymap.of([
 					{ key: 'Mod-s', run: () => { options.onSave(); return true; }, preventDefault: true }, { key: 'F8', run: nextProblem }, { key: 'F12', run: definition }, { key: 'Mod-/', run: toggleComment },
 					{ key: 'Escape', run: v => { v.contentDOM.blur(); return true; } },

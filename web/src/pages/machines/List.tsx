@@ -94,11 +94,11 @@ export default function Machines() {
 	order.current = { ...next, of: question };
 	const ids = next.ids;
 
-	const tall = (id: string) => { const m = state.byId.get(id); return m !== undefined && factsOf(m, nowMs).length > 0; };
+	const height = (id: string) => { const m = state.byId.get(id), facts = m ? factsOf(m, nowMs) : []; return !facts.length ? 60 : facts[0]!.act ? 66 + (row > 44 ? 36 : 26) : 86; };
 	const tops = useMemo<(i: number) => number>(() => {
 		if (!narrow) return i => i * row;
 		const sums = new Float64Array(ids.length + 1);
-		ids.forEach((id, i) => { sums[i + 1] = sums[i]! + (tall(id) ? 104 : 60); });
+		ids.forEach((id, i) => { sums[i + 1] = sums[i]! + height(id); });
 		return i => sums[i]!;
 	}, [narrow, row, ids]);
 	const [from, to] = visible(tops, ids.length, top, bottom, OVERSCAN);
@@ -150,7 +150,7 @@ export default function Machines() {
 	for (const v of savedViews.value) tabs.push({ text: v.name, href: href(`/machines?q=${encodeURIComponent(v.query)}`), count: undefined, on: q === v.query && !view, tone: undefined });
 
 	const shown = narrow ? ['address', 'owner', 'facts', 'seen'] : chosenColumns.value;
-	const setFilter = (words: string) => setQuery({ q: words.trim() ? words : '', peek: '' });
+	const setFilter = (words: string) => setQuery({ q: words.trim(), peek: '' });
 	const empty = state.loaded && all.length === 0;
 	return (
 		<div class="page" ref={page}>
@@ -192,13 +192,13 @@ export default function Machines() {
 								<th scope="col" data-col="more"><span class="visually-hidden">Actions</span></th>
 							</tr></thead>
 							<tbody ref={body} onPointerEnter={() => { hovered.current = true; }} onPointerLeave={() => { hovered.current = false; again(); }}>
-								{from > 0 && <tr class="spacer" aria-hidden="true" style={{ blockSize: `${tops(from)}px` }}><td colSpan={shown.length + 3} /></tr>}
+								{from > 0 && <tr class="spacer" aria-hidden="true" style={{ blockSize: `${tops(from)}px` }}><td /></tr>}
 								{ids.slice(from, to).map((id, i) => {
 									const m = state.byId.get(id)!;
 									return <Row key={id} machine={m} index={from + i} columns={shown} nowMs={nowMs} newest={state.newest} region={regionNames.value.get(m.relay) ?? (m.relay ? String(m.relay) : '')} selected={selected.has(id)} peeked={peek === id}
 										height={tops(from + i + 1) - tops(from + i)} onSelect={pick} />;
 								})}
-								{to < ids.length && <tr class="spacer" aria-hidden="true" style={{ blockSize: `${tops(ids.length) - tops(to)}px` }}><td colSpan={shown.length + 3} /></tr>}
+								{to < ids.length && <tr class="spacer" aria-hidden="true" style={{ blockSize: `${tops(ids.length) - tops(to)}px` }}><td /></tr>}
 							</tbody>
 						</table>
 					) : <Nothing q={q} view={view} tokens={tokens} onFilter={setFilter} />}

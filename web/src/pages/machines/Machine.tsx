@@ -6,8 +6,10 @@ import { Failed, MenuButton } from '../../components/overlays';
 import { Table } from '../../components/table';
 import { expiresSoon, has, isBehind, isExpired, presenceRuns, presenceWords, stateOf, type Machine } from '../../data/machines';
 import { go, href } from '../../data/router';
-import { machines, may, me, putMachine, reason, regionNames, useResource } from '../../data/store';
+import { machines, may, me, putMachine, reason, regionNames, useResource, who } from '../../data/store';
 import { ago, clock, day, full, now, spanLong, until, when } from '../../data/time';
+import { partyName, type Graph } from '../../data/policy';
+import { useAsked } from '../../data/asked';
 import type { Attention, AuditRecord, MachineDetail, MachineRow } from '../../data/types';
 import { useKeys } from '../../shell/keys';
 import type { PageProps } from '../../shell/nav';
@@ -60,7 +62,7 @@ export default function MachinePage({ params }: PageProps) {
 function Gone({ id }: { id: string }) {
 	const log = useResource<{ records: AuditRecord[] }>(may('logs:configuration', 'read') ? `/audit?target=${id}&limit=5&order=desc` : null);
 	const last = log.data?.records.find(r => r.targetId === id);
-	return <Empty title={last ? sentence(last) : text.gone} actions={<LinkButton label="Look in the log" href={href(`/logs/changes?q=${id}`)} />}>{last ? `${when(last.time)}, by ${last.actor || 'Fairlead'}.` : text.goneText}</Empty>;
+	return <Empty title={last ? sentence(last) : text.gone} actions={<LinkButton label="Look in the log" href={href(`/logs/changes?q=${id}`)} />}>{last ? `${when(last.time)}, by ${who(last.actor)}.` : text.goneText}</Empty>;
 }
 
 function State({ machine: m, detail, nowMs }: { machine: Machine; detail?: MachineDetail; nowMs: number }) {
@@ -85,7 +87,7 @@ function Asks({ machine: m, detail, nowMs }: { machine: Machine; detail?: Machin
 	if (has(m, 'exitOffered') && !has(m, 'exitApproved')) out.push(<Notice key="exit" tone="warn" icon="exit" actions={<Button label="Approve" size="small" reason={reason('devices:routes', 'routes')} onClick={() => void approveRoutes(m)} />}><b>{m.name} offers to be an exit node.</b><p class="muted">Approving lets others send all their Internet traffic through it.</p></Notice>);
 	if (isExpired(m, nowMs)) out.push(<Notice key="expired" tone="danger" icon="key"><b>Its key expired {ago(m.expiresMs, nowMs)}.</b><p class="muted">{m.owner ? `${m.owner} has to sign in on it again.` : 'Somebody has to sign in on it again.'}</p></Notice>);
 	else if (expiresSoon(m, nowMs)) out.push(<Notice key="soon" tone="warn" icon="key" actions={<Button label="Extend…" size="small" reason={write} onClick={() => extend(m)} />}><b>Its key expires {until(m.expiresMs, nowMs)}.</b><p class="muted">Then it leaves the network until {m.owner || 'somebody'} signs in on it again.</p></Notice>);
-	if (detail?.refusal.text) out.push(<Notice key="refused" tone="danger"><b>Its last report was refused.</b> {detail.refusal.text}</Notice>);
+	if (detail?.refusal?.text) out.push(<Notice key="refused" tone="danger"><b>Its last report was refused.</b> {detail.refusal.text}</Notice>);
 	for (const item of (attention.value as Attention).items) if (item.machine === m.id && item.kind === 'machine-locked-out') out.push(<Notice key={item.id} tone="danger" icon="lock"><b>Its key is not signed.</b><p class="muted">Tailnet lock is on: others do not talk to it until a trusted machine signs its key.</p></Notice>);
 	return <>{out}</>;
 }
@@ -108,7 +110,7 @@ function Routes({ machine: m, detail }: { machine: Machine; detail: MachineDetai
 
 const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 function Connectivity({ machine: m, detail: d, nowMs }: { machine: Machine; detail: MachineDetail; nowMs: number }) {
-	const runs = presenceRuns(d.presence7d, m.asOfMs, nowMs, WEEK), words = presenceWords(runs, WEEK, 'week'), begin = nowMs - WEEK * 60_000;
+	const runs = presenceRuns(d.presence7d, m.asOfMs, nowMs, WEEK), words = presenceWords(runs, WEEK, 'week', d.presence7d[0] === 2 ? d.presence7d[1] : 0), begin = nowMs - WEEK * 60_000;
 	const gaps = runs.slice(1).map((r, i) => [runs[i]![1], r[0]] as const), longest = [...gaps].sort((a, b) => b[1] - b[0] - (a[1] - a[0]))[0];
 	const lat = new Map<number, number>();
 	for (const l of d.net.latencies) lat.set(l.region, Math.min(lat.get(l.region) ?? Infinity, l.ms));
@@ -144,7 +146,7 @@ function Recent({ machine: m }: { machine: Machine }) {
 	const rows = log.data?.records.filter(r => r.targetId === m.id && ['node', 'machine', 'route'].includes(r.kind)).slice(0, 6);
 	return (
 		<Card title="Recent changes" actions={<LinkButton label="All changes" kind="quiet" size="small" href={href(`/logs/changes?q=${encodeURIComponent(m.name)}`)} />}>
-			<div class="body">{rows?.length ? <ol class="timeline">{rows.map(r => <li key={r.id}><time dateTime={r.time} title={full(r.time)}>{ago(r.time)}</time><span>{r.actor && <b>{r.actor} </b>}{sentence(r)}</span></li>)}</ol>
+			<div class="body">{rows?.length ? <ol class="timeline">{rows.map(r => <li key={r.id}><time dateTime={r.time} title={full(r.time)}>{ago(r.time)}</time><span><b>{who(r.actor)}</b>: {sentence(r)}</span></li>)}</ol>
 				: log.error ? <Failed what="the changes" error={log.error} onRetry={log.reload} /> : <p class="muted">{rows ? 'None that the log keeps.' : 'Loading…'}</p>}</div>
 		</Card>
 	);
@@ -165,19 +167,15 @@ function Details({ machine: m, detail: d, nowMs, write }: { machine: Machine; de
 				['SSH', has(m, 'ssh') ? 'Tailscale SSH is on' : 'Off'], d?.host.shieldsUp && ['Shields up', 'Takes no connections'],
 				['Key', isExpired(m, nowMs) ? `Expired ${ago(m.expiresMs, nowMs)}` : has(m, 'noExpiry') || m.tags.length || !m.expiresMs ? 'Does not expire' : <span title={full(m.expiresMs)}>Expires {until(m.expiresMs, nowMs)}, {day(m.expiresMs, nowMs)}</span>],
 				['Added', `${day(m.createdMs, nowMs)}${d ? how[d.method] ?? '' : ''}`],
-				...(d?.services.length ? [['Services', d.services.join(', ')] as [string, string]] : []),
+				...(d?.services?.length ? [['Services', d.services.join(', ')] as [string, string]] : []),
 				['Node ID', <Copy text={m.id} what="node ID" code />], d && ['Node key', <Copy text={d.nodeKey} what="node key" code>{d.nodeKey.slice(0, 20)}…</Copy>],
 			]} /></div>
 		</Card>
 	);
 }
 
-type Party = { names: { name: string }[]; more: number; machines: number };
-type Graph = { edges: { from: Party; to: Party & { kind: string; routers: string[] }; ports: { text: string }; rule: { line: number } }[] };
-const partyWords = (p: Party): string => p.names.map(n => n.name).join(', ') + (p.more ? ` and ${p.more} more` : '');
-
 function Reach({ machine: m, direction }: { machine: Machine; direction: 'from' | 'to' }) {
-	const answer = useResource<Graph>(`/policy/graph?of=${encodeURIComponent(m.name)}&direction=${direction}`, ['policy']);
+	const answer = useAsked<Graph>('/policy/graph', { of: m.name, direction });
 	const title = direction === 'to' ? 'Who can reach it' : 'What it can reach', edges = answer.data?.edges ?? [];
 	const link = `/access/reach?of=${encodeURIComponent(m.name)}${direction === 'to' ? '&turn=to' : ''}`;
 	return (
@@ -185,7 +183,7 @@ function Reach({ machine: m, direction }: { machine: Machine; direction: 'from' 
 			<div class="body">
 				{edges.length > 0 ? <ul class="lines">{edges.slice(0, 6).map((e, i) => {
 					const p = direction === 'to' ? e.from : e.to;
-					return <li key={i}><Tag name={partyWords(p)} /><span class="muted">{p.machines ? `${p.machines === 1 ? '1 machine' : `${p.machines} machines`}, ` : ''}{e.ports.text}</span></li>;
+					return <li key={i}><Tag name={partyName(p)} /><span class="muted">{p.machines ? `${p.machines === 1 ? '1 machine' : `${p.machines} machines`}, ` : ''}{e.ports.text}</span></li>;
 				})}{edges.length > 6 && <li class="muted">and {edges.length - 6} more</li>}</ul>
 					: <p class="muted">{answer.error ? 'Could not ask the policy.' : !answer.data ? 'Asking the policy…' : direction === 'to' ? 'Nobody. No rule lets anybody in.' : 'Nothing. No rule lets it out.'}</p>}
 			</div>

@@ -1,7 +1,7 @@
 import { Chip, Copy, Facts, LinkButton, Tag } from '../../components/basics';
 import { Presence } from '../../components/charts';
 import { Drawer } from '../../components/overlays';
-import { has, presenceRuns, presenceWords, stateOf, type Machine } from '../../data/machines';
+import { has, presenceRuns, dayWords, stateOf, type Machine } from '../../data/machines';
 import { href } from '../../data/router';
 import { me, regionNames } from '../../data/store';
 import { ago, day, now, until } from '../../data/time';
@@ -23,8 +23,8 @@ export function Peek({ machine: m, onClose }: { machine: Machine; onClose: () =>
 					m.routes.length > 0 && ['Routes', <span>{m.routes.map(r => <code key={r} class="together">{r} </code>)}</span>],
 					['Key', has(m, 'noExpiry') || !m.expiresMs ? 'Does not expire' : `Expires ${until(m.expiresMs, nowMs)}`], ['Seen', has(m, 'online') ? 'now' : ago(m.seenMs, nowMs)], ['Added', day(m.createdMs, nowMs)],
 				]} />
-				<Presence large runs={runs} units={1440} label={presenceWords(runs)} />
-				<p class="muted">{presenceWords(runs)}.</p>
+				<Presence large runs={runs} units={1440} label={dayWords(m, runs)} />
+				<p class="muted">{dayWords(m, runs)}.</p>
 				<div class="toolbar"><LinkButton label="Open" href={href(`/machines/${m.id}`)} /><LinkButton label="Who can reach it?" kind="quiet" href={href(`/access/reach?of=${encodeURIComponent(m.name)}&turn=to`)} /></div>
 			</div>
 		</Drawer>

@@ -2,7 +2,7 @@ import { Component } from 'preact';
 import { Chip, Copy, Dot, Tag } from '../../components/basics';
 import { Presence } from '../../components/charts';
 import { MenuButton } from '../../components/overlays';
-import { has, isBehind, presenceRuns, presenceWords, stateOf, type Machine } from '../../data/machines';
+import { has, isBehind, presenceRuns, dayWords, stateOf, type Machine } from '../../data/machines';
 import { href } from '../../data/router';
 import { ago, day, full, serverNow } from '../../data/time';
 import { text } from '../../text/machines';
@@ -43,7 +43,7 @@ export class Row extends Component<RowProps> {
 				{on.has('created') && <td data-col="created" title={full(m.createdMs)}>{day(m.createdMs, nowMs)}</td>}
 				{on.has('expiry') && <td data-col="expiry" title={full(m.expiresMs)}>{has(m, 'noExpiry') || !m.expiresMs ? 'never' : day(m.expiresMs, nowMs)}</td>}
 				{on.has('id') && <td data-col="id"><code>{m.id}</code></td>}
-				{on.has('day') && <td data-col="day"><Presence runs={runs} units={1440} label={presenceWords(runs)} /></td>}
+				{on.has('day') && <td data-col="day"><Presence runs={runs} units={1440} label={dayWords(m, runs)} /></td>}
 				{on.has('seen') && <td data-col="seen" title={full(m.seenMs)}>{seen}</td>}
 				<td data-col="more" class="end"><MenuButton label={`Actions for ${m.name}`} size="small" items={() => menuOf(m)} /></td>
 			</tr>

@@ -1,0 +1,432 @@
+// console.mjs OUT < JSON: walks the console in Debian's Chromium against real servers with real machines, and prints TAP. Pictures of every page,
+// light and dark, wide, narrow and on a phone, are left in OUT. On every page: nothing is said on the browser's console, the content security
+// policy is not broken, axe finds nothing, nothing overflows sideways.
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { chromium } from 'playwright-core';
+
+const out = process.argv[2], only = process.argv[3] ?? '', world = JSON.parse(readFileSync(0, 'utf8'));
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+mkdirSync(out, { recursive: true });
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
+let n = 0, failed = 0;
+
+async function test(name, run) {
+	if (only && !name.includes(only)) return;
+	const faults = [];
+	try { await run(fault => faults.push(fault)); } catch (e) { faults.push(String(e.stack ?? e).split('\n').slice(0, 6).join(' | ')); }
+	n++;
+	if (faults.length) failed++;
+	console.log(`${faults.length ? 'not ok' : 'ok'} ${n} - ${name}${faults.map(f => `\n# ${f}`).join('')}`);
+}
+
+const command = async (w, path) => {
+	const r = await fetch(w.commands + path, { method: 'POST' }), body = await r.json();
+	if (!r.ok) throw new Error(`${path}: ${JSON.stringify(body)}`);
+	return body;
+};
+/** Until `look` says yes in the page. Playwright's own waitForFunction evaluates strings there, which the policy forbids. */
+async function until(page, look, arg, within = 8000) {
+	for (const end = Date.now() + within; !await page.evaluate(look, arg);) {
+		if (Date.now() > end) throw new Error(`not within ${within} ms: ${look}`);
+		await new Promise(done => setTimeout(done, 40));
+	}
+}
+const must = (ok, words) => { if (!ok) throw new Error(words); };
+
+/** A signed-in browser of somebody's. page.faults collects what it says and what it refuses. */
+async function person(w, user, more = {}) {
+	const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...more });
+	const { url } = await command(w, `/link?user=${user}`);
+	const page = await context.newPage();
+	await page.goto(url);
+	await page.click('form button');
+	await page.waitForURL('**/my');
+	await watch(page);
+	return page;
+}
+async function watch(page) {
+	page.faults = [];
+	// A request that is answered 4xx is the page's business, and said by it; the browser logs it all the same.
+	page.on('console', m => { if (['error', 'warning'].includes(m.type()) && !m.text().startsWith('Failed to load resource')) page.faults.push(`console: ${m.text()}`); });
+	page.on('pageerror', e => page.faults.push(`error: ${e.stack}`));
+	page.on('request', r => { const u = new URL(r.url()); if (u.protocol !== 'data:' && u.origin !== new URL(page.base ?? r.url()).origin) page.faults.push(`asks elsewhere: ${r.url()}`); });
+	await page.addInitScript(() => {
+		window.broken = [];
+		document.addEventListener('securitypolicyviolation', e => window.broken.push(`${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}:${e.lineNumber} ${e.sample}`));
+	});
+}
+const open = async (page, w, path, ready = 'main h1') => {
+	page.base = w.base;
+	await page.goto(w.base + path);
+	await page.waitForSelector(ready);
+	await until(page, () => !document.querySelector('.skeletons'));
+};
+async function wellBehaved(page, fault, where) {
+	for (const f of page.faults.splice(0)) fault(`${where}: ${f}`);
+	for (const f of await page.evaluate(() => window.broken.splice(0))) fault(`${where}: CSP ${f}`);
+}
+async function accessible(page, fault, where) {
+	await page.evaluate(axe);
+	const found = await page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'], resultTypes: ['violations'] }));
+	for (const v of found.violations) fault(`${where}: axe ${v.id}: ${v.nodes.slice(0, 2).map(x => `${x.target} ${x.failureSummary.split('\n')[1]?.trim() ?? ''}`).join('; ')}`);
+}
+const overflow = page => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+
+const SIZES = [['1440', { width: 1440, height: 900 }, 'light'], ['1440-dark', { width: 1440, height: 900 }, 'dark'], ['1024', { width: 1024, height: 768 }, 'light'], ['phone', { width: 390, height: 844 }, 'light'], ['phone-dark', { width: 390, height: 844 }, 'dark']];
+const AXE_AT = new Set(['1440', '1440-dark', 'phone']);
+
+/** Every size: picture, faults, axe, overflow. */
+async function everySize(page, w, path, name, fault, prepare) {
+	for (const [size, viewport, scheme] of SIZES) {
+		await page.setViewportSize(viewport);
+		await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
+		await open(page, w, path);
+		await prepare?.(page);
+		await page.waitForTimeout(150);
+		await page.screenshot({ path: `${out}/${name}-${size}.png`, fullPage: size.startsWith('phone') ? false : true });
+		await wellBehaved(page, fault, size);
+		if (AXE_AT.has(size)) await accessible(page, fault, size);
+		const wide = await overflow(page);
+		if (wide > 0) fault(`${size}: ${wide} px wider than the window`);
+	}
+	await page.setViewportSize({ width: 1440, height: 900 });
+	await page.emulateMedia({ colorScheme: 'light' });
+}
+
+// ---- a first machine --------------------------------------------------------------------------------------------------------------
+
+const fresh = world.fresh, full = world.full;
+await test('first run: the guide waits, and turns green when a machine joins', async fault => {
+	const page = await person(fresh, 'lena');
+	await everySize(page, fresh, '/console/', 'first-run', fault);
+	await open(page, fresh, '/console/');
+	must(await page.locator('text=Waiting for the machine').isVisible(), 'it does not wait');
+	must(await page.locator('svg.qr').isVisible(), 'no QR code');
+	must((await page.locator('code', { hasText: '--login-server' }).innerText()).includes(fresh.base), 'the command names another server');
+	await page.setViewportSize({ width: 1440, height: 900 });
+	await command(fresh, '/join?name=first-laptop&key=lena');
+	await page.waitForSelector('table.machines a:has-text("first-laptop")', { timeout: 8000 });
+	await page.screenshot({ path: `${out}/first-run-joined.png` });
+	await page.click('button:has-text("Add machine")');
+	await page.waitForSelector('dialog[open]');
+	await accessible(page, fault, 'dialog');
+	await command(fresh, '/join?name=second-laptop&key=lena');
+	await page.waitForSelector('dialog .notice:has-text("second-laptop has joined")', { timeout: 8000 });
+	await page.screenshot({ path: `${out}/first-run-second.png` });
+	await wellBehaved(page, fault, 'end');
+	await page.context().close();
+});
+
+// ---- every page -----------------------------------------------------------------------------------------------------------------------
+
+const page = await person(full, 'lena');
+await open(page, full, '/console/machines');
+const ids = Object.fromEntries(await page.evaluate(async () => { const a = await (await fetch('/api/fairlead/v1/machines')).json(); return a.columns.name.map((name, i) => [name, a.columns.id[i]]); }));
+for (const [name, path, prepare] of [
+	['machines', '/console/machines'], ['machines-attention', '/console/machines?view=attention'], ['machines-none', '/console/machines?q=tag:prd'], ['machine-router', `/console/machines/${ids['edge-gw-01']}`],
+	['machine-offline', `/console/machines/${ids['omar-surface']}`], ['machine-gone', '/console/machines/999999'], ['peek', `/console/machines?peek=${ids['db-primary']}`],
+	['access', '/console/access', p => p.waitForSelector('.cm-content')], ['reach', `/console/access/reach?from=mia-thinkpad&to=db-primary&port=5432`, p => p.waitForSelector('.answer .chip', { timeout: 6000 })],
+	['tests', '/console/access/tests'], ['history', '/console/access/history'], ['no-such-page', '/console/nowhere'],
+	...world.pages ?? [],
+]) await test(`page ${name}`, fault => everySize(page, full, path, name, fault, prepare));
+
+// ---- machines ---------------------------------------------------------------------------------------------------------------------------
+
+const names = p => p.locator('table.machines a[data-row]').allInnerTexts();
+await test('machines: filter with completion, in the address; back again', async fault => {
+	await open(page, full, '/console/machines');
+	await page.keyboard.press('/');
+	await page.keyboard.type('tag:pr');
+	await page.waitForSelector('[role=option]:has-text("tag:prod")');
+	await page.keyboard.press('Tab');
+	await until(page, () => document.querySelectorAll('a[data-row]').length === 5);
+	must(new URL(page.url()).searchParams.get('q') === 'tag:prod', `the address says ${page.url()}`);
+	await page.keyboard.type('-replica');
+	await page.reload();
+	await page.waitForSelector('a[data-row]');
+	must((await page.inputValue('main input[type=search]')).startsWith('tag:prod'), 'a reload lost the filter');
+	await page.goto(`${full.base}/console/machines?q=tag:prd`);
+	await page.click('button:has-text("Use tag:prod")');
+	await until(page, () => document.querySelectorAll('a[data-row]').length === 5);
+	await wellBehaved(page, fault, 'end');
+});
+
+await test('machines: live, in place: leaves, comes back, joins, is approved and undone', async fault => {
+	await open(page, full, '/console/machines?q=name:grafana');
+	await page.waitForSelector('tr:has(.dot[data-state=online]) a:has-text("grafana")');
+	await command(full, '/leave?name=grafana');
+	await page.waitForSelector('tr:has(.dot[data-state=offline]) a:has-text("grafana")', { timeout: 8000 });
+	await command(full, '/back?name=grafana');
+	await page.waitForSelector('tr:has(.dot[data-state=online]) a:has-text("grafana")', { timeout: 8000 });
+	await open(page, full, '/console/machines?view=attention');
+	await command(full, '/join?name=build-runner-8&key=waits');
+	const row = page.locator('tr', { hasText: 'build-runner-8' });
+	await row.waitFor({ timeout: 8000 });
+	await row.locator('button:has-text("Approve")').click();
+	await page.waitForSelector('.toast:has-text("Approved build-runner-8")');
+	await page.screenshot({ path: `${out}/machines-approved.png` });
+	await row.locator('text=Waits for approval').waitFor({ state: 'detached', timeout: 5000 });
+	await page.click('.toast button:has-text("Undo")');
+	await row.locator('text=Waits for approval').waitFor({ timeout: 5000 });
+	await wellBehaved(page, fault, 'end');
+});
+
+await test('machines: by keyboard alone: move, peek, select, rename, palette, delete', async fault => {
+	await open(page, full, '/console/machines?q=name:runner-');
+	await page.keyboard.press('j');
+	await until(page, () => document.activeElement?.matches('a[data-row]'));
+	const first = await page.evaluate(() => document.activeElement.textContent);
+	await page.keyboard.press('j');
+	await until(page, name => document.activeElement?.matches('a[data-row]') && document.activeElement.textContent !== name, first);
+	await page.keyboard.press('Space');
+	await page.waitForSelector('.drawer');
+	await page.keyboard.press('Escape');
+	await page.waitForSelector('.drawer', { state: 'detached' });
+	await page.keyboard.press('x');
+	await page.waitForSelector('.selection:has-text("1 selected")');
+	await accessible(page, fault, 'selection');
+	await page.keyboard.press('Escape');
+	await page.waitForSelector('.selection', { state: 'detached' });
+	await open(page, full, '/console/machines?q=name:runner-b07c');
+	await page.keyboard.press('j');
+	await until(page, () => document.activeElement?.textContent === 'runner-b07c');
+	await page.keyboard.press('r');
+	await page.waitForSelector('dialog[open] input');
+	await page.keyboard.press('Control+A');
+	await page.keyboard.type('runner b7');
+	must(await page.locator('dialog .wrong:has-text("runner-b7")').isVisible(), 'a name with a space is not mended');
+	must(await page.locator('dialog button[type=submit]').isDisabled(), 'a wrong name can be saved');
+	await page.screenshot({ path: `${out}/rename-wrong.png` });
+	await page.keyboard.press('Control+A');
+	await page.keyboard.type('runner-b7');
+	await page.keyboard.press('Enter');
+	await page.waitForSelector('.toast:has-text("Renamed")');
+	await page.keyboard.press('Control+K');
+	await page.waitForSelector('.palette input:focus');
+	await page.keyboard.type('runner-b7');
+	await page.waitForSelector('.palette [data-active]:has-text("runner-b7")');
+	await page.screenshot({ path: `${out}/palette.png` });
+	await accessible(page, fault, 'palette');
+	await page.keyboard.press('Enter');
+	await page.waitForSelector('h1:has-text("runner-b7")');
+	await page.click('button[aria-label="More actions"]');
+	await page.waitForSelector('[role=menu]');
+	await accessible(page, fault, 'menu');
+	await page.screenshot({ path: `${out}/menu.png` });
+	await page.keyboard.press('End');
+	await page.keyboard.press('Enter');
+	await page.waitForSelector('dialog[open] h2:has-text("Delete runner-b7?")');
+	must(await page.evaluate(() => document.activeElement.textContent === 'Keep it'), 'the focus is not on the safe button');
+	must(await page.locator('dialog button:has-text("Delete runner-b7")').isDisabled(), 'it can be deleted without its name typed');
+	await accessible(page, fault, 'dialog');
+	await page.screenshot({ path: `${out}/delete.png` });
+	await page.fill('dialog input', 'runner-b7');
+	await page.click('dialog button:has-text("Delete runner-b7")');
+	await page.waitForURL('**/console/machines');
+	await page.goto(`${full.base}/console/machines?q=name:runner-b7`);
+	await page.waitForSelector('text=No machine matches');
+	await wellBehaved(page, fault, 'end');
+});
+
+await test('machines: tags, columns, saved views, many at once', async fault => {
+	await open(page, full, '/console/machines?q=tag:staging');
+	await page.click('thead input[type=checkbox]');
+	await page.waitForSelector('.selection:has-text("2 selected")');
+	await page.screenshot({ path: `${out}/selection.png` });
+	await page.click('button:has-text("Add tag…")');
+	await page.fill('dialog input', 'tag:ops');
+	await page.keyboard.press('Enter');
+	await page.click('dialog button[type=submit]');
+	await page.waitForSelector('.toast:has-text("Tagged")', { timeout: 8000 });
+	await page.goto(`${full.base}/console/machines?q=tag:staging+tag:ops`);
+	await until(page, () => document.querySelectorAll('a[data-row]').length === 2);
+	await page.click('button:has-text("Save view…")');
+	await page.fill('dialog input', 'Staging ops');
+	await page.click('dialog button[type=submit]');
+	await page.waitForSelector('.tabs a[aria-current]:has-text("Staging ops")');
+	await page.click('button:has-text("Columns")');
+	await page.click('[role=menuitemcheckbox]:has-text("Node ID")');
+	await page.keyboard.press('Escape');
+	await page.waitForSelector('th[data-col=id]');
+	await wellBehaved(page, fault, 'end');
+});
+
+// ---- access controls ---------------------------------------------------------------------------------------------------------------------
+
+/** Types over a stretch of the policy, as a person would by find and replace. */
+async function retype(p, from, to) {
+	await p.click('.cm-content');
+	await p.keyboard.press('Control+F');
+	await p.waitForSelector('.cm-search input');
+	await p.fill('.cm-search input[name=search]', from);
+	await p.fill('.cm-search input[name=replace]', to);
+	await p.click('.cm-search button[name=replace]');
+	await p.click('.cm-search button[name=replace]');
+	await p.keyboard.press('Escape');
+}
+await test('access: an error under its line, mended by a click; what the draft changes; saved; in the history; rolled back', async fault => {
+	await open(page, full, '/console/access', '.cm-content');
+	await retype(page, '"dst": ["tag:prod"],    "ip": ["tcp:22"]', '"dst": ["tag:prd"],    "ip": ["tcp:22"]');
+	await page.waitForSelector('.fl-message', { timeout: 8000 });
+	await page.waitForTimeout(300);
+	await page.screenshot({ path: `${out}/access-error.png` });
+	await accessible(page, fault, 'error');
+	must(await page.locator('button:has-text("Review and save")').isDisabled(), 'it can be saved with an error');
+	await page.click('.fl-message button');
+	await page.waitForSelector('.fl-message', { state: 'detached', timeout: 8000 });
+	await retype(page, '["tag:staging"], "ip": ["tcp:443"]', '["tag:staging"], "ip": ["tcp:443", "tcp:8443"]');
+	await page.waitForSelector('.changes [data-change=gain]', { timeout: 8000 });
+	await page.waitForTimeout(300);
+	await page.screenshot({ path: `${out}/access-draft.png` });
+	must(/8443/.test(await page.locator('.preview').innerText()), 'the preview does not name the port');
+	await page.reload();
+	await page.waitForSelector('.changes [data-change=gain]', { timeout: 8000 });
+	await page.click('button:has-text("Compare")');
+	await page.waitForSelector('.line[data-diff=add]');
+	await page.screenshot({ path: `${out}/access-compare.png` });
+	await page.click('button:has-text("Review and save")');
+	await page.waitForSelector('dialog[open]');
+	await accessible(page, fault, 'review');
+	await page.fill('dialog input', 'Contractors test on 8443.');
+	await page.screenshot({ path: `${out}/access-review.png` });
+	await page.click('dialog button:has-text("Save version")');
+	await page.waitForSelector('.toast:has-text("Saved version")', { timeout: 8000 });
+	await open(page, full, '/console/access/history');
+	await page.waitForSelector('.versions a[aria-current]:has-text("Contractors test on 8443.")');
+	await page.click('.versions a:has-text("Contractors only need")');
+	await page.click('button:has-text("Restore…")');
+	await page.waitForSelector('dialog[open] .changes', { timeout: 8000 });
+	await page.screenshot({ path: `${out}/history-restore.png` });
+	await page.click('dialog button:has-text("Restore version")');
+	await page.waitForSelector('.versions a:has-text("Restored version")', { timeout: 8000 });
+	await page.screenshot({ path: `${out}/history-restored.png` });
+	await wellBehaved(page, fault, 'end');
+});
+
+await test('access: somebody saves meanwhile: nothing is overwritten, both are merged', async fault => {
+	await open(page, full, '/console/access', '.cm-content');
+	await retype(page, '// People who do the same work.', '// People who work together.');
+	await page.waitForSelector('.bar-end:has-text("No errors")', { timeout: 8000 });
+	await page.evaluate(async () => {
+		const me = await (await fetch('/api/fairlead/v1/me')).json(), now = await (await fetch('/api/fairlead/v1/policy')).json();
+		const r = await fetch('/api/fairlead/v1/policy', { method: 'PUT', headers: { 'Content-Type': 'application/json', 'X-Fairlead-CSRF': me.csrf }, body: JSON.stringify({ policy: now.policy.replace('// Who may give a machine this tag.', '// Who gives tags.') }) });
+		if (!r.ok) throw new Error(await r.text());
+	});
+	await page.waitForSelector('.notice:has-text("while you were editing")', { timeout: 8000 });
+	await page.screenshot({ path: `${out}/access-conflict.png` });
+	must(await page.locator('button:has-text("Review and save")').isDisabled(), 'it can be saved over the other');
+	await page.click('.notice button:has-text("Merge")');
+	await page.waitForSelector('.bar-end:has-text("No errors")', { timeout: 8000 });
+	const text = await page.evaluate(() => document.querySelector('.editor-host').shadowRoot.querySelector('.cm-content').innerText);
+	must(text.includes('// Who gives tags.') && text.includes('// People who work together.'), 'the merge lost something');
+	await page.click('button:has-text("Discard")');
+	await wellBehaved(page, fault, 'end');
+});
+
+await test('reach: the sentence, the matrix, the graph, turned around', async fault => {
+	await open(page, full, '/console/access/reach');
+	await page.fill('#reach-from', 'mia-thinkpad');
+	await page.fill('#reach-to', 'db-primary');
+	await page.fill('#reach-port', '5432');
+	await page.click('.ask-bar button[type=submit]');
+	await page.waitForSelector('.answer .chip:has-text("Yes")');
+	await page.fill('#reach-port', '22');
+	await page.click('.ask-bar button[type=submit]');
+	await page.waitForSelector('.answer .chip:has-text("No")');
+	await page.waitForSelector('.matrix td[data-reach=some]');
+	await page.click('.matrix td[data-reach=some] button');
+	await page.waitForSelector('.cell-words');
+	await page.waitForSelector('.graph .flow');
+	await page.screenshot({ path: `${out}/reach-no.png`, fullPage: true });
+	await page.click('button:has-text("Turn around")');
+	await until(page, () => /Who can reach/.test(document.querySelector('main').innerText));
+	await wellBehaved(page, fault, 'end');
+});
+
+// ---- what must hold everywhere ----------------------------------------------------------------------------------------------------------------
+
+await test('the content security policy stops what is tried', async () => {
+	const p = await person(full, 'lena');
+	await open(p, full, '/console/machines');
+	const got = await p.evaluate(async () => {
+		const ran = [];
+		window.ran = name => ran.push(name);
+		const wait = ms => new Promise(done => setTimeout(done, ms));
+		const tries = {
+			'inline script': () => { const s = document.createElement('script'); s.text = 'ran("inline script")'; document.body.append(s); },
+			'inline handler': () => { const b = document.createElement('button'); b.setAttribute('onclick', 'ran("inline handler")'); document.body.append(b); b.click(); },
+			'eval': () => { (0, eval)('ran("eval")'); }, 'innerHTML': () => { document.createElement('div').innerHTML = '<b>x</b>'; ran.push('innerHTML'); },
+			'other script': () => { const s = document.createElement('script'); s.src = 'data:text/javascript,ran("other script")'; document.body.append(s); },
+			'style element': () => { const s = document.createElement('style'); s.textContent = 'body { outline: 7px solid rgb(1,2,3) }'; document.head.append(s); if (getComputedStyle(document.body).outlineWidth === '7px') ran.push('style element'); },
+			'style attribute': () => { const d = document.createElement('div'); d.setAttribute('style', 'inline-size: 77px'); document.body.append(d); if (getComputedStyle(d).inlineSize === '77px') ran.push('style attribute'); d.remove(); },
+			'frame': () => { const f = document.createElement('iframe'); f.src = '/my'; f.onload = () => { try { if (f.contentDocument?.querySelector('h1')) ran.push('frame'); } catch { /* kept out */ } }; document.body.append(f); },
+		};
+		for (const run of Object.values(tries)) { try { run(); } catch { /* stopped */ } await wait(60); }
+		try { await fetch('http://127.0.0.1:9/'); ran.push('fetch elsewhere'); } catch { /* stopped */ }
+		await wait(200);
+		return { ran, broken: window.broken.map(b => b.split(' ')[0]) };
+	});
+	await p.context().close();
+	must(got.ran.length === 0, `ran: ${got.ran}`);
+	for (const kind of ['style-src', 'connect-src', 'require-trusted-types-for', 'frame-src'])
+		must(got.broken.some(b => b.startsWith(kind) || (kind === 'frame-src' && b.startsWith('child-src'))), `nothing was refused as ${kind}: ${[...new Set(got.broken)]}`);
+});
+
+await test('one event stream for two tabs, both live', async fault => {
+	const context = page.context(), streams = new Set();
+	const count = r => { if (r.url().includes('/events?')) streams.add(r); };
+	const second = await context.newPage();
+	await watch(second);
+	page.on('request', count);
+	second.on('request', count);
+	await open(page, full, '/console/machines?q=name:lobby');
+	await open(second, full, '/console/machines?q=name:lobby');
+	await command(full, '/back?name=lobby-display');
+	for (const p of [page, second]) await p.waitForSelector('tr:has(.dot[data-state=online]) a:has-text("lobby-display")', { timeout: 8000 });
+	const secure = await page.evaluate(() => isSecureContext);
+	if (secure && streams.size !== 1) fault(`${streams.size} streams`);
+	await second.close();
+	await wellBehaved(page, fault, 'end');
+});
+
+await test('an auditor looks and is told why nothing can be pressed', async fault => {
+	const p = await person(full, 'priya');
+	await open(p, full, `/console/machines/${ids['edge-gw-01']}`);
+	const button = p.locator('main button:has-text("Edit tags")');
+	must(await button.getAttribute('aria-disabled') === 'true', 'Edit tags is not off');
+	must(/auditor/.test(await button.getAttribute('title')), 'it does not say why');
+	await p.screenshot({ path: `${out}/auditor-machine.png` });
+	await open(p, full, '/console/access', '.cm-content');
+	must(await p.locator('text=You can look, not change').isVisible(), 'the policy does not say that it is read only');
+	must(await p.locator('button:has-text("Review and save")').count() === 0, 'there is a save button');
+	await p.screenshot({ path: `${out}/auditor-access.png` });
+	await accessible(p, fault, 'auditor');
+	await wellBehaved(p, fault, 'end');
+	await p.context().close();
+});
+
+await test('a member is sent to /my, a stranger to /login', async () => {
+	const p = await person(full, 'mia');
+	await p.goto(`${full.base}/console/machines`);
+	must(new URL(p.url()).pathname === '/my', `a member is at ${p.url()}`);
+	await p.context().close();
+	const context = await browser.newContext(), stranger = await context.newPage();
+	await stranger.goto(`${full.base}/console/machines?q=tag:prod`);
+	const url = new URL(stranger.url());
+	must(url.pathname === '/login', `a stranger is at ${url}`);
+	await context.close();
+});
+
+await test('the session ends while the console is open: it asks to sign in', async () => {
+	const p = await person(full, 'lena');
+	await open(p, full, '/console/machines');
+	await p.context().clearCookies();
+	await p.click('a[data-row]');
+	await p.waitForURL('**/login?to=*', { timeout: 8000 });
+	await p.context().close();
+});
+
+await browser.close();
+console.log(`1..${n}`);
+process.exit(failed ? 1 : 0);

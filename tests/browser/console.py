@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""console.py [PART]: the web console in Debian's Chromium, against real servers with machines that come and go. Prints TAP (console.mjs does);
+pictures are left in build/console. PART picks tests by a part of their name. BUILD= names the build folder (default build/asan)."""
+import json, os, shutil, subprocess, sys, tempfile
+
+top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(top, "tests/browser"))
+from harbour import Harbour, started
+
+folders, harbours, world = [], [], {}
+rc = 1
+try:
+    for name in "fresh", "full":
+        folders.append(tempfile.mkdtemp(prefix="fairlead-console."))
+        h = Harbour(folders[-1])
+        harbours.append(h)
+        if name == "full":
+            h.fill()
+        else:
+            h.s.must("users", "create", "lena", "--display-name", "Lena Hoffmann")
+            h.s.must("users", "role", "lena", "owner")
+        world[name] = {"base": h.base, "commands": h.commands()}
+    out = os.path.join(top, "build/console")
+    shutil.rmtree(out, ignore_errors=True)
+    rc = subprocess.run(["node", "console.mjs", out, *sys.argv[1:]], cwd=os.path.join(top, "tests/browser"), input=json.dumps(world), text=True).returncode
+    for h in harbours:
+        h.s.is_well()
+        h.s.end()
+finally:
+    for p in started:
+        if p.poll() is None:
+            p.kill()
+            p.wait()
+    for f in folders:
+        shutil.rmtree(f, ignore_errors=True)
+sys.exit(rc)
