@@ -6,6 +6,7 @@ require (
 	github.com/klauspost/compress v1.19.1
 	golang.org/x/net v0.56.0
 	tailscale.com v1.103.0-pre
+	tailscale.com/client/tailscale/v2 v2.10.1
 )
 
 require (
