@@ -10,7 +10,7 @@
 
 enum {
 	OUT_BYTES = 64 << 10, /* of one write: four TLS records */
-	READ_BUDGET = 256 << 10, /* of one connection in one turn */
+	READ_BUDGET = 64 << 10, /* of one connection in one turn: more would only make the others wait */
 	HEAD_MAX = 1024,
 	WEBSOCKET_OUT_MAX = 4096, /* pongs and a close that wait */
 };

@@ -331,6 +331,13 @@ static err read_audit(void *ctx, const struct audit_query *ask, struct audit_pag
 	return store_audit_read(s->store, ask, out, why, why_cap);
 }
 
+static err count_audit(void *ctx, const struct audit_query *ask, uint64_t *count, size_t n, char *why, size_t why_cap)
+{
+	struct server *s = ctx;
+
+	return store_audit_count(s->store, ask, count, n, why, why_cap);
+}
+
 static void put_metric(void *ctx, const char *name, uint64_t value, int is_gauge)
 {
 	buf_printf(ctx, "# TYPE %s %s\n%s %llu\n", name, is_gauge ? "gauge" : "counter", name, (unsigned long long)value);
@@ -432,6 +439,7 @@ static err start_api(struct server *s)
 		.n_cors_origins = s->cfg->cors_origins.n,
 		.webhooks_private = s->cfg->webhooks_private,
 		.audit = read_audit,
+		.audit_count = count_audit,
 		.backup = back_up,
 		.assets = web_assets,
 		.n_assets = web_assets_n,

@@ -1,5 +1,6 @@
 #!/bin/sh
-# soak.sh SECONDS: the long integration tests (2 minutes), then half the time simulations with fresh seeds, half the time every
+# soak.sh SECONDS: the long integration tests (2 minutes), the relay while it is abused, with a thousand connects a second for ten
+# minutes and 9,000 idle connections (20 minutes), then half the time simulations with fresh seeds, half the time every
 # fuzzer on a copy of its corpus.
 # Stops at the first failure, whose seed or input stands in the output. Findings lie in build/soak/.
 set -eu
@@ -8,6 +9,7 @@ mkdir -p build/soak build/results
 
 ${MAKE:-make} --no-print-directory SAN=address,undefined all sim-binaries
 python3 tests/integration/run.py --long
+${MAKE:-make} --no-print-directory bench-derp-calm CALM_FLAGS='--seconds 30 --churn-seconds 600 --idle 9000'
 sims=$(find build/asan/tests/sim -maxdepth 1 -name 'sim_*' -perm -u+x -type f 2>/dev/null || true)
 runs=0
 end=$(($(date +%s) + total / 2))

@@ -31,6 +31,7 @@ struct tls_record {
 	struct half in, out;
 	uint64_t rekey_after;
 	unsigned idle; /* records in a row without data */
+	unsigned credit; /* for KeyUpdates, in records of data */
 	bool owes_update;
 	const char *why; /* NULL: well */
 	enum tls_alert alert;
@@ -126,6 +127,7 @@ err tls_record_new(unsigned suite, const struct tls_secrets *s, struct tls_recor
 	if (!r->cipher || s->in_n != r->secret_n || s->out_n != r->secret_n)
 		return ERR_UNSUPPORTED;
 	r->rekey_after = TLS_RECORD_REKEY_AFTER;
+	r->credit = TLS_RECORD_UPDATES_FREE * TLS_RECORD_UPDATE_COST;
 	memcpy(r->in.secret, s->in, r->secret_n);
 	memcpy(r->out.secret, s->out, r->secret_n);
 	r->in.ctx = EVP_CIPHER_CTX_new();
@@ -200,6 +202,9 @@ static enum tls_record_step on_handshake(struct tls_record *r, struct bytes b)
 		return bad(r, TLS_ALERT_UNEXPECTED_MESSAGE, "a handshake message after the handshake");
 	if (b.n != KEY_UPDATE_LEN || b.p[1] || b.p[2] || b.p[3] != 1 || b.p[4] > 1)
 		return bad(r, TLS_ALERT_DECODE_ERROR, "a malformed KeyUpdate");
+	if (r->credit < TLS_RECORD_UPDATE_COST)
+		return bad(r, TLS_ALERT_UNEXPECTED_MESSAGE, "too many KeyUpdates");
+	r->credit -= TLS_RECORD_UPDATE_COST;
 	if (!next_keys(r, &r->in, false))
 		return bad(r, TLS_ALERT_INTERNAL_ERROR, "no new keys");
 	if (b.p[4])
@@ -221,6 +226,7 @@ static enum tls_record_step on_plain(struct tls_record *r, uint8_t *dst, size_t 
 		return bad(r, TLS_ALERT_RECORD_OVERFLOW, "a record is too long");
 	if (type == TLS_RECORD_DATA && k) {
 		r->idle = 0;
+		r->credit += r->credit < TLS_RECORD_UPDATES_FREE * TLS_RECORD_UPDATE_COST;
 		*n = k;
 		return TLS_RECORD_GOT;
 	}

@@ -14,6 +14,10 @@ enum {
 	TLS_RECORD_MAX = TLS_RECORD_HEADER_LEN + TLS_RECORD_PLAIN_MAX + 256, /* that we take */
 	TLS_SECRET_MAX = 48,
 	TLS_RECORD_IDLE_MAX = 32,	/* records in a row that carry no data; more closes the connection */
+	/* Each KeyUpdate of the peer costs us what thirty records cost: the first 32 are free, then it must have sent so many
+	 * records of data for each. No client that we know of makes any. */
+	TLS_RECORD_UPDATES_FREE = 32,
+	TLS_RECORD_UPDATE_COST = 32,
 	TLS_RECORD_REKEY_AFTER = 1 << 24, /* records sealed with one key: RFC 8446 5.5 */
 };
 

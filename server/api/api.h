@@ -37,6 +37,8 @@ struct api_settings { /* strings are borrowed and live as long as the api */
 	void (*metrics)(void *ctx, struct buf *out);
 	/* Reads the audit log (server/store/audit.h). Blocks; called on a worker. NULL: there is none. */
 	err (*audit)(void *ctx, const struct audit_query *ask, struct audit_page *out, char *why, size_t why_cap);
+	/* How many there are in each of n equal parts of ask's span. Blocks, as audit. */
+	err (*audit_count)(void *ctx, const struct audit_query *ask, uint64_t *count, size_t n, char *why, size_t why_cap);
 	/* Blocks; called on a thread of its own. */
 	err (*backup)(void *ctx, const char *to, char *why, size_t why_cap);
 };

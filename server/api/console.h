@@ -63,6 +63,12 @@ enum machine_flag {
 unsigned machine_flags(const struct node_info *n, bool lock_on, int64_t now_ms);
 /* [first, t1, t2, …]: 1 online, 0 offline or 2 not there yet, span_ms ago; then the minutes since at which it changed. */
 size_t presence_runs(const struct node_info *n, int64_t now_ms, int64_t span_ms, unsigned out[PRESENCE_RUNS_MAX]);
+static inline int64_t presence_time_ms(const struct node_row *r, size_t i)
+{
+	const uint8_t *p = r->presence + 4 * i;
+
+	return 1000LL * ((int64_t)p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3]);
+}
 bool is_exit_prefix(struct prefix p);
 bool route_waits(const struct node_info *n, struct prefix p); /* announced, not approved */
 /* One machine as an object: id, name, … with texts where the list has indexes. */
@@ -81,6 +87,14 @@ handler console_machine_approve, console_machine_rename, console_machine_tags, c
 
 handler console_users, console_user, console_user_create, console_user_role, console_user_suspend, console_user_restore, console_user_rename,
 	console_user_delete, console_invites, console_invite, console_invite_end, console_my_sessions, console_my_session_end;
+
+/* ---- console_keys.c ---- */
+
+handler console_keys, console_key_auth, console_key_api, console_key_oauth, console_key_auth_end, console_key_api_end, console_key_oauth_end;
+
+/* ---- console_logs.c ---- */
+
+handler console_audit_histogram, console_audit_export, console_connections, console_sign_ins;
 
 /* ---- console_attention.c ---- */
 

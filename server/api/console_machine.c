@@ -59,22 +59,19 @@ unsigned machine_flags(const struct node_info *n, bool lock_on, int64_t now_ms)
 
 size_t presence_runs(const struct node_info *n, int64_t now_ms, int64_t span_ms, unsigned out[PRESENCE_RUNS_MAX])
 {
-	const uint8_t *p = n->row.presence;
 	size_t times = n->row.n_presence / 4, i = 0, k = 1;
 	int64_t start_ms = now_ms - span_ms;
 
-#define TIME_MS(at) (1000LL * ((int64_t)p[4 * (at)] << 24 | p[4 * (at) + 1] << 16 | p[4 * (at) + 2] << 8 | p[4 * (at) + 3]))
-	while (i < times && TIME_MS(i) <= start_ms)
+	while (i < times && presence_time_ms(&n->row, i) <= start_ms)
 		i++;
 	bool first = n->online ^ ((times - i) & 1); /* they alternate, and the last one led to now */
 	out[0] = first;
 	if (!first && i == 0 && n->row.created_ms > start_ms)
 		out[0] = 2;
 	for (; i < times && k < PRESENCE_RUNS_MAX; i++) {
-		int64_t at = MIN_OF(TIME_MS(i), now_ms) - start_ms;
+		int64_t at = MIN_OF(presence_time_ms(&n->row, i), now_ms) - start_ms;
 		out[k++] = (unsigned)(at / MINUTE_MS);
 	}
-#undef TIME_MS
 	return k;
 }
 

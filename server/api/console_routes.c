@@ -37,6 +37,17 @@ const struct route console_routes[] = {
 	{ "GET", NATIVE "/invites", ACCESS_KEY, console_invites, READ(USERS) },
 	{ "POST", NATIVE "/invites", ACCESS_KEY, console_invite, WRITE(USERS) },
 	{ "DELETE", NATIVE "/invites/{}", ACCESS_KEY, console_invite_end, WRITE(USERS) },
+	{ "GET", NATIVE "/keys", ACCESS_KEY, console_keys, ANY_KEY_READ },
+	{ "POST", NATIVE "/keys/auth", ACCESS_KEY, console_key_auth, WRITE(AUTH_KEYS) },
+	{ "DELETE", NATIVE "/keys/auth/{}", ACCESS_KEY, console_key_auth_end, WRITE(AUTH_KEYS) },
+	{ "POST", NATIVE "/keys/api", ACCESS_KEY, console_key_api, WRITE(API_TOKENS) },
+	{ "DELETE", NATIVE "/keys/api/{}", ACCESS_KEY, console_key_api_end, WRITE(API_TOKENS) },
+	{ "POST", NATIVE "/keys/oauth", ACCESS_KEY, console_key_oauth, WRITE(OAUTH_KEYS) },
+	{ "DELETE", NATIVE "/keys/oauth/{}", ACCESS_KEY, console_key_oauth_end, WRITE(OAUTH_KEYS) },
+	{ "GET", NATIVE "/audit/histogram", ACCESS_KEY, console_audit_histogram, READ(LOGS_CONFIGURATION) },
+	{ "GET", NATIVE "/audit/export", ACCESS_KEY, console_audit_export, READ(LOGS_CONFIGURATION) },
+	{ "GET", NATIVE "/connections", ACCESS_KEY, console_connections, READ(DEVICES_CORE) },
+	{ "GET", NATIVE "/sign-ins", ACCESS_KEY, console_sign_ins, READ(LOGS_CONFIGURATION) },
 	{ "GET", NATIVE "/attention", ACCESS_KEY, console_attention, READ(DEVICES_CORE) },
 };
 const size_t console_routes_n = sizeof console_routes / sizeof console_routes[0];

@@ -41,6 +41,8 @@ handler api_native_settings, api_native_setting_get, api_native_setting_set, api
 handler api_identity_list, api_identity_link, api_identity_unlink, api_signin_list, api_signin_end, api_signin_end_all;
 /* v2_rest.c: what can have no effect here answers 501 and says why */
 handler api_unsupported;
+/* v2_settings.c */
+handler api_security_txt;
 /* openapi.c */
 handler api_openapi;
 /* metrics.c */

@@ -118,6 +118,7 @@ static enum MHD_Result wrong(struct request *r)
 	char name[32];
 
 	log_warn("a sign-in failed", "name=%s from=%s", log_qs(l->name).s, addr_text(client_of(r), (char[ADDR_TEXT_MAX]){ 0 }));
+	signin_failed(r, "password", l->name, "a wrong name, password or code");
 	struct buf b = page_begin(r, W_LOCAL_WRONG);
 	(void)name;
 	put_word(&b, W_LOCAL_WRONG_TEXT);

@@ -229,6 +229,7 @@ static enum MHD_Result refuse(struct request *r, unsigned status, const char *wh
 	struct keep *k = r->keep;
 
 	log_warn("a login was refused", "provider=%s cause=%s", k->provider->name, log_qs(why).s);
+	signin_failed(r, k->provider->name, "", why);
 	return page_refused(r, status, why, again(r, k));
 }
 

@@ -177,20 +177,61 @@ enum MHD_Result page_gone(struct request *r)
 	return page_end(r, 404, &b);
 }
 
-enum MHD_Result page_refused(struct request *r, unsigned status, const char *why, const char *again)
+struct refusal {
+	unsigned status;
+	const char *why, *again;
+};
+
+static enum MHD_Result show_refusal(struct request *r, const char *contact)
 {
+	const struct refusal *x = r->keep;
 	struct buf b = page_begin(r, W_REFUSED);
 
 	buf_append_str(&b, "<p>");
-	put_escaped(&b, why);
+	put_escaped(&b, x->why);
 	buf_append_str(&b, "</p>");
-	buf_printf(&b, "<p class=\"muted\">%s ", word(W_REFUSED_ASK));
-	put_escaped(&b, r->api->cfg.server_url);
-	buf_append_str(&b, "</p>");
-	if (again) {
+	if (*contact) {
+		buf_printf(&b, "<p class=\"muted\">%s <a href=\"mailto:", word(W_REFUSED_ASK_THEM));
+		put_escaped(&b, contact);
+		buf_append_str(&b, "\">");
+		put_escaped(&b, contact);
+		buf_append_str(&b, "</a></p>");
+	} else {
+		buf_printf(&b, "<p class=\"muted\">%s ", word(W_REFUSED_ASK));
+		put_escaped(&b, r->api->cfg.server_url);
+		buf_append_str(&b, "</p>");
+	}
+	if (x->again) {
 		buf_append_str(&b, "<div class=\"bar\">");
-		put_link(&b, "primary", again, W_REFUSED_AGAIN);
+		put_link(&b, "primary", x->again, W_REFUSED_AGAIN);
 		buf_append_str(&b, "</div>");
 	}
-	return page_end(r, status, &b);
+	return page_end(r, x->status, &b);
+}
+
+static enum MHD_Result on_contacts(struct request *r, const struct reply *reply)
+{
+	const char *support = "", *account = "";
+
+	for (size_t i = 0; i < reply->n_settings; i++) {
+		const struct setting_info *s = &reply->settings[i];
+		if (strcmp(s->key, "contacts.support") == 0)
+			support = s->value;
+		else if (strcmp(s->key, "contacts.account") == 0)
+			account = s->value;
+	}
+	return show_refusal(r, *support ? support : account);
+}
+
+/* Whom to ask is a setting: the page waits for it. */
+enum MHD_Result page_refused(struct request *r, unsigned status, const char *why, const char *again)
+{
+	struct refusal *x = arena_alloc(&r->arena, sizeof *x);
+
+	if (!x)
+		return answer_text(r, status, "text/plain", "refused\n");
+	*x = (struct refusal){ .status = status, .why = arena_str(&r->arena, bytes_str(why)), .again = again ? arena_str(&r->arena, bytes_str(again)) : NULL };
+	r->keep = x;
+	r->fault = NULL;
+	return ask(r, command_for(r, CMD_SETTINGS_LIST), on_contacts);
 }

@@ -233,6 +233,11 @@ enum MHD_Result answer_response(struct request *r, unsigned status, const char *
 	if (status == 401)
 		MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
 	add_cors(r, response);
+	if (r->download) {
+		char line[128];
+		snprintf(line, sizeof line, "attachment; filename=\"%s\"", r->download);
+		MHD_add_response_header(response, "Content-Disposition", line);
+	}
 	if (r->encoding) {
 		MHD_add_response_header(response, "Content-Encoding", r->encoding);
 		MHD_add_response_header(response, "Vary", "Accept-Encoding");

@@ -59,6 +59,7 @@ struct request {
 	unsigned retry_after_s;
 	const char *etag; /* of the answer; NULL: none */
 	const char *page_policy; /* Content-Security-Policy of the console; NULL: that of our plain pages */
+	const char *download; /* its file name; NULL: it is shown */
 	const char *cache; /* Cache-Control; NULL: no-store */
 	bool trusted;
 	const char *cookie[4];	 /* lines of Set-Cookie, in the arena */

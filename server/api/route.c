@@ -39,6 +39,7 @@ static const struct route routes[] = {
 
 	{ "GET", "/.well-known/openid-configuration", ACCESS_OPEN, api_openid_configuration, 0 },
 	{ "GET", "/.well-known/jwks.json", ACCESS_OPEN, api_jwks, 0 },
+	{ "GET", "/.well-known/security.txt", ACCESS_OPEN, api_security_txt, 0 },
 
 	{ "GET", "/api/v1/openapi.json", ACCESS_OPEN, api_openapi, 0 },
 	{ "GET", "/api/v2/openapi.json", ACCESS_OPEN, api_openapi, 0 },

@@ -11,6 +11,16 @@ struct request;
 
 enum { API_OPENAPIS = 3 };
 
+enum { SIGNIN_FAILURES_MAX = 256 };
+
+/* Somebody could not sign in: told in the console, never stored, for strangers make them. */
+struct signin_failure {
+	int64_t at_ms;
+	char by[16], name[64], address[ADDR_TEXT_MAX], agent[96], why[160];
+};
+/* by: "password", "provider", "link" …; name: as they called themselves, "" not known. console_logs.c */
+void signin_failed(struct request *r, const char *by, const char *name, const char *why);
+
 struct api {
 	struct api_settings cfg;
 	struct MHD_Daemon *daemon;
@@ -26,6 +36,8 @@ struct api {
 	char *openapi[API_OPENAPIS]; /* owned; NULL: nobody asked yet. The daemon's thread only */
 	bool stopping;
 	int64_t started_ms; /* wall clock */
+	struct signin_failure failed[SIGNIN_FAILURES_MAX]; /* a ring; the daemon's thread only */
+	size_t n_failed;
 };
 
 /* The request sleeps until its call is delivered. false: the api is stopping, and nothing happened. */

@@ -21,6 +21,7 @@ handler api_v2_users, api_v2_user, api_v2_user_role, api_v2_user_approve, api_v2
 /* v2_settings.c */
 handler api_v2_dns_nameservers, api_v2_dns_preferences, api_v2_dns_search, api_v2_dns_split, api_v2_dns_split_patch,
 	api_v2_dns_configuration, api_v2_settings, api_v2_settings_patch;
+handler api_v2_contacts, api_v2_contact_update, api_v2_contact_resend;
 /* v2_webhook.c */
 handler api_v2_webhooks, api_v2_webhook_create, api_v2_webhook, api_v2_webhook_update, api_v2_webhook_rotate, api_v2_webhook_delete,
 	api_v2_webhook_test;

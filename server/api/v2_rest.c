@@ -7,7 +7,6 @@
 static const struct {
 	const char *begins, *why; /* what follows the tailnet or device in the path */
 } reasons[] = {
-	{ "contacts", "this server writes to nobody" },
 	{ "aws-external-id", "log streaming to S3 is not part of this server" },
 	{ "posture/integrations", "this server asks no device management services" },
 	{ "logging/network", "this server collects no network flow logs" },

@@ -386,3 +386,82 @@ enum MHD_Result api_v2_settings_patch(struct request *r)
 		return no_effect(r, "usersRoleAllowedToJoinExternalTailnets", "there are no other tailnets");
 	return carry_out(r, p);
 }
+
+/* ---- contacts: who is shown to people who are refused, and to who found a weakness ---- */
+
+static const char *const contact_kinds[] = { "account", "support", "security" };
+
+static void show_contacts(struct request *r, struct jsonw *w, const struct reply *s)
+{
+	char key[32];
+
+	(void)r;
+	for (size_t i = 0; i < ARRAY_LEN(contact_kinds); i++) {
+		snprintf(key, sizeof key, "contacts.%s", contact_kinds[i]);
+		jsonw_key_bytes(w, bytes_str(contact_kinds[i])), jsonw_obj(w);
+		jsonw_key(w, "email"), jsonw_str(w, value_of(s, key));
+		jsonw_key(w, "needsVerification"), jsonw_bool(w, false); /* this server writes no mail */
+		jsonw_obj_end(w);
+	}
+}
+
+static void show_nothing(struct request *r, struct jsonw *w, const struct reply *s)
+{
+	(void)r, (void)w, (void)s;
+}
+
+enum MHD_Result api_v2_contacts(struct request *r)
+{
+	return carry_out(r, plan_for(r, show_contacts));
+}
+
+static bool is_contact_kind(const char *kind)
+{
+	for (size_t i = 0; i < ARRAY_LEN(contact_kinds); i++)
+		if (strcmp(contact_kinds[i], kind) == 0)
+			return true;
+	return false;
+}
+
+/* {"email"?} */
+enum MHD_Result api_v2_contact_update(struct request *r)
+{
+	struct plan *p = plan_for(r, show_nothing);
+	const char *email = body_text(r, "email");
+
+	if (!is_contact_kind(r->param[1]))
+		return answer_error(r, 404, "contacts are account, support and security");
+	if (p && email)
+		want(p, arena_printf(&r->arena, "contacts.%s", r->param[1]), email);
+	return carry_out(r, p);
+}
+
+enum MHD_Result api_v2_contact_resend(struct request *r)
+{
+	if (!is_contact_kind(r->param[1]))
+		return answer_error(r, 404, "contacts are account, support and security");
+	return answer_error(r, 400, "there is nothing to verify: this server writes no mail");
+}
+
+/* RFC 9116 */
+static enum MHD_Result on_security_contact(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	const char *mail = value_of(reply, "contacts.security");
+	char expires[RFC3339_MAX];
+
+	if (!*mail)
+		return answer_text(r, 404, "text/plain", "nobody is named here\n");
+	time_rfc3339(clock_wall_ms() + 30LL * DAY_H * 3600 * SECOND_MS, expires);
+	const char *text = arena_printf(&r->arena, "Contact: mailto:%s\nExpires: %s\n", mail, expires);
+	return text ? answer_text(r, 200, "text/plain; charset=utf-8", text) : answer_error(r, 500, "out of memory");
+}
+
+enum MHD_Result api_security_txt(struct request *r)
+{
+	struct command *c = command_for(r, CMD_SETTINGS_LIST);
+
+	if (c)
+		c->name = "contacts.security";
+	return ask(r, c, on_security_contact);
+}

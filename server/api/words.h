@@ -40,6 +40,7 @@
 	X(DENIED, "Not connected")                                                                                                 \
 	X(DENIED_TEXT, "The device was refused, and the refusal was logged. If somebody sent you the link, tell your administrator.") \
 	X(REFUSED, "You cannot sign in")                                                                                           \
+	X(REFUSED_ASK_THEM, "Whom to ask:")                                                                                       \
 	X(REFUSED_ASK, "Ask the administrator of")                                                                   \
 	X(REFUSED_AGAIN, "Try again")                                                                                              \
 	X(EXPIRED, "This sign-in took too long")                                                                                   \

@@ -15,8 +15,23 @@
 #define BOOL(key, field, effects, help) { key, SETTING_BOOL, AT(field), 0, 0, 0, effects, help, NULL, NULL, NULL }
 #define DURATION(key, field, min, max, effects, help) { key, SETTING_DURATION, AT(field), 0, min, max, effects, help, NULL, NULL, NULL }
 
-enum { SECOND = 1000, HOUR = 3600 * SECOND, SETTING_TEXT_MAX = 1 << 20 };
+enum { SECOND = 1000, HOUR = 3600 * SECOND, SETTING_TEXT_MAX = 1 << 20, CONTACT_MAX = 254 };
 #define YEAR (365LL * 24 * HOUR)
+
+static bool is_contact(const char *text)
+{
+	const char *at = text && *text ? strchr(text, '@') : NULL;
+
+	return !text || !*text || (at && at > text && at[1] && !strpbrk(text, " \t<>\"(),;:\\"));
+}
+
+static err check_contacts(const struct core_settings *s, char *why, size_t why_cap)
+{
+	if (is_contact(s->contact_account) && is_contact(s->contact_support) && is_contact(s->contact_security))
+		return OK;
+	snprintf(why, why_cap, "a mail address is needed, or nothing");
+	return ERR_INVALID;
+}
 
 const struct setting_def setting_defs[] = {
 	DURATION("node.expiry", node_expiry_ms, 0, 100 * YEAR, 0, "key expiry of nodes that people log in from now on; 0s: never"),
@@ -25,6 +40,12 @@ const struct setting_def setting_defs[] = {
 	BOOL("devices_approval", devices_approval, EFFECT_GATE, "new devices wait until an administrator approves them"),
 	{ "node.own_attributes", SETTING_LIST, AT(own_attributes), AT(n_own_attributes), 0, 64, 0,
 	  "attributes that devices may set of themselves: [\"custom:x\"], [\"*\"] for all", NULL, NULL, NULL },
+	{ .key = "contacts.account", .type = SETTING_TEXT, .offset = AT(contact_account), .max = CONTACT_MAX, .check = check_contacts,
+	  .help = "mail address of who runs this server; shown to who is refused, where there is no contacts.support" },
+	{ .key = "contacts.support", .type = SETTING_TEXT, .offset = AT(contact_support), .max = CONTACT_MAX, .check = check_contacts,
+	  .help = "mail address that is shown to who is refused: whom to ask" },
+	{ .key = "contacts.security", .type = SETTING_TEXT, .offset = AT(contact_security), .max = CONTACT_MAX, .check = check_contacts,
+	  .help = "mail address for reports of weaknesses, told at /.well-known/security.txt" },
 	BOOL("taildrop.enabled", taildrop, EFFECT_SELF, "sending files between nodes of one user"),
 	BOOL("auto_update.enabled", auto_update_default, EFFECT_SELF, "clients without a choice of their own update themselves"),
 	BOOL("randomize_client_port", randomize_client_port, EFFECT_SELF, "clients choose a random WireGuard port"),

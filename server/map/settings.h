@@ -64,6 +64,7 @@ struct core_settings {
 	int64_t audit_retention_ms;	  /* audit records go after this; 0: never */
 	int64_t audit_max;		  /* records kept; 0: no ceiling */
 	bool devices_approval;
+	const char *contact_account, *contact_support, *contact_security; /* mail addresses; NULL or "": none */
 	const char *const *own_attributes; /* that devices may set of themselves */
 	size_t n_own_attributes;
 	/* Signs claims (JSON) for workloads; the answer is owned. NULL: no tokens here. Called by the core. */

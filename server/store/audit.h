@@ -28,5 +28,15 @@ struct audit_page {
 };
 void audit_page_done(struct audit_page *p);
 
+/* since_ms to until_ms in n parts: how long each is. */
+static inline int64_t audit_bucket_ms(const struct audit_query *ask, size_t n)
+{
+	return (ask->until_ms - ask->since_ms + (int64_t)n - 1) / (int64_t)n;
+}
+
+/* How many records are in each of the n parts of since_ms to until_ms; both are needed, pages and order do not count. Otherwise
+ * as store_audit_read. */
+MUST_USE err store_audit_count(struct store *s, const struct audit_query *ask, uint64_t *count, size_t n, char *why, size_t why_cap);
+
 /* Any thread; blocks. ERR_TIMEOUT: narrow the filter. */
 MUST_USE err store_audit_read(struct store *s, const struct audit_query *ask, struct audit_page *out, char *why, size_t why_cap);

@@ -89,9 +89,9 @@ static int is_late(void *until)
 	" AND at_ms >= :since_ms AND (:until_ms = 0 OR at_ms < :until_ms) AND (:kind = '' OR kind = :kind)"            \
 	" AND (:action = '' OR action = :action) AND (:via = '' OR via = :via)"                                        \
 	" AND (:actor = '' OR instr(lower(actor), lower(:actor)) > 0)"                                                 \
-	" AND (:target = '' OR target_id = :target OR instr(lower(target), lower(:target)) > 0) ORDER BY id "
+	" AND (:target = '' OR target_id = :target OR instr(lower(target), lower(:target)) > 0) "
 
-static void bind_query(struct query *q, const struct audit_query *ask, size_t limit)
+static void bind_filter(struct query *q, const struct audit_query *ask)
 {
 	query_int(q, ":tailnet_id", ask->tailnet_id);
 	query_int(q, ":after_id", ask->after_id);
@@ -103,17 +103,17 @@ static void bind_query(struct query *q, const struct audit_query *ask, size_t li
 	query_text(q, ":via", ask->via);
 	query_text(q, ":actor", ask->actor);
 	query_text(q, ":target", ask->target);
-	query_int(q, ":limit", (int64_t)limit);
 }
 
 static err read_page(struct sql *s, const struct audit_query *ask, struct audit_page *page)
 {
-	static const char up[] = "SELECT " COLUMNS WHERE "LIMIT :limit";
-	static const char down[] = "SELECT " COLUMNS WHERE "DESC LIMIT :limit";
+	static const char up[] = "SELECT " COLUMNS WHERE "ORDER BY id LIMIT :limit";
+	static const char down[] = "SELECT " COLUMNS WHERE "ORDER BY id DESC LIMIT :limit";
 	size_t limit = ask->limit > AUDIT_PAGE_MAX ? AUDIT_PAGE_MAX : ask->limit;
 	struct query q = query_begin(s, ask->newest_first ? down : up);
 
-	bind_query(&q, ask, limit + 1);
+	bind_filter(&q, ask);
+	query_int(&q, ":limit", (int64_t)limit + 1);
 	while (query_next(&q)) {
 		if (page->n == limit) {
 			page->more = true;
@@ -139,26 +139,62 @@ static err read_page(struct sql *s, const struct audit_query *ask, struct audit_
 	return query_end(&q);
 }
 
-err store_audit_read(struct store *s, const struct audit_query *ask, struct audit_page *out, char *why, size_t why_cap)
+static err count_parts(struct sql *s, const struct audit_query *ask, uint64_t *count, size_t n)
+{
+	static const char sql[] = "SELECT (at_ms - :since_ms) / :bucket_ms AS part, count(*)" WHERE "GROUP BY part";
+	struct query q = query_begin(s, sql);
+
+	bind_filter(&q, ask);
+	query_int(&q, ":bucket_ms", audit_bucket_ms(ask, n));
+	memset(count, 0, n * sizeof *count);
+	while (query_next(&q)) {
+		int64_t part = column_int(&q), records = column_int(&q);
+		if (part >= 0 && (size_t)part < n)
+			count[part] = (uint64_t)records;
+	}
+	return query_end(&q);
+}
+
+/* What reads the log: a connection of its own, and not for long. */
+struct reading {
+	const struct audit_query *ask;
+	struct audit_page *page; /* or, NULL: */
+	uint64_t *count;
+	size_t n;
+};
+
+static err read_log(struct store *s, const struct reading *what, char *why, size_t why_cap)
 {
 	struct sql sql = { 0 };
-	struct audit_page page = { 0 };
 	int64_t until = clock_mono_ms() + AUDIT_READ_MS;
 
 	err e = sql_open(&sql, store_path(s));
 	if (e == OK) {
 		sqlite3_progress_handler(sql.db, PROGRESS_STEPS, is_late, &until);
-		e = read_page(&sql, ask, &page);
+		e = what->page ? read_page(&sql, what->ask, what->page) : count_parts(&sql, what->ask, what->count, what->n);
 		if (e != OK && (sql.rc & 0xff) == SQLITE_INTERRUPT)
 			e = ERR_TIMEOUT;
 	}
-	if (e != OK) {
+	if (e != OK)
 		snprintf(why, why_cap, "the audit log cannot be read: %s",
 				e == ERR_TIMEOUT ? "too many records to look through; narrow the filter" : sql.why);
-		audit_page_done(&page);
-	}
 	sql_close(&sql);
-	if (e == OK)
+	return e;
+}
+
+err store_audit_read(struct store *s, const struct audit_query *ask, struct audit_page *out, char *why, size_t why_cap)
+{
+	struct audit_page page = { 0 };
+	err e = read_log(s, &(struct reading){ .ask = ask, .page = &page }, why, why_cap);
+
+	if (e != OK)
+		audit_page_done(&page);
+	else
 		*out = page;
 	return e;
+}
+
+err store_audit_count(struct store *s, const struct audit_query *ask, uint64_t *count, size_t n, char *why, size_t why_cap)
+{
+	return read_log(s, &(struct reading){ .ask = ask, .count = count, .n = n }, why, why_cap);
 }

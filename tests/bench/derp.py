@@ -9,7 +9,7 @@ of its process. Each figure is the median of three rounds. Without DERPER= its c
 import json, os, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-B = os.path.join(TOP, "build", "release")
+B = os.path.join(TOP, os.environ.get("BUILD", "build/release"))
 LOAD = os.path.join(B, "tests", "bench", "derpload")
 OURS = os.path.join(B, "fairlead-derp")
 DERPER = os.environ.get("DERPER", "")
@@ -29,7 +29,7 @@ def free_port():
 
 
 class Relay:
-    def __init__(self, what, tls, threads=1, cores=(0,)):
+    def __init__(self, what, tls, threads=1, cores=(0,), stun="off", per_address="0"):
         self.dir = tempfile.mkdtemp(prefix="bench-derp-")
         self.port = free_port()
         at = f"127.0.0.1:{self.port}"
@@ -45,7 +45,7 @@ class Relay:
         else:
             env = None
             cmd = [OURS, "--hostname", "127.0.0.1", "--listen", at if tls else f"127.0.0.1:{free_port()}", "--http", "off",
-                   "--stun", "off", "--state", self.dir, "--threads", str(threads), "--max-conns-per-address", "0"]
+                   "--stun", stun, "--state", self.dir, "--threads", str(threads), "--max-conns-per-address", per_address]
             if not tls:
                 cmd += ["--listen-plain", at]
         if len(CORES) > 1:
@@ -148,4 +148,5 @@ def main():
     print(f"{missed} targets missed")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -131,6 +131,10 @@ class World:
         self.ok("POST", "/api/fairlead/v1/login-links", {"user": self.user()})
         return self.ok("GET", "/api/fairlead/v1/sessions")["sessions"][-1]["id"]
 
+    def invite(self):
+        self.ok("POST", "/api/fairlead/v1/invites", {"name": self.name()})
+        return self.ok("GET", "/api/fairlead/v1/invites")["invites"][-1]["id"]
+
     def identity(self):
         j = self.ok("POST", "/api/fairlead/v1/identities", {"user": self.user(), "issuer": "https://idp.example.com", "subject": self.name()})
         return j["identity"]["id"]
@@ -216,6 +220,7 @@ GOOD = {
     f"POST {V2}/users/{{userId}}/role": lambda w: B({"role": "auditor"}),
     f"POST {V2}/users/{{userId}}/suspend": lambda w: P(userId=w.user()),
     f"POST {V2}/users/{{userId}}/delete": lambda w: P(userId=w.user()),
+    f"PATCH {T}/contacts/{{contactType}}": lambda w: {**P(contactType="support"), **B({"email": "help@example.com"})},
     f"PATCH {T}/settings": lambda w: B({"devicesApprovalOn": False, "devicesKeyDurationDays": 90, "aclsExternalLink": None}),
     f"GET {T}/logging/configuration": lambda w: {"query": "start=2020-01-01T00:00:00Z&end=2090-01-01T00:00:00Z"},
     f"POST {T}/webhooks": lambda w: B({"endpointUrl": "https://example.com/x", "subscriptions": ["nodeCreated", "policyUpdate"]}),
@@ -249,6 +254,11 @@ GOOD = {
     f"POST {N}/login-links": lambda w: B({"user": w.user()}),
     f"DELETE {N}/sessions": lambda w: {"query": "user=owner"},
     f"DELETE {N}/sessions/{{id}}": lambda w: P(id=w.session()),
+    f"POST {N}/users": lambda w: B({"name": w.name(), "displayName": "A B"}),
+    f"POST {N}/users/{{userId}}/role": lambda w: B({"role": "auditor"}),
+    f"POST {N}/users/{{userId}}/rename": lambda w: {**P(userId=w.user()), **B({"name": w.name()})},
+    f"POST {N}/invites": lambda w: B({"name": w.name(), "role": "member", "expires": "72h"}),
+    f"DELETE {N}/invites/{{id}}": lambda w: P(id=w.invite()),
     f"POST {N}/machines/{{nodeId}}/rename": lambda w: B({"name": w.name()}),
     f"POST {N}/machines/{{nodeId}}/tags": lambda w: {**P(nodeId=w.node()), **B({"tags": ["tag:x"]})},
     f"POST {N}/machines/{{nodeId}}/routes": lambda w: B({"approved": ["10.7.0.0/24"]}),
@@ -258,9 +268,12 @@ GOOD = {
 }
 # What has no good call in this test, and why.
 NEVER = {
+    f"POST {T}/contacts/{{contactType}}/resend-verification-email": "this server writes no mail",
     f"POST {V1}/auth/approve": "needs an SSH check of two devices",
     f"POST {N}/node/{{nodeId}}/c2n": "needs a device that answers",
     f"DELETE {N}/accounts": "needs a person with a password",
+    f"GET {N}/me/sessions": "needs a person's key or session",
+    f"DELETE {N}/me/sessions/{{id}}": "needs a person's key or session",
     f"POST {N}/me/sign-out": "needs a browser's session",
     f"POST {N}/backup": "is answered on the unix socket only",
 }

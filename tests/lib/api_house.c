@@ -34,6 +34,11 @@ static err read_audit(void *ctx, const struct audit_query *ask, struct audit_pag
 	return store_audit_read(((struct house *)ctx)->store, ask, out, why, why_cap);
 }
 
+static err count_audit(void *ctx, const struct audit_query *ask, uint64_t *count, size_t n, char *why, size_t why_cap)
+{
+	return store_audit_count(((struct house *)ctx)->store, ask, count, n, why, why_cap);
+}
+
 static void on_changed(void *ctx, const struct audit_row *what)
 {
 	struct api *api = __atomic_load_n(&((struct house *)ctx)->api, __ATOMIC_ACQUIRE);
@@ -76,7 +81,7 @@ void house_open(struct house *h, void (*tweak)(struct house *h))
 		.magic_dns = true, .max_pending = 16, .max_pending_per_addr = 4, .min_capver = 113, .pending_ttl_ms = 3600000 };
 	assert_ok(prefix_parse(BYTES_LIT("100.64.0.0/10"), &h->set.v4));
 	assert_ok(prefix_parse(BYTES_LIT("fd7a:115c:a1e0::/48"), &h->set.v6));
-	h->api_set = (struct api_settings){ .server_url = h->set.server_url, .ctx = h, .post = post, .audit = read_audit, .backup = back_up };
+	h->api_set = (struct api_settings){ .server_url = h->set.server_url, .ctx = h, .post = post, .audit = read_audit, .audit_count = count_audit, .backup = back_up };
 	if (tweak)
 		tweak(h);
 	start(h);

@@ -319,7 +319,7 @@ static void a_foreign_client_talks(struct foreign *f, uint64_t seed)
 	rng_fill(&r, down, N);
 	for (int turn = 0; have_up < N || have_down < N; turn++) {
 		assert_true(turn < 200000);
-		if (rng_below(&r, 20) == 0 && tls_version(f->t) == TLS1_3_VERSION)
+		if (turn % 64 == 0 && turn < 64 * 25 && tls_version(f->t) == TLS1_3_VERSION)
 			SSL_key_update(f->ssl, rng_below(&r, 2) ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED);
 		if (rng_below(&r, 20) == 0)
 			SSL_set_block_padding(f->ssl, rng_below(&r, 2) ? 0 : 1 + rng_below(&r, 700));

@@ -320,6 +320,35 @@ static void floods_without_data_end(void **state)
 	}
 }
 
+/* Some data between them does not make a flood harmless; enough of it does. */
+static void key_updates_must_be_earned(void **state)
+{
+	(void)state;
+	for (int earned = 0; earned < 2; earned++) {
+		struct tls_record *a, *b;
+		uint8_t sealed[128], out[ROOM];
+		size_t used = 0, n = 0;
+		int taken = 0;
+		enum tls_record_step step = TLS_RECORD_NONE;
+
+		pair(TLS_SUITE_AES128, &a, &b);
+		for (; taken < 200 && step != TLS_RECORD_BAD; taken++) {
+			size_t made = tls_record_update(a, sealed);
+
+			step = tls_record_open(b, bytes_of(sealed, made), out, sizeof out, &used, &n);
+			for (int i = 0; step != TLS_RECORD_BAD && i < (earned ? TLS_RECORD_UPDATE_COST : 4); i++) {
+				made = tls_record_seal(a, TLS_RECORD_DATA, BYTES_LIT("x"), sealed);
+				step = tls_record_open(b, bytes_of(sealed, made), out, sizeof out, &used, &n);
+			}
+		}
+		if (earned)
+			assert_int_equal(step, TLS_RECORD_GOT);
+		else
+			assert_true(taken > TLS_RECORD_UPDATES_FREE && taken < TLS_RECORD_UPDATES_FREE + 10);
+		tls_record_free(a), tls_record_free(b);
+	}
+}
+
 static void unknown_suites(void **state)
 {
 	struct tls_secrets s = { .in_n = 32, .out_n = 32 };
@@ -338,7 +367,8 @@ int main(void)
 		cmocka_unit_test(every_changed_byte_is_noticed), cmocka_unit_test(order_counts),
 		cmocka_unit_test(what_a_peer_may_seal), cmocka_unit_test(headers_out_of_bounds),
 		cmocka_unit_test(plain_text_too_long), cmocka_unit_test(keys_change), cmocka_unit_test(keys_wear_out),
-		cmocka_unit_test(floods_without_data_end), cmocka_unit_test(unknown_suites) };
+		cmocka_unit_test(floods_without_data_end), cmocka_unit_test(key_updates_must_be_earned),
+		cmocka_unit_test(unknown_suites) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

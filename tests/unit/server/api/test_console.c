@@ -504,6 +504,184 @@ static void invites_and_own_sessions(void **state)
 	house_close(&h);
 }
 
+/* ---- keys ---- */
+
+static void keys_are_made_shown_once_and_ended(void **state)
+{
+	(void)state;
+	struct house h;
+	struct browser b;
+	char path[160];
+
+	house_open(&h, own_url);
+	make_user(&h, "ann", "owner", b.user_id);
+	sign_in(&h, &b, "ann");
+	json_t *j = page_call(&h, &b, "POST", NATIVE "/keys/auth", "{\"description\":\"ci\",\"reusable\":true,\"expires\":\"7d\"}", 200);
+	assert_true(strncmp(json_text_at(j, "secret"), "hskey-auth-", 11) == 0);
+	assert_string_equal(json_text_at(j, "key.user"), b.user_id); /* nobody else was named */
+	assert_string_equal(json_text_at(j, "key.state"), "active");
+	json_int_t life = json_integer_value(json_object_get(json_object_get(j, "key"), "expiresMs")) -
+			  json_integer_value(json_object_get(json_object_get(j, "key"), "createdMs"));
+	assert_int_equal(life, 7LL * 24 * 3600 * 1000);
+	house_join(&h, json_text_at(j, "secret"), "alpha", NULL);
+	char auth_id[24];
+	snprintf(auth_id, sizeof auth_id, "%s", json_text_at(j, "key.id"));
+	json_decref(j);
+	json_decref(page_call(&h, &b, "POST", NATIVE "/keys/auth", "{\"expires\":\"soon\"}", 400));
+
+	j = page_call(&h, &b, "POST", NATIVE "/keys/api", "{\"scopes\":[\"dns:read\",\"users\"],\"expires\":\"never\"}", 200);
+	char *secret = strdup(json_text_at(j, "secret")), api_id[24];
+	snprintf(api_id, sizeof api_id, "%s", json_text_at(j, "key.id"));
+	assert_string_equal(json_text_at(j, "key.scopes.1"), "users");
+	json_decref(j);
+	j = house_call(&h, secret, "GET", NATIVE "/me", "", 200);
+	assert_string_equal(json_text_at(j, "user.name"), "ann");
+	assert_string_equal(json_text_at(j, "may.dns"), "read");
+	json_decref(j);
+	json_decref(page_call(&h, &b, "POST", NATIVE "/keys/api", "{}", 400));
+	j = page_call(&h, &b, "POST", NATIVE "/keys/oauth", "{\"scopes\":[\"dns:read\"]}", 200);
+	char oauth_id[24];
+	snprintf(oauth_id, sizeof oauth_id, "%s", json_text_at(j, "key.id"));
+	json_decref(j);
+
+	j = page_call(&h, &b, "GET", NATIVE "/keys", "", 200);
+	assert_null(strstr(h.body, secret));
+	assert_int_equal(json_array_size(json_object_get(j, "auth")), 1);
+	assert_int_equal(json_array_size(json_object_get(j, "api")), 1);
+	assert_int_equal(json_array_size(json_object_get(j, "oauth")), 1);
+	json_decref(j);
+	/* Who may not read them does not learn of them. */
+	char *narrow = house_key(&h, "auth_keys:read", "");
+	j = house_call(&h, narrow, "GET", NATIVE "/keys", "", 200);
+	assert_non_null(json_object_get(j, "auth"));
+	assert_null(json_object_get(j, "api"));
+	json_decref(j);
+	free(narrow);
+
+	/* The right to end one kind is none to the other. */
+	narrow = house_key(&h, "oauth_keys", "");
+	snprintf(path, sizeof path, NATIVE "/keys/oauth/%s", api_id);
+	json_decref(house_call(&h, narrow, "DELETE", path, "", 404));
+	snprintf(path, sizeof path, NATIVE "/keys/oauth/%s", oauth_id);
+	json_decref(house_call(&h, narrow, "DELETE", path, "", 200));
+	free(narrow);
+	snprintf(path, sizeof path, NATIVE "/keys/api/%s", api_id);
+	json_decref(page_call(&h, &b, "DELETE", path, "", 200));
+	assert_int_equal(house_ask(&h, secret, "GET", NATIVE "/me", ""), 401);
+	snprintf(path, sizeof path, NATIVE "/keys/auth/%s", auth_id);
+	json_decref(page_call(&h, &b, "DELETE", path, "", 200));
+	j = page_call(&h, &b, "GET", NATIVE "/keys", "", 200);
+	assert_string_equal(json_text_at(j, "auth.0.state"), "revoked");
+	json_decref(j);
+	snprintf(path, sizeof path, NATIVE "/keys/auth/%s?forget=true", auth_id);
+	json_decref(page_call(&h, &b, "DELETE", path, "", 200));
+	j = page_call(&h, &b, "GET", NATIVE "/keys", "", 200);
+	assert_int_equal(json_array_size(json_object_get(j, "auth")), 0);
+	json_decref(j);
+	free(secret);
+	house_close(&h);
+}
+
+/* ---- logs ---- */
+
+static void the_log_as_histogram_and_as_a_file(void **state)
+{
+	(void)state;
+	struct house h;
+	char id[24];
+
+	house_open(&h, own_url);
+	make_user(&h, "ann", "owner", id);
+	make_user(&h, "bob", "member", id);
+	/* What a spreadsheet would take for a formula, and what would end a cell. */
+	json_decref(house_call(&h, HOUSE_UNIX, "PUT", NATIVE "/dns/records", "{\"records\":[{\"name\":\"a.b\",\"type\":\"A\",\"value\":\"10.0.0.1\"}]}", 200));
+	json_t *j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/audit/histogram?buckets=10", "", 200);
+	json_int_t sum = 0;
+	for (size_t i = 0; i < 10; i++)
+		sum += json_integer_value(json_array_get(json_object_get(j, "counts"), i));
+	assert_int_equal(json_array_size(json_object_get(j, "counts")), 10);
+	json_decref(j);
+	j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/audit?limit=1000", "", 200);
+	assert_int_equal(sum, json_array_size(json_object_get(j, "records")));
+	assert_true(sum >= 4);
+	json_decref(j);
+	j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/audit/histogram?buckets=3&kind=setting&since=2020-01-01T00:00:00Z&until=2020-01-02T00:00:00Z", "", 200);
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(j, "counts"), 0)), 0);
+	assert_int_equal(json_integer_value(json_object_get(j, "bucketMs")), 8 * 3600 * 1000);
+	json_decref(j);
+	json_decref(house_call(&h, HOUSE_UNIX, "GET", NATIVE "/audit/histogram?buckets=201", "", 400));
+	json_decref(house_call(&h, HOUSE_UNIX, "GET", NATIVE "/audit/histogram?since=2020-01-02T00:00:00Z&until=2020-01-01T00:00:00Z", "", 400));
+
+	assert_int_equal(house_ask(&h, HOUSE_UNIX, "GET", NATIVE "/audit/export", ""), 200);
+	size_t lines = 0;
+	for (const char *c = h.body; (c = strchr(c, '\n')); c++)
+		lines++;
+	assert_int_equal(lines, sum);
+	j = json_loads(h.body, JSON_DISABLE_EOF_CHECK, NULL); /* each line is a record */
+	assert_string_equal(json_text_at(j, "kind"), "setting");
+	json_decref(j);
+	char *name = house_header(&h, "Content-Disposition");
+	assert_string_equal(name, "attachment; filename=\"fairlead-log.ndjson\"");
+	free(name);
+	assert_int_equal(house_ask(&h, HOUSE_UNIX, "GET", NATIVE "/audit/export?format=csv&kind=setting", ""), 200);
+	assert_true(strncmp(h.body, "id,time,via,", 12) == 0);
+	assert_non_null(strstr(h.body, "\"setting\",\"dns.extra_records\""));
+	assert_non_null(strstr(h.body, "{\"\"value\"\":"));
+	json_decref(house_call(&h, HOUSE_UNIX, "GET", NATIVE "/audit/export?format=xls", "", 400));
+	house_close(&h);
+}
+
+static void who_signed_in_and_who_could_not(void **state)
+{
+	(void)state;
+	struct house h;
+	struct browser b;
+
+	house_open(&h, own_url);
+	make_user(&h, "ann", "owner", b.user_id);
+	h.headers = "User-Agent: guesser\r\nOrigin: http://x\r\n";
+	assert_int_equal(house_ask(&h, "", "POST", "/login", "name=ann&password=wrong&code=123456"), 403);
+	h.headers = NULL;
+	sign_in(&h, &b, "ann");
+	json_t *j = page_call(&h, &b, "GET", NATIVE "/sign-ins", "", 200);
+	assert_int_equal(json_array_size(json_object_get(j, "records")), 2); /* the link's making is no sign-in */
+	const json_t *ok = json_array_get(json_object_get(j, "records"), 0), *bad = json_array_get(json_object_get(j, "records"), 1);
+	if (!json_is_true(json_object_get(ok, "ok"))) {
+		const json_t *t = ok; /* in the same millisecond */
+		ok = bad;
+		bad = t;
+	}
+	assert_string_equal(json_text_at(ok, "user"), b.user_id);
+	assert_true(json_is_false(json_object_get(bad, "ok")));
+	assert_string_equal(json_text_at(bad, "name"), "ann");
+	assert_string_equal(json_text_at(bad, "by"), "password");
+	assert_string_equal(json_text_at(bad, "agent"), "guesser");
+	assert_string_equal(json_text_at(bad, "address"), "192.0.2.1");
+	json_decref(j);
+	json_decref(page_call(&h, &b, "GET", NATIVE "/sign-ins?page=x", "", 400));
+	house_close(&h);
+}
+
+static void comings_and_goings_as_a_log(void **state)
+{
+	(void)state;
+	struct house h;
+	char id[24];
+
+	house_open(&h, own_url);
+	make_user(&h, "ann", "owner", id);
+	char *key = auth_key(&h, "ann");
+	house_join(&h, key, "alpha", NULL); /* it never opened a stream: nothing came or went */
+	free(key);
+	json_t *j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/connections", "", 200);
+	assert_int_equal(json_array_size(json_object_get(j, "records")), 0);
+	assert_true(json_is_null(json_object_get(j, "next")));
+	json_decref(j);
+	json_decref(house_call(&h, HOUSE_UNIX, "GET", NATIVE "/connections?limit=1001", "", 400));
+	json_decref(house_call(&h, HOUSE_UNIX, "GET", NATIVE "/connections?machine=x", "", 400));
+	house_close(&h);
+}
+
 /* ---- presence ---- */
 
 static void put_time(struct node_info *n, uint32_t s)
@@ -706,6 +884,10 @@ int main(void)
 		cmocka_unit_test(machines_are_columns),
 		cmocka_unit_test(long_answers_are_compressed),
 		cmocka_unit_test(runs_end_in_the_present),
+		cmocka_unit_test(keys_are_made_shown_once_and_ended),
+		cmocka_unit_test(the_log_as_histogram_and_as_a_file),
+		cmocka_unit_test(who_signed_in_and_who_could_not),
+		cmocka_unit_test(comings_and_goings_as_a_log),
 		cmocka_unit_test(people_and_what_is_done_to_them),
 		cmocka_unit_test(invites_and_own_sessions),
 		cmocka_unit_test(the_page_is_for_who_is_signed_in),

@@ -396,6 +396,34 @@ static void users(void **state)
 	done(call("GET", "/api/v2/tailnet/-/users?type=strange", "", 400));
 }
 
+static void contacts(void **state)
+{
+	(void)state;
+	json_t *j = call("GET", "/api/v2/tailnet/-/contacts", "", 200);
+	assert_string_equal(json_text_at(j, "support.email"), "");
+	json_decref(j);
+	assert_int_equal(house_ask(&h, "", "GET", "/.well-known/security.txt", ""), 404);
+	done(call("PATCH", "/api/v2/tailnet/-/contacts/support", "{\"email\":\"help@example.com\"}", 200));
+	done(call("PATCH", "/api/v2/tailnet/-/contacts/support", "{\"email\":\"help@example.com\"}", 200)); /* Terraform asks twice */
+	done(call("PATCH", "/api/v2/tailnet/-/contacts/security", "{\"email\":\"cert@example.com\"}", 200));
+	done(call("PATCH", "/api/v2/tailnet/-/contacts/account", "{}", 200));
+	j = call("GET", "/api/v2/tailnet/-/contacts", "", 200);
+	assert_string_equal(json_text_at(j, "support.email"), "help@example.com");
+	assert_string_equal(json_text_at(j, "account.email"), "");
+	json_decref(j);
+	done(call("PATCH", "/api/v2/tailnet/-/contacts/support", "{\"email\":\"nobody\"}", 400));
+	done(call("PATCH", "/api/v2/tailnet/-/contacts/support", "{\"email\":\"a@b\\r\\nX: y\"}", 400));
+	done(call("PATCH", "/api/v2/tailnet/-/contacts/sales", "{\"email\":\"a@b\"}", 404));
+	done(call("POST", "/api/v2/tailnet/-/contacts/support/resend-verification-email", "", 400));
+	/* They are obeyed. */
+	assert_int_equal(house_ask(&h, "", "GET", "/.well-known/security.txt", ""), 200);
+	assert_non_null(strstr(h.body, "Contact: mailto:cert@example.com\nExpires: 20"));
+	char *some = house_key(&h, "account_settings:read", "");
+	json_decref(house_call(&h, some, "GET", "/api/fairlead/v1/settings/contacts.support", "", 200));
+	json_decref(house_call(&h, some, "PATCH", "/api/v2/tailnet/-/contacts/support", "{\"email\":\"x@example.com\"}", 403));
+	free(some);
+}
+
 static void the_rest(void **state)
 {
 	(void)state;
@@ -416,6 +444,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(oauth, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(acl, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(users, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(contacts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_rest, set_up, tear_down),
 	};
 
