@@ -400,6 +400,7 @@ static err start_login(struct server *s)
 	l->server_url = c->server_url;
 	l->seal = s->keys.web;
 	pthread_mutex_init(&l->used.lock, NULL);
+	pthread_mutex_init(&l->passkeys_used.lock, NULL);
 	if (!l->n_providers)
 		return OK;
 	TRY(explain(s, helper_start(s->loop, NULL, l->providers, l->n_providers, s->why, sizeof s->why, &l->helper),

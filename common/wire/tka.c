@@ -6,60 +6,16 @@
 #include "common/base/cleanup.h"
 #include "common/base/reader.h"
 #include "common/crypto/blake2s.h"
+#include "common/wire/cbor.h"
 
 /* ---- CBOR, as far as CTAP2 allows it and tailnet lock uses it ---- */
 
-enum { CBOR_UINT = 0, CBOR_BYTES = 2, CBOR_TEXT = 3, CBOR_ARRAY = 4, CBOR_MAP = 5, CBOR_SIMPLE = 7 };
-enum { CBOR_NULL = 22, CBOR_SMALL_MAP = 0xa0, SMALL = 24 };
-
-struct item {
-	unsigned major;
-	uint64_t v; /* number, length, count, or simple value */
-};
-
-/* The head of an item; numbers in their shortest form only, no indefinite lengths. */
-static struct item take_head(struct reader *r)
-{
-	uint8_t first = rd_u8(r), low = first & 31;
-	struct item i = { first >> 5, low };
-
-	if (low < SMALL)
-		return i;
-	switch (low) {
-	case 24:
-		i.v = rd_u8(r);
-		r->bad |= i.v < SMALL;
-		break;
-	case 25:
-		i.v = rd_u16be(r);
-		r->bad |= i.v <= UINT8_MAX;
-		break;
-	case 26:
-		i.v = rd_u32be(r);
-		r->bad |= i.v <= UINT16_MAX;
-		break;
-	case 27:
-		i.v = rd_u64be(r);
-		r->bad |= i.v <= UINT32_MAX;
-		break;
-	default:
-		r->bad = true;
-	}
-	return i;
-}
-
-static uint64_t take(struct reader *r, unsigned major)
-{
-	struct item i = take_head(r);
-
-	r->bad |= i.major != major;
-	return r->bad ? 0 : i.v;
-}
+enum { CBOR_SMALL_MAP = 0xa0, SMALL = 24 };
 
 static bool take_null(struct reader *r)
 {
 	struct reader peek = *r;
-	struct item i = take_head(&peek);
+	struct cbor_head i = cbor_take_head(&peek);
 
 	if (peek.bad || i.major != CBOR_SIMPLE || i.v != CBOR_NULL)
 		return false;
@@ -67,18 +23,9 @@ static bool take_null(struct reader *r)
 	return true;
 }
 
-static struct bytes take_string(struct reader *r, unsigned major)
-{
-	uint64_t n = take(r, major);
-
-	if (n > r->rest.n)
-		r->bad = true;
-	return rd_take(r, r->bad ? 0 : (size_t)n);
-}
-
 static void take_exact(struct reader *r, uint8_t *out, size_t n)
 {
-	struct bytes b = take_string(r, CBOR_BYTES);
+	struct bytes b = cbor_take_string(r, CBOR_BYTES);
 
 	r->bad |= b.n != n;
 	if (!r->bad)
@@ -88,7 +35,7 @@ static void take_exact(struct reader *r, uint8_t *out, size_t n)
 /* The next key of a map with small number keys: they go up. */
 static unsigned take_field(struct reader *r, int *last)
 {
-	uint64_t k = take(r, CBOR_UINT);
+	uint64_t k = cbor_take(r, CBOR_UINT);
 
 	if (k >= SMALL || (int)k <= *last)
 		r->bad = true;
@@ -99,7 +46,7 @@ static unsigned take_field(struct reader *r, int *last)
 /* A map's number of entries: each has at least two bytes. */
 static size_t take_map(struct reader *r)
 {
-	uint64_t n = take(r, CBOR_MAP);
+	uint64_t n = cbor_take(r, CBOR_MAP);
 
 	if (n > r->rest.n / 2)
 		r->bad = true;
@@ -108,7 +55,7 @@ static size_t take_map(struct reader *r)
 
 static size_t take_array(struct reader *r, size_t max, bool *too_many)
 {
-	uint64_t n = take(r, CBOR_ARRAY);
+	uint64_t n = cbor_take(r, CBOR_ARRAY);
 
 	*too_many |= n > max;
 	if (n > max)
@@ -129,7 +76,7 @@ static struct bytes take_meta(struct reader *r, bool *too_many)
 
 	r->bad |= n == 0;
 	for (size_t i = 0; i < n && !r->bad; i++) {
-		struct bytes key = take_string(r, CBOR_TEXT), value = take_string(r, CBOR_TEXT);
+		struct bytes key = cbor_take_string(r, CBOR_TEXT), value = cbor_take_string(r, CBOR_TEXT);
 		if (i && (key.n < last.n || (key.n == last.n && memcmp(key.p, last.p, key.n) <= 0)))
 			r->bad = true;
 		if (!bytes_is_utf8(key) || !bytes_is_utf8(value))
@@ -145,7 +92,7 @@ static struct bytes take_meta(struct reader *r, bool *too_many)
 
 static uint32_t take_votes(struct reader *r, bool *too_many)
 {
-	uint64_t v = take(r, CBOR_UINT);
+	uint64_t v = cbor_take(r, CBOR_UINT);
 
 	*too_many |= v > TKA_VOTES_MAX;
 	r->bad |= v == 0;
@@ -161,7 +108,7 @@ static void take_key(struct reader *r, struct tka_key *out, bool *too_many)
 	for (size_t i = 0; i < n && !r->bad; i++) {
 		switch (take_field(r, &last)) {
 		case 1:
-			r->bad |= take(r, CBOR_UINT) != 1; /* Ed25519 is all there is */
+			r->bad |= cbor_take(r, CBOR_UINT) != 1; /* Ed25519 is all there is */
 			needed++;
 			break;
 		case 2:
@@ -250,11 +197,11 @@ static void take_state(struct reader *r, struct tka_state *s, bool *too_many)
 			needed++;
 			break;
 		case 4:
-			s->id1 = take(r, CBOR_UINT);
+			s->id1 = cbor_take(r, CBOR_UINT);
 			r->bad |= s->id1 == 0;
 			break;
 		case 5:
-			s->id2 = take(r, CBOR_UINT);
+			s->id2 = cbor_take(r, CBOR_UINT);
 			r->bad |= s->id2 == 0;
 			break;
 		default:
@@ -352,9 +299,9 @@ static void take_sigs(struct reader *r, struct tka_aum *a, bool *too_many)
 
 	r->bad |= n == 0;
 	for (size_t i = 0; i < n && !r->bad; i++) {
-		r->bad |= take_map(r) != 2 || take(r, CBOR_UINT) != 1;
+		r->bad |= take_map(r) != 2 || cbor_take(r, CBOR_UINT) != 1;
 		take_exact(r, a->sig[i].key, 32);
-		r->bad |= take(r, CBOR_UINT) != 2;
+		r->bad |= cbor_take(r, CBOR_UINT) != 2;
 		take_exact(r, a->sig[i].sig, 64);
 	}
 	a->n_sigs = n;
@@ -400,7 +347,7 @@ err tka_aum_parse(struct bytes raw, struct tka_aum *out)
 		struct bytes start = r.rest;
 		switch (take_field(&r, &last)) {
 		case 1:
-			kind = take(&r, CBOR_UINT);
+			kind = cbor_take(&r, CBOR_UINT);
 			has |= HAS_KIND;
 			break;
 		case 2:
@@ -586,7 +533,7 @@ struct nks { /* one level */
 /* A node key is written as "np" and its 32 bytes. */
 static void take_node(struct reader *r, struct node_pub *out)
 {
-	struct bytes b = take_string(r, CBOR_BYTES);
+	struct bytes b = cbor_take_string(r, CBOR_BYTES);
 
 	r->bad |= b.n != 2 + sizeof out->b || !bytes_has_prefix(b, BYTES_LIT("np"));
 	if (!r->bad)
@@ -605,7 +552,7 @@ static void take_nks(struct reader *r, unsigned depth, struct nks *out)
 		struct bytes entry = r->rest;
 		switch (take_field(r, &last)) {
 		case 1:
-			s.kind = take(r, CBOR_UINT);
+			s.kind = cbor_take(r, CBOR_UINT);
 			break;
 		case 2:
 			take_node(r, &s.node);

@@ -3,8 +3,10 @@
 #include <sodium.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "common/http/http1.h"
 #include "common/text/hex.h"
+#include "server/api/console_page.h"
 #include "server/api/state.h"
 #include "server/login/login.h"
 
@@ -132,6 +134,19 @@ enum MHD_Result ask_signin(struct request *r, reply_handler *next)
 		c->key_text = command_str(c, r->token);
 	r->after_signin = next;
 	return ask(r, c, on_signin);
+}
+
+void signin_fill(struct request *r, struct command *c)
+{
+	const char *agent = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, "User-Agent");
+
+	c->agent = command_str(c, agent && bytes_is_utf8(bytes_str(agent)) ? agent : "");
+	c->expires_ms = clock_wall_ms() + SIGNIN_TTL_MS;
+}
+
+const char *signin_target(struct request *r, const char *auth_id)
+{
+	return auth_id[0] ? arena_printf(&r->arena, "/connect/%s", auth_id) : signin_landing(r, "/my");
 }
 
 void signin_begin(struct request *r, const char *token)

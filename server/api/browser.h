@@ -27,6 +27,10 @@ bool is_own_page(struct request *r);
 bool has_session(struct request *r);
 /* Asks who is signed in: next gets the reply of CMD_SIGNIN_CHECK, or one with ERR_AUTH. r->token is set then. */
 enum MHD_Result ask_signin(struct request *r, reply_handler *next);
+/* Of a command that begins a session: what the browser calls itself, and until when. */
+void signin_fill(struct request *r, struct command *c);
+/* Where a browser goes that has just signed in: to the device that waits, to a page of ours that it came from, else to /my. NULL: no memory. */
+const char *signin_target(struct request *r, const char *auth_id);
 void signin_begin(struct request *r, const char *token);
 void signin_forget(struct request *r);
 

@@ -18,12 +18,19 @@ enum { LANDING_MAX = 512, LANDING_S = 15 * 60 };
 
 /* ---- coming back after signing in ---- */
 
-static bool is_console_path(const char *to)
+static bool begins_with(const char *to, const char *page)
 {
-	static const char prefix[] = "/console", plain[] = "/?&=+:.,_~%@!*'()-";
+	size_t n = strlen(page);
+
+	return strncmp(to, page, n) == 0 && strchr("/?", to[n]); /* or its end */
+}
+
+static bool is_own_path(const char *to)
+{
+	static const char plain[] = "/?&=+:.,_~%@!*'()-";
 	size_t n = strlen(to);
 
-	if (n > LANDING_MAX || strncmp(to, prefix, sizeof prefix - 1) != 0 || strstr(to, "//") || !strchr("/?", to[sizeof prefix - 1]))
+	if (n > LANDING_MAX || strstr(to, "//") || !(begins_with(to, "/console") || begins_with(to, "/my")))
 		return false;
 	for (const char *c = to; *c; c++)
 		if (!(*c >= '0' && *c <= '9') && !(*c >= 'A' && *c <= 'Z') && !(*c >= 'a' && *c <= 'z') && !strchr(plain, *c))
@@ -35,7 +42,7 @@ void signin_remember(struct request *r, const char *to)
 {
 	char text[2 * LANDING_MAX + 1];
 
-	if (is_console_path(to))
+	if (is_own_path(to))
 		cookie_set(r, LANDING_COOKIE, hex_encode(bytes_str(to), text), LANDING_S);
 }
 
@@ -51,7 +58,7 @@ const char *signin_landing(struct request *r, const char *otherwise)
 	if (n > LANDING_MAX || hex_decode(bytes_str(kept), to, n) != OK)
 		return otherwise;
 	to[n] = 0;
-	return is_console_path(to) ? arena_str(&r->arena, bytes_str(to)) : otherwise;
+	return is_own_path(to) ? arena_str(&r->arena, bytes_str(to)) : otherwise;
 }
 
 /* ---- files ---- */

@@ -17,7 +17,7 @@ extern const size_t web_assets_n;
 
 handler console_page;
 
-/* Where somebody goes who has just signed in: where they came from, if that was the console; else otherwise. */
+/* Where somebody goes who has just signed in: where they came from, if that was the console or /my; else otherwise. */
 const char *signin_landing(struct request *r, const char *otherwise);
-/* Remembers "/console/…" for signin_landing, over the provider's pages; anything else is left aside. */
+/* Remembers "/console/…" or "/my/…" for signin_landing, over the provider's pages; anything else is left aside. */
 void signin_remember(struct request *r, const char *to);

@@ -10,6 +10,7 @@
 #include "server/api/console_page.h"
 #include "server/api/handlers.h"
 #include "server/api/page.h"
+#include "server/api/passkeys.h"
 #include "server/api/render.h"
 #include "server/api/state.h"
 #include "server/api/worker.h"
@@ -29,7 +30,7 @@ struct local { /* one request on its way */
 	bool found;
 	const char *csrf;
 	const char *title; /* of the user */
-	char address[RATE_NAME_LEN], user[RATE_NAME_LEN]; /* whose tries are paid */
+	char user[RATE_NAME_LEN]; /* whose tries are paid, beside the address */
 };
 
 static struct local *local_of(struct request *r)
@@ -57,15 +58,30 @@ static bool take_try(struct request *r, struct rate *from, char name[RATE_NAME_L
 	return ok;
 }
 
-static bool take_address_try(struct request *r)
+static void address_name(struct request *r, char name[RATE_NAME_LEN])
 {
-	struct local *l = r->keep;
 	struct addr key = addr_limit_key(client_of(r));
 
-	l->address[0] = 'f';
-	l->address[1] = (char)key.family;
-	memcpy(l->address + 2, key.b, 16);
-	return take_try(r, &r->api->guesses, l->address);
+	memset(name, 0, RATE_NAME_LEN);
+	name[0] = 'f';
+	name[1] = (char)key.family;
+	memcpy(name + 2, key.b, 16);
+}
+
+bool local_take_address_try(struct request *r)
+{
+	char name[RATE_NAME_LEN];
+
+	address_name(r, name);
+	return take_try(r, &r->api->guesses, name);
+}
+
+void local_give_address_try(struct request *r)
+{
+	char name[RATE_NAME_LEN];
+
+	address_name(r, name);
+	rate_give(&r->api->guesses, name);
 }
 
 /* One person may be called by several names: where there is an account, its user counts. */
@@ -89,7 +105,7 @@ static void give_tries_back(struct request *r)
 {
 	const struct local *l = r->keep;
 
-	rate_give(&r->api->guesses, l->address);
+	local_give_address_try(r);
 	rate_give(&r->api->user_guesses, l->user);
 }
 
@@ -97,41 +113,32 @@ static void give_tries_back(struct request *r)
 
 static void put_input(struct buf *b, enum word label, const char *name, const char *type, const char *complete)
 {
-	buf_printf(b, "<label for=\"%s\">%s</label><input type=\"%s\" id=\"%s\" name=\"%s\" autocomplete=\"%s\" maxlength=\"%d\" required>",
+	buf_printf(b, "<div class=\"field\"><label for=\"%s\">%s</label><input class=\"input\" type=\"%s\" id=\"%s\" name=\"%s\" autocomplete=\"%s\""
+			" maxlength=\"%d\" required></div>",
 			name, word(label), type, name, name, complete, NAME_MAX_LEN);
 }
 
-void local_put_form(struct buf *b, const char *auth_id)
+void local_put_form(struct request *r, struct buf *b, const char *auth_id)
 {
-	buf_append_str(b, "<form method=\"post\" action=\"/login\">");
-	if (auth_id[0])
-		buf_printf(b, "<input type=\"hidden\" name=\"connect\" value=\"%s\">", auth_id);
+	passkey_put_login(r, b, auth_id);
+	put_form(b, "/login", NULL, "stack");
+	put_hidden(b, "connect", auth_id);
 	put_input(b, W_LOCAL_NAME, "name", "text", "username");
 	put_input(b, W_LOCAL_PASSWORD, "password", "password", "current-password");
 	put_input(b, W_LOCAL_CODE, "code", "text", "one-time-code");
-	buf_printf(b, "<div class=\"bar\"><button type=\"submit\" class=\"button primary\">%s</button></div></form>", word(W_LOCAL_SIGN_IN));
+	buf_printf(b, "<button type=\"submit\" class=\"button\">%s</button></form>", word(W_LOCAL_SIGN_IN));
 }
 
 static enum MHD_Result wrong(struct request *r)
 {
 	struct local *l = r->keep;
-	char name[32];
 
 	log_warn("a sign-in failed", "name=%s from=%s", log_qs(l->name).s, addr_text(client_of(r), (char[ADDR_TEXT_MAX]){ 0 }));
 	signin_failed(r, "password", l->name, "a wrong name, password or code");
 	struct buf b = page_begin(r, W_LOCAL_WRONG);
-	(void)name;
-	put_word(&b, W_LOCAL_WRONG_TEXT);
-	local_put_form(&b, l->auth_id);
+	buf_printf(&b, "<p class=\"notice\" data-tone=\"warn\" role=\"alert\">%s</p>", word(W_LOCAL_WRONG_TEXT));
+	local_put_form(r, &b, l->auth_id);
 	return page_end(r, 403, &b);
-}
-
-static void begin_signin(struct request *r, struct command *c)
-{
-	const char *agent = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, "User-Agent");
-
-	c->agent = command_str(c, agent && bytes_is_utf8(bytes_str(agent)) ? agent : "");
-	c->expires_ms = clock_wall_ms() + SIGNIN_TTL_MS;
 }
 
 static enum MHD_Result on_local_signed_in(struct request *r, const struct reply *reply)
@@ -147,7 +154,7 @@ static enum MHD_Result on_local_signed_in(struct request *r, const struct reply 
 	if (!token)
 		return no_memory(r);
 	signin_begin(r, token);
-	return answer_redirect(r, 303, l->auth_id[0] ? arena_printf(&r->arena, "/connect/%s", l->auth_id) : signin_landing(r, "/my"));
+	return answer_redirect(r, 303, signin_target(r, l->auth_id));
 }
 
 /* On a worker. A name that is not there takes as long as one that is. */
@@ -175,7 +182,7 @@ static enum MHD_Result on_password_checked(struct request *r, const struct reply
 	if (c) {
 		c->account = l->account;
 		c->account.totp_step = step;
-		begin_signin(r, c);
+		signin_fill(r, c);
 	}
 	return ask(r, c, on_local_signed_in);
 }
@@ -212,7 +219,7 @@ enum MHD_Result local_login(struct request *r)
 		return no_memory(r);
 	if (l->auth_id[0] && !is_auth_id(l->auth_id))
 		return page_say(r, 400, W_SORRY, W_SORRY_BAD_LINK);
-	if (!take_address_try(r))
+	if (!local_take_address_try(r))
 		return page_say(r, 429, W_LOCAL_WRONG, W_LOCAL_WAIT);
 	if (!l->name[0] || strlen(l->name) > NAME_MAX_LEN || strlen(l->password) > PASSWORD_MAX)
 		return wrong(r);
@@ -235,7 +242,7 @@ static enum MHD_Result on_welcome_look(struct request *r, const struct reply *re
 	put_word(&b, W_WELCOME_TEXT);
 	buf_append_str(&b, "<dl>");
 	put_fact(&b, W_SIGNED_IN_AS, reply->users[0].name);
-	buf_append_str(&b, "</dl><div class=\"bar\">");
+	buf_append_str(&b, "</dl><div class=\"row\">");
 	put_button(&b, "primary", to, NULL, W_LOCAL_SIGN_IN);
 	buf_append_str(&b, "</div>");
 	return page_end(r, 200, &b);
@@ -247,7 +254,7 @@ static enum MHD_Result with_link(struct request *r, enum command_kind kind, repl
 
 	if (c) {
 		c->key_text = command_str(c, r->param[0]);
-		begin_signin(r, c);
+		signin_fill(r, c);
 	}
 	return ask(r, c, next);
 }
@@ -267,7 +274,7 @@ static enum MHD_Result on_welcome(struct request *r, const struct reply *reply)
 	if (!token)
 		return no_memory(r);
 	signin_begin(r, token);
-	return answer_redirect(r, 303, signin_landing(r, "/my"));
+	return answer_redirect(r, 303, "/my/start");
 }
 
 enum MHD_Result local_welcome(struct request *r)
@@ -287,9 +294,9 @@ static enum MHD_Result password_form(struct request *r, unsigned status, enum wo
 		random_fill(secret, sizeof secret);
 	totp_text(secret, text);
 	struct buf b = page_begin(r, W_PASSWORD);
-	buf_printf(&b, "<p%s>%s</p>", status == 200 ? "" : " class=\"notice\"", word(note));
-	buf_append_str(&b, "<form method=\"post\" action=\"/my/password\">");
-	buf_printf(&b, "<input type=\"hidden\" name=\"csrf\" value=\"%s\"><input type=\"hidden\" name=\"totp\" value=\"%s\">", l->csrf, text);
+	buf_printf(&b, "<p%s>%s</p>", status == 200 ? "" : " class=\"notice\" data-tone=\"warn\" role=\"alert\"", word(note));
+	put_form(&b, "/my/password", l->csrf, "stack");
+	put_hidden(&b, "totp", text);
 	buf_append_str(&b, "<input type=\"text\" name=\"username\" autocomplete=\"username\" hidden value=\"");
 	put_escaped(&b, l->title);
 	buf_append_str(&b, "\">"); /* for password managers */
@@ -302,7 +309,7 @@ static enum MHD_Result password_form(struct request *r, unsigned status, enum wo
 		buf_printf(&b, (*c >= '0' && *c <= '9') || (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z') ? "%c" : "%%%02X", *c);
 	buf_printf(&b, "?secret=%s&amp;issuer=Fairlead\">%s</a></p>", text, word(W_PASSWORD_APP_LINK));
 	put_input(&b, W_LOCAL_CODE, "code", "text", "one-time-code");
-	buf_printf(&b, "<div class=\"bar\"><button type=\"submit\" class=\"button primary\">%s</button></div></form>", word(W_PASSWORD_SAVE));
+	buf_printf(&b, "<button type=\"submit\" class=\"button\" data-kind=\"primary\">%s</button></form>", word(W_PASSWORD_SAVE));
 	return page_end(r, status, &b);
 }
 
@@ -312,7 +319,7 @@ static bool fresh_person(struct request *r, const struct reply *reply, enum MHD_
 	struct local *l = local_of(r);
 
 	if (reply->e != OK || clock_wall_ms() - reply->signins[0].auth_ms > SIGNIN_FRESH_MS) {
-		*result = answer_redirect(r, 303, "/login");
+		*result = answer_redirect(r, 303, "/login?to=/my/password");
 		return false;
 	}
 	if (l) {

@@ -18,5 +18,8 @@ handler api_link_make, api_account_delete;
 #define USER_GUESSES_BURST 60.0
 
 struct buf;
-/* The form, for the page of /login. */
-void local_put_form(struct buf *b, const char *auth_id);
+/* The forms, for the page of /login: passkey, then password. */
+void local_put_form(struct request *r, struct buf *b, const char *auth_id);
+/* A try of this address, paid before it is looked at; false: it has none left. A right one is given back. */
+bool local_take_address_try(struct request *r);
+void local_give_address_try(struct request *r);

@@ -149,19 +149,20 @@ static enum MHD_Result page_choose(struct request *r, const char *auth_id)
 	const struct login *l = r->api->cfg.login;
 	struct buf b = page_begin(r, W_CHOOSE);
 
+	if (auth_id[0])
+		buf_printf(&b, "<p class=\"muted\">%s</p>", word(W_CHOOSE_DEVICE));
+	if (l->n_providers)
+		buf_append_str(&b, "<div class=\"stack\">");
 	for (size_t i = 0; i < l->n_providers; i++) {
-		buf_printf(&b, "<p><a class=\"button%s\" href=\"/login/with/%s%s%s\">%s ", i ? "" : " primary", l->providers[i].name,
+		buf_printf(&b, "<a class=\"button\" data-kind=\"%s\" href=\"/login/with/%s%s%s\">%s ", i ? "" : "primary", l->providers[i].name,
 				auth_id[0] ? "?connect=" : "", auth_id, word(W_CHOOSE_WITH));
 		put_escaped(&b, title_of(r, &l->providers[i]));
-		buf_append_str(&b, "</a></p>");
+		buf_append_str(&b, "</a>");
 	}
 	if (l->n_providers)
-		buf_printf(&b, "<h2>%s</h2>", word(W_LOCAL_OR));
-	local_put_form(&b, auth_id);
-	if (!l->n_providers) {
-		buf_printf(&b, "<p class=\"muted\">%s</p>", word(W_LOCAL_NONE));
-		put_code(&b, "fairlead console login --user NAME");
-	}
+		buf_printf(&b, "</div><p class=\"or\">%s</p>", word(W_LOCAL_OR));
+	local_put_form(r, &b, auth_id);
+	buf_printf(&b, "<p class=\"muted\"><small>%s <code>fairlead console login --user NAME</code></small></p>", word(W_LOCAL_NONE));
 	return page_end(r, 200, &b);
 }
 
@@ -243,7 +244,7 @@ static enum MHD_Result on_logged_in(struct request *r, const struct reply *reply
 	if (!token)
 		return answer_error(r, 500, "out of memory");
 	signin_begin(r, token);
-	return answer_redirect(r, 303, k->flow.auth_id[0] ? arena_printf(&r->arena, "/connect/%s", k->flow.auth_id) : signin_landing(r, "/my"));
+	return answer_redirect(r, 303, signin_target(r, k->flow.auth_id));
 }
 
 static enum MHD_Result on_exchanged(struct request *r, const struct reply *reply)
@@ -265,10 +266,8 @@ static enum MHD_Result on_exchanged(struct request *r, const struct reply *reply
 		return refuse(r, 403, why.text);
 	struct command *c = command_for(r, CMD_LOGIN);
 	if (c) {
-		const char *agent = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, "User-Agent");
 		c->login = &k->got.facts;
-		c->agent = command_str(c, agent && bytes_is_utf8(bytes_str(agent)) ? agent : "");
-		c->expires_ms = want.wall_ms + SIGNIN_TTL_MS;
+		signin_fill(r, c);
 		c->at_ms = p->use_expiry_from_token ? k->got.token_expires_ms : p->expiry_ms ? want.wall_ms + p->expiry_ms : 0;
 	}
 	return ask(r, c, on_logged_in);

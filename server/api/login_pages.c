@@ -33,7 +33,7 @@ enum MHD_Result login_show_waiting(struct request *r, const struct reply *reply)
 	buf_append_str(&b, "<dl>");
 	put_device(&b, p);
 	buf_append_str(&b, "</dl>");
-	buf_printf(&b, "<p><a class=\"button primary\" href=\"/login?connect=%s\">%s</a></p>", p->auth_id, word(W_WAITING_SIGN_IN));
+	buf_printf(&b, "<p><a class=\"button\" data-kind=\"primary\" href=\"/login?connect=%s\">%s</a></p>", p->auth_id, word(W_WAITING_SIGN_IN));
 	put_word(&b, W_WAITING_CLI);
 	buf_printf(&b, "<pre>fairlead nodes register --auth-id %s --user NAME</pre>", p->auth_id);
 	put_word(&b, W_WAITING_ON);
@@ -120,7 +120,7 @@ static enum MHD_Result on_connect_waiting(struct request *r, const struct reply 
 	buf_append_str(&b, "<dl>");
 	put_device(&b, &reply->pendings[0]);
 	put_fact(&b, W_CONNECT_OWNER, who->login);
-	buf_printf(&b, "</dl><p class=\"notice\">%s</p><div class=\"bar\">", word(W_CONNECT_WARN));
+	buf_printf(&b, "</dl><p class=\"notice\" data-tone=\"warn\">%s</p><div class=\"row\">", word(W_CONNECT_WARN));
 	put_button(&b, "primary", yes, csrf, W_CONNECT_YES);
 	put_button(&b, "", no, csrf, W_CONNECT_NO);
 	buf_append_str(&b, "</div>");
@@ -228,7 +228,7 @@ static enum MHD_Result on_auth_waiting(struct request *r, const struct reply *re
 		return answer_error(r, 500, "out of memory");
 	struct buf b = page_begin(r, W_SSH);
 	put_session(&b, k);
-	buf_printf(&b, "<p class=\"notice\">%s</p><div class=\"bar\">", word(W_SSH_WARN));
+	buf_printf(&b, "<p class=\"notice\" data-tone=\"warn\">%s</p><div class=\"row\">", word(W_SSH_WARN));
 	put_button(&b, "primary", yes, csrf, W_SSH_YES);
 	put_button(&b, "", no, csrf, W_SSH_NO);
 	buf_append_str(&b, "</div>");
@@ -327,7 +327,8 @@ static enum MHD_Result on_my_nodes(struct request *r, const struct reply *reply)
 		put_escaped(&b, r->api->cfg.server_url);
 		buf_append_str(&b, "</pre>");
 	}
-	buf_append_str(&b, "<div class=\"bar\">");
+	buf_append_str(&b, "<div class=\"row\">");
+	put_link(&b, "", "/my/passkeys", W_PASSKEYS);
 	put_link(&b, "", "/my/password", W_MY_PASSWORD);
 	put_button(&b, "", "/logout", csrf, W_SIGN_OUT);
 	buf_append_str(&b, "</div>");

@@ -1,76 +1,56 @@
 #include "server/api/page.h"
 
 #include "common/base/clock.h"
+#include "server/api/browser.h"
 #include "server/api/handlers.h"
 #include "server/api/state.h"
 
 enum { PAGE_MAX = 256 << 10 };
 
-/* A file of its own, so that the pages need no inline style and the content policy can forbid it. Every pair of colours
- * passes 4.5:1. */
-static const char style[] =
-	":root{color-scheme:light dark;--canvas:#f6f7f8;--surface:#fff;--sunken:#f1f3f5;--line:#e4e7ea;--control:#838c96;"
-	"--text:#12171c;--muted:#4f5964;--accent:#1a5fb4;--fill:#1a5fb4;--press:#144c91;--warn:#845000;--warn-soft:#fdf2dc}"
-	"@media(prefers-color-scheme:dark){:root{--canvas:#0c0f13;--surface:#12161b;--sunken:#1b2129;--line:#242a32;"
-	"--control:#6a7480;--text:#e9ecef;--muted:#a7b0ba;--accent:#83b7f7;--fill:#2f6fce;--press:#285fb2;--warn:#e6b450;"
-	"--warn-soft:#2d2311}}"
-	"*{box-sizing:border-box}"
-	"body{margin:0;min-height:100vh;display:flex;flex-direction:column;align-items:center;padding:1rem;background:var(--canvas);"
-	"color:var(--text);font:1rem/1.5 Inter,ui-sans-serif,system-ui,-apple-system,\"Segoe UI\",Roboto,sans-serif}"
-	"header{width:100%;max-width:34rem;color:var(--muted);font-weight:600;padding:.5rem 0 1.5rem}"
-	"main{width:100%;max-width:34rem;background:var(--surface);border:1px solid var(--line);border-radius:.75rem;padding:1.5rem}"
-	"footer{padding:1.5rem 0;color:var(--muted);font-size:.8125rem}"
-	"h1{font-size:1.375rem;line-height:1.3;font-weight:600;margin:0 0 .75rem;overflow-wrap:anywhere}"
-	"h2{font-size:1rem;font-weight:600;margin:1.5rem 0 .5rem}"
-	"p{margin:.75rem 0}a{color:var(--accent)}"
-	"dl{display:grid;grid-template-columns:minmax(6rem,max-content) 1fr;gap:.375rem 1.25rem;margin:1rem 0}"
-	"dt{color:var(--muted)}dd{margin:0;overflow-wrap:anywhere}"
-	"pre{background:var(--sunken);padding:.75rem 1rem;border-radius:.5rem;white-space:pre-wrap;overflow-wrap:anywhere;"
-	"font:.875rem/1.5 ui-monospace,Menlo,Consolas,\"DejaVu Sans Mono\",monospace}"
-	".notice{background:var(--warn-soft);color:var(--warn);border-radius:.5rem;padding:.75rem 1rem;margin:1rem 0}"
-	".bar{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.25rem}.bar form{margin:0}"
-	".button{display:inline-block;font:inherit;font-weight:500;line-height:1.25;padding:.625rem 1.125rem;border-radius:.5rem;"
-	"border:1px solid var(--control);background:var(--surface);color:var(--text);text-decoration:none;cursor:pointer}"
-	".button.primary{background:var(--fill);border-color:var(--fill);color:#fff}.button.primary:hover{background:var(--press)}"
-	".button:focus-visible,a:focus-visible,input:focus-visible{outline:3px solid var(--accent);outline-offset:2px}"
-	"label{display:block;font-weight:500;margin:.75rem 0 .25rem}"
-	"input[type=text],input[type=password]{width:100%;font:inherit;padding:.5rem .75rem;border:1px solid var(--control);"
-	"border-radius:.5rem;background:var(--surface);color:var(--text)}"
-	"ul{list-style:none;padding:0;margin:1rem 0}li{border-top:1px solid var(--line);padding:.625rem 0;display:flex;gap:.75rem;"
-	"flex-wrap:wrap;justify-content:space-between}li span:first-child{overflow-wrap:anywhere}.muted{color:var(--muted)}\n";
-
-enum MHD_Result api_page_style(struct request *r)
+/* A sheet in the middle; or, wide, a page of cards. who: the person who is signed in; NULL: nobody, or it does not matter. */
+static struct buf begin(struct request *r, enum word title, bool wide, const char *who)
 {
-	return answer_text(r, 200, "text/css; charset=utf-8", style);
-}
+	struct buf b = buf_make(PAGE_MAX);
 
-/* A line led through an eye: what a fairlead does. */
-static const char icon[] = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 20 20\" fill=\"none\" stroke=\"#1a5fb4\" stroke-width=\"2\">"
-			   "<circle cx=\"10\" cy=\"10\" r=\"6\"/><path d=\"M1 17c4 0 6-4 9-7s5-7 9-7\"/></svg>\n";
-
-enum MHD_Result api_page_icon(struct request *r)
-{
-	return answer_text(r, 200, "image/svg+xml", icon);
+	r->page_wide = wide;
+	buf_printf(&b,
+		"<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
+		"<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>%s · %s</title>"
+		"<link rel=\"stylesheet\" href=\"/style.css\"><link rel=\"icon\" href=\"/icon.svg\"></head><body><header class=\"bar\">"
+		"<svg class=\"mark\" viewBox=\"0 0 20 20\" aria-hidden=\"true\"><circle cx=\"10\" cy=\"10\" r=\"5.75\"/>"
+		"<path d=\"M1.5 16.5C5 16 7.5 13.5 10 10s5-6 8.5-6.5\"/></svg><span>%s</span>",
+		word(title), word(W_BRAND), word(W_BRAND));
+	if (who) {
+		buf_append_str(&b, "<div class=\"push\"><span>");
+		put_escaped(&b, who);
+		buf_append_str(&b, "</span>");
+		const char *csrf = r->token ? csrf_of(r, r->token) : NULL;
+		if (csrf)
+			put_small_button(&b, "quiet", "/logout", csrf, W_SIGN_OUT);
+		buf_append_str(&b, "</div>");
+	}
+	buf_printf(&b, "</header><main class=\"%s\">%s<h1>%s</h1>", wide ? "guide" : "centre", wide ? "" : "<div class=\"sheet\">", word(title));
+	return b;
 }
 
 struct buf page_begin(struct request *r, enum word title)
 {
-	struct buf b = buf_make(PAGE_MAX);
+	return begin(r, title, false, NULL);
+}
 
-	(void)r;
-	buf_printf(&b,
-		"<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
-		"<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>%s · %s</title>"
-		"<link rel=\"stylesheet\" href=\"/style.css\"><link rel=\"icon\" href=\"/icon.svg\"></head><body><header>%s</header><main><h1>%s</h1>",
-		word(title), word(W_BRAND), word(W_BRAND), word(title));
-	return b;
+struct buf page_begin_wide(struct request *r, enum word title, const char *who)
+{
+	return begin(r, title, true, who);
 }
 
 enum MHD_Result page_end(struct request *r, unsigned status, struct buf *b)
 {
-	buf_append_str(b, "</main><footer>");
+	buf_printf(b, "%s</main><footer class=\"foot\">", r->page_wide ? "" : "</div>");
 	put_escaped(b, r->api->cfg.server_url);
-	buf_append_str(b, "</footer></body></html>\n");
+	buf_append_str(b, "</footer>");
+	if (r->page_script)
+		buf_append_str(b, "<script src=\"/passkey.js\"></script>");
+	buf_append_str(b, "</body></html>\n");
 	return answer_page(r, status, b);
 }
 
@@ -113,7 +93,7 @@ void put_fact(struct buf *b, enum word name, const char *value)
 	buf_append_str(b, "</dd>");
 }
 
-void put_ago(struct buf *b, enum word name, int64_t then_ms, int64_t now_ms)
+void put_since(struct buf *b, int64_t then_ms, int64_t now_ms)
 {
 	static const struct {
 		int64_t s;
@@ -122,7 +102,6 @@ void put_ago(struct buf *b, enum word name, int64_t then_ms, int64_t now_ms)
 	static const int64_t divisor[] = { 86400, 3600, 60, 1 };
 	int64_t s = (now_ms - then_ms) / 1000;
 
-	buf_printf(b, "<dt>%s</dt><dd>", word(name));
 	size_t i = 0;
 	while (i < sizeof units / sizeof units[0] && s < units[i].s)
 		i++;
@@ -130,6 +109,12 @@ void put_ago(struct buf *b, enum word name, int64_t then_ms, int64_t now_ms)
 		buf_append_str(b, word(W_AGO_NOW));
 	else
 		buf_printf(b, "%lld %s", (long long)(s / divisor[i]), word(units[i].unit));
+}
+
+void put_ago(struct buf *b, enum word name, int64_t then_ms, int64_t now_ms)
+{
+	buf_printf(b, "<dt>%s</dt><dd>", word(name));
+	put_since(b, then_ms, now_ms);
 	buf_append_str(b, "</dd>");
 }
 
@@ -142,19 +127,41 @@ void put_code(struct buf *b, const char *text)
 
 void put_link(struct buf *b, const char *kind, const char *href, enum word w)
 {
-	buf_printf(b, "<a class=\"button %s\" href=\"", kind);
+	buf_printf(b, "<a class=\"button\" data-kind=\"%s\" href=\"", kind);
 	put_escaped(b, href);
 	buf_printf(b, "\">%s</a>", word(w));
 }
 
-void put_button(struct buf *b, const char *kind, const char *action, const char *csrf, enum word w)
+static void button(struct buf *b, const char *kind, const char *size, const char *action, const char *csrf, enum word w)
 {
-	buf_append_str(b, "<form method=\"post\" action=\"");
+	put_form(b, action, csrf, "");
+	buf_printf(b, "<button type=\"submit\" class=\"button\" data-kind=\"%s\" data-size=\"%s\">%s</button></form>", kind, size, word(w));
+}
+
+void put_form(struct buf *b, const char *action, const char *csrf, const char *class)
+{
+	buf_printf(b, "<form class=\"%s\" method=\"post\" action=\"", class);
 	put_escaped(b, action);
 	buf_append_str(b, "\">");
 	if (csrf)
 		buf_printf(b, "<input type=\"hidden\" name=\"csrf\" value=\"%s\">", csrf);
-	buf_printf(b, "<button type=\"submit\" class=\"button %s\">%s</button></form>", kind, word(w));
+}
+
+void put_hidden(struct buf *b, const char *name, const char *value)
+{
+	buf_printf(b, "<input type=\"hidden\" name=\"%s\" value=\"", name);
+	put_escaped(b, value);
+	buf_append_str(b, "\">");
+}
+
+void put_button(struct buf *b, const char *kind, const char *action, const char *csrf, enum word w)
+{
+	button(b, kind, "", action, csrf, w);
+}
+
+void put_small_button(struct buf *b, const char *kind, const char *action, const char *csrf, enum word w)
+{
+	button(b, kind, "small", action, csrf, w);
 }
 
 enum MHD_Result page_say(struct request *r, unsigned status, enum word title, enum word text)
@@ -175,6 +182,21 @@ enum MHD_Result page_gone(struct request *r)
 	put_escaped(&b, r->api->cfg.server_url);
 	buf_append_str(&b, "</pre>");
 	return page_end(r, 404, &b);
+}
+
+enum MHD_Result page_sorry(struct request *r, unsigned status, enum word title, const char *why, const char *again)
+{
+	struct buf b = page_begin(r, title);
+
+	buf_append_str(&b, "<p class=\"notice\" data-tone=\"warn\" role=\"alert\">");
+	put_escaped(&b, why);
+	buf_append_str(&b, "</p>");
+	if (again) {
+		buf_append_str(&b, "<div class=\"row\">");
+		put_link(&b, "", again, W_BACK);
+		buf_append_str(&b, "</div>");
+	}
+	return page_end(r, status, &b);
 }
 
 struct refusal {
@@ -202,7 +224,7 @@ static enum MHD_Result show_refusal(struct request *r, const char *contact)
 		buf_append_str(&b, "</p>");
 	}
 	if (x->again) {
-		buf_append_str(&b, "<div class=\"bar\">");
+		buf_append_str(&b, "<div class=\"row\">");
 		put_link(&b, "primary", x->again, W_REFUSED_AGAIN);
 		buf_append_str(&b, "</div>");
 	}

@@ -188,6 +188,7 @@ const char *command_str(struct command *c, const char *s)
 
 /* Pages bring their own style and nothing else; answers of the API are no pages at all. */
 #define PAGE_POLICY "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; img-src 'self'"
+#define SCRIPT_POLICY "; script-src 'self'" /* with passkeys: page.h */
 
 /* The Origin that asks, when pages from there may call the API; NULL: none. */
 const char *cors_origin(struct request *r)
@@ -222,7 +223,7 @@ enum MHD_Result answer_response(struct request *r, unsigned status, const char *
 	MHD_add_response_header(response, "X-Frame-Options", "DENY");
 	/* Not no-referrer but in the console, which has no forms: browsers then send "Origin: null" with our own forms. */
 	MHD_add_response_header(response, "Referrer-Policy", r->page_policy ? "no-referrer" : "same-origin");
-	MHD_add_response_header(response, "Content-Security-Policy", r->page_policy ? r->page_policy : PAGE_POLICY);
+	MHD_add_response_header(response, "Content-Security-Policy", r->page_policy ? r->page_policy : r->page_script ? PAGE_POLICY SCRIPT_POLICY : PAGE_POLICY);
 	if (r->page_policy)
 		MHD_add_response_header(response, "Cross-Origin-Opener-Policy", "same-origin");
 	MHD_add_response_header(response, "Cache-Control", r->cache ? r->cache : "no-store");

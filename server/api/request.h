@@ -65,6 +65,7 @@ struct request {
 	const char *cookie[4];	 /* lines of Set-Cookie, in the arena */
 	size_t n_cookies;
 	const char *location;	 /* of a redirect, in the arena */
+	bool page_wide, page_script; /* page.h: cards; it loads the script of passkeys */
 	const char *fault; /* the first thing wrong with what was sent, a sentence */
 
 	reply_handler *next;

@@ -4,6 +4,7 @@
 #include "server/api/handlers.h"
 #include "server/api/local.h"
 #include "server/api/login.h"
+#include "server/api/passkeys.h"
 #include "server/api/routes.h"
 
 /* The one list of what there is, who may ask it, and what a key needs for it. Without a need a key must have "all". The calls of
@@ -26,6 +27,13 @@ static const struct route routes[] = {
 	{ "GET", "/oidc/callback", ACCESS_OPEN, login_callback, 0 },
 	{ "POST", "/oidc/backchannel-logout/{}", ACCESS_OPEN, login_backchannel, 0 },
 	{ "POST", "/login", ACCESS_OPEN, local_login, 0 },
+	{ "POST", "/login/passkey", ACCESS_OPEN, passkey_login, 0 },
+	{ "GET", "/passkey.js", ACCESS_OPEN, api_passkey_script, 0 },
+	{ "GET", "/my/start", ACCESS_OPEN, passkey_page_start, 0 },
+	{ "GET", "/my/passkeys", ACCESS_OPEN, passkey_page, 0 },
+	{ "POST", "/my/passkeys", ACCESS_OPEN, passkey_add, 0 },
+	{ "POST", "/my/passkeys/{}", ACCESS_OPEN, passkey_rename, 0 },
+	{ "POST", "/my/passkeys/{}/remove", ACCESS_OPEN, passkey_remove, 0 },
 	{ "GET", "/welcome/{}", ACCESS_OPEN, local_page_welcome, 0 },
 	{ "POST", "/welcome/{}", ACCESS_OPEN, local_welcome, 0 },
 	{ "GET", "/my/password", ACCESS_OPEN, local_page_password, 0 },
@@ -133,6 +141,8 @@ static const struct route routes[] = {
 	{ "DELETE", "/api/fairlead/v1/identities/{}", ACCESS_KEY, api_identity_unlink, WRITE(USERS) },
 	{ "POST", "/api/fairlead/v1/login-links", ACCESS_KEY, api_link_make, WRITE(USERS) },
 	{ "DELETE", "/api/fairlead/v1/accounts", ACCESS_KEY, api_account_delete, WRITE(USERS) },
+	{ "GET", "/api/fairlead/v1/passkeys", ACCESS_KEY, api_passkey_list, READ(USERS) },
+	{ "DELETE", "/api/fairlead/v1/passkeys/{}", ACCESS_KEY, api_passkey_delete, WRITE(USERS) },
 	{ "GET", "/api/fairlead/v1/sessions", ACCESS_KEY, api_signin_list, READ(USERS) },
 	{ "DELETE", "/api/fairlead/v1/sessions", ACCESS_KEY, api_signin_end_all, WRITE(USERS) },
 	{ "DELETE", "/api/fairlead/v1/sessions/{}", ACCESS_KEY, api_signin_end, WRITE(USERS) },

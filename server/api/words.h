@@ -48,7 +48,7 @@
 	X(PROVIDER_AWAY, "The sign-in service cannot be reached")                                                                 \
 	X(PROVIDER_AWAY_TEXT, "Try again in a moment. If it stays like this, tell your administrator.")                           \
 	X(CHOOSE, "Sign in")                                                                                                       \
-	X(CHOOSE_DEVICE, "to connect the device")                                                                                  \
+	X(CHOOSE_DEVICE, "Then you connect the device.")                                                                                  \
 	X(CHOOSE_WITH, "Continue with")                                                                                            \
 	X(FORM_OLD, "This page is too old")                                                                                        \
 	X(FORM_OLD_TEXT, "Open the link again and answer there.")                                                                  \
@@ -65,11 +65,32 @@
 	X(LOCAL_PASSWORD, "Password")                                                                                              \
 	X(LOCAL_CODE, "Code of your authenticator app")                                                                           \
 	X(LOCAL_SIGN_IN, "Sign in")                                                                                                \
-	X(LOCAL_OR, "Or with a password of this server:")                                                                         \
+	X(LOCAL_OR, "or with an account of this server")                                                                          \
+	X(OR, "or")                                                                                                                \
+	X(BACK, "Back")                                                                                                            \
+	X(SAVE, "Save")                                                                                                            \
+	X(RENAME, "Rename")                                                                                                        \
+	X(REMOVE, "Remove")                                                                                                        \
+	X(PASSKEY_USE, "Use a passkey")                                                                                            \
+	X(PASSKEY_FAILED, "The browser showed no passkey. Try again, or sign in another way.")                                    \
+	X(PASSKEYS, "Your passkeys")                                                                                               \
+	X(PASSKEYS_TEXT, "A passkey signs you in with the fingerprint, face or PIN of a device that you have. You can have several.") \
+	X(PASSKEY_ADD, "Add a passkey")                                                                                            \
+	X(PASSKEY_NAME, "What do you call it?")                                                                                    \
+	X(PASSKEY_USED, "Last used")                                                                                               \
+	X(PASSKEY_NEVER, "Never used")                                                                                             \
+	X(PASSKEY_SYNCED, ", kept by a password manager")                                                                         \
+	X(PASSKEY_NO_SCRIPT, "To add a passkey, this page needs scripts and a browser that has passkeys.")                        \
+	X(PASSKEY_NO_NAME, "Browsers have passkeys only for servers that are reached by https and a name.")                       \
+	X(PASSKEY_NOT_ADDED, "That did not work")                                                                                  \
+	X(START, "Sign in here next time")                                                                                         \
+	X(START_TEXT, "You are signed in by a link that works once. Choose how you will sign in from now on.")                    \
+	X(START_PASSWORD, "Set a password")                                                                                        \
+	X(START_LATER, "Later")                                                                                                    \
 	X(LOCAL_WRONG, "That did not work")                                                                                        \
 	X(LOCAL_WRONG_TEXT, "The name, the password or the code is wrong. A code works once and for half a minute.")              \
 	X(LOCAL_WAIT, "Too many tries. Wait a few minutes and try again.")                                                        \
-	X(LOCAL_NONE, "No password yet? An administrator makes a link for you:")                                                  \
+	X(LOCAL_NONE, "No way in yet? An administrator makes a link for you:")                                                  \
 	X(WELCOME, "Welcome")                                                                                                      \
 	X(WELCOME_TEXT, "This link signs this browser in, once.")                                                                 \
 	X(WELCOME_OLD, "This link was used already, or is too old. An administrator can make another.")                           \

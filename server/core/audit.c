@@ -211,6 +211,13 @@ static bool look(struct core *c, const struct image *i, struct subject *s)
 		s->kind = "account";
 		return true;
 	}
+	case ROW_PASSKEY: {
+		struct passkey *p = passkey_by_id(c, i->passkey.id);
+		s->has = p != NULL;
+		number_id(s, i->passkey.id);
+		SIDES(passkey, name, &p->row);
+		return true;
+	}
 	case ROW_SIGNIN: {
 		struct signin *g = signin_by_id(c, i->signin.id);
 		s->has = g != NULL;

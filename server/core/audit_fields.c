@@ -248,3 +248,11 @@ void audit_fields_account(struct audit_fields *f, const struct account_row *r)
 	audit_put_id(f, "user", r->user_id);
 	audit_put_time(f, "changed", r->changed_ms);
 }
+
+/* Not its counter and last use: they are no changes of the tailnet. */
+void audit_fields_passkey(struct audit_fields *f, const struct passkey_row *r)
+{
+	audit_put_id(f, "user", r->user_id);
+	audit_put_text(f, "name", r->name);
+	audit_put_time(f, "created", r->created_ms);
+}

@@ -60,6 +60,12 @@ enum command_kind {
 	CMD_ACCOUNT_SET,      /* key_text: a token, account: password, totp, totp_step -> users[0] */
 	CMD_ACCOUNT_LOGIN,    /* account: what was checked, agent, expires_ms -> as CMD_LOGIN; ERR_AUTH: the code was used, or it changed */
 	CMD_ACCOUNT_DELETE,   /* user */
+	CMD_PASSKEY_FIND,     /* passkey: credential -> passkeys[0], users[0]; ERR_NOT_FOUND */
+	CMD_PASSKEY_ADD,      /* key_text: a token, passkey: credential, cose, sign_count, name, synced -> passkeys[0], users[0] */
+	CMD_PASSKEY_LOGIN,    /* id, passkey: sign_count, synced, agent, expires_ms -> as CMD_LOGIN; ERR_AUTH: it was removed, or its counter is old */
+	CMD_PASSKEY_LIST,     /* key_text: a token, for one's own; or user: "" = all -> passkeys, users (one each) */
+	CMD_PASSKEY_RENAME,   /* id, new_name; key_text: a token, for one's own -> passkeys[0] */
+	CMD_PASSKEY_DELETE,   /* id; key_text: a token, for one's own. Its user's local sessions end, but the asking one */
 	CMD_SIGNIN_CHECK,     /* key_text: a token -> users[0], signins[0]; ERR_AUTH */
 	CMD_SIGNIN_LIST,      /* user: "" = all -> signins, users (one each) */
 	CMD_SIGNIN_END,	      /* id, or key_text, or user: all of the user's */
@@ -170,6 +176,7 @@ struct command {
 	const char *agent;		 /* what a browser calls itself */
 	const struct login_facts *login; /* in the arena */
 	struct account_row account;	 /* its password in the arena */
+	const struct passkey_row *passkey; /* in the arena, or the asker's until the reply */
 	const char *const *tags;
 	size_t n_tags;
 	const char *const *ports;
@@ -284,6 +291,8 @@ struct reply {
 	struct identity_row *identities;
 	size_t n_identities;
 	struct account_row account; /* its password in the arena */
+	struct passkey_row *passkeys;
+	size_t n_passkeys;
 	struct signin_row *signins;
 	size_t n_signins;
 	struct policy_row *policies;

@@ -122,7 +122,7 @@ static err account_login(struct core *c, struct tailnet *t, const struct command
 		reply_fail(r, ERR_AUTH, "wrong name, password or code");
 		return r->e;
 	}
-	if (!user_may_sign_in(u, r))
+	if (!user_may_sign_in(u, r) || !user_may_sign_in_locally(c, u, r))
 		return r->e;
 	audit_who(c, "web", m->from, "user:%s", u->row.name);
 	TRY(touch_account(c, a));

@@ -260,6 +260,21 @@ bool user_may_sign_in(struct user *u, struct reply *r)
 	return false;
 }
 
+bool user_may_sign_in_locally(struct core *c, struct user *u, struct reply *r)
+{
+	size_t at = 0, n = 0, gone = 0;
+
+	for (struct identity *i; (i = map_next(&c->identities, &at));)
+		if (i->row.user_id == u->row.id) {
+			n++;
+			gone += i->row.gone_ms != 0;
+		}
+	if (!n || gone < n)
+		return true;
+	reply_fail(r, ERR_DENIED, "the sign-in service of user %.64s does not know them any more; an administrator can unlink it", u->row.name);
+	return false;
+}
+
 static err login(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
 {
 	const struct login_facts *f = m->login;

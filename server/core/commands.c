@@ -215,6 +215,14 @@ void on_command(struct core *c, struct event *e)
 	case CMD_ACCOUNT_DELETE:
 		on_command_account(c, m, r);
 		break;
+	case CMD_PASSKEY_FIND:
+	case CMD_PASSKEY_ADD:
+	case CMD_PASSKEY_LOGIN:
+	case CMD_PASSKEY_LIST:
+	case CMD_PASSKEY_RENAME:
+	case CMD_PASSKEY_DELETE:
+		on_command_passkey(c, m, r);
+		break;
 	case CMD_LOGIN:
 	case CMD_IDENTITY_LIST:
 	case CMD_IDENTITY_LINK:

@@ -224,6 +224,10 @@ err user_forget_logins(struct core *c, struct user *u)
 		TRY(touch_account(c, a));
 		account_drop_memory(c, u->row.id);
 	}
+	for (struct passkey *p; (p = map_next(&c->passkeys, &at));)
+		if (p->row.user_id == u->row.id)
+			TRY(passkey_delete(c, p));
+	at = 0;
 	for (struct identity *i; (i = map_next(&c->identities, &at));)
 		if (i->row.user_id == u->row.id) {
 			TRY(touch_identity(c, i));

@@ -102,6 +102,15 @@ struct account {
 	uint64_t touched;
 };
 
+enum { PASSKEY_HASH_LEN = 16 };
+
+struct passkey {
+	struct passkey_row row;
+	uint8_t hash[PASSKEY_HASH_LEN]; /* of the credential's id */
+	struct tailnet *t;
+	uint64_t touched;
+};
+
 struct signin {
 	struct signin_row row;
 	struct tailnet *t;
@@ -332,7 +341,7 @@ struct tailnet {
 	uint64_t v6_cursor; /* newest host number given where IPv6 is not derived */
 };
 
-enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_WEBHOOK, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_PENDING, ROW_IDENTITY, ROW_SIGNIN, ROW_ACCOUNT };
+enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_WEBHOOK, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_PENDING, ROW_IDENTITY, ROW_SIGNIN, ROW_ACCOUNT, ROW_PASSKEY };
 
 struct image { /* a row before a change */
 	enum row_kind kind;
@@ -352,6 +361,7 @@ struct image { /* a row before a change */
 		struct identity_row identity;
 		struct signin_row signin;
 		struct account_row account;
+		struct passkey_row passkey;
 	};
 };
 struct undo {
@@ -389,6 +399,7 @@ struct core {
 	struct map policies; /* struct policy_version, by id */
 	struct map pendings, pendings_by_key, pendings_by_machine; /* by auth_id, node key, machine */
 	struct map identities, signins, signins_by_hash, accounts; /* by id; by user */
+	struct map passkeys, passkeys_by_hash;
 	struct map settings, webhooks; /* by name_key; by id */
 	struct map services; /* by id */
 	bool services_stale; /* rows were put back: services_rebuild */
@@ -444,6 +455,8 @@ MUST_USE err touch_pending(struct core *c, struct pending *p);
 MUST_USE err touch_identity(struct core *c, struct identity *i);
 MUST_USE err touch_account(struct core *c, struct account *a);
 MUST_USE err touch_new_account(struct core *c, int64_t id, int64_t user_id);
+MUST_USE err touch_passkey(struct core *c, struct passkey *p);
+MUST_USE err touch_new_passkey(struct core *c, int64_t id);
 MUST_USE err touch_signin(struct core *c, struct signin *s);
 MUST_USE err touch_service(struct core *c, struct service *s);
 MUST_USE err touch_new_service(struct core *c, int64_t id);
@@ -800,6 +813,14 @@ bool user_may_sign_in(struct user *u, struct reply *r); /* false: reply says why
 /* Who asks with the token m->key_text; NULL: reply says why. */
 struct signin *signin_asking(struct core *c, struct tailnet *t, const struct command *m, struct reply *r, struct user **u);
 MUST_USE err reply_give_user(struct reply *r, const struct user *u);
+/* false: reply says why. By a password or passkey: not those whose providers do not vouch for them any more. */
+bool user_may_sign_in_locally(struct core *c, struct user *u, struct reply *r);
+/* passkey.c */
+struct passkey *passkey_by_id(struct core *c, int64_t id);
+MUST_USE err passkey_put_memory(struct core *c, struct passkey_row *taken);
+void passkey_drop_memory(struct core *c, int64_t id);
+MUST_USE err passkey_delete(struct core *c, struct passkey *p);
+void on_command_passkey(struct core *c, const struct command *m, struct reply *r);
 void on_command_login(struct core *c, const struct command *m, struct reply *r);
 /* A signed-in browser (or a link) of u: r->secret is its token. m: login (may be NULL), agent, expires_ms, at_ms. */
 MUST_USE err signin_make(struct core *c, struct user *u, enum signin_kind kind, int64_t identity_id, const struct command *m,

@@ -24,6 +24,7 @@ void image_done(struct image *i)
 	case ROW_IDENTITY: identity_row_done(&i->identity); break;
 	case ROW_SIGNIN: signin_row_done(&i->signin); break;
 	case ROW_ACCOUNT: account_row_done(&i->account); break;
+	case ROW_PASSKEY: passkey_row_done(&i->passkey); break;
 	}
 }
 
@@ -115,6 +116,11 @@ err touch_new_account(struct core *c, int64_t id, int64_t user_id)
 	i->account.user_id = user_id;
 	c->n_image++;
 	return OK;
+}
+
+err touch_passkey(struct core *c, struct passkey *p)
+{
+	TOUCH(ROW_PASSKEY, passkey, p);
 }
 
 err touch_signin(struct core *c, struct signin *s)
@@ -250,6 +256,11 @@ err touch_new_ssh_approval(struct core *c, const struct ssh_pair *pair)
 err touch_new_identity(struct core *c, int64_t id)
 {
 	TOUCH_NEW(ROW_IDENTITY, identity, id);
+}
+
+err touch_new_passkey(struct core *c, int64_t id)
+{
+	TOUCH_NEW(ROW_PASSKEY, passkey, id);
 }
 
 err touch_new_signin(struct core *c, int64_t id)
@@ -388,6 +399,7 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 	CASE(PENDING, pending, pending_by_id(c, i->pending.auth_id))
 	CASE(IDENTITY, identity, identity_by_id(c, i->identity.id))
 	CASE(SIGNIN, signin, signin_by_id(c, i->signin.id))
+	CASE(PASSKEY, passkey, passkey_by_id(c, i->passkey.id))
 	CASE(ACCOUNT, account, account_of(c, i->account.user_id))
 #undef CASE
 	}
@@ -397,9 +409,9 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 static err add_ops(struct core *c, struct store_batch *b)
 {
 	/* Owners before what they own; deletions the other way round, and first, so that a freed name can be given again. */
-	static const enum row_kind puts[] = { ROW_SETTING, ROW_WEBHOOK, ROW_USER, ROW_IDENTITY, ROW_ACCOUNT, ROW_SIGNIN, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY,
+	static const enum row_kind puts[] = { ROW_SETTING, ROW_WEBHOOK, ROW_USER, ROW_IDENTITY, ROW_ACCOUNT, ROW_PASSKEY, ROW_SIGNIN, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY,
 		ROW_NODE, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_PENDING };
-	static const enum row_kind dels[] = { ROW_WEBHOOK, ROW_PENDING, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_ACCOUNT, ROW_IDENTITY, ROW_POLICY, ROW_USER };
+	static const enum row_kind dels[] = { ROW_WEBHOOK, ROW_PENDING, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_PASSKEY, ROW_ACCOUNT, ROW_IDENTITY, ROW_POLICY, ROW_USER };
 
 	for (int deletes = 1; deletes >= 0; deletes--) {
 		const enum row_kind *kinds = deletes ? dels : puts;
@@ -577,6 +589,11 @@ static err restore(struct core *c, struct image *i)
 		if (i->existed)
 			return account_put_memory(c, &i->account);
 		account_drop_memory(c, i->account.user_id);
+		return OK;
+	case ROW_PASSKEY:
+		if (i->existed)
+			return passkey_put_memory(c, &i->passkey);
+		passkey_drop_memory(c, i->passkey.id);
 		return OK;
 	case ROW_SIGNIN:
 		if (i->existed)

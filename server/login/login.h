@@ -9,7 +9,7 @@ struct login {
 	size_t n_providers;
 	struct helper *helper; /* NULL: no providers */
 	struct secret32 seal;
-	struct flow_used used;
+	struct flow_used used, passkeys_used;
 	const char *server_url; /* borrowed */
 };
 

@@ -39,6 +39,10 @@ err apply_op(struct sql *s, const struct store_op *op)
 		return account_sql_put(s, &op->account);
 	case STORE_DEL_ACCOUNT:
 		return account_sql_delete(s, op->account.id);
+	case STORE_PUT_PASSKEY:
+		return passkey_sql_put(s, &op->passkey);
+	case STORE_DEL_PASSKEY:
+		return passkey_sql_delete(s, op->passkey.id);
 	case STORE_PUT_SIGNIN:
 		return signin_sql_put(s, &op->signin);
 	case STORE_DEL_SIGNIN:
@@ -111,6 +115,10 @@ void store_op_done(struct store_op *op)
 	case STORE_PUT_ACCOUNT:
 	case STORE_DEL_ACCOUNT:
 		account_row_done(&op->account);
+		return;
+	case STORE_PUT_PASSKEY:
+	case STORE_DEL_PASSKEY:
+		passkey_row_done(&op->passkey);
 		return;
 	case STORE_PUT_SIGNIN:
 	case STORE_DEL_SIGNIN:

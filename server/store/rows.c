@@ -205,6 +205,20 @@ static void account_clear(struct account_row *r)
 	r->password = NULL;
 }
 
+static err passkey_deep(const struct passkey_row *from, struct passkey_row *out)
+{
+	TRY(copy_blob(&out->credential, &out->n_credential, from->credential, from->n_credential));
+	TRY(copy_blob(&out->cose, &out->n_cose, from->cose, from->n_cose));
+	return copy_str(&out->name, from->name);
+}
+
+static void passkey_clear(struct passkey_row *r)
+{
+	r->credential = r->cose = NULL;
+	r->n_credential = r->n_cose = 0;
+	r->name = NULL;
+}
+
 static err signin_deep(const struct signin_row *from, struct signin_row *out)
 {
 	TRY(copy_str(&out->provider_sid, from->provider_sid));
@@ -350,6 +364,7 @@ ROW_COPY(pending)
 ROW_COPY(identity)
 ROW_COPY(signin)
 ROW_COPY(account)
+ROW_COPY(passkey)
 ROW_COPY(policy)
 ROW_COPY(ssh_approval)
 ROW_COPY(lock_aum)
@@ -391,6 +406,14 @@ void account_row_done(struct account_row *r)
 {
 	free(r->password);
 	*r = (struct account_row){ 0 };
+}
+
+void passkey_row_done(struct passkey_row *r)
+{
+	free(r->credential);
+	free(r->cose);
+	free(r->name);
+	*r = (struct passkey_row){ 0 };
 }
 
 void signin_row_done(struct signin_row *r)

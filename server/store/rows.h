@@ -202,6 +202,19 @@ struct account_row {
 	int64_t created_ms, changed_ms;
 };
 
+enum { PASSKEY_NAME_MAX = 64, PASSKEYS_PER_USER_MAX = 16 };
+
+/* A passkey of a user (server/login/webauthn.h). Nothing in it is secret. */
+struct passkey_row {
+	int64_t id, tailnet_id, user_id;
+	uint8_t *credential, *cose; /* owned */
+	size_t n_credential, n_cose;
+	int64_t sign_count; /* newest that it showed; 0: it does not count */
+	char *name;
+	bool synced;
+	int64_t created_ms, used_ms; /* used 0: never */
+};
+
 enum signin_kind {
 	SIGNIN_BROWSER, /* a cookie */
 	SIGNIN_LINK,	 /* a link that signs a browser in, once */
@@ -300,6 +313,7 @@ ROW_TYPE(pending)
 ROW_TYPE(identity)
 ROW_TYPE(signin)
 ROW_TYPE(account)
+ROW_TYPE(passkey)
 ROW_TYPE(policy)
 ROW_TYPE(ssh_approval)
 ROW_TYPE(lock_aum)

@@ -33,6 +33,8 @@ enum store_op_kind {
 	STORE_DEL_IDENTITY,
 	STORE_PUT_ACCOUNT,
 	STORE_DEL_ACCOUNT,
+	STORE_PUT_PASSKEY,
+	STORE_DEL_PASSKEY,
 	STORE_PUT_SIGNIN,
 	STORE_DEL_SIGNIN,
 	STORE_PUT_LOCK_AUM,
@@ -71,6 +73,7 @@ struct store_op {
 		struct signin_row signin;
 		struct lock_aum_row lock_aum;
 		struct account_row account;
+		struct passkey_row passkey;
 		struct service_row service;
 		struct policy_row policy;
 		struct setting_row setting;
@@ -107,10 +110,11 @@ struct store_image {
 	struct identity_row *identities;
 	struct signin_row *signins;
 	struct account_row *accounts;
+	struct passkey_row *passkeys;
 	struct setting_row *settings;
 	struct webhook_row *webhooks;
 	struct server_key_row *server_keys;
-	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_lock_aums, n_identities, n_signins, n_accounts, n_services, n_policies, n_settings, n_webhooks, n_server_keys;
+	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_lock_aums, n_identities, n_signins, n_accounts, n_passkeys, n_services, n_policies, n_settings, n_webhooks, n_server_keys;
 };
 void store_image_done(struct store_image *i);
 

@@ -139,6 +139,12 @@ static void db_apply(struct store_image *db, const struct store_op *op)
 	case STORE_DEL_ACCOUNT:
 		DB_DEL(account, db->accounts, db->n_accounts, db->accounts[i].id == op->account.id);
 		break;
+	case STORE_PUT_PASSKEY:
+		DB_PUT(passkey, db->passkeys, db->n_passkeys, db->passkeys[i].id == op->passkey.id);
+		break;
+	case STORE_DEL_PASSKEY:
+		DB_DEL(passkey, db->passkeys, db->n_passkeys, db->passkeys[i].id == op->passkey.id);
+		break;
 	case STORE_PUT_SIGNIN:
 		DB_PUT(signin, db->signins, db->n_signins, db->signins[i].id == op->signin.id);
 		break;
@@ -406,6 +412,7 @@ static void copy_image(const struct store_image *from, struct store_image *to)
 	COPY(pending, pendings, n_pendings);
 	COPY(identity, identities, n_identities);
 	COPY(account, accounts, n_accounts);
+	COPY(passkey, passkeys, n_passkeys);
 	COPY(signin, signins, n_signins);
 	COPY(ssh_approval, ssh_approvals, n_ssh_approvals);
 	COPY(lock_aum, lock_aums, n_lock_aums);
@@ -605,6 +612,12 @@ static char *dump(struct core *c)
 	for (struct account *x; (x = map_next(&c->accounts, &at)); n++)
 		buf_printf(&out, "account %lld user=%lld %s step=%lld\n", (long long)x->row.id, (long long)x->row.user_id, x->row.password,
 				(long long)x->row.totp_step);
+	at = 0;
+	for (struct passkey *x; (x = map_next(&c->passkeys, &at)); n++) {
+		assert_true(map_get(&c->passkeys_by_hash, x->hash) == x);
+		buf_printf(&out, "passkey %lld user=%lld %s count=%lld used=%lld of %zu\n", (long long)x->row.id, (long long)x->row.user_id,
+				x->row.name, (long long)x->row.sign_count, (long long)x->row.used_ms, x->row.n_cose);
+	}
 	at = 0;
 	for (struct signin *x; (x = map_next(&c->signins, &at)); n++) {
 		assert_true(map_get(&c->signins_by_hash, x->row.hash) == x);

@@ -37,6 +37,7 @@ COMPARE(apikey, BY_ID)
 COMPARE(identity, BY_ID)
 COMPARE(signin, BY_ID)
 COMPARE(account, BY_ID)
+COMPARE(passkey, BY_ID)
 COMPARE(ssh_approval, memcmp(&a->pair, &b->pair, sizeof a->pair))
 COMPARE(policy, BY_ID)
 COMPARE(lock_aum, memcmp(a->hash, b->hash, 32))
@@ -100,6 +101,7 @@ TABLE(identity, identities, n_identities)
 TABLE(signin, signins, n_signins)
 TABLE(lock_aum, lock_aums, n_lock_aums)
 TABLE(account, accounts, n_accounts)
+TABLE(passkey, passkeys, n_passkeys)
 TABLE(service, services, n_services)
 TABLE(setting, settings, n_settings)
 DELETE(policy, policies, n_policies)
@@ -114,6 +116,7 @@ DELETE(identity, identities, n_identities)
 DELETE(signin, signins, n_signins)
 DELETE(lock_aum, lock_aums, n_lock_aums)
 DELETE(account, accounts, n_accounts)
+DELETE(passkey, passkeys, n_passkeys)
 DELETE(service, services, n_services)
 DELETE(setting, settings, n_settings)
 
@@ -281,6 +284,12 @@ bool store_model_apply(struct store_image *db, const struct store_op *op, char *
 	case STORE_DEL_ACCOUNT:
 		del_account(db, &op->account);
 		break;
+	case STORE_PUT_PASSKEY:
+		put_passkey(db, &op->passkey);
+		break;
+	case STORE_DEL_PASSKEY:
+		del_passkey(db, &op->passkey);
+		break;
 	case STORE_PUT_SIGNIN:
 		put_signin(db, &op->signin);
 		break;
@@ -348,6 +357,7 @@ void store_model_copy(const struct store_image *from, struct store_image *to)
 	COPY(ssh_approval, ssh_approvals, n_ssh_approvals);
 	COPY(identity, identities, n_identities);
 	COPY(account, accounts, n_accounts);
+	COPY(passkey, passkeys, n_passkeys);
 	COPY(signin, signins, n_signins);
 	COPY(lock_aum, lock_aums, n_lock_aums);
 	COPY(service, services, n_services);

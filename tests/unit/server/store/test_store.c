@@ -153,7 +153,7 @@ static void every_row_comes_back(void **state)
 	struct folder f = folder_new();
 	struct watcher w;
 	struct store *s = start_store(f.file, &w);
-	struct store_batch *b = batch_new(1, 1, 23);
+	struct store_batch *b = batch_new(1, 1, 25);
 	size_t at = 0;
 
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_TAILNET, .tailnet = { 1, dup_str("default") } };
@@ -167,6 +167,10 @@ static void every_row_comes_back(void **state)
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_IDENTITY, .identity = sample_identity(6, 4) };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_ACCOUNT, .account = { .id = 12, .tailnet_id = 1, .user_id = 4,
 		.password = dup_str("$argon2id$"), .totp = { 1, [19] = 20 }, .totp_step = 55, .created_ms = 1, .changed_ms = 2 } };
+	b->op[at++] = (struct store_op){ .kind = STORE_PUT_PASSKEY, .passkey = { .id = 15, .tailnet_id = 1, .user_id = 4,
+		.credential = (uint8_t *)dup_str("cred"), .n_credential = 4, .cose = (uint8_t *)dup_str("cose key"), .n_cose = 8, .sign_count = 4294967295,
+		.name = dup_str("laptop"), .synced = true, .created_ms = 5, .used_ms = 6 } };
+	b->op[at++] = (struct store_op){ .kind = STORE_DEL_PASSKEY, .passkey = { .id = 16 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_DEL_ACCOUNT, .account = { .id = 13 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_SIGNIN, .signin = sample_signin(7, 4) };
 	b->op[at++] = (struct store_op){ .kind = STORE_DEL_SIGNIN, .signin = { .id = 8 } };
@@ -252,6 +256,15 @@ static void every_row_comes_back(void **state)
 	assert_int_equal(i.accounts[0].totp[19], 20);
 	assert_int_equal(i.accounts[0].totp_step, 55);
 	assert_int_equal(i.accounts[0].changed_ms, 2);
+	assert_int_equal(i.n_passkeys, 1);
+	assert_int_equal(i.passkeys[0].user_id, 4);
+	assert_int_equal(i.passkeys[0].n_credential, 4);
+	assert_memory_equal(i.passkeys[0].credential, "cred", 4);
+	assert_memory_equal(i.passkeys[0].cose, "cose key", 8);
+	assert_int_equal(i.passkeys[0].sign_count, 4294967295);
+	assert_string_equal(i.passkeys[0].name, "laptop");
+	assert_true(i.passkeys[0].synced);
+	assert_int_equal(i.passkeys[0].created_ms + i.passkeys[0].used_ms, 11);
 	assert_int_equal(i.n_signins, 1);
 	assert_int_equal(i.signins[0].identity_id, 6);
 	assert_int_equal(i.signins[0].kind, SIGNIN_LINK);
