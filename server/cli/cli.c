@@ -23,6 +23,7 @@ static const struct group groups[] = {
 	{ "auth", "", "devices that wait to be let in" },
 	{ "console", "", "the pages of this server" },
 	{ "sessions", "session", "browsers that are signed in" },
+	{ "passkeys", "passkey", "passkeys with which people sign in" },
 	{ "services", "service|svc", "names with addresses of their own, answered by hosts" },
 	{ "lock", "", "tailnet lock: device keys signed by devices" },
 	{ "policy", "acl", "who may reach whom" },
@@ -85,6 +86,11 @@ static const struct verb verbs[] = {
 	  { { "user", 'u', "USER", "only this user's", NULL } }, run_sessions_list },
 	{ "sessions", "end", "delete|rm", "", 0, "sign a browser out, or all of a user's", "sessions end -i 12",
 	  { ID("the session"), { "user", 'u', "USER", "all of this user's", NULL } }, run_sessions_end },
+
+	{ "passkeys", "list", "ls|show", "", 0, "list people's passkeys", "passkeys list --user ann",
+	  { { "user", 'u', "USER", "only this user's", NULL } }, run_passkeys_list },
+	{ "passkeys", "delete", "rm|del", "", 1, "take a passkey away, and sign its user out", "passkeys delete -i 12", { ID("the passkey") },
+	  run_passkeys_delete },
 
 	{ "nodes", "list", "ls|show", "", 0, "list nodes", "nodes list --user ann",
 	  { { "user", 'u', "USER", "only this user's", NULL } }, run_nodes_list },

@@ -27,7 +27,7 @@ verb_run run_services_list, run_services_hosts, run_services_set, run_services_d
 verb_run run_lock_status;
 verb_run run_auth_list, run_auth_register, run_auth_approve, run_auth_reject;
 
-verb_run run_users_identities, run_users_link, run_users_unlink, run_sessions_list, run_sessions_end, run_console_login,
+verb_run run_users_identities, run_users_link, run_users_unlink, run_sessions_list, run_sessions_end, run_passkeys_list, run_passkeys_delete, run_console_login,
 	run_users_forget_password;
 
 enum { ID_TEXT_MAX = 24, PATH_MAX_LEN = 1024 };

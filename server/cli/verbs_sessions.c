@@ -10,6 +10,10 @@ static const struct column session_columns[] = {
 	{ "SIGNED IN", "signedInAt" }, { "EXPIRES", "expiresAt" },
 };
 
+static const struct column passkey_columns[] = {
+	{ "ID", "id" }, { "USER", "user" }, { "NAME", "name" }, { "SYNCED", "synced" }, { "CREATED", "createdAt" }, { "LAST USED", "lastUsed" },
+};
+
 static int list(struct cli *x, const char *all, const char *of_user, const char *member, const struct column *c, size_t n)
 {
 	const char *user[] = { flag_value(x, "user") };
@@ -68,6 +72,24 @@ int run_sessions_end(struct cli *x)
 		return usage(x, "give -i ID, or --user USER for all of a user's");
 	CLEANUP(freep) char *to = id[0] ? target("/api/fairlead/v1/sessions/%", id, 1) : target("/api/fairlead/v1/sessions?user=%", user, 1);
 	return to ? server_do(x, "DELETE", to, NULL, id[0] ? "Session ended" : "Sessions ended") : EXIT_FAILED;
+}
+
+int run_passkeys_list(struct cli *x)
+{
+	return list(x, "/api/fairlead/v1/passkeys", "/api/fairlead/v1/passkeys?user=%", "passkeys", passkey_columns,
+			ARRAY_LEN(passkey_columns));
+}
+
+int run_passkeys_delete(struct cli *x)
+{
+	const char *id[] = { flag_value(x, "identifier") };
+
+	if (!id[0])
+		return usage(x, "which passkey? Give -i ID, as `fairlead passkeys list` lists it");
+	if (!confirm(x, "Delete passkey %s? Its user is signed out where a passkey or password signed in.", id[0]))
+		return EXIT_FAILED;
+	CLEANUP(freep) char *to = target("/api/fairlead/v1/passkeys/%", id, 1);
+	return to ? server_do(x, "DELETE", to, NULL, "Passkey deleted") : EXIT_FAILED;
 }
 
 int run_console_login(struct cli *x)

@@ -23,6 +23,13 @@ def local(folder):
                "link": json.loads(s.must("console", "login", "--user", "ann", "--output", "json"))["url"]}
 
 
+def passkeys(folder):
+    s = Server(folder, host="localhost").start()  # browsers have no passkeys for addresses
+    s.must("users", "create", "ann")
+    link = lambda: json.loads(s.must("console", "login", "--user", "ann", "--output", "json"))["url"]
+    return s, {"base": f"http://localhost:{s.port}", "device": device(s), "link": link(), "second": link()}
+
+
 def joined(s, machine, host):
     b = Browser()
     b.submit(b.go(device(s, machine, host)), "Connect")
@@ -63,15 +70,16 @@ def two(folder):
 
 
 folders, servers, world = [], [], {}
-rc = 1
+rc = 0
 try:
-    for make in local, one, two:
+    for make in local, one, two, passkeys:
         folders.append(tempfile.mkdtemp(prefix="fairlead-pages."))
         s, world[make.__name__] = make(folders[-1])
         servers.append(s)
     out = os.path.join(top, "build/browser")
     shutil.rmtree(out, ignore_errors=True)
-    rc = subprocess.run(["node", "pages.mjs", out], cwd=os.path.join(top, "tests/browser"), input=json.dumps(world), text=True).returncode
+    for script, told in ("pages.mjs", world), ("passkeys.mjs", world["passkeys"]):
+        rc |= subprocess.run(["node", script, out], cwd=os.path.join(top, "tests/browser"), input=json.dumps(told), text=True).returncode
     for s in servers:
         s.is_well()
         s.end()

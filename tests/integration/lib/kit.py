@@ -46,7 +46,8 @@ class Admin(http.client.HTTPConnection):
 class Server:
     """tables: text of further tables; keys: text of further keys before the first table."""
 
-    def __init__(self, folder, keys="", tables="", database=None):
+    def __init__(self, folder, keys="", tables="", database=None, host="127.0.0.1"):
+        self.host = host  # in server_url
         self.folder, self.port, self.derp_port, self.stun_port = folder, free_port(), free_port(), free_port()
         self.socket = os.path.join(folder, "admin.sock")
         self.config = os.path.join(folder, "config.toml")
@@ -57,7 +58,7 @@ class Server:
 
     def write(self):
         with open(self.config, "w") as f:
-            f.write(f'server_url = "http://127.0.0.1:{self.port}"\nlisten_addr = "127.0.0.1:{self.port}"\n'
+            f.write(f'server_url = "http://{self.host}:{self.port}"\nlisten_addr = "127.0.0.1:{self.port}"\n'
                     f'unix_socket = "{self.socket}"\n{self.keys}\n[database]\npath = "{self.database}"\n[derp.server]\n'
                     f'listen_addr = "127.0.0.1:{self.derp_port}"\nstun_listen_addr = "127.0.0.1:{self.stun_port}"\n'
                     f'stun_second_port = 0\n{self.tables}')
