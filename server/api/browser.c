@@ -149,6 +149,11 @@ const char *signin_target(struct request *r, const char *auth_id)
 	return auth_id[0] ? arena_printf(&r->arena, "/connect/%s", auth_id) : signin_landing(r, "/my");
 }
 
+const char *signin_home(const struct user_row *u)
+{
+	return u->role == USER_MEMBER || u->role == USER_BILLING_ADMIN ? "/my" : "/console/";
+}
+
 void signin_begin(struct request *r, const char *token)
 {
 	cookie_set(r, SESSION_COOKIE, token, SIGNIN_TTL_MS / 1000);

@@ -31,6 +31,8 @@ enum MHD_Result ask_signin(struct request *r, reply_handler *next);
 void signin_fill(struct request *r, struct command *c);
 /* Where a browser goes that has just signed in: to the device that waits, to a page of ours that it came from, else to /my. NULL: no memory. */
 const char *signin_target(struct request *r, const char *auth_id);
+/* Where somebody begins who comes from nowhere: who administers in the console, others at their devices. */
+const char *signin_home(const struct user_row *u);
 void signin_begin(struct request *r, const char *token);
 void signin_forget(struct request *r);
 

@@ -18,7 +18,7 @@ struct passing { /* one request on its way */
 	struct webauthn_site site;
 	struct passkey_row row; /* what was shown, in the arena */
 	struct bytes client_data, auth_data, signature;
-	const char *login;
+	const char *login, *home; /* home: where this person begins */
 	int64_t user_id, tailnet_id, auth_ms;
 	bool paid; /* a try */
 };
@@ -183,7 +183,7 @@ static const char *device_name(struct request *r)
 }
 
 /* Needs p: who is signed in. Nothing where there are no passkeys. */
-static bool put_add(struct request *r, struct buf *b, const struct reply *own)
+static bool put_add(struct request *r, struct buf *b, const struct reply *own, bool is_start)
 {
 	const struct passing *p = r->keep;
 	struct webauthn_site site;
@@ -208,6 +208,7 @@ static bool put_add(struct request *r, struct buf *b, const struct reply *own)
 		buf_printf(b, "%s%s", i ? " " : "", base64url_encode(bytes_of(own->passkeys[i].credential, own->passkeys[i].n_credential), id_text));
 	buf_append_str(b, "\">");
 	put_hidden(b, "csrf", csrf);
+	put_hidden(b, "start", is_start ? "1" : "");
 	static const char *const filled[] = { "credential", "client_data", "attestation" };
 	for (size_t i = 0; i < sizeof filled / sizeof filled[0]; i++)
 		put_hidden(b, filled[i], "");
@@ -258,7 +259,7 @@ static enum MHD_Result on_own_page(struct request *r, const struct reply *reply)
 			put_own(&b, &reply->passkeys[i], csrf, clock_wall_ms());
 		buf_append_str(&b, "</ul></div>");
 	}
-	bool some = put_add(r, &b, reply);
+	bool some = put_add(r, &b, reply, false);
 	buf_printf(&b, "<p class=\"notice\"%s>%s</p>", some ? " data-without-passkey" : "", word(some ? W_PASSKEY_NO_SCRIPT : W_PASSKEY_NO_NAME));
 	buf_append_str(&b, "<div class=\"row\">");
 	put_link(&b, "", "/my", W_BACK);
@@ -268,17 +269,19 @@ static enum MHD_Result on_own_page(struct request *r, const struct reply *reply)
 
 static enum MHD_Result on_start_page(struct request *r, const struct reply *reply)
 {
+	const struct passing *p = r->keep;
+
 	if (reply->e != OK)
 		return page_say(r, 503, W_SORRY, W_SORRY_BUSY);
 	if (reply->n_passkeys)
-		return answer_redirect(r, 303, "/my");
+		return answer_redirect(r, 303, p->home);
 	struct buf b = page_begin(r, W_START);
 	put_word(&b, W_START_TEXT);
-	if (put_add(r, &b, reply))
+	if (put_add(r, &b, reply, true))
 		buf_printf(&b, "<p class=\"or\">%s</p>", word(W_OR));
 	buf_append_str(&b, "<div class=\"stack\">");
 	put_link(&b, "", "/my/password", W_START_PASSWORD);
-	put_link(&b, "quiet", "/my", W_START_LATER);
+	put_link(&b, "quiet", p->home, W_START_LATER);
 	buf_append_str(&b, "</div>");
 	return page_end(r, 200, &b);
 }
@@ -296,6 +299,7 @@ static bool fresh_person(struct request *r, const struct reply *reply, enum MHD_
 		const struct user_row *u = &reply->users[0];
 		p->user_id = u->id;
 		p->tailnet_id = u->tailnet_id;
+		p->home = signin_home(u);
 		p->login = arena_str(&r->arena, bytes_str(u->email && u->email[0] ? u->email : u->name));
 		r->actor = arena_printf(&r->arena, "user:%s", u->name);
 	}
@@ -349,7 +353,7 @@ static enum MHD_Result on_changed(struct request *r, const struct reply *reply)
 {
 	if (reply->e != OK)
 		return not_added(r, status_of(reply->e), reply->message);
-	return answer_redirect(r, 303, "/my/passkeys");
+	return answer_redirect(r, 303, form_value(r, "start")[0] ? ((struct passing *)r->keep)->home : "/my/passkeys");
 }
 
 static enum MHD_Result on_add(struct request *r, const struct reply *reply)

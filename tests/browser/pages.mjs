@@ -45,7 +45,6 @@ await walk(async () => {
   await p.click('button:has-text("Sign out")'); await look(p, 'signed-out', 'Signed out');
   await p.goto(`${w.one.base}/oidc/callback?state=${'A'.repeat(43)}&code=x`); await look(p, 'expired', 'This sign-in took too long');
   await p.goto(`${w.one.base}/login`); await look(p, 'login', 'Sign in', 'Continue with', 'or with an account');
-  await p.goto(`${w.one.base}/admin`); await look(p, 'admin', 'Administration');
   await (await fetch(`${w.one.idp}/test/user`, { method: 'POST', body: 'nobody' })).text();
   p = await person();
   await p.goto(w.one.other); await look(p, 'refused', 'You cannot sign in', 'the person said no', 'Ask the administrator');

@@ -21,7 +21,8 @@ await walk(async () => {
   await look(p, 'start', 'Sign in here next time', 'Add a passkey', 'Set a password', 'Later');
   await p.fill('#passkey-name', 'laptop');
   await p.click('button:has-text("Add a passkey")');
-  await p.waitForURL('**/my/passkeys');
+  await p.waitForURL('**/my');
+  await p.goto(`${w.base}/my/passkeys`);
   await look(p, 'passkeys', 'Your passkeys', 'laptop', 'Never used');
   tell((await a.credentials()).length === 1 && (await a.credentials())[0].isResidentCredential, 'the passkey is kept by the authenticator');
 
