@@ -5,7 +5,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/text/json.h"
-#include "server/policy/policy.h"
+#include "server/policy/draft.h"
 #include "server/api/state.h"
 
 enum { BODY_DEPTH_MAX = 32, BODY_LIST_MAX = 4096 };
@@ -440,6 +440,10 @@ static enum MHD_Result answer_problem(struct request *r, unsigned status, const 
 			jsonw_key(&w, "line"), jsonw_uint(&w, faults->fault[i].line);
 			jsonw_key(&w, "column"), jsonw_uint(&w, faults->fault[i].column);
 			jsonw_key(&w, "text"), jsonw_str(&w, faults->fault[i].text);
+			jsonw_key(&w, "from"), jsonw_uint(&w, faults->fault[i].from);
+			jsonw_key(&w, "to"), jsonw_uint(&w, faults->fault[i].to);
+			if (faults->fault[i].has_fix)
+				policy_fix_write(&faults->fault[i], &w);
 		}
 		jsonw_obj_end(&w);
 	}

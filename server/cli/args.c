@@ -11,7 +11,7 @@ static const struct flag global_flags[] = {
 	{ "config", 'c', "FILE", "the server's configuration; default: $FAIRLEAD_CONFIG, ./config.toml, ./run/config.toml, "
 				 "/etc/fairlead/config.toml", NULL },
 	{ "output", 'o', "json|json-line|yaml", "machine-readable output", NULL },
-	{ "force", 0, NULL, "do not ask before something is deleted", NULL },
+	{ "force", 0, NULL, "do not ask before something is deleted; set a policy that locks administrators out", NULL },
 	{ "address", 0, "URL", "a server elsewhere, https://vpn.example.com, or unix:FILE; default: $FAIRLEAD_CLI_ADDRESS, "
 			       "else the socket that the configuration names", NULL },
 	{ "api-key", 0, "KEY", "the key to show there; better in $FAIRLEAD_CLI_API_KEY, where other users do not see it", NULL },

@@ -65,7 +65,13 @@ int run_policy_set(struct cli *x)
 {
 	if (flag_given(x, POLICY_BYPASS))
 		return run_policy_set_offline(x);
-	return send_file(x, "PUT", POLICY, "Policy set");
+	json_t *body = body_of_file(x);
+
+	if (!body)
+		return flag_or_argument(x, "file") ? EXIT_FAILED : EXIT_USAGE;
+	if (x->force)
+		json_object_set_new(body, "force", json_true());
+	return server_do(x, "PUT", POLICY, body, "Policy set");
 }
 
 int run_policy_check(struct cli *x)
@@ -80,7 +86,8 @@ int run_policy_check(struct cli *x)
 int run_policy_history(struct cli *x)
 {
 	static const struct column columns[] = { { "VERSION", "version" }, { "TIME", "createdAt" }, { "AUTHOR", "author" },
-		{ "BYTES", "bytes" }, { "NOTE", "note" } };
+		{ "BYTES", "bytes" }, { "GAINED", "gained" },
+		{ "LOST", "lost" }, { "NOTE", "note" } };
 	json_t *answered = server_call(x, "GET", POLICY "/versions", NULL);
 
 	if (!answered)
@@ -105,24 +112,6 @@ int run_policy_show(struct cli *x)
 	return end(answered);
 }
 
-int run_policy_diff(struct cli *x)
-{
-	const char *parts[] = { argument(x, 0), argument(x, 1) };
-
-	if (!parts[0])
-		return usage(x, "from which version? fairlead policy history lists them");
-	CLEANUP(freep) char *to = target(parts[1] ? POLICY "/diff?from=%&to=%" : POLICY "/diff?from=%", parts, parts[1] ? 2 : 1);
-	json_t *answered = to ? server_call(x, "GET", to, NULL) : NULL;
-
-	if (!answered)
-		return EXIT_FAILED;
-	if (x->output == OUTPUT_TABLE)
-		fputs(text_of(answered, "diff"), stdout);
-	else
-		print_object(x, answered, NULL, 0);
-	return end(answered);
-}
-
 int run_policy_rollback(struct cli *x)
 {
 	const char *version = argument(x, 0), *note = flag_value(x, "note");
@@ -130,7 +119,8 @@ int run_policy_rollback(struct cli *x)
 
 	if (!version)
 		return usage(x, "to which version? fairlead policy history lists them");
-	json_t *answered = server_call(x, "POST", POLICY "/rollback", json_pack("{s:s,s:s}", "version", version, "note", note ? note : ""));
+	json_t *answered = server_call(x, "POST", POLICY "/rollback", json_pack("{s:s,s:s,s:b}", "version", version, "note", note ? note : "",
+		"force", x->force));
 	if (!answered)
 		return EXIT_FAILED;
 	snprintf(done, sizeof done, "Policy set: version %lld", (long long)number_of(answered, "version"));
@@ -197,6 +187,8 @@ static void print_pair(const json_t *p)
 	if (number_of(p, "count") > 1)
 		printf(" (and %lld pairs like it)", (long long)number_of(p, "count") - 1);
 	printf(": %s\n", allowed ? "allowed" : "denied");
+	if (*text_of(p, "sentence"))
+		printf("    %s\n", text_of(p, "sentence"));
 	if (allowed) {
 		print_rules(json_object_get(p, "rules"), "    by ");
 		return;
@@ -303,31 +295,130 @@ int run_policy_what(struct cli *x)
 
 /* ---- preview ---- */
 
-static void print_preview(const json_t *a)
+static void print_names(const json_t *party)
 {
-	const json_t *c = json_object_get(a, "connections"), *tests = json_object_get(a, "tests"), *sight = json_object_get(a, "visibility");
+	const json_t *names = json_object_get(party, "names");
 	size_t i;
-	json_t *row;
+	json_t *name;
 
-	json_array_foreach (json_object_get(c, "examples"), i, row) {
-		printf("%-8s %s -> %s", text_of(row, "what"), name_of(json_object_get(row, "source")), name_of(json_object_get(row, "destination")));
-		if (number_of(row, "count") > 1)
-			printf(" (and %lld pairs like it)", (long long)number_of(row, "count") - 1);
+	json_array_foreach (names, i, name) {
+		const char *kind = text_of(name, "kind"), *text = text_of(name, "name");
+		bool others = strcmp(kind, "others") == 0, members = strcmp(text, "autogroup:member") == 0;
+
+		printf("%s%s", i ? ", " : "", strcmp(kind, "self") == 0 ? "own machines" : others ? (members ? "other members" : "other tagged machines") : text);
+	}
+	if (number_of(party, "more"))
+		printf(" and %lld more", (long long)number_of(party, "more"));
+}
+
+static void print_lines(const json_t *rules)
+{
+	size_t i;
+	json_t *rule;
+
+	json_array_foreach (rules, i, rule)
+		if (number_of(rule, "line"))
+			printf("%s%lld", i ? ", " : ", line ", (long long)number_of(rule, "line"));
+}
+
+static void print_change(const json_t *x)
+{
+	bool gained = strcmp(text_of(x, "what"), "gained") == 0;
+	const json_t *now = json_object_get(x, "now");
+
+	printf("%s ", gained ? "+" : "-");
+	print_names(json_object_get(x, "from"));
+	printf(" -> ");
+	print_names(json_object_get(x, "to"));
+	printf(": %s", text_of(json_object_get(x, "ports"), "text"));
+	if (json_is_object(now))
+		printf(gained ? " (before: %s)" : " (keeps %s)", text_of(now, "text"));
+	printf("  [%lld connections", (long long)number_of(x, "connections"));
+	print_lines(json_object_get(x, "rules"));
+	puts("]");
+}
+
+static void print_changes(const json_t *c)
+{
+	size_t i;
+	json_t *x;
+
+	if (!json_is_object(c))
+		return;
+	json_array_foreach (json_object_get(c, "items"), i, x)
+		print_change(x);
+	if (number_of(c, "more"))
+		printf("… and %lld more\n", (long long)number_of(c, "more"));
+	if (json_is_true(json_object_get(c, "exact")))
+		printf("connections (from machine to machine): %lld gained, %lld lost\n", (long long)number_of(c, "gained"), (long long)number_of(c, "lost"));
+	else
+		puts("connections: too many kinds of machines to count them");
+}
+
+static void print_machines(const json_t *m)
+{
+	if (json_is_object(m))
+		printf("machines that get something new: %lld of %lld (%lld other rules, %lld SSH, %lld attributes)\n", (long long)number_of(m, "changed"),
+		       (long long)number_of(m, "total"), (long long)number_of(m, "filters"), (long long)number_of(m, "ssh"),
+		       (long long)number_of(m, "attributes"));
+}
+
+static void print_faults(const char *what, const json_t *list)
+{
+	size_t i;
+	json_t *x;
+
+	json_array_foreach (list, i, x) {
+		const json_t *fix = json_object_get(x, "fix");
+
+		printf("%s: line %lld, column %lld: %s", what, (long long)number_of(x, "line"), (long long)number_of(x, "column"), text_of(x, "text"));
+		if (fix)
+			printf(" [%s]", text_of(fix, "label"));
 		putchar('\n');
 	}
-	if (json_is_true(json_object_get(c, "truncated")))
-		puts("…");
-	if (json_is_true(json_object_get(c, "counted")))
-		printf("connections (pairs of nodes): %lld gained, %lld lost, %lld with other ports\n", (long long)number_of(c, "gained"),
-		       (long long)number_of(c, "lost"), (long long)number_of(c, "changed"));
-	else
-		puts("connections: too many kinds of nodes to count pairs");
-	printf("pairs that see each other: %lld more, %lld less\n", (long long)number_of(sight, "gained"), (long long)number_of(sight, "lost"));
-	printf("nodes that are told something: %lld of %lld, %lld of them get another filter\n", (long long)number_of(a, "nodesChanged"),
-	       (long long)number_of(a, "nodesTotal"), (long long)number_of(a, "filtersChanged"));
-	json_array_foreach (json_object_get(tests, "failures"), i, row)
-		printf("line %lld, column %lld: %s\n", (long long)number_of(row, "line"), (long long)number_of(row, "column"), text_of(row, "text"));
-	puts(json_is_true(json_object_get(tests, "passed")) ? "tests: passed" : "tests: failed; the policy would be refused");
+}
+
+static void print_preview(const json_t *a)
+{
+	const json_t *tests = json_object_get(a, "tests");
+	size_t i;
+	json_t *x;
+
+	print_faults("error", json_object_get(a, "errors"));
+	print_faults("warning", json_object_get(a, "warnings"));
+	print_changes(json_object_get(a, "changes"));
+	print_machines(json_object_get(a, "machines"));
+	json_array_foreach (json_object_get(tests, "failures"), i, x) {
+		printf("line %lld, column %lld: %s", (long long)number_of(x, "line"), (long long)number_of(x, "column"), text_of(x, "text"));
+		print_lines(json_object_get(x, "rules"));
+		putchar('\n');
+	}
+	if (json_is_object(tests))
+		printf("tests: %lld of %lld passed\n", (long long)number_of(tests, "passed"), (long long)number_of(tests, "total"));
+	json_array_foreach (json_object_get(a, "lockout"), i, x)
+		printf("%s: %s\n", json_is_true(json_object_get(x, "refused")) ? "refused without --force" : "beware", text_of(x, "text"));
+	if (!json_is_true(json_object_get(a, "valid")))
+		puts("the policy would be refused");
+}
+
+int run_policy_diff(struct cli *x)
+{
+	const char *parts[] = { argument(x, 0), argument(x, 1) };
+
+	if (!parts[0])
+		return usage(x, "from which version? fairlead policy history lists them");
+	CLEANUP(freep) char *to = target(parts[1] ? POLICY "/diff?from=%&to=%" : POLICY "/diff?from=%", parts, parts[1] ? 2 : 1);
+	json_t *answered = to ? server_call(x, "GET", to, NULL) : NULL;
+
+	if (!answered)
+		return EXIT_FAILED;
+	if (x->output == OUTPUT_TABLE) {
+		fputs(text_of(answered, "diff"), stdout);
+		print_changes(json_object_get(answered, "changes"));
+	} else {
+		print_object(x, answered, NULL, 0);
+	}
+	return end(answered);
 }
 
 int run_policy_preview(struct cli *x)

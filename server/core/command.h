@@ -87,14 +87,17 @@ enum command_kind {
 	CMD_APIKEY_CHECK,  /* key text -> OK or ERR_AUTH; apikeys[0], may */
 
 	CMD_POLICY_GET,	  /* -> policies[0] (text "" and created_ms 0 when none was ever set) */
-	CMD_POLICY_SET,	  /* text, author, note -> policies[0]; ERR_INVALID with lines = faults */
+	CMD_POLICY_SET,	  /* text, author, note, base: the version it was made of (0 any), force, console -> policies[0]; ERR_INVALID with lines = faults; ERR_STATE with conflict, or text: lockouts */
 	CMD_POLICY_CHECK, /* text */
-	CMD_POLICY_ROLLBACK, /* id: a version, whose text is set anew; author, note -> policies[0] */
-	CMD_POLICY_PREVIEW,  /* text -> text: JSON, what would change */
-	CMD_POLICY_EXPLAIN,  /* name: source, new_name: destination[:port][/proto] -> text: JSON, as all questions (policy/query.h) */
-	CMD_POLICY_WHO,	     /* new_name: destination -> text */
-	CMD_POLICY_WHAT,     /* name: source -> text */
-	CMD_POLICY_DIFF,     /* id, other: versions; 0 in other: the one in force -> text: a unified diff */
+	CMD_POLICY_ROLLBACK, /* id: a version, whose text is set anew; the rest as CMD_POLICY_SET -> policies[0] */
+	CMD_POLICY_PREVIEW,  /* text, base, hidden, console -> text: JSON, what would change */
+	CMD_POLICY_EXPLAIN,  /* name: source, new_name: destination[:port][/proto] -> text: JSON, as all questions (policy/query.h); text: a draft */
+	CMD_POLICY_WHO,	     /* new_name: destination; text: a draft -> text */
+	CMD_POLICY_WHAT,     /* name: source; text: a draft -> text */
+	CMD_POLICY_MATRIX,   /* ssh; text: a draft -> text */
+	CMD_POLICY_GRAPH,    /* name: of whom, towards: to it, ssh; text: a draft -> text */
+	CMD_POLICY_SSH,	     /* name: source, new_name: destination, user; text: a draft -> text */
+	CMD_POLICY_DIFF,     /* id, other: versions; 0: the one in force; text: a draft instead of other; hidden -> text: JSON */
 	CMD_POLICY_HISTORY,  /* -> policies, newest first, without text (policy_bytes) */
 	CMD_POLICY_VERSION,  /* id: a version -> policies[0] */
 
@@ -193,6 +196,11 @@ struct command {
 	size_t n_addrs;
 	bool reusable, ephemeral, preauthorized, disable, oauth_client;
 	const char *if_match; /* CMD_POLICY_SET: what policy_etag of the one in force must be; "" any */
+	int64_t base; /* CMD_POLICY_*: the version that a draft was made of; 0: not said */
+	bool has_text;	/* CMD_POLICY_*: text is a draft, also an empty one */
+	bool force, hidden, ssh, towards; /* hidden: who asks must not learn about nodes */
+	bool console_inside;   /* the console's URL leads to a tailnet address; addrs: those of the server's machine */
+	uint16_t console_port;
 	bool with_nodes; /* CMD_USER_DELETE: they go, too */
 	bool automatic; /* CMD_NODE_RENAME: by its host's name again */
 	int64_t expires_in_ms; /* CMD_AUTHKEY_CREATE: instead of expires_ms; 0: expires_ms counts */
@@ -269,7 +277,9 @@ struct reply {
 	const struct policy_faults *faults; /* a policy's (policy.h), where lines tells them; NULL: none */
 	const char *domain; /* of nodes: the MagicDNS suffix */
 	int64_t last_event; /* id of the newest change (audit_row, presence included) that the answer has in it */
-	bool changed_since; /* ERR_STATE because of if_match */
+	bool changed_since; /* ERR_STATE because of if_match, or base */
+	struct policy_row *conflict; /* then: the version in force, without text; NULL: not told */
+	const char *lockout; /* CMD_POLICY_SET, ERR_STATE: JSON, whom it would lock out */
 	struct user_row *users;
 	size_t n_users;
 	struct person_info *people; /* CMD_PEOPLE: people[i] is of users[i] */

@@ -261,6 +261,9 @@ void on_command(struct core *c, struct event *e)
 	case CMD_POLICY_EXPLAIN:
 	case CMD_POLICY_WHO:
 	case CMD_POLICY_WHAT:
+	case CMD_POLICY_MATRIX:
+	case CMD_POLICY_GRAPH:
+	case CMD_POLICY_SSH:
 	case CMD_POLICY_DIFF:
 		if (job_begin(c, e, t, r))
 			return;

@@ -1,12 +1,9 @@
 #include "server/core/job.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/base/cleanup.h"
-#include "common/text/jsonw.h"
 #include "server/core/state.h"
-#include "server/policy/query.h"
 
 /* ---- life ---- */
 
@@ -47,13 +44,15 @@ void job_free(struct job *j)
 
 /* ---- the worker's part ---- */
 
-static void note_faults(struct reply *r, const struct policy_faults *faults)
+void job_note_faults(struct reply *r, struct bytes text, struct policy_faults *faults)
 {
 	struct policy_faults *copy = arena_alloc(&r->arena, sizeof *copy);
 	const char **lines = arena_array(&r->arena, faults->n + 1, sizeof(*lines));
 
 	if (!copy || !lines)
 		return;
+	policy_faults_locate(text, faults);
+	policy_faults_in_units(text, faults);
 	*copy = *faults;
 	r->faults = copy;
 	for (size_t i = 0; i < faults->n; i++) {
@@ -67,7 +66,7 @@ static void note_faults(struct reply *r, const struct policy_faults *faults)
 }
 
 /* A view of the policy with every node of the snapshot. cls NULL: nobody asks for classes. */
-static err view_of(struct policy *p, const struct snapshot *s, uint32_t *cls, struct policy_view **out)
+err job_view(struct policy *p, const struct snapshot *s, uint32_t *cls, struct policy_view **out)
 {
 	struct policy_changes changes = { 0 };
 	struct policy_view *v;
@@ -122,10 +121,11 @@ static err compile(struct job *j, struct policy_faults *faults)
 	j->approves = calloc(slots + 1, sizeof *j->approves);
 	if (!j->cls || !j->approves)
 		return ERR_NOMEM;
-	TRY(view_of(j->policy, &j->snap, j->cls, &j->view));
+	TRY(job_view(j->policy, &j->snap, j->cls, &j->view));
 	TRY(policy_verify(j->view, NULL, 0, faults));
 	policy_view_warm(j->view);
-	return note_approved(j);
+	TRY(note_approved(j));
+	return job_weigh(j);
 }
 
 static void run_compile(struct job *j)
@@ -133,143 +133,10 @@ static void run_compile(struct job *j)
 	struct policy_faults faults = { 0 };
 
 	err e = compile(j, &faults);
-	if (e == OK)
+	if (e == OK || j->reply->e != OK) /* whom it would lock out was said */
 		return;
 	reply_fail(j->reply, e, "the policy is not accepted: %s", faults.n ? faults.fault[0].text : err_text(e));
-	note_faults(j->reply, &faults);
-}
-
-/* ---- questions ---- */
-
-static int by_id(const void *a, const void *b)
-{
-	const struct policy_named *x = a, *y = b;
-
-	return (x->node->id > y->node->id) - (x->node->id < y->node->id);
-}
-
-static err name_all(const struct snapshot *s, struct policy_named **out, size_t *n)
-{
-	struct policy_named *list = calloc(snapshot_slots(s) + 1, sizeof *list);
-	size_t k = 0;
-
-	if (!list)
-		return ERR_NOMEM;
-	for (size_t i = 0; i < snapshot_slots(s); i++) {
-		const struct record *r = snapshot_get(s, i);
-
-		if (r)
-			list[k++] = (struct policy_named){ r->name, &r->node };
-	}
-	if (k)
-		qsort(list, k, sizeof *list, by_id);
-	*out = list;
-	*n = k;
-	return OK;
-}
-
-static void view_freep(struct policy_view **v)
-{
-	policy_view_free(*v);
-}
-
-/* Members before the rest of the object in body. */
-static void answer_with(struct job *j, struct buf *body, const char *members)
-{
-	struct bytes rest = bytes_skip(buf_view(body), 1);
-
-	j->reply->text = arena_printf(&j->reply->arena, "{\"version\":%" PRId64 ",%s%.*s", j->base_version, members, (int)rest.n,
-				      (const char *)rest.p);
-	if (!j->reply->text)
-		reply_fail(j->reply, ERR_NOMEM, "out of memory");
-}
-
-static err tests_text(struct job *j, struct policy_view *v, struct buf *out)
-{
-	struct policy_faults faults = { 0 };
-	struct jsonw w = jsonw_init(out);
-
-	err e = policy_verify(v, NULL, 0, &faults);
-	if (e != OK && e != ERR_INVALID)
-		return e;
-	(void)j;
-	jsonw_key(&w, "tests"), jsonw_obj(&w);
-	jsonw_key(&w, "passed"), jsonw_bool(&w, e == OK);
-	jsonw_key(&w, "failures"), jsonw_arr(&w);
-	for (size_t i = 0; i < faults.n; i++) {
-		jsonw_obj(&w);
-		jsonw_key(&w, "line"), jsonw_uint(&w, faults.fault[i].line);
-		jsonw_key(&w, "column"), jsonw_uint(&w, faults.fault[i].column);
-		jsonw_key(&w, "text"), jsonw_str(&w, faults.fault[i].text);
-		jsonw_obj_end(&w);
-	}
-	jsonw_arr_end(&w);
-	jsonw_obj_end(&w);
-	buf_append_str(out, ",");
-	buf_append_u8(out, 0);
-	return out->bad ? ERR_NOMEM : OK;
-}
-
-static err preview(struct job *j, const struct policy_world *was)
-{
-	CLEANUP(view_freep) struct policy_view *v = NULL;
-	CLEANUP(buf_done) struct buf out = buf_make(QUERY_ANSWER_MAX), tests = buf_make(1 << 20);
-	struct policy_faults faults = { 0 };
-
-	err e = policy_parse_with(bytes_str(j->command->text), j->services, &j->policy, &faults);
-	if (e != OK) {
-		reply_fail(j->reply, e, "the policy is not accepted: %s", faults.n ? faults.fault[0].text : err_text(e));
-		note_faults(j->reply, &faults);
-		return OK;
-	}
-	TRY(view_of(j->policy, &j->snap, NULL, &v));
-	struct policy_world is = { v, was->node, was->n };
-	TRY(tests_text(j, v, &tests));
-	TRY(policy_preview(was, &is, &out));
-	answer_with(j, &out, (const char *)buf_view(&tests).p);
-	return OK;
-}
-
-static err ask(struct job *j)
-{
-	CLEANUP(view_freep) struct policy_view *v = NULL;
-	CLEANUP(freep) struct policy_named *named = NULL;
-	CLEANUP(buf_done) struct buf out = buf_make(QUERY_ANSWER_MAX);
-	const struct command *m = j->command;
-	struct policy_world w = { 0 };
-	char why[300] = "";
-
-	TRY(view_of(j->base, &j->snap, NULL, &v));
-	TRY(name_all(&j->snap, &named, &w.n));
-	w.view = v;
-	w.node = named;
-	if (m->kind == CMD_POLICY_PREVIEW)
-		return preview(j, &w);
-	err e = m->kind == CMD_POLICY_EXPLAIN ? policy_explain(&w, m->name, m->new_name, &out, why, sizeof why) :
-		m->kind == CMD_POLICY_WHO     ? policy_who_can_reach(&w, m->new_name, &out, why, sizeof why) :
-						policy_what_can_reach(&w, m->name, &out, why, sizeof why);
-	if (e == OK)
-		answer_with(j, &out, "");
-	else if (*why)
-		reply_fail(j->reply, e, "%s", why);
-	return *why ? OK : e;
-}
-
-static err diff(struct job *j)
-{
-	CLEANUP(buf_done) struct buf out = buf_make(QUERY_ANSWER_MAX);
-
-	TRY(policy_diff(j->from_text, j->to_text, &out));
-	j->reply->text = arena_str(&j->reply->arena, buf_view(&out));
-	return j->reply->text ? OK : ERR_NOMEM;
-}
-
-static void run_question(struct job *j)
-{
-	err e = j->command->kind == CMD_POLICY_DIFF ? diff(j) : ask(j);
-
-	if (e != OK)
-		reply_fail(j->reply, e, "%s", err_text(e));
+	job_note_faults(j->reply, bytes_str(j->command->text), &faults);
 }
 
 void job_run(struct job *j)
@@ -284,8 +151,11 @@ void job_run(struct job *j)
 	case CMD_POLICY_EXPLAIN:
 	case CMD_POLICY_WHO:
 	case CMD_POLICY_WHAT:
+	case CMD_POLICY_MATRIX:
+	case CMD_POLICY_GRAPH:
+	case CMD_POLICY_SSH:
 	case CMD_POLICY_DIFF:
-		run_question(j);
+		job_ask(j);
 		return;
 	default: /* the other kinds of jobs read a text to put it in force, or to see whether it could be */
 		run_compile(j);

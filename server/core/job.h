@@ -10,7 +10,10 @@
 #include "server/core/command.h"
 #include "server/core/snapshot.h"
 
-enum { JOBS_MAX = 64 }; /* that wait or run; more are answered ERR_BUSY */
+enum {
+	JOBS_MAX = 64,	     /* that wait or run; more are answered ERR_BUSY */
+	DRAFT_JOBS_MAX = 16, /* of these about a text that somebody is writing */
+};
 enum { NOTE_MAX = 4096 }; /* bytes of the note of a version of the policy: policy.note of the database */
 
 struct job {
@@ -29,6 +32,7 @@ struct job {
 	struct policy_view *junk;  /* owned: a view that is in force no more */
 	struct map_cache *junk_cache; /* owned: the map pieces made with it */
 	int64_t base_version;
+	struct policy_row base_row; /* the version in force, without its text; owned by command's arena */
 	struct bytes from_text, to_text; /* CMD_POLICY_DIFF; owned by command's arena */
 	/* … and what comes of it. */
 	struct reply *reply;	   /* owned; made beforehand, so that an answer can always be given */
@@ -37,8 +41,21 @@ struct job {
 	uint32_t *cls;		   /* owned, by slot */
 	uint32_t *approves;	   /* owned: slots whose announced routes it approves, at least in part */
 	size_t n_approves;
+	bool weighed;		   /* CMD_POLICY_SET, ROLLBACK: what it gives and takes was reckoned */
+	uint64_t gained, lost, machines;
 };
 /* NULL: out of memory. */
 struct job *job_new(void);
 void job_free(struct job *j); /* on the core's thread, or when there is no other */
 void job_run(struct job *j);
+
+/* ---- between job.c and job_ask.c ---- */
+
+/* Faults as lines and as they are, located in text. */
+void job_note_faults(struct reply *r, struct bytes text, struct policy_faults *faults);
+/* A view of the policy with every node of the snapshot. cls NULL: nobody asks for classes. */
+MUST_USE err job_view(struct policy *p, const struct snapshot *s, uint32_t *cls, struct policy_view **out);
+/* Questions: leaves the answer's text. */
+void job_ask(struct job *j);
+/* Of a policy that is about to be set: what it gives and takes, and whether it locks out. ERR_STATE: it does. */
+MUST_USE err job_weigh(struct job *j);

@@ -64,7 +64,8 @@ static err remake_facts(struct core *c, struct tailnet *t)
 
 static err version_text(struct tailnet *t, int64_t number, struct arena *a, struct bytes *out)
 {
-	struct bytes text = bytes_str(or_empty(policy_version(t, number)->row.text));
+	const struct policy_version *v = policy_version(t, number);
+	struct bytes text = bytes_str(v ? or_empty(v->row.text) : "");
 	char *copy = arena_str(a, text);
 
 	*out = bytes_of(copy, text.n);
@@ -80,7 +81,10 @@ static err fill(struct core *c, struct event *e, struct tailnet *t, struct job *
 	TRY(snapshot_copy(&t->facts, &j->snap));
 	if (m->kind == CMD_POLICY_DIFF) {
 		TRY(version_text(t, m->id, &m->arena, &j->from_text));
-		TRY(version_text(t, m->other, &m->arena, &j->to_text));
+		if (m->has_text)
+			j->to_text = bytes_str(m->text);
+		else
+			TRY(version_text(t, m->other, &m->arena, &j->to_text));
 	}
 	if (m->kind == CMD_POLICY_ROLLBACK) { /* the row may be gone before the worker reads */
 		m->text = arena_str(&m->arena, bytes_str(or_empty(policy_version(t, m->id)->row.text)));
@@ -93,7 +97,40 @@ static err fill(struct core *c, struct event *e, struct tailnet *t, struct job *
 	j->base = policy_ref(t->policy);
 	j->services = policy_services_ref(t->services);
 	j->base_version = policy_in_force(t)->version;
-	return OK;
+	struct policy_row row = *policy_in_force(t);
+	row.text = NULL;
+	return policy_to_arena(&m->arena, &row, &j->base_row);
+}
+
+static size_t drafts_under_way(struct core *c)
+{
+	size_t n = 0;
+
+	list_each(it, &c->jobs) {
+		const struct job *j = container_of(it, struct job, all);
+
+		n += j->command && j->command->has_text;
+	}
+	return n;
+}
+
+/* Somebody else has set another version since. */
+static bool is_outdated(struct core *c, struct command *m, struct tailnet *t, struct reply *r)
+{
+	const struct policy_row *now = policy_in_force(t);
+
+	(void)c;
+	if (!m->base || m->base == now->version)
+		return false;
+	reply_fail(r, ERR_STATE, "%s saved version %lld while you were editing version %lld", or_empty(now->author), (long long)now->version,
+		   (long long)m->base);
+	r->changed_since = true;
+	struct policy_row row = *now;
+	row.text = NULL;
+	r->conflict = arena_alloc(&r->arena, sizeof *r->conflict);
+	if (r->conflict && policy_to_arena(&r->arena, &row, r->conflict) != OK)
+		r->conflict = NULL;
+	return true;
 }
 
 static void refuse_changed(struct reply *r)
@@ -105,7 +142,7 @@ static void refuse_changed(struct reply *r)
 /* What can be said at once. */
 static bool is_refused(struct core *c, struct command *m, struct tailnet *t, struct reply *r)
 {
-	bool takes_id = m->kind == CMD_POLICY_ROLLBACK || m->kind == CMD_POLICY_DIFF;
+	bool takes_id = m->kind == CMD_POLICY_ROLLBACK || (m->kind == CMD_POLICY_DIFF && m->id);
 
 	bool sets = m->kind == CMD_POLICY_SET || m->kind == CMD_POLICY_ROLLBACK;
 
@@ -115,16 +152,22 @@ static bool is_refused(struct core *c, struct command *m, struct tailnet *t, str
 	}
 	if (m->kind == CMD_POLICY_DIFF && !m->other)
 		m->other = policy_in_force(t)->version;
+	if (m->kind == CMD_POLICY_DIFF && !m->id)
+		m->id = policy_in_force(t)->version;
 	if (strlen(m->text) > POLICY_TEXT_MAX)
 		reply_fail(r, ERR_TOO_BIG, "a policy may have %d bytes", POLICY_TEXT_MAX);
 	else if (strlen(m->note) > NOTE_MAX)
 		reply_fail(r, ERR_TOO_BIG, "a note may have %d bytes", NOTE_MAX);
 	else if (takes_id && !policy_version(t, m->id))
 		reply_fail(r, ERR_NOT_FOUND, "there is no version %lld of the policy", (long long)m->id);
-	else if (m->kind == CMD_POLICY_DIFF && !policy_version(t, m->other))
+	else if (m->kind == CMD_POLICY_DIFF && m->other && !policy_version(t, m->other))
 		reply_fail(r, ERR_NOT_FOUND, "there is no version %lld of the policy", (long long)m->other);
 	else if (!policy_etag_matches(policy_in_force(t)->text, m->if_match))
 		refuse_changed(r);
+	else if (sets && is_outdated(c, m, t, r))
+		return true;
+	else if (m->has_text && drafts_under_way(c) >= DRAFT_JOBS_MAX)
+		reply_fail(r, ERR_BUSY, "too many drafts of the policy are being looked at: ask again in a moment");
 	else if (c->n_jobs >= JOBS_MAX)
 		reply_fail(r, ERR_BUSY, "too many questions about the policy wait: ask again later");
 	return r->e != OK;
@@ -180,9 +223,12 @@ static err prune(struct core *c, struct tailnet *t)
 	return OK;
 }
 
-static err add_version(struct core *c, struct tailnet *t, const struct command *m)
+static err add_version(struct core *c, struct tailnet *t, const struct job *j)
 {
-	struct policy_row row = { .tailnet_id = t->row.id, .created_ms = c->now.wall_ms, .version = policy_in_force(t)->version + 1 };
+	const struct command *m = j->command;
+	struct policy_row row = { .tailnet_id = t->row.id, .created_ms = c->now.wall_ms, .version = policy_in_force(t)->version + 1,
+				  .weighed = j->weighed && j->base_version == policy_in_force(t)->version, .gained = (int64_t)j->gained,
+				  .lost = (int64_t)j->lost, .machines = (int64_t)j->machines };
 
 	err e = next_id(c, &row.id);
 	row.text = strdup(m->text);
@@ -202,11 +248,13 @@ static err put_in_force(struct core *c, struct tailnet *t, struct job *j)
 {
 	struct reply *r = j->reply;
 
+	if (is_outdated(c, j->command, t, r))
+		return r->e;
 	if (!policy_etag_matches(policy_in_force(t)->text, j->command->if_match)) {
 		refuse_changed(r);
 		return r->e;
 	}
-	TRY(add_version(c, t, j->command));
+	TRY(add_version(c, t, j));
 	TRY(tailnet_adopt_policy(c, t, j));
 	return policy_answer(policy_in_force(t), r);
 }

@@ -20,6 +20,7 @@ void party_done(struct party *p);
 
 /* ERR_INVALID: why. */
 MUST_USE err party_read(const struct policy_world *w, const char *text, bool is_dst, struct party *out, char *why, size_t why_cap);
+const char *party_kind_name(const struct party *p); /* as a Name's kind: "machine", "group", "tag", "range" … */
 const struct policy_named *named_by_id(const struct policy_world *w, int64_t id);
 
 /* Probes that no rule tells apart. */
@@ -53,3 +54,7 @@ struct port_texts {
 };
 void port_texts_add(void *ctx, const struct rule_dst *d);
 void write_port_texts(struct jsonw *w, const struct port_texts *t);
+
+/* sentence.c: members sentence and chain. rule: that lets through, or came nearest; NULL: none. */
+void write_sentence(struct jsonw *w, const struct policy_world *world, const struct probe *src, const struct probe *dst, int16_t proto, int port,
+		    enum hop hop, const struct rule *rule);

@@ -15,14 +15,20 @@ void fault_at(struct check *c, unsigned line, unsigned column, const char *fmt, 
 	struct policy_fault *f = &c->faults->fault[c->faults->n];
 	va_list ap;
 
-	if (c->faults->n == POLICY_FAULTS_MAX)
+	if (c->faults->n == POLICY_FAULTS_MAX) {
+		c->wrong = c->right = NULL;
 		return;
+	}
 	c->faults->n++;
-	f->line = line;
-	f->column = column;
+	*f = (struct policy_fault){ .line = line, .column = column };
 	va_start(ap, fmt);
 	vsnprintf(f->text, sizeof f->text, fmt, ap); /* cut when longer */
 	va_end(ap);
+	if (c->wrong && c->right && strlen(c->right) < sizeof f->fix) { /* policy_faults_locate makes a fix of it */
+		snprintf(f->fix, sizeof f->fix, "%s", c->right);
+		snprintf(f->fix_label, sizeof f->fix_label, "%s", c->wrong);
+	}
+	c->wrong = c->right = NULL;
 }
 
 void *check_array(struct check *c, size_t n, size_t each)
@@ -115,9 +121,11 @@ static void offer(struct nearest *n, const char *name)
 	}
 }
 
-static const char *hint(const struct nearest *n, char out[HINT_MAX])
+static const char *hint(struct check *c, const struct nearest *n, char out[HINT_MAX])
 {
 	out[0] = 0;
+	c->wrong = n->best ? n->wrong : NULL;
+	c->right = n->best;
 	if (n->best)
 		snprintf(out, HINT_MAX, ", did you mean \"%s\"?", n->best);
 	return out;
@@ -135,7 +143,7 @@ const char *hint_key(struct check *c, const struct syntax *object, const char *w
 
 	for (const struct syntax *v = looks ? object->first : NULL; v && v->place < HINT_LOOK_MAX; v = v->next)
 		offer(&n, v->key);
-	return hint(&n, out);
+	return hint(c, &n, out);
 }
 
 const char *hint_list(struct check *c, const char *const *known, const char *wrong, char out[HINT_MAX])
@@ -144,7 +152,7 @@ const char *hint_list(struct check *c, const char *const *known, const char *wro
 
 	for (bool looks = may_hint(c); looks && *known; known++)
 		offer(&n, *known);
-	return hint(&n, out);
+	return hint(c, &n, out);
 }
 
 void check_fields(struct check *c, const struct syntax *object, const char *const *known, const char *where)
@@ -585,7 +593,8 @@ err policy_parse(struct bytes text, struct policy **out, struct policy_faults *f
 	return policy_parse_with(text, NULL, out, faults);
 }
 
-err policy_parse_with(struct bytes text, const struct policy_services *services, struct policy **out, struct policy_faults *faults)
+/* lenient: faults are no reason to give up. */
+static err parse(struct bytes text, const struct policy_services *services, bool lenient, struct policy **out, struct policy_faults *faults)
 {
 	CLEANUP(unrefp) struct policy *p = calloc(1, sizeof *p);
 	struct syntax *root;
@@ -606,17 +615,31 @@ err policy_parse_with(struct bytes text, const struct policy_services *services,
 	if (e == ERR_INVALID)
 		faults->n = 1;
 	TRY(e);
-	if (!is_kind(&c, root, SYNTAX_OBJECT, "a policy is an object: { … }"))
+	if (!is_kind(&c, root, SYNTAX_OBJECT, "a policy is an object: { … }")) {
+		policy_faults_locate(text, faults);
 		return ERR_INVALID;
+	}
 	check_all(&c, root);
+	policy_faults_locate(text, faults);
 	map_done(&c.known);
 	map_done(&c.sets);
 	map_done(&c.attr_names);
-	if (faults->n)
+	if (faults->n && (!lenient || c.full))
 		return ERR_INVALID;
 	if (c.no_memory)
 		return ERR_NOMEM;
+	p->root = root;
 	TRY(policy_finish(p));
 	*out = MOVE(p);
 	return OK;
+}
+
+err policy_parse_with(struct bytes text, const struct policy_services *services, struct policy **out, struct policy_faults *faults)
+{
+	return parse(text, services, false, out, faults);
+}
+
+err policy_parse_leniently(struct bytes text, const struct policy_services *services, struct policy **out, struct policy_faults *faults)
+{
+	return parse(text, services, true, out, faults);
 }

@@ -21,6 +21,7 @@ struct check {
 	const char *section;
 	uint64_t default_postures;
 	bool no_memory, full;
+	const char *wrong, *right; /* of the last hint: what the next fault can be mended by; NULL: nothing */
 	struct known_ipset *ipset; /* by place in ipsets */
 	size_t n_ipsets;
 	unsigned ipset_depth, hints;

@@ -123,6 +123,8 @@ bool split_ports(struct check *c, const struct syntax *at, const char *text, con
 	const char *colon = strrchr(text, ':');
 
 	if (!colon) {
+		c->wrong = text;
+		c->right = arena_printf(c->arena, "%s:*", text);
 		FAULT(c, at, "dst=\"%s\" has no ports: write \"%s:*\" or \"%s:443\"", text, text, text);
 		return false;
 	}

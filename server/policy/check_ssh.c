@@ -226,6 +226,9 @@ void check_ssh(struct check *c, const struct syntax *v)
 		return;
 	}
 	c->p->ssh = check_array(c, v->n, sizeof *c->p->ssh);
-	for (const struct syntax *r = v->first; c->p->ssh && r; r = r->next)
+	for (const struct syntax *r = v->first; c->p->ssh && r; r = r->next) {
+		c->p->ssh[c->p->n_ssh].line = r->line;
+		c->p->ssh[c->p->n_ssh].at = r;
 		check_rule(c, r, &c->p->ssh[c->p->n_ssh++]);
+	}
 }

@@ -126,6 +126,17 @@ static void write_back(const struct question *q, const struct probe *src, const 
 		}
 }
 
+/* The first rule that gets that far. */
+static const struct rule *first_rule(const struct question *q, const struct probe *src, const struct probe *dst, enum hop hop)
+{
+	const struct policy *p = q->w->view->p;
+
+	for (size_t i = 0; hop > HOP_SOURCE && i < p->n_rules; i++)
+		if (rule_takes(q->w, &p->rule[i], src, dst, q->dst->proto, q->dst->port, NULL, NULL) == hop)
+			return &p->rule[i];
+	return NULL;
+}
+
 static void write_pair(const struct question *q, const struct crowd *a, const struct crowd *b, enum hop hop)
 {
 	jsonw_obj(q->out);
@@ -133,6 +144,7 @@ static void write_pair(const struct question *q, const struct crowd *a, const st
 	jsonw_key(q->out, "destination"), write_probe(q->out, q->w, &b->first);
 	jsonw_key(q->out, "count"), jsonw_uint(q->out, a->n * b->n);
 	jsonw_key(q->out, "allowed"), jsonw_bool(q->out, hop == HOP_NONE);
+	write_sentence(q->out, q->w, &a->first, &b->first, q->dst->proto, q->dst->port, hop, first_rule(q, &a->first, &b->first, hop));
 	if (hop == HOP_NONE) {
 		write_rules(q, &a->first, &b->first);
 	} else {

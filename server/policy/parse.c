@@ -14,6 +14,7 @@ struct scan {
 	unsigned line, column; /* of rest */
 	unsigned depth;
 	size_t values;
+	size_t total, last_end; /* bytes: of the whole; up to the end of the last value */
 	struct policy_fault *fault;
 };
 
@@ -38,12 +39,29 @@ static void step(struct scan *s)
 	s->rest = bytes_skip(s->rest, 1);
 }
 
+static size_t offset(const struct scan *s)
+{
+	return s->total - s->rest.n;
+}
+
 static err complain(struct scan *s, const char *what)
 {
-	s->fault->line = s->line;
-	s->fault->column = s->column;
+	*s->fault = (struct policy_fault){ .line = s->line, .column = s->column, .from = offset(s) };
+	s->fault->to = MIN_OF(s->fault->from + 1, s->total);
 	snprintf(s->fault->text, sizeof s->fault->text, "%s", what);
 	return ERR_INVALID;
+}
+
+/* … and this, put in there, would probably mend it. */
+static err complain_missing(struct scan *s, const char *what, size_t at, const char *missing, const char *label)
+{
+	err e = complain(s, what);
+
+	s->fault->has_fix = true;
+	s->fault->fix_from = s->fault->fix_to = at;
+	snprintf(s->fault->fix, sizeof s->fault->fix, "%s", missing);
+	snprintf(s->fault->fix_label, sizeof s->fault->fix_label, "%s", label);
+	return e;
 }
 
 /* ---- between tokens ---- */
@@ -289,9 +307,14 @@ static err take_key(struct scan *s, struct syntax *object, struct syntax *v)
 	TRY(index_key(s, object, v));
 	TRY(skip_space(s));
 	if (peek(s) != ':')
-		return complain(s, "expected : after the name");
+		return complain_missing(s, "expected : after the name", offset(s), ": ", "Insert a colon");
 	step(s);
 	return skip_space(s);
+}
+
+static bool starts_value(int c)
+{
+	return c == '"' || c == '{' || c == '[' || c == '-' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
 }
 
 static err take_children(struct scan *s, struct syntax *v, int closing)
@@ -304,8 +327,8 @@ static err take_children(struct scan *s, struct syntax *v, int closing)
 		if (peek(s) == closing)
 			break;
 		if (peek(s) < 0)
-			return complain(s, closing == '}' ? "the text ends here, but } is missing" :
-							    "the text ends here, but ] is missing");
+			return closing == '}' ? complain_missing(s, "the text ends here, but } is missing", offset(s), "}", "Insert }") :
+						complain_missing(s, "the text ends here, but ] is missing", offset(s), "]", "Insert ]");
 		if (s->values >= SYNTAX_VALUES_MAX)
 			return complain(s, "too many values in one policy");
 		struct syntax *child = new_child(s, v, &last);
@@ -314,11 +337,14 @@ static err take_children(struct scan *s, struct syntax *v, int closing)
 		if (closing == '}')
 			TRY(take_key(s, v, child));
 		TRY(take_value(s, child));
+		s->last_end = offset(s);
 		TRY(skip_space(s));
 		if (peek(s) == ',')
 			step(s);
-		else if (peek(s) != closing)
-			return complain(s, closing == '}' ? "expected , or }" : "expected , or ]");
+		else if (peek(s) >= 0 && peek(s) != closing)
+			return starts_value(peek(s)) ? complain_missing(s, closing == '}' ? "expected , or }" : "expected , or ]", s->last_end,
+									",", "Insert a comma") :
+						       complain(s, closing == '}' ? "expected , or }" : "expected , or ]");
 	}
 	step(s);
 	return OK;
@@ -406,7 +432,7 @@ static err take_value(struct scan *s, struct syntax *v)
 
 err syntax_parse(struct bytes text, struct arena *a, struct syntax **out, struct policy_fault *fault)
 {
-	struct scan s = { .rest = text, .arena = a, .line = 1, .column = 1, .fault = fault };
+	struct scan s = { .rest = text, .arena = a, .total = text.n, .line = 1, .column = 1, .fault = fault };
 	struct syntax *root = arena_alloc(a, sizeof *root);
 
 	if (!root)

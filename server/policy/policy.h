@@ -18,6 +18,11 @@ struct policy_view;
 struct policy_fault { /* one thing wrong with a text */
 	unsigned line, column; /* from 1; 0: not tied to a place */
 	char text[240];	       /* what is wrong, and a hint, in plain words */
+	/* Offsets in bytes (policy_faults_in_units: in UTF-16 code units); of a fault without a place 0. */
+	size_t from, to;
+	bool has_fix; /* writing fix over fix_from to fix_to would probably mend it */
+	size_t fix_from, fix_to;
+	char fix[160], fix_label[200]; /* label: "Change to tag:prod" */
 };
 enum { POLICY_FAULTS_MAX = 16, POLICY_TEXT_MAX = 4 << 20 };
 struct policy_faults {
@@ -29,6 +34,10 @@ struct policy_faults {
  * the tailnet at hand (tests, sshTests, domains of users) is in policy_verify, to be asked before a policy is accepted. */
 MUST_USE err policy_parse(struct bytes text, struct policy **out, struct policy_faults *faults);
 struct policy *policy_ref(struct policy *p);
+/* From line and column what depends on them: from, to, fixes. policy_parse has done so. */
+void policy_faults_locate(struct bytes text, struct policy_faults *faults);
+/* Bytes become UTF-16 code units, which is what editors in a browser count. Once. */
+void policy_faults_in_units(struct bytes text, struct policy_faults *faults);
 
 /* The tailnet's services, which a text calls "svc:name". Immutable, counted. */
 struct policy_service {
@@ -42,6 +51,12 @@ void policy_services_unref(struct policy_services *s);
 /* policy_parse knows no services: their names then stand for nothing. */
 MUST_USE err policy_parse_with(struct bytes text, const struct policy_services *services, struct policy **out,
 		struct policy_faults *faults);
+/* For a look at a text while it is written: what is wrong is left out (a rule loses the names that are wrong, or goes), and noted.
+ * Never to be put in force when faults has any. ERR_INVALID: nothing can be made of it. */
+MUST_USE err policy_parse_leniently(struct bytes text, const struct policy_services *services, struct policy **out,
+		struct policy_faults *faults);
+/* What is right, and yet is hardly meant: names that nobody uses, groups without members, rules that change nothing. */
+void policy_warn(const struct policy *p, struct bytes text, struct policy_faults *out);
 bool policy_names_services(const struct policy *p); /* it means something else when services change */
 void policy_unref(struct policy *p);
 

@@ -18,6 +18,30 @@ void party_done(struct party *p)
 	p->n = 0;
 }
 
+const char *party_kind_name(const struct party *p)
+{
+	switch (p->kind) {
+	case PARTY_UNKNOWN:
+		return "unknown";
+	case PARTY_ALL:
+		return "any";
+	case PARTY_NODE:
+		return "machine";
+	case PARTY_USER:
+		return "user";
+	case PARTY_SELECTOR:
+		return starts_with(p->text, "tag:") ? "tag" : starts_with(p->text, "group:") ? "group" : starts_with(p->text, "user:") ? "domain" : "autogroup";
+	case PARTY_ADDRESS:
+	case PARTY_RANGE:
+		return "range";
+	case PARTY_INTERNET:
+		return "internet";
+	case PARTY_SELF:
+		return "self";
+	}
+	return "unknown";
+}
+
 const struct policy_named *named_by_id(const struct policy_world *w, int64_t id)
 {
 	size_t low = 0, n = w->n;

@@ -29,10 +29,30 @@ MUST_USE err policy_who_can_reach(const struct policy_world *w, const char *dst,
 /* nodes that src reaches; beyond: ranges behind routers, and the internet. */
 MUST_USE err policy_what_can_reach(const struct policy_world *w, const char *src, struct buf *out, char *why, size_t why_cap);
 
-/* What would change if the policy of is stood where the one of was stands; both hold the same nodes. An object: connections
- * (pairs of nodes) gained, lost and changed with examples, nodes that get another filter, SSH policy or attributes, and who
- * sees whom. */
+/* What would change if the policy of is stood where the one of was stands; both hold the same nodes, listed in the same order. Members
+ * "changes" (connections gained and lost: ordered pairs of nodes, of which a range or the internet counts as one; by who, what, ports
+ * and line) and "machines" (that get other rules). counts may be NULL. */
+struct policy_effect {
+	uint64_t gained, lost, machines; /* machines: that are sent something else */
+	bool exact; /* else it was too much to reckon */
+};
+struct jsonw;
+MUST_USE err policy_changes_write(const struct policy_world *was, const struct policy_world *is, struct jsonw *out,
+		struct policy_effect *counts);
+/* The same as an object. */
 MUST_USE err policy_preview(const struct policy_world *was, const struct policy_world *is, struct buf *out);
+
+/* Who may reach what at once: rows of machines with equal rights, columns of machines that are meant alike, own machines, ranges and the
+ * internet; cells with ports and rules. was == is: one policy; else cells that differ say what was before. ssh: who may log in as whom.
+ * Members rows, columns, cells, own, truncated. */
+MUST_USE err policy_matrix(const struct policy_world *was, const struct policy_world *is, bool ssh, struct jsonw *out);
+/* The rules that lead from (or to) a party, in the policy's order: members direction, of, edges. of: a row's or column's key in the matrix
+ * of the same two, or what may stand in a question. ERR_INVALID: why. */
+MUST_USE err policy_graph(const struct policy_world *was, const struct policy_world *is, const char *of, bool to, bool ssh, struct jsonw *out,
+		char *why, size_t why_cap);
+/* Who may log in as whom, from src to dst, by Tailscale SSH. user "": as anybody. Member pairs. */
+MUST_USE err policy_ssh_question(const struct policy_world *w, const char *src, const char *dst, const char *user, struct jsonw *out,
+		char *why, size_t why_cap);
 
 /* Two texts as a unified diff, without head. */
 MUST_USE err policy_diff(struct bytes a, struct bytes b, struct buf *out);

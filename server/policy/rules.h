@@ -159,6 +159,8 @@ struct posture {
 };
 
 struct ssh_rule {
+	unsigned line;
+	const struct syntax *at;
 	bool check, self;
 	int64_t period_ms;	 /* of check; 0: always */
 	uint32_t src;		 /* set */
@@ -210,6 +212,7 @@ struct ssh_test {
 struct policy {
 	_Atomic unsigned refs;
 	struct arena arena; /* owns everything below */
+	const struct syntax *root;  /* the whole text */
 	const struct syntax *hosts; /* NULL: none */
 	struct group *group;
 	size_t n_groups;
@@ -334,6 +337,8 @@ uint64_t policy_postures(const struct policy *p, const struct policy_node *n);
 
 struct policy_class;
 bool ssh_is_dst(const struct policy_class *c, const struct ssh_rule *r); /* but for autogroup:self and localpart */
+struct view_node;
+bool ssh_fits(const struct policy_view *v, const struct ssh_rule *r, const struct view_node *src, const struct view_node *dst); /* but for users */
 
 /* ---- attrs.c ---- */
 
@@ -441,6 +446,17 @@ void view_forget_filters(struct policy_view *v);
 struct view_node **view_members(const struct policy_view *v, const struct sel_set *s, int64_t only_user, size_t *n);
 
 /* ---- verify.c, seen by the files of queries ---- */
+
+struct verify_result { /* of one expectation; borrowed for the call */
+	unsigned line, column;
+	const char *src, *dst, *expected; /* NULL: it is about the policy as a whole */
+	const char *user;		  /* of ssh; NULL: none in particular */
+	bool test, ssh, passed;
+	const char *text;	 /* why not */
+	const struct rule *by;	 /* what lets through, where something should not be */
+};
+typedef void verify_each(void *ctx, const struct verify_result *r);
+MUST_USE err policy_verify_each(struct policy_view *v, const char *const *domains, size_t n_domains, verify_each *each, void *ctx);
 
 struct probe { /* a node, or an address that is nobody's */
 	struct view_node *node;

@@ -239,7 +239,7 @@ static bool allows_user(const struct ssh_rule *r, const char *user, const char *
 	return r->nonroot || (local.n && bytes_eq_str(local, user));
 }
 
-static bool fits(const struct policy_view *v, const struct ssh_rule *r, const struct view_node *src, const struct view_node *dst)
+bool ssh_fits(const struct policy_view *v, const struct ssh_rule *r, const struct view_node *src, const struct view_node *dst)
 {
 	if (!class_in_set(v, v->cls[src->cls], &v->p->set[r->src]))
 		return false;
@@ -256,7 +256,7 @@ static const struct ssh_rule *rule_for(struct policy_view *v, int64_t src_id, in
 		for (size_t i = 0; i < v->p->n_ssh; i++) {
 			const struct ssh_rule *r = &v->p->ssh[i];
 
-			if (r->check != (bool)check || !fits(v, r, src, dst) || !allows_user(r, user, src->email))
+			if (r->check != (bool)check || !ssh_fits(v, r, src, dst) || !allows_user(r, user, src->email))
 				continue;
 			return r;
 		}

@@ -6,22 +6,40 @@
 
 #include "common/base/cleanup.h"
 
-enum { VERIFY_WORK_MAX = 300000000 }; /* rules and classes looked at: seconds of a worker */
+enum {
+	VERIFY_WORK_MAX = 300000000, /* rules and classes looked at: seconds of a worker */
+	PAIR_WORK = 64,		     /* of sshTests: pairs are kept, so that they count for more */
+};
 
 /* What can only be said of a policy with the tailnet at hand: do its tests hold, are its domains the tailnet's? */
 
-static void __attribute__((format(printf, 4, 5)))
-fault(struct policy_faults *f, unsigned line, unsigned column, const char *fmt, ...)
+struct verify {
+	struct policy_view *v;
+	verify_each *each;
+	void *ctx;
+};
+
+/* One expectation that holds, or does not: then fmt says why. */
+static void hold(const struct verify *x, const struct verify_result *r)
 {
+	struct verify_result done = *r;
+
+	done.passed = true;
+	done.text = "";
+	x->each(x->ctx, &done);
+}
+
+static void __attribute__((format(printf, 3, 4))) fault(const struct verify *x, const struct verify_result *r, const char *fmt, ...)
+{
+	struct verify_result done = *r;
+	char text[sizeof((struct policy_fault *)0)->text];
 	va_list ap;
 
-	if (f->n == POLICY_FAULTS_MAX)
-		return;
-	f->fault[f->n].line = line;
-	f->fault[f->n].column = column;
 	va_start(ap, fmt);
-	vsnprintf(f->fault[f->n++].text, sizeof f->fault[0].text, fmt, ap); /* cut when longer */
+	vsnprintf(text, sizeof text, fmt, ap); /* cut when longer */
 	va_end(ap);
+	done.text = text;
+	x->each(x->ctx, &done);
 }
 
 /* ---- domains ---- */
@@ -42,14 +60,16 @@ static bool is_domain(const struct policy_view *v, const char *domain, const cha
 	return false;
 }
 
-static void verify_domains(const struct policy_view *v, const char *const *domains, size_t n, struct policy_faults *f)
+static void verify_domains(const struct verify *x, const char *const *domains, size_t n)
 {
+	const struct policy_view *v = x->v;
+
 	for (size_t i = 0; i < v->p->n_ssh; i++) {
 		const struct ssh_rule *r = &v->p->ssh[i];
 
 		for (size_t k = 0; k < r->n_localparts; k++)
 			if (!is_domain(v, r->localpart[k], domains, n))
-				fault(f, r->localpart_line, r->localpart_column,
+				fault(x, &(struct verify_result){ .line = r->localpart_line, .column = r->localpart_column },
 				      "%s is not associated with this Tailnet and cannot be used in localpart:*@<domain>: no user has "
 				      "such an address", r->localpart[k]);
 	}
@@ -175,7 +195,8 @@ bool dst_carries(const struct rule_dst *d, int16_t proto, uint16_t port)
 	return false;
 }
 
-static bool is_let_through(struct policy_view *v, const struct probe *src, const struct probe *dst, int16_t proto, uint16_t port)
+static bool is_let_through(struct policy_view *v, const struct probe *src, const struct probe *dst, int16_t proto, uint16_t port,
+			   const struct rule **by)
 {
 	const struct policy *p = v->p;
 
@@ -186,21 +207,25 @@ static bool is_let_through(struct policy_view *v, const struct probe *src, const
 		if (!probe_is_source(v, r, src))
 			continue;
 		for (size_t d = r->first_dst; d < r->first_dst + r->n_dst; d++)
-			if (dst_carries(&p->dst[d], proto, port) && probe_is_destination(v, &p->dst[d], src, dst))
+			if (dst_carries(&p->dst[d], proto, port) && probe_is_destination(v, &p->dst[d], src, dst)) {
+				*by = r;
 				return true;
+			}
 	}
 	return false;
 }
 
 #define TEST_FAILED "test(s) failed: "
 
-static err verify_target(struct policy_view *v, const struct reach_test *t, const struct probes *from, const struct test_target *x,
-			 bool wanted, struct policy_faults *f)
+static err verify_target(const struct verify *k, const struct reach_test *t, const struct probes *from, const struct test_target *x, bool wanted)
 {
+	struct verify_result r = { .line = x->line, .column = x->column, .src = t->src_text, .dst = x->text,
+				   .expected = wanted ? "accept" : "deny", .test = true };
 	bool through = false, stopped = false;
+	struct policy_view *v = k->v;
 
 	if (!x->sel) {
-		fault(f, x->line, x->column, TEST_FAILED "\"%s\": %s", x->text, x->why ? x->why : "it means nothing here");
+		fault(k, &r, TEST_FAILED "\"%s\": %s", x->text, x->why ? x->why : "it means nothing here");
 		return OK;
 	}
 	for (size_t i = 0; i < from->n; i++) {
@@ -208,8 +233,8 @@ static err verify_target(struct policy_view *v, const struct reach_test *t, cons
 		err e = resolve(v, x->sel, from->list[i].node, &to);
 
 		v->work += v->n_cls;
-		for (size_t k = 0; e == OK && k < to.n && v->work < VERIFY_WORK_MAX; k++) {
-			bool yes = is_let_through(v, &from->list[i], &to.list[k], t->proto, x->port);
+		for (size_t m = 0; e == OK && m < to.n && v->work < VERIFY_WORK_MAX; m++) {
+			bool yes = is_let_through(v, &from->list[i], &to.list[m], t->proto, x->port, &r.by);
 
 			through |= yes;
 			stopped |= !yes;
@@ -219,20 +244,24 @@ static err verify_target(struct policy_view *v, const struct reach_test *t, cons
 		TRY(e);
 	}
 	if (wanted && stopped)
-		fault(f, x->line, x->column, TEST_FAILED "%s should reach \"%s\", but %s", t->src_text, x->text,
+		fault(k, &r, TEST_FAILED "%s should reach \"%s\", but %s", t->src_text, x->text,
 		      through ? "does not from or to every node" : "no rule lets it through");
-	if (!wanted && (through || x->sel->kind == SEL_INTERNET))
-		fault(f, x->line, x->column, TEST_FAILED "%s should not reach \"%s\", but %s", t->src_text, x->text,
+	else if (!wanted && (through || x->sel->kind == SEL_INTERNET))
+		fault(k, &r, TEST_FAILED "%s should not reach \"%s\", but %s", t->src_text, x->text,
 		      through ? "a rule lets it through" : "nobody can tell for every address of the internet");
+	else
+		hold(k, &r);
 	return OK;
 }
 
-static err verify_test(struct policy_view *v, const struct reach_test *t, struct policy_faults *f)
+static err verify_test(const struct verify *k, const struct reach_test *t)
 {
+	struct verify_result r = { .line = t->line, .column = t->column, .src = t->src_text, .dst = "", .expected = "accept", .test = true };
+	struct policy_view *v = k->v;
 	struct probes from = { 0 };
 
 	if (!t->src) {
-		fault(f, t->line, t->column, TEST_FAILED "%s", t->src_why ? t->src_why : "src means nothing here");
+		fault(k, &r, TEST_FAILED "%s", t->src_why ? t->src_why : "src means nothing here");
 		return OK;
 	}
 	err e = resolve(v, t->src, NULL, &from);
@@ -240,11 +269,11 @@ static err verify_test(struct policy_view *v, const struct reach_test *t, struct
 	for (size_t i = 0; t->has_attrs && i < from.n; i++)
 		from.list[i].postures = &postures;
 	if (e == OK && !from.n)
-		fault(f, t->line, t->column, TEST_FAILED "src=\"%s\": no node is that now", t->src_text);
+		fault(k, &r, TEST_FAILED "src=\"%s\": no node is that now", t->src_text);
 	for (size_t i = 0; e == OK && from.n && i < t->n_accept; i++)
-		e = verify_target(v, t, &from, &t->accept[i], true, f);
+		e = verify_target(k, t, &from, &t->accept[i], true);
 	for (size_t i = 0; e == OK && from.n && i < t->n_deny; i++)
-		e = verify_target(v, t, &from, &t->deny[i], false, f);
+		e = verify_target(k, t, &from, &t->deny[i], false);
 	free(from.list);
 	return e;
 }
@@ -258,77 +287,126 @@ static bool is_as_wanted(enum policy_ssh got, int list)
 	return list == 0 ? got != POLICY_SSH_NO : list == 1 ? got == POLICY_SSH_NO : got == POLICY_SSH_CHECK;
 }
 
-static void verify_pair(struct policy_view *v, const struct ssh_test *t, const struct view_node *src, const struct test_target *x,
-			const struct view_node *dst, struct policy_faults *f)
+struct ssh_pair {
+	int64_t src, dst;
+};
+
+struct ssh_pairs {
+	struct ssh_pair *list; /* owned */
+	size_t n;
+};
+
+static err pairs_of(struct policy_view *v, const struct probes *from, const struct test_target *x, struct ssh_pairs *out)
 {
-	static const char *const got_name[] = { "no rule lets it in", "it is let in", "it is let in after a check" };
-	int64_t period;
-
-	for (int list = 0; list < 3; list++)
-		for (size_t i = 0; i < t->n_users[list]; i++) {
-			enum policy_ssh got = policy_view_ssh_action(v, src->id, dst->id, t->user[list][i], &period);
-
-			if (!is_as_wanted(got, list))
-				fault(f, x->line, x->column, TEST_FAILED "ssh from %s to %s as \"%s\": %s was expected, but %s", t->src_text,
-				      x->text, t->user[list][i], list_name[list], got_name[got]);
-		}
-}
-
-static err verify_ssh_dst(struct policy_view *v, const struct ssh_test *t, const struct probes *from, const struct test_target *x,
-			  struct policy_faults *f)
-{
-	size_t pairs = 0;
-
 	for (size_t i = 0; x->sel && i < from->n; i++) {
 		struct probes to = { 0 };
 		err e = from->list[i].node ? resolve(v, x->sel, from->list[i].node, &to) : OK;
 
-		v->work += v->n_cls;
-		for (size_t k = 0; e == OK && k < to.n && v->work < VERIFY_WORK_MAX; k++)
-			if (to.list[k].node) {
-				v->work += v->p->n_ssh + 1;
-				pairs++;
-				verify_pair(v, t, from->list[i].node, x, to.list[k].node, f);
-			}
+		v->work += v->n_cls + PAIR_WORK * to.n;
+		if (e == OK && v->work < VERIFY_WORK_MAX && to.n) {
+			struct ssh_pair *grown = reallocarray(out->list, out->n + to.n, sizeof *grown);
+
+			out->list = grown ? grown : out->list;
+			e = grown ? OK : ERR_NOMEM;
+			for (size_t k = 0; grown && k < to.n; k++)
+				if (to.list[k].node)
+					grown[out->n++] = (struct ssh_pair){ from->list[i].node->id, to.list[k].node->id };
+		}
 		free(to.list);
 		TRY(e);
 	}
-	if (!pairs)
-		fault(f, x->line, x->column, TEST_FAILED "ssh from %s to \"%s\": %s", t->src_text, x->text,
-		      x->why ? x->why : "no node is that now");
 	return OK;
 }
 
-static err verify_ssh(struct policy_view *v, const struct ssh_test *t, struct policy_faults *f)
+/* As one local user, from and to all of them. */
+static void verify_user(const struct verify *k, const struct ssh_test *t, const struct test_target *x, const struct ssh_pairs *pairs, int list,
+			const char *user)
 {
+	static const char *const got_name[] = { "no rule lets it in", "it is let in", "it is let in after a check" };
+	struct verify_result r = { .line = x->line, .column = x->column, .src = t->src_text, .dst = x->text, .expected = list_name[list],
+				   .test = true, .ssh = true, .user = user };
+	int64_t period;
+
+	for (size_t i = 0; i < pairs->n && k->v->work < VERIFY_WORK_MAX; i++) {
+		enum policy_ssh got = policy_view_ssh_action(k->v, pairs->list[i].src, pairs->list[i].dst, user, &period);
+
+		k->v->work += k->v->p->n_ssh + 1;
+		if (is_as_wanted(got, list))
+			continue;
+		fault(k, &r, TEST_FAILED "ssh from %s to %s as \"%s\": %s was expected, but %s", t->src_text, x->text, user, list_name[list],
+		      got_name[got]);
+		return;
+	}
+	hold(k, &r);
+}
+
+static err verify_ssh_dst(const struct verify *k, const struct ssh_test *t, const struct probes *from, const struct test_target *x)
+{
+	const struct verify_result r = { .line = x->line, .column = x->column, .src = t->src_text, .dst = x->text, .expected = "accept",
+					 .test = true, .ssh = true };
+	struct ssh_pairs pairs = { 0 };
+	err e = pairs_of(k->v, from, x, &pairs);
+
+	if (e == OK && !pairs.n)
+		fault(k, &r, TEST_FAILED "ssh from %s to \"%s\": %s", t->src_text, x->text, x->why ? x->why : "no node is that now");
+	for (int list = 0; e == OK && pairs.n && list < 3; list++)
+		for (size_t i = 0; i < t->n_users[list]; i++)
+			verify_user(k, t, x, &pairs, list, t->user[list][i]);
+	free(pairs.list);
+	return e;
+}
+
+static err verify_ssh(const struct verify *k, const struct ssh_test *t)
+{
+	const struct verify_result r = { .line = t->line, .column = t->column, .src = t->src_text, .dst = "", .expected = "accept", .test = true,
+					 .ssh = true };
 	struct probes from = { 0 };
-	err e = t->src ? resolve(v, t->src, NULL, &from) : OK;
+	err e = t->src ? resolve(k->v, t->src, NULL, &from) : OK;
 
 	if (!t->src)
-		fault(f, t->line, t->column, TEST_FAILED "%s", t->src_why ? t->src_why : "src means nothing here");
+		fault(k, &r, TEST_FAILED "%s", t->src_why ? t->src_why : "src means nothing here");
 	else if (e == OK && !from.n)
-		fault(f, t->line, t->column, TEST_FAILED "src=\"%s\": no node is that now", t->src_text);
+		fault(k, &r, TEST_FAILED "src=\"%s\": no node is that now", t->src_text);
 	else if (e == OK && !t->n_dst)
-		fault(f, t->line, t->column, TEST_FAILED "dst is missing");
+		fault(k, &r, TEST_FAILED "dst is missing");
 	else if (e == OK && !(t->n_users[0] + t->n_users[1] + t->n_users[2]))
-		fault(f, t->line, t->column, TEST_FAILED "the test names no user under accept, deny or check");
+		fault(k, &r, TEST_FAILED "the test names no user under accept, deny or check");
 	else
 		for (size_t i = 0; e == OK && i < t->n_dst; i++)
-			e = verify_ssh_dst(v, t, &from, &t->dst[i], f);
+			e = verify_ssh_dst(k, t, &from, &t->dst[i]);
 	free(from.list);
 	return e;
+}
+
+err policy_verify_each(struct policy_view *v, const char *const *domains, size_t n_domains, verify_each *each, void *ctx)
+{
+	const struct verify k = { v, each, ctx };
+
+	v->work = 0;
+	verify_domains(&k, domains, n_domains);
+	for (size_t i = 0; i < v->p->n_tests && v->work < VERIFY_WORK_MAX; i++)
+		TRY(verify_test(&k, &v->p->test[i]));
+	for (size_t i = 0; i < v->p->n_ssh_tests && v->work < VERIFY_WORK_MAX; i++)
+		TRY(verify_ssh(&k, &v->p->ssh_test[i]));
+	if (v->work >= VERIFY_WORK_MAX)
+		fault(&k, &(struct verify_result){ 0 },
+		      "the tests take too long: they ask about too many nodes at once; name single nodes, or fewer rules");
+	return OK;
+}
+
+static void take_fault(void *ctx, const struct verify_result *r)
+{
+	struct policy_faults *f = ctx;
+
+	if (r->passed || f->n == POLICY_FAULTS_MAX)
+		return;
+	f->fault[f->n] = (struct policy_fault){ .line = r->line, .column = r->column };
+	snprintf(f->fault[f->n++].text, sizeof f->fault[0].text, "%s", r->text);
 }
 
 err policy_verify(struct policy_view *v, const char *const *domains, size_t n_domains, struct policy_faults *faults)
 {
 	faults->n = 0;
-	v->work = 0;
-	verify_domains(v, domains, n_domains, faults);
-	for (size_t i = 0; i < v->p->n_tests && v->work < VERIFY_WORK_MAX; i++)
-		TRY(verify_test(v, &v->p->test[i], faults));
-	for (size_t i = 0; i < v->p->n_ssh_tests && v->work < VERIFY_WORK_MAX; i++)
-		TRY(verify_ssh(v, &v->p->ssh_test[i], faults));
-	if (v->work >= VERIFY_WORK_MAX && faults->n < POLICY_FAULTS_MAX)
-		fault(faults, 0, 0, "the tests take too long: they ask about too many nodes at once; name single nodes, or fewer rules");
+	TRY(policy_verify_each(v, domains, n_domains, take_fault, faults));
 	return faults->n ? ERR_INVALID : OK;
 }

@@ -3,10 +3,11 @@
 err policy_sql_put(struct sql *s, const struct policy_row *r)
 {
 	static const char sql[] =
-		"INSERT INTO policy (id, tailnet_id, version, text, author, note, created_ms)"
-		" VALUES (:id, :tailnet_id, :version, :text, :author, :note, :created_ms)"
+		"INSERT INTO policy (id, tailnet_id, version, text, author, note, created_ms, weighed, gained, lost, machines)"
+		" VALUES (:id, :tailnet_id, :version, :text, :author, :note, :created_ms, :weighed, :gained, :lost, :machines)"
 		" ON CONFLICT (id) DO UPDATE SET tailnet_id = excluded.tailnet_id, version = excluded.version, text = excluded.text,"
-		" author = excluded.author, note = excluded.note, created_ms = excluded.created_ms";
+		" author = excluded.author, note = excluded.note, created_ms = excluded.created_ms,"
+		" weighed = excluded.weighed, gained = excluded.gained, lost = excluded.lost, machines = excluded.machines";
 	struct query q = query_begin(s, sql);
 
 	query_int(&q, ":id", r->id);
@@ -16,6 +17,10 @@ err policy_sql_put(struct sql *s, const struct policy_row *r)
 	query_text(&q, ":author", r->author);
 	query_text(&q, ":note", r->note);
 	query_int(&q, ":created_ms", r->created_ms);
+	query_int(&q, ":weighed", r->weighed);
+	query_int(&q, ":gained", r->gained);
+	query_int(&q, ":lost", r->lost);
+	query_int(&q, ":machines", r->machines);
 	return query_run(&q);
 }
 
@@ -30,7 +35,7 @@ err policy_sql_delete(struct sql *s, int64_t id)
 
 err policy_sql_list(struct sql *s, struct policy_row **out, size_t *n)
 {
-	static const char sql[] = "SELECT id, tailnet_id, version, text, author, note, created_ms FROM policy ORDER BY id";
+	static const char sql[] = "SELECT id, tailnet_id, version, text, author, note, created_ms, weighed, gained, lost, machines FROM policy ORDER BY id";
 	struct query q = query_begin(s, sql);
 
 	while (query_next(&q)) {
@@ -44,6 +49,10 @@ err policy_sql_list(struct sql *s, struct policy_row **out, size_t *n)
 		r->author = column_text(&q);
 		r->note = column_text(&q);
 		r->created_ms = column_int(&q);
+		r->weighed = column_int(&q) != 0;
+		r->gained = column_int(&q);
+		r->lost = column_int(&q);
+		r->machines = column_int(&q);
 	}
 	return query_end(&q);
 }

@@ -272,6 +272,8 @@ struct policy_row { /* every accepted policy is a version; the newest is in forc
 	char *text, *author, *note;
 	int64_t created_ms;
 	int64_t version; /* 1, 2, 3 … in its tailnet */
+	bool weighed; /* the rest counts: see 0080_policy_weight.sql */
+	int64_t gained, lost, machines;
 };
 
 struct setting_row { /* tailnet settings (tailnet_id > 0) and counters and marks of the server (tailnet_id 0) */

@@ -1,8 +1,8 @@
 /* A policy text of a stranger, and three nodes under it. */
 #include <stdlib.h>
 
-#include "server/policy/policy.h"
-#include "server/policy/query.h"
+#include "common/text/jsonw.h"
+#include "server/policy/draft.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -40,6 +40,14 @@ static void ask(struct policy *p, struct policy_view *v, const struct policy_nam
 	struct buf out = buf_make(8 << 20);
 	if (policy_preview(&was, &is, &out) != OK || policy_preview(&is, &was, &out) != OK)
 		abort();
+	buf_clear(&out);
+	struct jsonw j = jsonw_init(&out);
+	jsonw_obj(&j);
+	if (policy_matrix(&was, &is, false, &j) != OK || policy_matrix(&is, &is, true, &j) != OK)
+		abort();
+	(void)!policy_graph(&was, &is, "autogroup:member", false, false, &j, why, sizeof why);
+	(void)!policy_graph(&is, &is, "10.0.0.1", true, false, &j, why, sizeof why);
+	jsonw_obj_end(&j);
 	buf_clear(&out);
 	(void)!policy_diff(text, bytes_str(open), &out);
 	buf_done(&out);
@@ -98,12 +106,39 @@ static void apply(struct policy *p, struct bytes text)
 	policy_view_free(v);
 }
 
+/* As somebody writes it, with all that is wrong. */
+static void look(struct bytes text)
+{
+	static const struct policy_user ann = { 1, "ann", "ann@example.com", "ann@example.com", POLICY_ROLE_OWNER, NULL, 0 };
+	static const struct policy_node nodes[] = { { .id = 1, .user_id = 1, .user = &ann, .v4 = { 4, { 100, 64, 0, 1 } } }, { .id = 2, .v4 = { 4, { 100, 64, 0, 2 } } } };
+	static const struct policy_named named[] = { { "a", &nodes[0] }, { "b", &nodes[1] } };
+	struct policy_draft d = { .text = text };
+	struct policy_world was = { NULL, named, 2 };
+	struct buf out = buf_make(8 << 20);
+	struct jsonw w = jsonw_init(&out);
+	struct policy_faults faults;
+	struct policy *open;
+
+	if (policy_parse(BYTES_LIT("{}"), &open, &faults) != OK || policy_world_view(open, &was, &was.view) != OK)
+		abort();
+	jsonw_obj(&w);
+	if (policy_draft_write(&was, &d, &w) != OK)
+		abort();
+	jsonw_obj_end(&w);
+	if (!jsonw_ok(&w))
+		abort();
+	buf_done(&out);
+	policy_view_free(was.view);
+	policy_unref(open);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct policy_faults faults;
 	struct policy *p;
 	err e = policy_parse(bytes_of(data, size), &p, &faults);
 
+	look(bytes_of(data, size));
 	if (e == OK) {
 		apply(p, bytes_of(data, size));
 		policy_unref(p);

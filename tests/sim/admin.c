@@ -211,6 +211,7 @@ void admin_act(struct world *w)
 		{ CMD_APIKEY_CREATE, 1 }, { CMD_APIKEY_LIST, 1 }, { CMD_APIKEY_EXPIRE, 1 }, { CMD_APIKEY_DELETE, 1 },
 		{ CMD_POLICY_GET, 1 }, { CMD_POLICY_SET, 8 }, { CMD_POLICY_CHECK, 1 }, { CMD_POLICY_ROLLBACK, 2 },
 		{ CMD_POLICY_PREVIEW, 1 }, { CMD_POLICY_EXPLAIN, 1 }, { CMD_POLICY_WHO, 1 }, { CMD_POLICY_WHAT, 1 }, { CMD_POLICY_DIFF, 1 },
+		{ CMD_POLICY_MATRIX, 1 }, { CMD_POLICY_GRAPH, 1 }, { CMD_POLICY_SSH, 1 },
 		{ CMD_POLICY_HISTORY, 1 }, { CMD_POLICY_VERSION, 1 }, { CMD_DERPMAP_GET, 1 }, { CMD_DNS_RECORDS, 2 },
 		{ CMD_SERVICE_SET, 3 }, { CMD_SERVICE_DELETE, 1 }, { CMD_SERVICE_APPROVE, 4 }, { CMD_SERVICE_LIST, 1 }, { CMD_STATS, 1 }, { CMD_NODE_APPROVE, 6 }, { CMD_NODE_SET_IP, 3 }, { CMD_NODE_ATTR_SET, 5 }, { CMD_NODE_ATTR_DELETE, 2 }, { CMD_NODE_ATTRS_PATCH, 3 },
 		{ CMD_NODE_C2N, 3 }, { CMD_SETTINGS_SET, 4 }, { CMD_SETTINGS_RESET, 2 }, { CMD_SETTINGS_LIST, 1 },
@@ -271,7 +272,11 @@ void admin_act(struct world *w)
 	case CMD_POLICY_SET:
 	case CMD_POLICY_CHECK:
 	case CMD_POLICY_PREVIEW:
+	case CMD_POLICY_MATRIX:
 		m->text = PICK(w, policies);
+		m->has_text = m->kind != CMD_POLICY_SET && m->kind != CMD_POLICY_CHECK && one_in(w, 2);
+		m->ssh = one_in(w, 2);
+		m->base = m->kind == CMD_POLICY_SET && one_in(w, 4) ? some_version(w) : 0;
 		break;
 	case CMD_POLICY_ROLLBACK:
 	case CMD_POLICY_VERSION:
@@ -282,6 +287,8 @@ void admin_act(struct world *w)
 	case CMD_POLICY_EXPLAIN:
 	case CMD_POLICY_WHO:
 	case CMD_POLICY_WHAT:
+	case CMD_POLICY_GRAPH:
+	case CMD_POLICY_SSH:
 		m->name = PICK(w, asked);
 		m->new_name = PICK(w, asked);
 		break;

@@ -96,10 +96,13 @@ static void fill(struct reply *r, const struct command *c)
 			"\"section\":\"grants\",\"index\":0}]}],\"others\":[]}";
 		break;
 	case CMD_POLICY_PREVIEW:
-		r->text = "{\"tests\":{\"passed\":true},\"connections\":{\"counted\":true,\"gained\":3,\"lost\":1,\"changed\":0},\"nodesTotal\":9}";
+		r->text = "{\"valid\":true,\"tests\":{\"total\":2,\"passed\":2},\"changes\":{\"exact\":true,\"gained\":3,\"lost\":1,\"more\":0,\"items\":["
+			"{\"what\":\"gained\",\"from\":{\"names\":[{\"kind\":\"group\",\"name\":\"group:ops\"}],\"more\":0},\"to\":{\"names\":["
+			"{\"kind\":\"self\",\"name\":\"autogroup:self\"}]},\"ports\":{\"text\":\"tcp 22\"},\"now\":null,\"connections\":3,"
+			"\"rules\":[{\"line\":9,\"section\":\"acls\",\"index\":0}]}]}}";
 		break;
 	case CMD_POLICY_DIFF:
-		r->text = "@@ -1,1 +1,1 @@\n-a\n+b\n";
+		r->text = "{\"diff\":\"@@ -1,1 +1,1 @@\\n-a\\n+b\\n\"}";
 		break;
 	default:
 		break;
@@ -342,7 +345,7 @@ static void policies(void **state)
 	expect(line, 0, "Policy set");
 	assert_string_equal(last->note, "why");
 	snprintf(line, sizeof line, "policy preview %s", file);
-	expect(line, 0, "3 gained, 1 lost, 0 with other ports");
+	expect(line, 0, "+ group:ops -> own machines: tcp 22  [3 connections, line 9]\nconnections (from machine to machine): 3 gained, 1 lost");
 	expect("policy history", 0, "because");
 	expect("policy show 7", 0, "{ /* seventh */ }\n");
 	assert_int_equal(last->id, 7);

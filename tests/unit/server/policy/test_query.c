@@ -1,4 +1,4 @@
-/* Questions about a policy: who is meant, which rule, which hop, and what another policy would change. */
+/* Questions about a policy: who is meant, which rule, which hop. What another policy would change: test_effect.c. */
 #include "server/policy/query.h"
 
 #include <jansson.h>
@@ -280,87 +280,6 @@ static void who_and_what(void **state)
 	policy_view_free(w.view);
 }
 
-/* ---- preview beside brute force ---- */
-
-static const char *const names[] = { "*", "ann@example.com", "bob@example.com", "tag:web", "tag:db", "autogroup:member", "group:g",
-	"autogroup:tagged", "100.64.0.4", "eve@other.example" };
-static const char *const ports[] = { "22", "80,443", "*", "80", "440-445", "22,80" };
-static const uint16_t asked[] = { 22, 80, 443, 1000 };
-
-static char *random_policy(struct test_rng *rng)
-{
-	struct buf b = buf_make(1 << 16);
-	size_t rules = rng_below(rng, 4);
-
-	buf_append_str(&b, "{\"groups\":{\"group:g\":[\"ann@example.com\",\"eve@other.example\"]},\"tagOwners\":{\"tag:web\":[],\"tag:db\":[],"
-			   "\"tag:router\":[]},\"acls\":[");
-	for (size_t i = 0; i < rules; i++) {
-		bool self = rng_below(rng, 6) == 0;
-		buf_printf(&b, "%s{\"action\":\"accept\",%s\"src\":[\"%s\"],\"dst\":[\"%s:%s\"]}", i ? "," : "",
-			   rng_below(rng, 3) ? "" : "\"proto\":\"tcp\",", self ? "autogroup:member" : names[rng_below(rng, ARRAY_LEN(names))],
-			   self ? "autogroup:self" : names[rng_below(rng, ARRAY_LEN(names))], ports[rng_below(rng, ARRAY_LEN(ports))]);
-	}
-	buf_append_str(&b, "]}");
-	buf_append_u8(&b, 0);
-	return (char *)b.p;
-}
-
-/* What src may reach at dst, a bit for each port and protocol. */
-static unsigned reach(struct world *w, size_t src, size_t dst)
-{
-	unsigned bits = 0;
-
-	for (size_t p = 0; p < ARRAY_LEN(asked); p++)
-		for (int udp = 0; udp < 2; udp++) {
-			char to[80];
-			snprintf(to, sizeof to, "%s:%u/%s", w->named[dst].name, asked[p], udp ? "udp" : "tcp");
-			json_t *a = explain(w, w->named[src].name, to);
-			bits |= (unsigned)(strcmp(str(a, "allowed"), "yes") == 0) << (2 * p + (unsigned)udp);
-			json_decref(a);
-		}
-	return bits;
-}
-
-static void preview_counts_right(void **state)
-{
-	(void)state;
-	struct test_rng rng = { 77 };
-	for (int round = 0; round < 60; round++) {
-		struct world a, b;
-		small(&a);
-		add(&a, "eves", 3, NULL, NULL);
-		add(&a, "web2", 0, "tag:db", "tag:web");
-		small(&b);
-		add(&b, "eves", 3, NULL, NULL);
-		add(&b, "web2", 0, "tag:db", "tag:web");
-		char *x = random_policy(&rng), *y = random_policy(&rng);
-		use(&a, x);
-		use(&b, y);
-		json_int_t gained = 0, lost = 0, changed = 0;
-		for (size_t i = 0; i < a.n; i++)
-			for (size_t k = 0; k < a.n; k++) {
-				unsigned was = i == k ? 0 : reach(&a, i, k), is = i == k ? 0 : reach(&b, i, k);
-				gained += !was && is;
-				lost += was && !is;
-				changed += was && is && was != is;
-			}
-		struct buf out = buf_make(QUERY_ANSWER_MAX);
-		assert_ok(policy_preview(&a.w, &b.w, &out));
-		json_t *p = parsed(&out), *c = json_object_get(p, "connections");
-		if (json_integer_value(json_object_get(c, "gained")) != gained || json_integer_value(json_object_get(c, "lost")) != lost ||
-		    json_integer_value(json_object_get(c, "changed")) != changed)
-			fail_msg("%s\n%s\n%lld gained, %lld lost, %lld changed, and not %s", x, y, (long long)gained, (long long)lost,
-				 (long long)changed, json_dumps(c, JSON_INDENT(1)));
-		if (strcmp(x, y) == 0)
-			assert_int_equal(json_integer_value(json_object_get(p, "nodesChanged")), 0);
-		json_decref(p);
-		policy_view_free(a.view);
-		policy_view_free(b.view);
-		free(x);
-		free(y);
-	}
-}
-
 /* ---- diff ---- */
 
 static void check_diff(const char *a, const char *b, const char *want)
@@ -392,7 +311,6 @@ int main(void)
 		cmocka_unit_test(reads_whom_people_mean),
 		cmocka_unit_test(names_the_hop_that_fails),
 		cmocka_unit_test(who_and_what),
-		cmocka_unit_test(preview_counts_right),
 		cmocka_unit_test(diffs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
