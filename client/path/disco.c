@@ -267,6 +267,8 @@ static void got_ping(struct path *p, struct disco_ref *d, const struct path_from
 	bool by_udp = from->addr.addr.family != 0, again = false;
 	struct disco_message m = { .type = DISCO_PONG };
 
+	if (peer)
+		peer_alive(peer);
 	if (by_udp && (from->addr.port == 0 || addr_is_multicast(from->addr.addr) || addr_is_unspecified(from->addr.addr)))
 		return;
 	if (!by_udp && !peer)
@@ -322,6 +324,7 @@ static void got_call(
 		p->stats.refused_call++;
 		return;
 	}
+	peer_alive(peer);
 	if (!bucket_take(&peer->calls, CALLS_A_SECOND, CALLS_BURST, p->now_ms)) {
 		p->stats.limited++;
 		return;

@@ -42,6 +42,9 @@ enum {
 	SAMPLES = 8,		    /* latencies kept of a region */
 	PLAN_MAX = PATH_REGIONS_MAX * 8,
 	BURST = 4,
+	GONE_AGAIN_MS = 250,	    /* ours: a relay does not know the peer: the handshake is tried again so soon, */
+	GONE_APART_MS = 60 * 1000,  /* between such series */
+	GONE_TRIES = 6,		    /* and so often, until the peer speaks: both may be on their way there */
 	PONGS_A_SECOND = 100, PONGS_BURST = 300, /* answered to the owner of one disco key */
 	CALLS_A_SECOND = 2, CALLS_BURST = 8,	 /* CallMeMaybe obeyed of one peer: each sends up to 100 pings */
 };
@@ -96,6 +99,9 @@ struct path_peer {
 	unsigned told_endpoints; /* path->endpoints_version of our last CallMeMaybe */
 	unsigned burst; /* steps done of the quick series after news */
 	int64_t burst_ms;
+	int64_t again_ms; /* 0: the relay knows it, as far as we know */
+	int64_t gone_ms;  /* when a series of tries began */
+	unsigned agains;  /* left of it */
 	struct bucket calls;
 	struct loop_timer due; /* in path->timers */
 
@@ -204,6 +210,7 @@ void path_result(struct path *p, const struct path_event *ev);
 bool path_is_trusted(const struct path_peer *peer);
 /* News about a peer that is in use: its candidates are pinged now and a few times more in quick succession. */
 void peer_news(struct path_peer *peer, bool call);
+void peer_alive(struct path_peer *peer); /* it spoke: a handshake that found it gone may have an answer now */
 void peer_arm(struct path_peer *peer);
 void peer_step(struct path_peer *peer);
 /* A proof that at works. */

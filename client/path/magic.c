@@ -213,6 +213,8 @@ static void on_derp_gone(void *ctx, uint16_t region, const struct node_pub *peer
 {
 	struct magic *m = ctx;
 
+	path_peer_gone(m->path, region, peer, clock_mono_us());
+	magic_flush(m);
 	if (m->c.on_peer_gone)
 		m->c.on_peer_gone(m->c.ctx, region, peer);
 }

@@ -126,6 +126,9 @@ void path_route(struct path_peer *peer, int64_t now_us, struct path_route *out);
 /* A datagram could not be sent there (EHOSTUNREACH, ENETUNREACH): the path is given up at once. */
 void path_unreachable(struct path_peer *peer, struct addrport to, int64_t now_us);
 
+/* The relay of that region says that this node is not connected to it. */
+void path_peer_gone(struct path *p, uint16_t region, const struct node_pub *key, int64_t now_us);
+
 /* DERP links: a region's connection came up, or went down or could not be made (told each time); a frame was heard, a round trip was measured. */
 void path_derp_up(struct path *p, uint16_t region, bool up, int64_t now_us);
 void path_derp_heard(struct path *p, uint16_t region, int64_t now_us);

@@ -30,7 +30,7 @@ static err add_peer(struct path *p, const struct path_peer_config *c, struct pat
 	list_init(&peer->of_disco);
 	list_init(&peer->active);
 	list_init(&peer->told);
-	peer->last_send_ms = peer->last_full_ms = peer->last_call_ms = NEVER_MS;
+	peer->last_send_ms = peer->last_full_ms = peer->last_call_ms = peer->gone_ms = NEVER_MS;
 	peer->trust_until_ms = peer->next_full_ms = NEVER_MS;
 	if (!timer_heap_reserve(&p->timers)) {
 		free(peer);
@@ -252,6 +252,8 @@ void peer_arm(struct path_peer *peer)
 	int64_t due = MIN_OF(peer->beat_ms, peer->last_send_ms + ACTIVE_MS);
 	if (peer->burst < BURST)
 		due = MIN_OF(due, peer->burst_ms);
+	if (peer->again_ms)
+		due = MIN_OF(due, peer->again_ms);
 	const struct candidate *c = waiting_best(peer);
 	if (c)
 		due = MIN_OF(due, c->ping_ms + REPING_MS);
@@ -277,6 +279,7 @@ static void activate(struct path_peer *peer)
 static void deactivate(struct path_peer *peer)
 {
 	peer->is_active = false;
+	peer->again_ms = 0;
 	list_del(&peer->active);
 	timer_heap_remove(&peer->path->timers, &peer->due);
 	candidates_prune(peer);
@@ -301,6 +304,10 @@ void peer_step(struct path_peer *peer)
 	}
 	if (peer->burst < BURST && p->now_ms >= peer->burst_ms)
 		burst_step(peer);
+	if (peer->again_ms && p->now_ms >= peer->again_ms) {
+		peer->again_ms = peer->agains-- > 1 ? p->now_ms + GONE_AGAIN_MS : 0;
+		path_tell(peer, TOLD_NUDGE);
+	}
 	if (p->now_ms >= peer->beat_ms) {
 		peer->beat_ms = p->now_ms + HEARTBEAT_MS;
 		if (peer->best.addr.family)
@@ -368,6 +375,30 @@ void path_route(struct path_peer *peer, int64_t now_us, struct path_route *out)
 	out->region = peer->home ? peer->home : peer->last_region;
 	if (wants_full(peer))
 		peer_full_ping(peer, PING_APART_MS, true);
+}
+
+/* It may be on its way there, as we just were. Relays say it of disco messages and not each time, so this begins a series. An initiation
+ * takes the place of the one before, whose answer is refused then: the series is short, and not as quick as it could be. */
+void path_peer_gone(struct path *p, uint16_t region, const struct node_pub *key, int64_t now_us)
+{
+	struct path_peer *peer = path_peer_by_key(p, key);
+
+	path_enter(p, now_us);
+	if (!peer || !peer->is_active || path_is_trusted(peer) || (peer->home && peer->home != region) || peer->again_ms ||
+		p->now_ms - peer->gone_ms < GONE_APART_MS)
+		return;
+	peer->gone_ms = p->now_ms;
+	peer->agains = GONE_TRIES;
+	peer->again_ms = p->now_ms + GONE_AGAIN_MS;
+	peer_arm(peer);
+}
+
+void peer_alive(struct path_peer *peer)
+{
+	if (!peer->again_ms)
+		return;
+	peer->again_ms = 0;
+	path_tell(peer, TOLD_NUDGE);
 }
 
 void path_unreachable(struct path_peer *peer, struct addrport to, int64_t now_us)

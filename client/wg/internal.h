@@ -61,6 +61,7 @@ struct wg_timers {
 	int64_t persistent_ms;
 	int64_t erase_ms;
 	unsigned attempts;
+	unsigned unanswered; /* initiations since the last session */
 	bool kicked;            /* retry_ms was brought forward: no attempt counts, and 5 s need not have passed */
 	bool another_keepalive; /* more data came while keepalive_ms was armed */
 };
@@ -185,7 +186,7 @@ void peer_drop_staged(struct wg_peer *p);
 void peer_rekey_if_due(struct wg_peer *p, const struct wg_keypair *k, int64_t now_ms); /* after sending */
 
 /* timers.c: what happened; each may arm or disarm. */
-void timers_initiation_wanted(struct wg_peer *p, bool retry, int64_t now_ms);
+void timers_initiation_wanted(struct wg_peer *p, int64_t now_ms);
 void timers_initiation_sent(struct wg_peer *p, int64_t now_ms);
 void timers_handshake_complete(struct wg_peer *p);
 void timers_session_derived(struct wg_peer *p, int64_t now_ms);

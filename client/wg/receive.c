@@ -43,7 +43,7 @@ static void run_end(struct run *r)
 	if (r->data && k == p->current && k->initiator && !k->asked_late &&
 		r->now_ms - k->born_ms > REJECT_AFTER_MS - KEEPALIVE_MS - REKEY_TIMEOUT_MS) {
 		k->asked_late = true;
-		timers_initiation_wanted(p, false, r->now_ms);
+		timers_initiation_wanted(p, r->now_ms);
 	}
 	r->any = r->data = false;
 	r->bytes = 0;

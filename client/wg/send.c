@@ -45,7 +45,7 @@ bool wg_seal(struct wg_peer *p, struct wg_packet *pkts, size_t n, int64_t now_ms
 	if (!keypair_can_send(k, now_ms)) {
 		for (size_t i = 0; i < n; i++)
 			stage(p, bytes_of(pkts[i].p, pkts[i].n));
-		timers_initiation_wanted(p, false, now_ms);
+		timers_initiation_wanted(p, now_ms);
 		return false;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -65,7 +65,7 @@ void peer_rekey_if_due(struct wg_peer *p, const struct wg_keypair *k, int64_t no
 	int64_t after = REKEY_AFTER_MS + (second ? REKEY_STAGGER_MS : 0);
 
 	if (k->counter > REKEY_AFTER_MESSAGES || (k->initiator && now_ms - k->born_ms > after))
-		timers_initiation_wanted(p, false, now_ms);
+		timers_initiation_wanted(p, now_ms);
 }
 
 /* ---- waiting for a session ------------------------------------------------------------------------------------ */
@@ -198,7 +198,7 @@ static bool pull_data(struct wg_peer *p, int64_t now_ms, struct wg_out *out)
 		return false;
 	if (!keypair_can_send(p->current, now_ms)) {
 		take(p, OUT_STAGED | OUT_KEEPALIVE);
-		timers_initiation_wanted(p, false, now_ms);
+		timers_initiation_wanted(p, now_ms);
 		return false;
 	}
 	struct wg_staged *s = unstage(p);

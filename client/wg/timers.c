@@ -36,27 +36,36 @@ static int64_t jitter(void)
 	return (int64_t)random_below(REKEY_JITTER_MS);
 }
 
-void timers_initiation_wanted(struct wg_peer *p, bool retry, int64_t now_ms)
+void timers_initiation_wanted(struct wg_peer *p, int64_t now_ms)
 {
-	if (!retry)
-		p->t.attempts = 0;
+	p->t.attempts = 0;
 	if (p->last_initiation_ms && now_ms - p->last_initiation_ms < REKEY_TIMEOUT_MS)
 		return;
 	peer_want(p, OUT_INITIATION);
+}
+
+/* The first ones sooner than the specification's 5 s, for a lost packet would cost that much; a responder takes 50 a second.
+ * Each takes the place of the one before, whose answer is refused then, so they must be further apart than a round trip. */
+static int64_t retry_in(const struct wg_peer *p)
+{
+	static const int64_t first_ms[] = { 1000, 2000 };
+
+	return p->t.unanswered < ARRAY_LEN(first_ms) ? first_ms[p->t.unanswered] : REKEY_TIMEOUT_MS;
 }
 
 void timers_initiation_sent(struct wg_peer *p, int64_t now_ms)
 {
 	p->last_initiation_ms = now_ms;
 	p->t.kicked = false;
-	p->t.retry_ms = now_ms + REKEY_TIMEOUT_MS + jitter();
+	p->t.retry_ms = now_ms + retry_in(p) + jitter();
+	p->t.unanswered++;
 	timers_sent(p, false, now_ms);
 }
 
 void timers_handshake_complete(struct wg_peer *p)
 {
 	p->t.retry_ms = 0;
-	p->t.attempts = 0;
+	p->t.attempts = p->t.unanswered = 0;
 }
 
 void timers_session_derived(struct wg_peer *p, int64_t now_ms)
@@ -117,7 +126,7 @@ static void on_retry(struct wg_peer *p, int64_t now_ms)
 		return;
 	}
 	p->t.attempts++;
-	timers_initiation_wanted(p, true, now_ms);
+	peer_want(p, OUT_INITIATION);
 }
 
 static void on_keepalive(struct wg_peer *p, int64_t now_ms)
@@ -138,7 +147,7 @@ static void peer_expire(struct wg_peer *p, int64_t now_ms)
 	if (expired(&p->t.retry_ms, now_ms))
 		on_retry(p, now_ms);
 	if (expired(&p->t.silent_ms, now_ms))
-		timers_initiation_wanted(p, false, now_ms);
+		timers_initiation_wanted(p, now_ms);
 	if (expired(&p->t.keepalive_ms, now_ms))
 		on_keepalive(p, now_ms);
 	if (expired(&p->t.persistent_ms, now_ms) && p->keepalive_s) {

@@ -259,7 +259,7 @@ void wg_peer_reset(struct wg_peer *p)
 	handshake_free(p);
 	p->last_initiation_ms = 0;
 	p->t.retry_ms = p->t.silent_ms = p->t.keepalive_ms = p->t.erase_ms = 0;
-	p->t.attempts = 0;
+	p->t.attempts = p->t.unanswered = 0;
 	p->t.another_keepalive = false;
 	p->out = 0;
 	if (p->n_staged)
@@ -281,13 +281,13 @@ void wg_peer_kick(struct wg_peer *p, int64_t now_ms)
 
 void wg_peer_regreet(struct wg_peer *p, int64_t now_ms)
 {
-	timers_initiation_wanted(p, false, now_ms);
+	timers_initiation_wanted(p, now_ms);
 }
 
 void wg_peer_connect(struct wg_peer *p, int64_t now_ms)
 {
 	if (!keypair_can_send(p->current, now_ms))
-		timers_initiation_wanted(p, false, now_ms);
+		timers_initiation_wanted(p, now_ms);
 }
 
 struct wg_peer_status wg_peer_status(const struct wg_peer *p, int64_t now_ms)

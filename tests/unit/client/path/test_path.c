@@ -144,6 +144,52 @@ static struct disco_message pong_to(const struct disco_message *ping)
 	return m;
 }
 
+static unsigned count_nudges(struct fix *f)
+{
+	struct path_event ev;
+	unsigned n = 0;
+
+	while (path_next_event(f->p, &ev))
+		n += ev.kind == PATH_EV_NUDGE && ev.peer == f->peer;
+	return n;
+}
+
+/* The relay does not know it (yet): the handshake is nudged a few times, until the peer speaks, and not for ever. */
+static void test_gone(void **state)
+{
+	struct fix f;
+	struct disco_message ping;
+	unsigned n = 0;
+
+	(void)state;
+	start(&f, "5.5.5.5:55");
+	path_peer_gone(f.p, HOME, &f.key, f.now_us); /* idle: nothing to try again */
+	pass_ms(&f, 5000);
+	assert_int_equal(count_nudges(&f), 0);
+	route(&f);
+	count_nudges(&f);
+	path_peer_gone(f.p, HOME + 1, &f.key, f.now_us); /* not its home: says nothing */
+	pass_ms(&f, 200);
+	assert_int_equal(count_nudges(&f), 0);
+	for (int i = 0; i < 40; i++) { /* 4 s */
+		path_peer_gone(f.p, HOME, &f.key, f.now_us);
+		pass_ms(&f, 100);
+		n += count_nudges(&f);
+	}
+	assert_int_equal(n, 6);
+	pass_ms(&f, 60000);
+	route(&f);
+	count_nudges(&f);
+	path_peer_gone(f.p, HOME, &f.key, f.now_us);
+	pass_ms(&f, 10);
+	ping = ping_of(1, &f.key);
+	assert_int_equal(say(&f, &f.theirs, &ping, by_udp("5.5.5.5:55")), PATH_TAKEN);
+	assert_int_equal(count_nudges(&f), 1); /* it is there */
+	pass_ms(&f, 3000);
+	assert_int_equal(count_nudges(&f), 0);
+	stop(&f);
+}
+
 /* First packet: DERP carries it, and at once a ping to the endpoint and a CallMeMaybe by DERP. A pong makes it direct. */
 static void test_first_packet(void **state)
 {
@@ -547,6 +593,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_first_packet),
 		cmocka_unit_test(test_doubt),
+		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_home_goes_down),
 		cmocka_unit_test(test_heartbeat_and_idle),
 		cmocka_unit_test(test_strangers),

@@ -159,9 +159,15 @@ static void test_silence(void **state)
 	assert_int_equal(j.sent[WG_INITIATION], 0);
 	wg_join_run(&j, 500);
 	assert_int_equal(j.sent[WG_INITIATION], 1);
-	/* Then every 5 s with a third of a second of jitter. */
-	wg_join_run(&j, 21400);
-	assert_in_range(j.sent[WG_INITIATION], 4, 5);
+	/* Then after 1 s and after 2 s, and every 5 s, with a third of a second of jitter. */
+	wg_join_run(&j, 1400);
+	assert_int_equal(j.sent[WG_INITIATION], 2);
+	wg_join_run(&j, 2400);
+	assert_int_equal(j.sent[WG_INITIATION], 3);
+	wg_join_run(&j, 3900);
+	assert_int_equal(j.sent[WG_INITIATION], 3);
+	wg_join_run(&j, 13700);
+	assert_in_range(j.sent[WG_INITIATION], 5, 6);
 	drop_all = false;
 	wg_join_run(&j, 5400);
 	wg_join_send(&j, 0, 1, 50);
