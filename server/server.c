@@ -331,6 +331,13 @@ static err read_audit(void *ctx, const struct audit_query *ask, struct audit_pag
 	return store_audit_read(s->store, ask, out, why, why_cap);
 }
 
+static int64_t certificate_ends(void *ctx)
+{
+	struct server *s = ctx;
+
+	return s->tls_files ? tls_server_cert_ends_ms(s->tls_files) : 0;
+}
+
 static err count_audit(void *ctx, const struct audit_query *ask, uint64_t *count, size_t n, char *why, size_t why_cap)
 {
 	struct server *s = ctx;
@@ -439,6 +446,8 @@ static err start_api(struct server *s)
 		.cors_origins = s->cfg->cors_origins.s,
 		.n_cors_origins = s->cfg->cors_origins.n,
 		.webhooks_private = s->cfg->webhooks_private,
+		.database_path = s->cfg->database_path,
+		.certificate_ends = certificate_ends,
 		.audit = read_audit,
 		.audit_count = count_audit,
 		.backup = back_up,

@@ -261,6 +261,17 @@ err tls_server_set_metacert(struct tls_ctx *c, struct bytes der)
 	return OK;
 }
 
+int64_t tls_server_cert_ends_ms(struct tls_ctx *c)
+{
+	struct tm tm;
+
+	pthread_mutex_lock(&c->lock);
+	const X509 *cert = SSL_CTX_get0_certificate(c->ssl);
+	bool told = cert && ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1;
+	pthread_mutex_unlock(&c->lock);
+	return told ? (int64_t)timegm(&tm) * 1000 : 0;
+}
+
 void tls_server_cert_sha256(const struct tls_ctx *c, char out[65])
 {
 	/* The lock is the one field that a const context changes. */

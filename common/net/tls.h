@@ -22,6 +22,9 @@ MUST_USE err tls_server_set_metacert(struct tls_ctx *c, struct bytes der);
 /* Lower-case hex SHA-256 of the leaf's DER, for CertName "sha256-raw:<hex>"; out has room for 65. */
 void tls_server_cert_sha256(const struct tls_ctx *c, char out[65]);
 
+/* Wall clock: when the certificate for new handshakes ends; 0: it cannot be told. Any thread. */
+int64_t tls_server_cert_ends_ms(struct tls_ctx *c);
+
 /* How a client checks its server. */
 struct tls_client_opts {
 	const char *ca_file;	 /* NULL: the system's roots */

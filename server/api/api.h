@@ -17,6 +17,7 @@ struct web_asset;
 
 struct api_settings { /* strings are borrowed and live as long as the api */
 	const char *server_url;
+	const char *database_path; /* for the console's look at the disk; NULL: not known */
 	const char *config_text; /* for GET /api/fairlead/v1/config */
 	double requests_per_s;	 /* of one key, and of one address; twice that in a burst. 0: no limit */
 	const char *const *cors_origins; /* whose pages may call /api/ with a key of their own; never with cookies */
@@ -35,6 +36,8 @@ struct api_settings { /* strings are borrowed and live as long as the api */
 	void (*post)(void *ctx, struct event *taken); /* core_post; any thread */
 	/* Appends what is known outside the core, as Prometheus text. Any thread; must not block. NULL: nothing. */
 	void (*metrics)(void *ctx, struct buf *out);
+	/* Wall clock: when the certificate of our own listeners ends; 0: there is none. NULL: as 0. */
+	int64_t (*certificate_ends)(void *ctx);
 	/* Reads the audit log (server/store/audit.h). Blocks; called on a worker. NULL: there is none. */
 	err (*audit)(void *ctx, const struct audit_query *ask, struct audit_page *out, char *why, size_t why_cap);
 	/* How many there are in each of n equal parts of ask's span. Blocks, as audit. */

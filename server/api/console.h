@@ -96,6 +96,18 @@ handler console_keys, console_key_auth, console_key_api, console_key_oauth, cons
 
 handler console_audit_histogram, console_audit_export, console_connections, console_sign_ins;
 
+/* ---- console_network.c ---- */
+
+handler console_routes_list, console_route_approve, console_relays;
+
+/* ---- console_dns.c ---- */
+
+handler console_dns, console_dns_try;
+
+/* ---- console_server.c ---- */
+
+handler console_checks, console_first_run, console_search;
+
 /* ---- console_attention.c ---- */
 
 handler console_attention;

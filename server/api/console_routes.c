@@ -1,6 +1,7 @@
 #include "server/api/console.h"
 #include "server/api/console_page.h"
 #include "server/api/routes.h"
+#include "server/api/v2.h"
 
 #define NATIVE "/api/fairlead/v1"
 #define ANY_ROLE SCOPE_EVERYTHING /* whoever may anything at all */
@@ -48,6 +49,21 @@ const struct route console_routes[] = {
 	{ "GET", NATIVE "/audit/export", ACCESS_KEY, console_audit_export, READ(LOGS_CONFIGURATION) },
 	{ "GET", NATIVE "/connections", ACCESS_KEY, console_connections, READ(DEVICES_CORE) },
 	{ "GET", NATIVE "/sign-ins", ACCESS_KEY, console_sign_ins, READ(LOGS_CONFIGURATION) },
+	{ "GET", NATIVE "/routes", ACCESS_KEY, console_routes_list, READ(DEVICES_ROUTES) },
+	{ "POST", NATIVE "/routes/approve", ACCESS_KEY, console_route_approve, WRITE(DEVICES_ROUTES) },
+	{ "GET", NATIVE "/relays", ACCESS_KEY, console_relays, READ(NETWORKING_SETTINGS) },
+	{ "GET", NATIVE "/dns", ACCESS_KEY, console_dns, READ(DNS) },
+	{ "POST", NATIVE "/dns/try", ACCESS_KEY, console_dns_try, READ(DNS) }, /* and READ(DEVICES_CORE) */
+	{ "GET", NATIVE "/checks", ACCESS_KEY, console_checks, READ(FEATURE_SETTINGS) },
+	{ "GET", NATIVE "/first-run", ACCESS_KEY, console_first_run, READ(FEATURE_SETTINGS) },
+	{ "GET", NATIVE "/search", ACCESS_KEY, console_search, ANY_ROLE }, /* what the caller may read */
+	{ "GET", NATIVE "/webhooks", ACCESS_KEY, api_v2_webhooks, READ(WEBHOOKS) },
+	{ "POST", NATIVE "/webhooks", ACCESS_KEY, api_v2_webhook_create, WRITE(WEBHOOKS) },
+	{ "GET", NATIVE "/webhooks/{}", ACCESS_KEY, api_v2_webhook, READ(WEBHOOKS) },
+	{ "PATCH", NATIVE "/webhooks/{}", ACCESS_KEY, api_v2_webhook_update, WRITE(WEBHOOKS) },
+	{ "DELETE", NATIVE "/webhooks/{}", ACCESS_KEY, api_v2_webhook_delete, WRITE(WEBHOOKS) },
+	{ "POST", NATIVE "/webhooks/{}/test", ACCESS_KEY, api_v2_webhook_test, WRITE(WEBHOOKS) },
+	{ "POST", NATIVE "/webhooks/{}/rotate", ACCESS_KEY, api_v2_webhook_rotate, WRITE(WEBHOOKS) },
 	{ "GET", NATIVE "/attention", ACCESS_KEY, console_attention, READ(DEVICES_CORE) },
 };
 const size_t console_routes_n = sizeof console_routes / sizeof console_routes[0];

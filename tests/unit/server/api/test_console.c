@@ -682,6 +682,184 @@ static void comings_and_goings_as_a_log(void **state)
 	house_close(&h);
 }
 
+/* ---- network and server ---- */
+
+static const json_t *in_list(const json_t *list, const char *member, const char *value)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)list, i, v)
+		if (strcmp(json_text_at(v, member), value) == 0)
+			return v;
+	return NULL;
+}
+
+static void routes_by_prefix(void **state)
+{
+	(void)state;
+	struct house h;
+	char user[24], body[160], a[24];
+
+	house_open(&h, own_url);
+	make_user(&h, "ann", "owner", user);
+	char *key = auth_key(&h, "ann");
+	house_join(&h, key, "alpha", "[\"10.1.0.0/16\",\"0.0.0.0/0\",\"::/0\"]");
+	house_join(&h, key, "beta", "[\"10.1.0.0/16\",\"10.1.2.0/24\"]");
+	free(key);
+	json_t *j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/routes", "", 200);
+	assert_int_equal(json_array_size(json_object_get(j, "routes")), 2);
+	const json_t *wide = in_list(json_object_get(j, "routes"), "prefix", "10.1.0.0/16");
+	assert_string_equal(json_text_at(wide, "state"), "waits");
+	assert_int_equal(json_array_size(json_object_get(wide, "routers")), 2);
+	assert_string_equal(json_text_at(wide, "overlaps.0"), "10.1.2.0/24");
+	assert_int_equal(json_array_size(json_object_get(j, "exits")), 1);
+	snprintf(a, sizeof a, "%s", json_text_at(j, "exits.0.id"));
+	json_decref(j);
+	/* One more, and one less; the others stay. */
+	snprintf(body, sizeof body, "{\"prefix\":\"exit\",\"machine\":\"%s\"}", a);
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", NATIVE "/routes/approve", body, 200));
+	snprintf(body, sizeof body, "{\"prefix\":\"10.1.0.0/16\",\"machine\":\"%s\",\"approved\":true}", a);
+	j = house_call(&h, HOUSE_UNIX, "POST", NATIVE "/routes/approve", body, 200);
+	assert_string_equal(json_text_at(j, "machine.approved.0"), "10.1.0.0/16");
+	assert_true(json_integer_value(json_object_get(json_object_get(j, "machine"), "flags")) & MACHINE_EXIT);
+	json_decref(j);
+	j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/routes", "", 200);
+	wide = in_list(json_object_get(j, "routes"), "prefix", "10.1.0.0/16");
+	assert_string_equal(json_text_at(wide, "state"), "nobody"); /* it is offline */
+	assert_true(json_is_true(json_object_get(wide, "waits")));
+	assert_true(json_is_true(json_object_get(json_array_get(json_object_get(j, "exits"), 0), "approved")));
+	json_decref(j);
+	snprintf(body, sizeof body, "{\"prefix\":\"exit\",\"machine\":\"%s\",\"approved\":false}", a);
+	j = house_call(&h, HOUSE_UNIX, "POST", NATIVE "/routes/approve", body, 200);
+	assert_int_equal(json_array_size(json_object_get(json_object_get(j, "machine"), "approved")), 1);
+	assert_false(json_integer_value(json_object_get(json_object_get(j, "machine"), "flags")) & MACHINE_EXIT);
+	json_decref(j);
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", NATIVE "/routes/approve", "{\"prefix\":\"x\",\"machine\":\"1\"}", 400));
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", NATIVE "/routes/approve", "{\"prefix\":\"exit\",\"machine\":\"999999\"}", 404));
+	house_close(&h);
+}
+
+static void try_name(struct house *h, const char *name, const char *type, const char *by, const char *answer, const char *asked)
+{
+	char body[200];
+
+	snprintf(body, sizeof body, "{\"name\":\"%s\",\"type\":\"%s\"}", name, type);
+	json_t *j = house_call(h, HOUSE_UNIX, "POST", NATIVE "/dns/try", body, 200);
+	if (strcmp(json_text_at(j, "by"), by) != 0 || strcmp(json_text_at(j, "answers.0"), answer) != 0 || strcmp(json_text_at(j, "ask.0"), asked) != 0)
+		fail_msg("%s: %s", name, h->body);
+	assert_true(strlen(json_text_at(j, "why")) > 10);
+	json_decref(j);
+}
+
+static void set(struct house *h, const char *key, const char *value)
+{
+	char path[100], body[300];
+
+	snprintf(path, sizeof path, NATIVE "/settings/%s", key);
+	snprintf(body, sizeof body, "{\"value\":%s}", value);
+	json_decref(house_call(h, HOUSE_UNIX, "PUT", path, body, 200));
+}
+
+static void dns_and_a_name_tried(void **state)
+{
+	(void)state;
+	struct house h;
+	char user[24];
+	static const char none[] = "(none)";
+
+	house_open(&h, own_url);
+	make_user(&h, "ann", "owner", user);
+	char *key = auth_key(&h, "ann");
+	house_join(&h, key, "alpha", NULL);
+	free(key);
+	set(&h, "dns.nameservers.split", "{\"corp.example\":[\"10.0.0.53\"],\"lab.corp.example\":[\"10.0.9.53\"]}");
+	set(&h, "dns.search_domains", "[\"corp.example\"]");
+	json_decref(house_call(&h, HOUSE_UNIX, "PUT", NATIVE "/dns/records", "{\"records\":[{\"name\":\"wiki.example\",\"type\":\"A\",\"value\":\"10.0.0.7\"}]}", 200));
+	json_t *j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/dns", "", 200);
+	assert_string_equal(json_text_at(j, "domain"), "tail.internal");
+	assert_true(json_is_true(json_object_get(j, "magicDns")));
+	assert_int_equal(json_array_size(json_object_get(j, "split")), 2);
+	assert_string_equal(json_text_at(j, "records.0.name"), "wiki.example");
+	assert_string_equal(json_text_at(j, "search.0"), "corp.example");
+	json_decref(j);
+
+	try_name(&h, "Alpha.tail.internal.", "A", "magic-dns", "100.64.0.1", none);
+	try_name(&h, "alpha", "A", "magic-dns", "100.64.0.1", none);
+	try_name(&h, "alpha.tail.internal", "AAAA", "magic-dns", "fd7a:115c:a1e0:ab12:4843:cd96:6240:1", none);
+	try_name(&h, "nobody.tail.internal", "A", "nobody", none, none);
+	try_name(&h, "wiki.example", "A", "record", "10.0.0.7", none);
+	try_name(&h, "wiki.example", "AAAA", "record", none, none);
+	try_name(&h, "db.corp.example", "A", "split", none, "10.0.0.53");
+	try_name(&h, "db.lab.corp.example", "A", "split", none, "10.0.9.53"); /* the longest counts */
+	try_name(&h, "db", "A", "split", none, "10.0.0.53");		      /* by the search domain */
+	try_name(&h, "notcorp.example", "A", "local", none, none);
+	set(&h, "dns.nameservers.global", "[\"9.9.9.9\"]");
+	set(&h, "dns.override_local_dns", "true");
+	try_name(&h, "example.org", "A", "global", none, "9.9.9.9");
+	set(&h, "dns.magic_dns", "false");
+	try_name(&h, "alpha.tail.internal", "A", "global", none, "9.9.9.9");
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", NATIVE "/dns/try", "{\"name\":\"a b\"}", 400));
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", NATIVE "/dns/try", "{\"name\":\"a\",\"type\":\"MX\"}", 400));
+	char *narrow = house_key(&h, "dns", "");
+	json_decref(house_call(&h, narrow, "POST", NATIVE "/dns/try", "{\"name\":\"alpha\"}", 403)); /* it would tell of machines */
+	free(narrow);
+	house_close(&h);
+}
+
+static void search_and_checks(void **state)
+{
+	(void)state;
+	struct house h;
+	char user[24];
+
+	house_open(&h, own_url);
+	json_t *j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/first-run", "", 200);
+	assert_true(json_is_false(json_object_get(j, "done")));
+	assert_string_equal(json_text_at(j, "owner"), "");
+	assert_string_equal(json_text_at(j, "command"), "tailscale up --login-server http://x");
+	json_decref(j);
+	make_user(&h, "ann", "owner", user);
+	char *key = auth_key(&h, "ann");
+	house_join(&h, key, "db-primary", "[\"10.9.0.0/16\"]");
+	house_join(&h, key, "annex", NULL);
+	free(key);
+	j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/first-run", "", 200);
+	assert_true(json_is_true(json_object_get(j, "done")));
+	assert_string_equal(json_text_at(j, "owner"), "ann");
+	json_decref(j);
+	j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/checks", "", 200);
+	assert_string_equal(json_text_at(in_list(json_object_get(j, "checks"), "id", "database"), "state"), "ok");
+	assert_string_equal(json_text_at(in_list(json_object_get(j, "checks"), "id", "address"), "state"), "warn");
+	assert_non_null(strstr(json_text_at(in_list(json_object_get(j, "checks"), "id", "stun"), "fix"), "3478"));
+	json_decref(j);
+
+	j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/search?q=ann", "", 200);
+	assert_string_equal(json_text_at(j, "results.0.kind"), "user"); /* all of the name, before a part of one */
+	assert_string_equal(json_text_at(j, "results.1.name"), "annex");
+	json_decref(j);
+	j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/search?q=primary", "", 200);
+	assert_string_equal(json_text_at(j, "results.0.name"), "db-primary");
+	json_decref(j);
+	j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/search?q=100.64.0.2", "", 200);
+	assert_string_equal(json_text_at(j, "results.0.name"), "annex");
+	json_decref(j);
+	j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/search?q=10.9.&limit=1", "", 200);
+	assert_string_equal(json_text_at(j, "results.0.kind"), "route");
+	json_decref(j);
+	char *narrow = house_key(&h, "users:read", "");
+	j = house_call(&h, narrow, "GET", NATIVE "/search?q=ann", "", 200);
+	assert_int_equal(json_array_size(json_object_get(j, "results")), 1); /* no machines */
+	json_decref(j);
+	free(narrow);
+	json_decref(house_call(&h, HOUSE_UNIX, "GET", NATIVE "/search", "", 400));
+	json_decref(house_call(&h, HOUSE_UNIX, "GET", NATIVE "/search?q=a&limit=101", "", 400));
+	j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/relays", "", 200);
+	assert_true(json_is_array(json_object_get(j, "regions")));
+	json_decref(j);
+	house_close(&h);
+}
+
 /* ---- presence ---- */
 
 static void put_time(struct node_info *n, uint32_t s)
@@ -884,6 +1062,9 @@ int main(void)
 		cmocka_unit_test(machines_are_columns),
 		cmocka_unit_test(long_answers_are_compressed),
 		cmocka_unit_test(runs_end_in_the_present),
+		cmocka_unit_test(routes_by_prefix),
+		cmocka_unit_test(dns_and_a_name_tried),
+		cmocka_unit_test(search_and_checks),
 		cmocka_unit_test(keys_are_made_shown_once_and_ended),
 		cmocka_unit_test(the_log_as_histogram_and_as_a_file),
 		cmocka_unit_test(who_signed_in_and_who_could_not),
