@@ -126,19 +126,23 @@ struct asked { /* the path and query that were asked for, for the way back */
 	char sep;
 };
 
+static void put_encoded(struct buf *out, const char *text, const char *plain)
+{
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+		if ((*c >= '0' && *c <= '9') || (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z') || strchr(plain, *c))
+			buf_append_u8(out, *c);
+		else
+			buf_printf(out, "%%%02X", *c);
+}
+
 static enum MHD_Result put_argument(void *ctx, enum MHD_ValueKind kind, const char *key, const char *value)
 {
-	static const char plain[] = "-._~:/*!,";
 	struct asked *a = ctx;
 
 	(void)kind;
 	for (int side = 0; side < 2; side++) {
 		buf_append_u8(&a->text, (uint8_t)(side ? '=' : a->sep));
-		for (const unsigned char *c = (const unsigned char *)(side ? value ? value : "" : key); *c; c++)
-			if ((*c >= '0' && *c <= '9') || (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z') || strchr(plain, *c))
-				buf_append_u8(&a->text, *c);
-			else
-				buf_printf(&a->text, "%%%02X", *c);
+		put_encoded(&a->text, side ? value ? value : "" : key, "-._~:/*!,");
 	}
 	a->sep = '&';
 	return MHD_YES;
@@ -152,9 +156,15 @@ static enum MHD_Result go_and_sign_in(struct request *r)
 	MHD_get_connection_values(r->conn, MHD_GET_ARGUMENT_KIND, put_argument, &a);
 	const char *to = a.text.bad ? "/console/" : arena_str(&r->arena, buf_view(&a.text));
 	buf_done(&a.text);
-	if (to)
-		signin_remember(r, to);
-	return answer_redirect(r, 303, "/login");
+	if (!to)
+		return answer_redirect(r, 303, NULL);
+	signin_remember(r, to);
+	struct buf login = buf_make(4 * LANDING_MAX);
+	buf_append_str(&login, "/login?to=");
+	put_encoded(&login, to, "-._~/");
+	const char *url = login.bad ? "/login" : arena_str(&r->arena, buf_view(&login));
+	buf_done(&login);
+	return answer_redirect(r, 303, url);
 }
 
 static enum MHD_Result on_signin_known(struct request *r, const struct reply *reply)

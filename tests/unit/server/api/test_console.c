@@ -948,7 +948,7 @@ static void the_page_is_for_who_is_signed_in(void **state)
 
 	/* Nobody is: to the login, and back. */
 	assert_int_equal(house_ask(&h, "", "GET", "/console/machines?q=tag:prod%2Bos:linux&view=attention", ""), 303);
-	header_is(&h, "Location", "/login");
+	header_is(&h, "Location", "/login?to=/console/machines%3Fq%3Dtag%3Aprod%252Bos%3Alinux%26view%3Dattention");
 	char *kept = house_header(&h, "Set-Cookie");
 	assert_true(strncmp(kept, "fairlead-to=", 12) == 0);
 	kept[strcspn(kept, ";")] = 0;
