@@ -269,8 +269,30 @@ bool check_head(struct request *r, enum MHD_Result *result)
 	return false;
 }
 
+bool is_looked_up(const struct request *r)
+{
+	return wants_key(r, origin_of(r->conn));
+}
+
+enum MHD_Result ask_early(struct request *r)
+{
+	r->asks_early = true;
+	return r->by_cookie ? check_session(r) : check_key(r);
+}
+
+bool may_send_body(const struct request *r)
+{
+	if (r->verdict->e != OK)
+		return false;
+	if (!r->by_cookie)
+		return scope_allows(r->verdict->may, r->route->need);
+	return r->verdict->n_users && scope_allows(scope_of_role(r->verdict->users[0].role), r->route->need);
+}
+
 enum MHD_Result begin_request(struct request *r)
 {
+	if (r->verdict && !may_send_body(r)) /* what was sent was not even kept */
+		return r->by_cookie ? on_session_checked(r, r->verdict) : on_key_checked(r, r->verdict);
 	if (r->too_big)
 		return answer_error(r, 413, "the body is larger than this call takes");
 	if (r->no_room)
@@ -281,5 +303,7 @@ enum MHD_Result begin_request(struct request *r)
 	}
 	if (!wants_key(r, origin_of(r->conn)))
 		return r->route->begin(r);
+	if (r->verdict)
+		return r->by_cookie ? on_session_checked(r, r->verdict) : on_key_checked(r, r->verdict);
 	return r->by_cookie ? check_session(r) : check_key(r);
 }

@@ -6,6 +6,11 @@
 
 /* The head is there: what needs no body is decided, so that no stranger's body is kept. false: it answered (*result). */
 bool check_head(struct request *r, enum MHD_Result *result);
+/* Is who asks looked up by the core? Then ask_early does it before a byte of the body is kept: the verdict waits in the request,
+ * and a body that is nobody's is read and thrown away. */
+bool is_looked_up(const struct request *r);
+enum MHD_Result ask_early(struct request *r);
+bool may_send_body(const struct request *r); /* with a verdict */
 /* The head and the body are there: checks, and begins the route's handler or answers. */
 enum MHD_Result begin_request(struct request *r);
 

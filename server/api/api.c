@@ -118,6 +118,8 @@ static size_t body_max_of(const char *pattern)
 		return API_VERIFY_BODY_MAX;
 	if (strncmp(pattern, "/api/", 5) != 0)
 		return FORM_BODY_MAX;
+	if (strncmp(pattern, "/api/v2/oauth/", 14) == 0) /* a form, of somebody unknown */
+		return FORM_BODY_MAX;
 	bool policy = strstr(pattern, "/policy") || strstr(pattern, "/acl");
 	return policy ? API_POLICY_BODY_MAX : API_BODY_MAX;
 }
@@ -150,7 +152,7 @@ static enum MHD_Result on_head(struct api *a, struct MHD_Connection *conn, const
 	if (r->head_checked && !check_head(r, &answered))
 		return answered;
 	r->body = buf_make(r->body_max);
-	return MHD_YES;
+	return r->head_checked && is_looked_up(r) ? ask_early(r) : MHD_YES;
 }
 
 static void drop_body(struct request *r)
@@ -163,7 +165,7 @@ static void drop_body(struct request *r)
 /* What does not fit is read and thrown away; begin_request answers. */
 static void keep_body(struct request *r, struct bytes data)
 {
-	if (r->too_big || r->no_room)
+	if (r->too_big || r->no_room || (r->verdict && !may_send_body(r)))
 		return;
 	if (!r->trusted) {
 		r->no_room = data.n > API_BODIES_MAX - r->api->body_bytes;
@@ -189,6 +191,15 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 	(void)version;
 	if (!r)
 		return on_head(cls, conn, url, method, ctx);
+	if (r->asks_early && r->delivered) {
+		r->asks_early = r->delivered = false;
+		r->verdict = MOVE(r->reply);
+		if (!r->verdict)
+			return MHD_NO;
+		/* The daemon shows the head once more when it wakes: the body comes after this. Other versions of it begin with the body. */
+		if (!*n)
+			return may_send_body(r) ? MHD_YES : begin_request(r);
+	}
 	if (*n) {
 		keep_body(r, bytes_of(data, *n));
 		*n = 0;
@@ -210,6 +221,7 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **ctx, enu
 	if (!r)
 		return;
 	reply_free(r->reply);
+	reply_free(r->verdict);
 	json_decref(r->json);
 	drop_body(r);
 	buf_done(&r->made);

@@ -43,6 +43,8 @@ struct request {
 	struct buf body;
 	size_t body_max;
 	bool too_big, no_room; /* the body is not kept: more than the call takes; more than all may have at once */
+	bool asks_early;       /* who asks is looked up before the body is read */
+	struct reply *verdict; /* what that gave, once it is there; owned */
 	size_t body_counted;   /* of api.body_bytes */
 	json_t *json; /* the body, once it was asked for */
 	const char *actor;

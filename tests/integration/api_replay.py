@@ -106,6 +106,10 @@ class World:
     def apikey(self):
         return self.ok("POST", "/api/v1/apikey", {})["apiKey"]
 
+    def newest_apikey(self):
+        self.apikey()
+        return self.ok("GET", "/api/v1/apikey")["apiKeys"][-1]["id"]
+
     def service(self):
         name = "svc:" + self.name()
         self.ok("PUT", f"/api/fairlead/v1/services/{name}", {"ports": ["tcp:443"]})
@@ -254,6 +258,12 @@ GOOD = {
     f"POST {N}/login-links": lambda w: B({"user": w.user()}),
     f"DELETE {N}/sessions": lambda w: {"query": "user=owner"},
     f"DELETE {N}/sessions/{{id}}": lambda w: P(id=w.session()),
+    f"POST {N}/keys/auth": lambda w: B({"description": "one", "user": w.user(), "reusable": True, "expires": "1d"}),
+    f"POST {N}/keys/api": lambda w: B({"description": "one", "scopes": ["dns:read"], "expires": "1d"}),
+    f"POST {N}/keys/oauth": lambda w: B({"description": "one", "scopes": ["dns:read"], "tags": []}),
+    f"DELETE {N}/keys/auth/{{id}}": lambda w: P(id=w.authkey()["id"]),
+    f"DELETE {N}/keys/api/{{id}}": lambda w: P(id=w.newest_apikey()),
+    f"DELETE {N}/keys/oauth/{{id}}": lambda w: P(id=w.client_key()["id"]),
     f"POST {N}/users": lambda w: B({"name": w.name(), "displayName": "A B"}),
     f"POST {N}/users/{{userId}}/role": lambda w: B({"role": "auditor"}),
     f"POST {N}/users/{{userId}}/rename": lambda w: {**P(userId=w.user()), **B({"name": w.name()})},

@@ -308,31 +308,64 @@ static void no_body_is_awaited_from_who_shows_no_key(void **state)
 	house_close(&h);
 }
 
-static void bodies_under_way_are_bounded(void **state)
+/* Of who shows a wrong key, or one that may not call, nothing is kept: however many they are, others have room. */
+static void wrong_keys_hold_no_memory(void **state)
 {
-	enum { EACH = API_POLICY_BODY_MAX, FIT = API_BODIES_MAX / EACH };
+	enum { EACH = API_POLICY_BODY_MAX, MANY = 2 * API_BODIES_MAX / EACH };
 	static const char wrong[] = "Authorization: Bearer hskey-api-0123456789ab-00\r\n";
 	(void)state;
 	struct house h;
-	char head[2048];
+	char head[2048], other[160];
+	int fd[MANY];
+
+	house_open(&h, NULL);
+	char *key = house_key(&h, "dns", ""); /* it may do other things */
+	snprintf(other, sizeof other, "Authorization: Bearer %s\r\n", key);
+	free(key);
+	for (int i = 0; i < MANY; i++)
+		fd[i] = begin_upload(&h, i % 2 ? wrong : other, EACH, 0);
+	key = house_key(&h, "", "");
+	char *text = malloc(EACH);
+	memset(text, ' ', EACH);
+	memcpy(text, "{\"policy\":\"{}\"}", 15);
+	text[EACH - 1] = 0;
+	assert_int_equal(house_ask(&h, key, "PUT", "/api/v1/policy", text), 200);
+	free(text);
+	free(key);
+	for (int i = 0; i < MANY; i++) {
+		assert_int_equal(status_from(fd[i], head), i % 2 ? 401 : 403); /* no byte of it was awaited */
+		close(fd[i]);
+	}
+	house_close(&h);
+}
+
+static void bodies_under_way_are_bounded(void **state)
+{
+	enum { EACH = API_POLICY_BODY_MAX, FIT = API_BODIES_MAX / EACH };
+	(void)state;
+	struct house h;
+	char head[2048], right[160];
 	int fd[FIT];
 
 	house_open(&h, NULL);
+	char *key = house_key(&h, "policy_file", "");
+	snprintf(right, sizeof right, "Authorization: Bearer %s\r\n", key);
+	free(key);
 	for (int i = 0; i < FIT; i++)
-		fd[i] = begin_upload(&h, wrong, EACH, EACH - 1);
+		fd[i] = begin_upload(&h, right, EACH, EACH - 1);
 	usleep(200000); /* what lies in the sockets is read */
-	int more = begin_upload(&h, wrong, EACH, EACH);
+	int more = begin_upload(&h, right, EACH, EACH);
 	assert_int_equal(status_from(more, head), 503);
 	assert_non_null(strstr(head, "Retry-After: "));
 	close(more);
 	json_decref(house_call(&h, HOUSE_UNIX, "POST", "/api/v1/user", "{\"name\":\"ann\"}", 200)); /* never refused */
 	for (int i = 0; i < FIT; i++) {
 		assert_int_equal(send(fd[i], " ", 1, MSG_NOSIGNAL), 1);
-		assert_int_equal(status_from(fd[i], head), 401);
+		assert_int_equal(status_from(fd[i], head), 400); /* spaces are no policy */
 		close(fd[i]);
 	}
-	more = begin_upload(&h, wrong, EACH, EACH); /* it was given back */
-	assert_int_equal(status_from(more, head), 401);
+	more = begin_upload(&h, right, EACH, EACH); /* it was given back */
+	assert_int_equal(status_from(more, head), 400);
 	close(more);
 	house_close(&h);
 }
@@ -368,6 +401,7 @@ int main(void)
 		cmocka_unit_test(what_a_key_makes_is_no_more_than_it),
 		cmocka_unit_test(both_schemes),
 		cmocka_unit_test(no_body_is_awaited_from_who_shows_no_key),
+		cmocka_unit_test(wrong_keys_hold_no_memory),
 		cmocka_unit_test(bodies_under_way_are_bounded),
 		cmocka_unit_test(who_reads_cannot_approve),
 		cmocka_unit_test(other_origins_only_where_allowed),
