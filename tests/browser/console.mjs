@@ -41,7 +41,7 @@ async function person(w, user, more = {}) {
 	const page = await context.newPage();
 	await page.goto(url);
 	await page.click('form button');
-	await page.waitForURL('**/my');
+	await page.waitForURL(/\/(my|console)\b/);
 	await watch(page);
 	return page;
 }

@@ -27,7 +27,7 @@ const context = await browser.newContext({ viewport: { width: 1440, height: 900 
 const { url } = await (await fetch(`${w.commands}/link?user=lena`, { method: 'POST' })).json();
 await page.goto(url);
 await page.click('form button');
-await page.waitForURL('**/my');
+await page.waitForURL(/\/(my|console)\b/);
 const cdp = await context.newCDPSession(page);
 await cdp.send('Network.enable');
 await page.addInitScript(() => {

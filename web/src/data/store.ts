@@ -1,5 +1,5 @@
 // What is in memory, as signals: who I am, the machines, what needs attention, and anything a page asked for (useResource).
-import { computed, signal } from '@preact/signals';
+import { computed, effect, signal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 import { ApiError, get, setCsrf } from './api';
 import { emptyMachines, reduceMachines, stale, type Machine, type MachineAction } from './machines';
@@ -12,7 +12,16 @@ export const machines = signal(emptyMachines());
 export const attention = signal<Attention>({ counts: { machines: 0, users: 0, access: 0, routes: 0, relays: 0, keys: 0, settings: 0 }, items: [] });
 export const regions = signal<Map<number, Region>>(new Map());
 export const regionNames = computed(() => new Map([...regions.value].map(([id, r]) => [id, r.name || r.code])));
-export const machineList = computed<Machine[]>(() => [...machines.value.byId.values()]);
+/** All machines. Of a large list, changes show here some times a second; rows that are drawn read `machines` and show them at once. */
+export const machineList = signal<Machine[]>([]);
+const LARGE = 1500, CALM_MS = 400;
+let calmTimer = 0, calmedAt = 0;
+effect(() => {
+	const { byId, loaded } = machines.value, was = machineList.peek().length;
+	const take = () => { calmTimer = 0; calmedAt = performance.now(); machineList.value = [...machines.peek().byId.values()]; };
+	if (byId.size <= LARGE || !was || !loaded) { clearTimeout(calmTimer); take(); }
+	else if (!calmTimer) calmTimer = setTimeout(take, Math.max(0, calmedAt + CALM_MS - performance.now())) as unknown as number;
+});
 export const listError = signal<ApiError | null>(null);
 
 /** May the caller do (or read) this? The server decides again. */

@@ -86,12 +86,14 @@ export default function Machines() {
 		const fits = matcher(tokens, context, state.newest), inView = VIEWS[view] ?? VIEWS['']!;
 		return all.filter(m => inView(m, nowMs, context.me) && fits(m)).sort(sorter(sort, nowMs)).map(m => m.id);
 	}, [all, tokens, view, sort, context]);
-	const order = useRef<Order & { of: string }>({ ids: [], waiting: [], of: '' });
+	const order = useRef<Order & { of: string; from: string[]; size: number }>({ ids: [], waiting: [], of: '', from: [], size: 0 });
 	const hovered = useRef(false), [, again] = useReducer<number, void>(n => n + 1, 0);
 	const question = `${view}\n${q}\n${sort}`;
 	const settled = order.current.of !== question || (!hovered.current && top < row * 2 && !body.current?.contains(document.activeElement));
-	const next = reorder(order.current, target, id => state.byId.has(id), settled, Math.floor(Math.max(0, top) / row));
-	order.current = { ...next, of: question };
+	// While it is scrolled and nothing came or went, the order is the one that is there.
+	const same = !settled && order.current.from === target && order.current.size === state.byId.size;
+	const next = same ? order.current : reorder(order.current, target, id => state.byId.has(id), settled, Math.floor(Math.max(0, top) / row));
+	order.current = { ids: next.ids, waiting: next.waiting, of: question, from: target, size: state.byId.size };
 	const ids = next.ids;
 
 	const height = (id: string) => { const m = state.byId.get(id), facts = m ? factsOf(m, nowMs) : []; return !facts.length ? 60 : facts[0]!.act ? 66 + (row > 44 ? 36 : 26) : 86; };
@@ -181,7 +183,7 @@ export default function Machines() {
 							</span>
 						</div>
 					)}
-					{next.waiting.length > 0 && <button type="button" class="fresh" onClick={() => { hovered.current = false; scrollTo(0, 0); order.current = { ids: [], waiting: [], of: '' }; again(); }}>{text.fresh(next.waiting.length)}</button>}
+					{next.waiting.length > 0 && <button type="button" class="fresh" onClick={() => { hovered.current = false; scrollTo(0, 0); order.current = { ids: [], waiting: [], of: '', from: [], size: 0 }; again(); }}>{text.fresh(next.waiting.length)}</button>}
 					{ids.length > 0 ? (
 						<table class="table machines" aria-rowcount={ids.length + 1} aria-label={text.title} data-narrow={narrow || undefined}>
 							<thead><tr>
