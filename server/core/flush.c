@@ -507,12 +507,12 @@ static err prepare(struct round *r)
 	return OK;
 }
 
-/* Which services it sees or may host: its own node says it, and its DNS. */
+/* Which services it sees or may host, which connectors it asks: its own node says it, and its DNS. */
 static void check_services(struct round *r, struct session *s)
 {
 	struct tailnet *t = r->t;
 
-	if ((!t->services_dirty && !s->compare) || (!t->map.n_services && !s->services_hash))
+	if ((!t->services_dirty && !s->compare) || (!t->map.n_services && !t->map.n_apps && !s->services_hash))
 		return;
 	uint64_t hash = map_services_hash(&t->map, &s->node->m);
 	if (hash == s->services_hash)

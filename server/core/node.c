@@ -62,6 +62,8 @@ void node_dirty(struct node *n, unsigned what)
 {
 	node_info_stale(n);
 	n->dirty |= what;
+	if (n->t->map.n_apps && n->hi && n->hi->app_connector == TAILCFG_TRUE && (what & (DIRTY_WHOLE | DIRTY_SEEN | PATCH_EXPIRY)))
+		n->t->services_dirty = true; /* who is told to ask it */
 	map_cache_touch(n->t->cache, &n->m);
 	if (list_is_empty(&n->of_dirty))
 		list_add_tail(&n->t->dirty, &n->of_dirty);
@@ -217,6 +219,7 @@ void node_facts(struct core *c, const struct node *n, struct node_facts *f)
 	*f = (struct node_facts){ .node = {
 		.id = n->row.id, .user_id = n->row.user_id, .tags = (const char *const *)n->row.tags, .n_tags = n->row.n_tags,
 		.v4 = n->row.v4, .v6 = n->row.v6, .routes = n->cand, .n_routes = n->n_cand, .attrs = f->attr,
+		.connector = n->hi && n->hi->app_connector == TAILCFG_TRUE,
 	} };
 	if (u) {
 		f->user = user_facts(u);
@@ -588,7 +591,7 @@ err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hosti
 		kept->n_routes_left_out = hi->n_routes_left_out;
 	bool routes = !same_routes(n->hi, kept);
 	bool facts = n->hi && (strcmp(or_empty(n->hi->os), or_empty(kept->os)) != 0 || n->hi->allows_update != kept->allows_update ||
-			       n->hi->state_encrypted != kept->state_encrypted ||
+			       n->hi->state_encrypted != kept->state_encrypted || n->hi->app_connector != kept->app_connector ||
 			       strcmp(or_empty(n->hi->os_version), or_empty(kept->os_version)) != 0 ||
 			       strcmp(or_empty(n->hi->ipn_version), or_empty(kept->ipn_version)) != 0);
 	free(n->row.hostinfo_json);
@@ -597,6 +600,7 @@ err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hosti
 	n->hi_arena = a;
 	n->hi = kept;
 	n->m.hi = kept;
+	tailnet_note_connector(n->t, n, kept->app_connector == TAILCFG_TRUE);
 	*changed = true;
 	node_lazy(c, n);
 	node_info_stale(n);

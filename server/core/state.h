@@ -747,6 +747,8 @@ void tailnet_note_changes(struct tailnet *t, struct policy_changes *changes); /*
 
 MUST_USE err tailnet_new(struct core *c, struct tailnet_row *taken, struct tailnet **out);
 void tailnet_free(struct tailnet *t);
+/* Is it in map.connectors? Kept sorted by id. */
+void tailnet_note_connector(struct tailnet *t, const struct node *n, bool is);
 MUST_USE err tailnet_take_slot(struct tailnet *t, struct node *n);
 void tailnet_leave_slot(struct tailnet *t, struct node *n);
 /* A new view of the policy with all nodes in it, made here and now: at start, and when a change is undone. */

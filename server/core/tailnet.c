@@ -74,6 +74,7 @@ void tailnet_free(struct tailnet *t)
 	snapshot_done(&t->facts);
 	map_cache_free(t->cache);
 	free(t->map.nodes);
+	free(t->map.connectors);
 	free(t->slot_id);
 	free(t->free_slots);
 	free(t->gone);
@@ -103,6 +104,10 @@ static err grow_slots(struct tailnet *t)
 	if (!gone)
 		return ERR_NOMEM;
 	t->gone = gone;
+	const struct map_node **connectors = realloc(t->map.connectors, cap * sizeof(*connectors));
+	if (!connectors)
+		return ERR_NOMEM;
+	t->map.connectors = connectors;
 	t->cap_slots = cap;
 	return OK;
 }
@@ -135,7 +140,30 @@ err tailnet_take_slot(struct tailnet *t, struct node *n)
 	n->m.slot = slot;
 	t->map.nodes[slot] = &n->m;
 	t->slot_id[slot] = n->row.id;
+	tailnet_note_connector(t, n, n->hi && n->hi->app_connector == TAILCFG_TRUE);
 	return OK;
+}
+
+void tailnet_note_connector(struct tailnet *t, const struct node *n, bool is)
+{
+	const struct map_node **list = t->map.connectors;
+	size_t at = 0;
+
+	while (at < t->map.n_connectors && list[at]->row->id < n->row.id)
+		at++;
+	bool was = at < t->map.n_connectors && list[at] == &n->m;
+	if (was == is || n->m.slot == UINT32_MAX)
+		return;
+	if (is) {
+		memmove(list + at + 1, list + at, (t->map.n_connectors - at) * sizeof *list);
+		list[at] = &n->m;
+		t->map.n_connectors++;
+	} else {
+		t->map.n_connectors--;
+		memmove(list + at, list + at + 1, (t->map.n_connectors - at) * sizeof *list);
+	}
+	if (t->map.n_apps)
+		t->services_dirty = t->flush = true;
 }
 
 /* The slot is free again once every session that was told of the node has heard that it is gone. */
@@ -143,6 +171,7 @@ void tailnet_leave_slot(struct tailnet *t, struct node *n)
 {
 	uint32_t slot = n->m.slot;
 
+	tailnet_note_connector(t, n, false);
 	t->map.nodes[slot] = NULL;
 	map_cache_gone(t->cache, slot);
 	t->gone[t->n_gone++] = (struct gone_slot){ slot, n->row.id };
@@ -158,6 +187,7 @@ static err swap_policy(struct core *c, struct tailnet *t, struct policy *taken)
 
 	policy_unref(t->policy);
 	t->policy = taken;
+	t->map.apps = policy_apps(taken, &t->map.n_apps);
 	if (!relays)
 		return OK;
 	TRY(tailnet_settings(c, t));

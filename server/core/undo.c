@@ -406,28 +406,34 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 	return OK;
 }
 
-static err add_ops(struct core *c, struct store_batch *b)
+static err add_ops_of(struct core *c, struct store_batch *b, enum row_kind kind, bool deletes)
 {
-	/* Owners before what they own; deletions the other way round, and first, so that a freed name can be given again. */
-	static const enum row_kind puts[] = { ROW_SETTING, ROW_WEBHOOK, ROW_USER, ROW_IDENTITY, ROW_ACCOUNT, ROW_PASSKEY, ROW_SIGNIN, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY,
-		ROW_NODE, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_PENDING };
-	static const enum row_kind dels[] = { ROW_WEBHOOK, ROW_PENDING, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_PASSKEY, ROW_ACCOUNT, ROW_IDENTITY, ROW_POLICY, ROW_USER };
+	for (size_t i = 0; i < c->n_image; i++) {
+		struct store_op op;
+		bool some;
 
-	for (int deletes = 1; deletes >= 0; deletes--) {
-		const enum row_kind *kinds = deletes ? dels : puts;
-		size_t n_kinds = deletes ? ARRAY_LEN(dels) : ARRAY_LEN(puts);
-		for (size_t k = 0; k < n_kinds; k++)
-			for (size_t i = 0; i < c->n_image; i++) {
-				struct store_op op;
-				bool some;
-				if (c->image[i].kind != kinds[k])
-					continue;
-				TRY(op_of(c, &c->image[i], deletes, &op, &some));
-				if (some)
-					b->op[b->n++] = op;
-			}
+		if (c->image[i].kind != kind)
+			continue;
+		TRY(op_of(c, &c->image[i], deletes, &op, &some));
+		if (some)
+			b->op[b->n++] = op;
 	}
 	return OK;
+}
+
+static err add_ops(struct core *c, struct store_batch *b)
+{
+	/* Owners before what they own; deletions the other way round, and first, so that a freed name can be given again. A user goes
+	 * last: its nodes may be somebody else's by then. */
+	static const enum row_kind puts[] = { ROW_SETTING, ROW_WEBHOOK, ROW_USER, ROW_IDENTITY, ROW_ACCOUNT, ROW_PASSKEY, ROW_SIGNIN, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY,
+		ROW_NODE, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_PENDING };
+	static const enum row_kind dels[] = { ROW_WEBHOOK, ROW_PENDING, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_PASSKEY, ROW_ACCOUNT, ROW_IDENTITY, ROW_POLICY };
+
+	for (size_t k = 0; k < ARRAY_LEN(dels); k++)
+		TRY(add_ops_of(c, b, dels[k], true));
+	for (size_t k = 0; k < ARRAY_LEN(puts); k++)
+		TRY(add_ops_of(c, b, puts[k], false));
+	return add_ops_of(c, b, ROW_USER, true);
 }
 
 static void batch_freep(struct store_batch **b)

@@ -32,6 +32,8 @@ void derp_write(struct jsonw *w, const struct tailcfg_derp_map *m, int capver);
 void dns_write(struct jsonw *w, const struct map_tailnet *t, const struct map_node *viewer);
 /* services.c: DNS records of the services that the viewer sees, and capabilities of its own node. *open: the list was begun. */
 void services_write_records(struct jsonw *w, const struct map_tailnet *t, const struct map_node *viewer, bool *open);
+/* Members of DNSConfig.Routes: domains of apps, with the connectors that this viewer asks. */
+void apps_write_routes(struct jsonw *w, const struct map_tailnet *t, const struct map_node *viewer);
 void services_write_caps(struct jsonw *w, const struct map_tailnet *t, const struct map_node *n);
 
 /* ---- compose.c: text and parts in order ---- */

@@ -61,6 +61,11 @@ struct map_tailnet {
 	struct policy_view *policy;
 	const struct map_service *services; /* by id */
 	size_t n_services;
+	/* Apps of the policy, and the nodes that offer to be connectors, by slot. */
+	const struct policy_app *apps;
+	size_t n_apps;
+	const struct map_node **connectors;
+	size_t n_connectors;
 	/* Tailnet lock: on, with this head; or ended (lock_off). Neither: it never was. */
 	bool lock_on, lock_off;
 	const char *lock_head;
@@ -161,7 +166,7 @@ bool map_dns_is_own(const struct core_settings *set);
 uint64_t map_dns_hash(const struct core_settings *set);
 uint64_t map_derp_hash(const struct core_settings *set);
 
-/* Of all that this viewer is told of services; 0: there are none. */
+/* Of all that this viewer is told of services and of apps' connectors; 0: there are none. */
 uint64_t map_services_hash(const struct map_tailnet *t, const struct map_node *viewer);
 
 /* "host.tail.example.com." ; returns a string in a. */

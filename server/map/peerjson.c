@@ -476,6 +476,7 @@ static void write_routes(struct jsonw *w, const struct map_tailnet *t, const str
 		jsonw_key_bytes(w, domain);
 		write_resolvers(w, t, viewer, set->split[i].resolvers, set->split[i].n, false);
 	}
+	apps_write_routes(w, t, viewer);
 	jsonw_obj_end(w);
 }
 

@@ -120,9 +120,10 @@ uint64_t map_services_hash(const struct map_tailnet *t, const struct map_node *v
 	struct jsonw w = jsonw_init(&out);
 	bool open = false;
 
-	if (!t->n_services)
+	if (!t->n_services && (!t->n_apps || !t->n_connectors))
 		return 0;
 	jsonw_obj(&w);
+	apps_write_routes(&w, t, viewer);
 	services_write_records(&w, t, viewer, &open);
 	if (open)
 		jsonw_arr_end(&w);

@@ -28,6 +28,24 @@ size_t policy_ip_pools(const struct policy *p, const struct policy_node *n, stru
 	return k;
 }
 
+const struct policy_app *policy_apps(const struct policy *p, size_t *n)
+{
+	*n = p->n_apps;
+	return p->app;
+}
+
+bool policy_app_has(const struct policy_app *app, char *const *tags, size_t n_tags)
+{
+	for (size_t i = 0; i < app->n_connectors; i++) {
+		if (strcmp(app->connectors[i], "*") == 0)
+			return true;
+		for (size_t k = 0; k < n_tags; k++)
+			if (strcmp(app->connectors[i], tags[k]) == 0)
+				return true;
+	}
+	return false;
+}
+
 struct bytes policy_derp_map(const struct policy *p)
 {
 	return p->derp_map;

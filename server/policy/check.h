@@ -25,7 +25,7 @@ struct check {
 	struct known_ipset *ipset; /* by place in ipsets */
 	size_t n_ipsets;
 	unsigned ipset_depth, hints;
-	size_t n_ranges, n_targets, n_who, attr_bytes; /* of all sections together */
+	size_t n_app_domains, n_ranges, n_targets, n_who, attr_bytes; /* of all sections together */
 	struct map attr_names; /* interned names of nodeAttrs */
 };
 

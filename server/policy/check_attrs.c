@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "common/text/jsonw.h"
+#include "server/dns_records.h"
 #include "server/policy/check.h"
 
 enum {
@@ -63,6 +64,50 @@ static void check_names(struct check *c, const struct syntax *v, struct node_att
 	}
 }
 
+/* A list of texts; others are left out. */
+static const char *const *texts_of(struct check *c, const struct syntax *v, bool domains, size_t *n)
+{
+	const char **list = check_array(c, (v ? v->n : 0) + 1, sizeof *list);
+
+	for (const struct syntax *e = list && v && v->kind == SYNTAX_LIST ? v->first : NULL; e; e = e->next) {
+		if (e->kind != SYNTAX_STRING)
+			continue;
+		struct bytes text = bytes_trim(bytes_str(e->text));
+		if (domains && text.n > 2 && text.p[0] == '*' && text.p[1] == '.')
+			text = bytes_skip(text, 2);
+		if (domains && text.n && text.p[text.n - 1] == '.')
+			text.n--;
+		char *copy = arena_str(c->arena, text);
+		c->no_memory |= !copy;
+		for (char *s = copy; domains && s && *s; s++)
+			*s = (char)(*s >= 'A' && *s <= 'Z' ? *s + 32 : *s);
+		if (copy && (!domains || dns_is_domain(copy)))
+			list[(*n)++] = copy;
+	}
+	return list;
+}
+
+/* What other devices are told of a connector's app: clients read the same values by themselves. */
+static void note_app(struct check *c, const struct syntax *v)
+{
+	struct policy *p = c->p;
+
+	if (v->kind != SYNTAX_OBJECT)
+		return;
+	struct policy_app app = { 0 };
+	app.domains = texts_of(c, check_get(v, "domains"), true, &app.n_domains);
+	app.connectors = texts_of(c, check_get(v, "connectors"), false, &app.n_connectors);
+	c->n_app_domains += app.n_domains;
+	if (p->n_apps >= POLICY_APPS_MAX || c->n_app_domains > POLICY_APP_DOMAINS_MAX) {
+		FAULT(c, v, "at most %d apps with %d domains together", POLICY_APPS_MAX, POLICY_APP_DOMAINS_MAX);
+		return;
+	}
+	if (!p->app)
+		p->app = check_array(c, POLICY_APPS_MAX, sizeof *p->app);
+	if (p->app && app.n_domains && app.n_connectors)
+		p->app[p->n_apps++] = app;
+}
+
 /* app: {"tailscale.com/app-connectors": [{…}]} */
 static void check_values(struct check *c, const struct syntax *v, struct node_attr *a)
 {
@@ -74,6 +119,8 @@ static void check_values(struct check *c, const struct syntax *v, struct node_at
 			continue;
 		syntax_write(k, &w);
 		c->no_memory |= text.bad;
+		for (const struct syntax *e = strcmp(k->key, "tailscale.com/app-connectors") == 0 ? k->first : NULL; e; e = e->next)
+			note_app(c, e);
 		if (!text.bad)
 			add(c, a, k->key, check_text(c, buf_view(&text)));
 		buf_done(&text);

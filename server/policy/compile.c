@@ -558,6 +558,7 @@ void policy_match(const struct policy *p, const struct policy_node *n, struct fa
 	size_t cap = policy_match_room(p);
 
 	*f = (struct facts){ .by_who = f->by_who, .by_route = f->by_route };
+	f->connector = n->connector;
 	for (size_t i = 0; i < n->n_routes; i++)
 		f->exit |= n->routes[i].bits == 0;
 	for (size_t i = 0; i < x->n_fixed; i++)

@@ -96,6 +96,7 @@ struct policy_node {
 	size_t n_routes;
 	const struct policy_attr *attrs;
 	size_t n_attrs;
+	bool connector; /* offers to be an app connector: it carries what autogroup:internet stands for, too */
 };
 
 /* May this user put this tag on a node (tagOwners)? */
@@ -115,6 +116,17 @@ struct policy_pool {
 size_t policy_ip_pools(const struct policy *p, const struct policy_node *n, struct policy_pool *out, size_t max);
 /* derpMap as JSON: {"OmitDefaultRegions": …, "Regions": {"900": {…}, "1": null}}, checked in form; n 0: the policy has none. */
 struct bytes policy_derp_map(const struct policy *p);
+/* App connectors (nodeAttrs, tailscale.com/app-connectors): names below these domains are to be asked of a connector that
+ * carries one of the tags. Borrowed from p. */
+struct policy_app {
+	const char *const *domains; /* lower case, without "*." */
+	size_t n_domains;
+	const char *const *connectors; /* tags; "*": any connector */
+	size_t n_connectors;
+};
+enum { POLICY_APPS_MAX = 64, POLICY_APP_DOMAINS_MAX = 1024 }; /* of a policy; domains: of all apps together */
+const struct policy_app *policy_apps(const struct policy *p, size_t *n);
+bool policy_app_has(const struct policy_app *app, char *const *tags, size_t n_tags);
 /* … services, named or by one of their tags. */
 bool policy_approves_service(const struct policy *p, const struct policy_node *n, const char *name, char *const *tags, size_t n_tags);
 
@@ -156,6 +168,9 @@ size_t policy_view_filters(struct policy_view *v, int64_t node_id, struct policy
 /* Does the viewer use this node for this route (in its AllowedIPs)? primary: whom the tailnet elected for the route, 0 for
  * none; a via rule can choose another router. Both nodes are in the view and the viewer sees the node. */
 bool policy_view_shows_route(struct policy_view *v, int64_t viewer, int64_t node, struct prefix route, int64_t primary);
+
+/* Does the connector answer this viewer's questions for names? Clients ask their filter for TCP to port 53 of the internet. */
+bool policy_view_may_ask(const struct policy_view *v, int64_t viewer, int64_t connector);
 
 /* Nodes of this class have no IPv4 address of their own (nodeAttrs disable-ipv4, disableIPv4). Their IPv4 routes stay. */
 bool policy_view_no_ipv4(const struct policy_view *v, uint32_t cls);

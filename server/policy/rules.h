@@ -230,6 +230,8 @@ struct policy {
 	size_t n_dsts;
 	struct node_attr *attr;
 	size_t n_attrs, n_attr_names;
+	struct policy_app *app;
+	size_t n_apps;
 	struct posture *posture;
 	size_t n_postures;
 	struct ssh_rule *ssh;
@@ -313,6 +315,7 @@ struct facts {
 	uint64_t postures; /* that it satisfies */
 	bool exit;	   /* approved as an exit node */
 	bool no_ipv4;	   /* attribute disable-ipv4 */
+	bool connector;	   /* of apps */
 };
 
 /* Interns; *out is the number. */
@@ -361,7 +364,7 @@ struct policy_class {
 	uint32_t *by_who, *by_route;
 	size_t n_who, n_route;
 	uint64_t postures;
-	bool exit, router, no_ipv4;
+	bool exit, router, no_ipv4, connector;
 	uint64_t *src, *dst, *self; /* bit sets over rules; self: rules with autogroup:self that it is in the user's part of */
 	struct list own;	    /* with the other classes of user_id */
 	uint64_t noted;		    /* the change that it was last told of */

@@ -171,7 +171,7 @@ bool dst_is_behind(const struct policy *p, const struct policy_class *c, const s
 	if (r->n_via && !class_carries(r, c))
 		return false;
 	if (s->kind == SEL_INTERNET)
-		return c->exit;
+		return c->exit || c->connector;
 	if (s->kind == SEL_ANY)
 		return r->n_via && (c->router || c->exit);
 	return class_has(c->by_route, c->n_route, d->sel);
@@ -252,6 +252,7 @@ static err class_make(const struct policy *p, const struct facts *f, struct poli
 	c->n_route = f->n_route;
 	c->postures = f->postures;
 	c->exit = f->exit;
+	c->connector = f->connector;
 	c->no_ipv4 = f->no_ipv4;
 	mark_rules(p, c, person);
 	attrs_write(p, f, &caps);
@@ -330,7 +331,7 @@ static err class_for(struct policy_view *v, const struct policy_node *n, const s
 		.route = map_hash(f->by_route, f->n_route * sizeof *f->by_route),
 		.postures = f->postures,
 		.user_id = person && v->p->needs_user ? n->user_id : 0,
-		.flags = (uint64_t)f->exit | (uint64_t)router << 1 | (uint64_t)f->no_ipv4 << 2 | f->n_who << 8 | (uint64_t)f->n_route << 36,
+		.flags = (uint64_t)f->exit | (uint64_t)router << 1 | (uint64_t)f->no_ipv4 << 2 | (uint64_t)f->connector << 3 | f->n_who << 8 | (uint64_t)f->n_route << 36,
 	};
 	struct class_key key = { map_hash(&k, sizeof k), 0 };
 	const uint64_t again[] = { key.a, k.who ^ k.route, f->n_who ? f->by_who[f->n_who / 2] : 0, k.flags };
@@ -691,15 +692,20 @@ struct view_node *view_node_at(const struct policy_view *v, struct addr a)
 
 /* ---- routes ---- */
 
-static bool covers_route(const struct sel *s, struct prefix route)
+/* connector: the route is an app connector's, which learns routes to single hosts of the internet. */
+static bool covers_route(const struct sel *s, struct prefix route, bool connector)
 {
 	size_t n;
 	const struct range *net = range_internet(&n);
 
 	if (s->kind == SEL_ANY || s->kind == SEL_DANGER)
 		return true;
-	if (s->kind == SEL_INTERNET)
+	if (s->kind == SEL_INTERNET) {
+		for (size_t k = 0; connector && k < n; k++)
+			if (range_covers(net[k], range_of(route)))
+				return true;
 		return route.bits == 0;
+	}
 	if (s->kind != SEL_RANGES)
 		return false;
 	if (route.bits > 0)
@@ -711,10 +717,10 @@ static bool covers_route(const struct sel *s, struct prefix route)
 	return false;
 }
 
-static bool rule_covers(const struct policy *p, const struct rule *r, struct prefix route)
+static bool rule_covers(const struct policy *p, const struct rule *r, struct prefix route, bool connector)
 {
 	for (size_t d = r->first_dst; d < r->first_dst + r->n_dst; d++)
-		if (covers_route(p->sel[p->dst[d].sel], route))
+		if (covers_route(p->sel[p->dst[d].sel], route, connector))
 			return true;
 	return false;
 }
@@ -725,7 +731,7 @@ static bool is_source(const struct policy *p, const struct rule *r, struct prefi
 	const struct sel_set *s = &p->set[r->src];
 
 	for (size_t i = 0; route.bits > 0 && !s->postures && i < s->n; i++)
-		if (covers_route(p->sel[s->sel[i]], route))
+		if (covers_route(p->sel[s->sel[i]], route, false))
 			return true;
 	return false;
 }
@@ -753,12 +759,35 @@ static int64_t steered(const struct policy_view *v, const struct policy_class *v
 		BITS_EACH(i, viewer->src, policy_words(v->p)) {
 			const struct rule *r = &v->p->rule[i];
 
-			carries |= r->n_via && class_carries(r, c) && rule_covers(v->p, r, route);
+			carries |= r->n_via && class_carries(r, c) && rule_covers(v->p, r, route, c->connector);
 		}
 		if (carries && (n->id == primary || !best || (best != primary && n->id < best)))
 			best = n->id;
 	}
 	return best;
+}
+
+bool policy_view_may_ask(const struct policy_view *v, int64_t viewer_id, int64_t connector_id)
+{
+	const struct policy *p = v->p;
+	const struct view_node *viewer = map_get(&v->by_id, &viewer_id), *connector = map_get(&v->by_id, &connector_id);
+
+	if (!viewer || !connector || viewer == connector)
+		return false;
+	const struct policy_class *a = v->cls[viewer->cls], *b = v->cls[connector->cls];
+	if (!b->connector || !policy_view_sees(v, viewer->cls, connector->cls))
+		return false;
+	BITS_EACH(i, a->src, policy_words(p)) {
+		const struct rule *r = &p->rule[i];
+
+		for (size_t d = r->first_dst; d < r->first_dst + r->n_dst; d++) {
+			enum sel_kind kind = p->sel[p->dst[d].sel]->kind;
+
+			if ((kind == SEL_ANY || kind == SEL_INTERNET) && (!r->n_via || class_carries(r, b)) && dst_carries(&p->dst[d], 6, 53))
+				return true;
+		}
+	}
+	return false;
 }
 
 bool policy_view_shows_route(struct policy_view *v, int64_t viewer_id, int64_t node_id, struct prefix route, int64_t primary)
@@ -773,7 +802,7 @@ bool policy_view_shows_route(struct policy_view *v, int64_t viewer_id, int64_t n
 	BITS_EACH(i, a->src, policy_words(p)) {
 		const struct rule *r = &p->rule[i];
 
-		if (!rule_covers(p, r, route))
+		if (!rule_covers(p, r, route, b->connector))
 			continue;
 		if (r->n_via)
 			via |= route.bits > 0 || class_carries(r, b);

@@ -200,7 +200,52 @@ static json_t *resolvers_json(const char *const *list, size_t n, bool with_exit_
 	return a;
 }
 
-json_t *naive_dns(const struct map_tailnet *t)
+/* Domains of apps, for a viewer that is no connector: the first four connectors by id that may carry one and answer the viewer. */
+static void put_apps(json_t *routes, const struct map_tailnet *t, const struct policy_view *view, const struct map_node *viewer, naive_sees sees, void *ctx)
+{
+	if (!viewer->announced || viewer->hi->app_connector == TAILCFG_TRUE)
+		return;
+	for (size_t i = 0; i < t->n_apps; i++)
+		for (size_t d = 0; d < t->apps[i].n_domains; d++) {
+			const char *domain = t->apps[i].domains[d];
+			json_t *list = json_array();
+
+			for (int64_t after = 0; json_array_size(list) < 4;) {
+				const struct map_node *best = NULL;
+				bool has = false;
+
+				for (size_t s = 0; s < t->n_slots; s++) {
+					const struct map_node *n = t->nodes[s];
+					if (n && n->row->id > after && (!best || n->row->id < best->row->id) && n->hi->app_connector == TAILCFG_TRUE)
+						best = n;
+				}
+				if (!best)
+					break;
+				after = best->row->id;
+				for (size_t k = 0; k < t->n_apps; k++)
+					for (size_t x = 0; x < t->apps[k].n_domains; x++)
+						for (size_t c = 0; c < t->apps[k].n_connectors; c++)
+							for (size_t g = 0; strcmp(t->apps[k].domains[x], domain) == 0 && g <= best->row->n_tags; g++)
+								has |= g == best->row->n_tags ? strcmp(t->apps[k].connectors[c], "*") == 0
+											      : strcmp(t->apps[k].connectors[c], best->row->tags[g]) == 0;
+				if (!has || !best->announced || best->expired || !sees(ctx, viewer, best) ||
+						!policy_view_may_ask(view, viewer->row->id, best->row->id))
+					continue;
+				for (size_t v = 0; v < best->hi->n_services; v++)
+					if (strcmp(best->hi->services[v].proto, "peerapi4") == 0) {
+						char at[ADDR_TEXT_MAX], text[ADDR_TEXT_MAX + 40];
+						snprintf(text, sizeof text, "http://%s:%u/dns-query", addr_text(best->row->v4, at), best->hi->services[v].port);
+						json_array_append_new(list, json_pack("{s:s}", "Addr", text));
+						break;
+					}
+			}
+			if (json_array_size(list) && !json_object_get(routes, domain))
+				put(routes, domain, json_incref(list));
+			json_decref(list);
+		}
+}
+
+json_t *naive_dns(const struct map_tailnet *t, const struct policy_view *view, const struct map_node *viewer, naive_sees sees, void *ctx)
 {
 	const struct core_settings *s = t->set;
 	json_t *o = json_object(), *routes = json_object(), *domains = json_array(), *records = json_array(), *filtered = json_array();
@@ -209,6 +254,7 @@ json_t *naive_dns(const struct map_tailnet *t)
 		put(o, s->override_local_dns ? "Resolvers" : "FallbackResolvers", resolvers_json(s->resolvers, s->n_resolvers, s->with_exit_node));
 	for (size_t i = 0; i < s->n_split; i++)
 		put(routes, s->split[i].domain, resolvers_json(s->split[i].resolvers, s->split[i].n, false));
+	put_apps(routes, t, view, viewer, sees, ctx);
 	put(o, "Routes", routes);
 	if (s->magic_dns && s->base_domain && *s->base_domain)
 		json_array_append_new(domains, json_string(s->base_domain));

@@ -16,8 +16,8 @@ json_t *naive_peers(const struct map_tailnet *t, const struct map_node *viewer, 
  * not shown. */
 json_t *naive_peer(const struct map_tailnet *t, const struct map_node *n);
 json_t *naive_peer_to(const struct map_tailnet *t, struct policy_view *view, const struct map_node *viewer, const struct map_node *n);
-/* DNSConfig; owned. */
-json_t *naive_dns(const struct map_tailnet *t);
+/* DNSConfig; owned. view: who may ask a connector. */
+json_t *naive_dns(const struct map_tailnet *t, const struct policy_view *view, const struct map_node *viewer, naive_sees sees, void *ctx);
 /* The users whose profiles the viewer needs, as {"<id>": "login name"}. */
 json_t *naive_users(const struct map_tailnet *t, const struct map_node *viewer, naive_sees sees, void *ctx);
 

@@ -64,6 +64,14 @@ static const char *const policies[] = {
 	"{" OWNERS ", \"nodeAttrs\": [{\"target\": [\"tag:web\", \"bob@\"], \"attr\": [\"funnel\", \"disable-ipv4\"]}, {\"target\": [\"*\"],"
 		" \"attr\": [\"nextdns:abc\"], \"app\": {\"tailscale.com/app-connectors\": [{\"name\": \"x\", \"domains\": [\"example.com\"]}]}}],"
 		" \"randomizeClientPort\": true}",
+	"{" OWNERS ", \"nodeAttrs\": [{\"target\": [\"*\"], \"app\": {\"tailscale.com/app-connectors\": ["
+		"{\"name\": \"x\", \"domains\": [\"*.Example.com\", \"b.test\", \"example.com\"], \"connectors\": [\"tag:web\", \"tag:db\"]},"
+		" {\"name\": \"y\", \"domains\": [\"b.test\", \"c.test\"], \"connectors\": [\"*\"]}]}}],"
+		" \"acls\": [{\"action\": \"accept\", \"src\": [\"ann@\", \"tag:db\"], \"dst\": [\"autogroup:internet:*\"]},"
+		" {\"action\": \"accept\", \"src\": [\"bob@\"], \"dst\": [\"autogroup:internet:443\", \"tag:web:*\"]},"
+		" {\"action\": \"accept\", \"src\": [\"cleo@\"], \"dst\": [\"*:53\"]}]}",
+	"{" OWNERS ", \"nodeAttrs\": [{\"target\": [\"tag:web\"], \"app\": {\"tailscale.com/app-connectors\": ["
+		"{\"name\": \"x\", \"domains\": [\"example.com\"], \"connectors\": [\"tag:web\"]}]}}]}",
 	"{" OWNERS ", \"disableIPv4\": true, \"OneCGNATRoute\": \"mac-never\"}",
 	"{" OWNERS ", \"hosts\": {\"lan\": \"10.1.0.0/16\"}, \"ipsets\": {\"ipset:a\": [\"host:lan\", \"remove 10.1.2.0/24\", \"100.64.0.0/28\"]},"
 		" \"acls\": [{\"action\": \"accept\", \"src\": [\"autogroup:tagged\", \"ipset:a\"], \"dst\": [\"ipset:a:*\", \"autogroup:tagged:22\"]},"

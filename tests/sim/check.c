@@ -649,11 +649,11 @@ static void check_self(struct world *w, struct client *c, const struct node *n, 
 	}
 }
 
-static void check_dns(struct world *w, struct policy_view *fresh, struct client *c, const struct node *n, struct tailnet *t)
+static void check_dns(struct world *w, struct seeing *s, struct client *c, const struct node *n, struct tailnet *t)
 {
-	json_t *has = json_object_get(c->stream->map, "DNSConfig"), *want = naive_dns(&t->map);
+	json_t *has = json_object_get(c->stream->map, "DNSConfig"), *want = naive_dns(&t->map, s->view, &n->m, fresh_sees, s);
 
-	naive_service_records(w, fresh, n, want);
+	naive_service_records(w, s->view, n, want);
 	if (!json_equal(has, want))
 		world_fail(w, "client %zu has the DNS settings %s and should have %s", c->index, json_dumps(has, JSON_COMPACT), json_dumps(want,
 				JSON_COMPACT));
@@ -728,7 +728,7 @@ static void check_map(struct world *w, struct seeing *s, struct client *c, json_
 	json_decref(users);
 	check_self(w, c, n, peers[n->m.slot]);
 	check_filters(s, c, n);
-	check_dns(w, s->view, c, n, t);
+	check_dns(w, s, c, n, t);
 	check_services(w, s->view, c, n);
 	check_ssh(s, c, n);
 	check_lock(w, c, n);

@@ -208,7 +208,7 @@ static struct tailcfg_hostinfo *hostinfo(struct client *c, struct arena *a, bool
 {
 	struct tailcfg_hostinfo *hi;
 	struct json_why why;
-	char text[800], tag[64] = "", route[128] = "", info[64] = "", services[64] = "";
+	char text[800], tag[64] = "", route[128] = "", info[64] = "", services[64] = "", app[160] = "";
 
 	if (c->tag)
 		snprintf(tag, sizeof tag, ",\"RequestTags\":[\"%s\"]", c->tag);
@@ -218,7 +218,9 @@ static struct tailcfg_hostinfo *hostinfo(struct client *c, struct arena *a, bool
 		snprintf(info, sizeof info, ",\"NetInfo\":{\"PreferredDERP\":%d}", c->home);
 	if (c->services)
 		snprintf(services, sizeof services, ",\"ServicesHash\":\"h%d\"", c->services);
-	snprintf(text, sizeof text, "{\"Hostname\":\"%s\",\"OS\":\"linux\"%s%s%s%s}", c->hostname, tag, route, info, services);
+	if (c->api)
+		snprintf(app, sizeof app, ",\"AppConnector\":true,\"Services\":[{\"Proto\":\"tcp\",\"Port\":22},{\"Proto\":\"peerapi4\",\"Port\":%d}]", c->api);
+	snprintf(text, sizeof text, "{\"Hostname\":\"%s\",\"OS\":\"linux\"%s%s%s%s%s}", c->hostname, tag, route, info, services, app);
 	if (tailcfg_hostinfo_parse(bytes_str(text), a, &hi, &why) != OK)
 		world_fail(c->w, "hostinfo: %s", why.text);
 	return hi;
@@ -568,6 +570,7 @@ static void change_itself(struct client *c)
 		break;
 	case 3:
 		c->services = (int)chance(w, 4);
+		c->api = one_in(w, 2) ? 0 : 4000 + (int)chance(w, 3);
 		c->route = PICK(w, routes);
 		break;
 	case 4:

@@ -36,6 +36,7 @@ struct client {
 	size_t n_endpoints;
 	const char *route, *tag; /* NULL: none */
 	int services; /* that it advertises: bits for svc:a, svc:b */
+	int api;      /* port of its peer API, for who asks it as an app connector; 0: it offers to be none */
 	bool ephemeral, slow;
 	char url[128];
 	struct sim_call *registering, *following; /* in flight */
