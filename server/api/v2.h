@@ -15,7 +15,7 @@ handler api_v2_devices, api_v2_device, api_v2_device_delete, api_v2_device_expir
 /* v2_key.c */
 handler api_v2_keys, api_v2_key_create, api_v2_key, api_v2_key_update, api_v2_key_delete, api_v2_token;
 /* v2_acl.c */
-handler api_v2_acl, api_v2_acl_set, api_v2_acl_validate;
+handler api_v2_acl, api_v2_acl_set, api_v2_acl_validate, api_v2_acl_preview;
 /* v2_user.c */
 handler api_v2_users, api_v2_user, api_v2_user_role, api_v2_user_approve, api_v2_user_suspend, api_v2_user_restore, api_v2_user_delete;
 /* v2_settings.c */

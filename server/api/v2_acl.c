@@ -180,3 +180,38 @@ enum MHD_Result api_v2_acl_validate(struct request *r)
 		return ask(r, command_for(r, CMD_POLICY_GET), on_policy_for_tests);
 	return ask(r, policy_command(r, CMD_POLICY_CHECK, body), on_checked);
 }
+
+/* ---- POST acl/preview?type=user|ipport&previewFor=…: which rules of the body are about them ---- */
+
+static enum MHD_Result on_matches(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	json_auto_t *found = json_loads(reply->text, 0, NULL);
+	size_t n;
+	const char *matches = json_dump_compact(&r->arena, json_object_get(found, "matches"), &n);
+	struct buf out;
+	struct jsonw w = answer_begin(&out);
+
+	jsonw_key(&w, "matches"), jsonw_raw(&w, matches ? bytes_of(matches, n) : BYTES_LIT("[]"));
+	jsonw_key(&w, "type"), jsonw_str(&w, query(r, "type"));
+	jsonw_key(&w, "previewFor"), jsonw_str(&w, query(r, "previewFor"));
+	return answer_end(r, &w, &out);
+}
+
+enum MHD_Result api_v2_acl_preview(struct request *r)
+{
+	bool user = strcmp(query(r, "type"), "user") == 0, ipport = strcmp(query(r, "type"), "ipport") == 0;
+	const char *whom = query(r, "previewFor");
+	struct command *c = policy_command(r, CMD_POLICY_MATCHES, buf_view(&r->body));
+
+	if (!r->fault && !user && !ipport)
+		r->fault = "type: user or ipport";
+	else if (!r->fault && !*whom)
+		r->fault = "previewFor: a login name, or an address with a port";
+	if (c) {
+		c->has_text = true;
+		c->name = command_str(c, user ? whom : "");
+		c->new_name = command_str(c, ipport ? whom : "");
+	}
+	return ask(r, c, on_matches);
+}

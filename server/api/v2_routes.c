@@ -27,6 +27,7 @@ const struct route v2_routes[] = {
 	{ "GET", "/api/v2/tailnet/{}/acl", ACCESS_KEY, api_v2_acl, READ(POLICY_FILE) },
 	{ "POST", "/api/v2/tailnet/{}/acl", ACCESS_KEY, api_v2_acl_set, WRITE(POLICY_FILE) },
 	{ "POST", "/api/v2/tailnet/{}/acl/validate", ACCESS_KEY, api_v2_acl_validate, READ(POLICY_FILE) },
+	{ "POST", "/api/v2/tailnet/{}/acl/preview", ACCESS_KEY, api_v2_acl_preview, READ(POLICY_FILE) },
 	{ "GET", "/api/v2/tailnet/{}/dns/nameservers", ACCESS_KEY, api_v2_dns_nameservers, READ(DNS) },
 	{ "POST", "/api/v2/tailnet/{}/dns/nameservers", ACCESS_KEY, api_v2_dns_nameservers, WRITE(DNS) },
 	{ "GET", "/api/v2/tailnet/{}/dns/preferences", ACCESS_KEY, api_v2_dns_preferences, READ(DNS) },

@@ -92,6 +92,7 @@ enum command_kind {
 	CMD_POLICY_ROLLBACK, /* id: a version, whose text is set anew; the rest as CMD_POLICY_SET -> policies[0] */
 	CMD_POLICY_PREVIEW,  /* text, base, hidden, console -> text: JSON, what would change */
 	CMD_POLICY_EXPLAIN,  /* name: source, new_name: destination[:port][/proto] -> text: JSON, as all questions (policy/query.h); text: a draft */
+	CMD_POLICY_MATCHES,  /* name: who is among the sources, or new_name: where somebody is let in; text: a draft -> text: {matches} */
 	CMD_POLICY_WHO,	     /* new_name: destination; text: a draft -> text */
 	CMD_POLICY_WHAT,     /* name: source; text: a draft -> text */
 	CMD_POLICY_MATRIX,   /* ssh; text: a draft -> text */

@@ -259,6 +259,7 @@ void on_command(struct core *c, struct event *e)
 	case CMD_POLICY_ROLLBACK:
 	case CMD_POLICY_PREVIEW:
 	case CMD_POLICY_EXPLAIN:
+	case CMD_POLICY_MATCHES:
 	case CMD_POLICY_WHO:
 	case CMD_POLICY_WHAT:
 	case CMD_POLICY_MATRIX:

@@ -149,6 +149,7 @@ void job_run(struct job *j)
 	switch (j->command->kind) {
 	case CMD_POLICY_PREVIEW:
 	case CMD_POLICY_EXPLAIN:
+	case CMD_POLICY_MATCHES:
 	case CMD_POLICY_WHO:
 	case CMD_POLICY_WHAT:
 	case CMD_POLICY_MATRIX:

@@ -142,7 +142,9 @@ static err answer_pair(struct job *j, const struct policy_world *was, const stru
 	const struct command *m = j->command;
 
 	begin(j, w);
-	if (m->kind == CMD_POLICY_MATRIX) {
+	if (m->kind == CMD_POLICY_MATCHES) {
+		TRY(policy_matches(is, *m->new_name, *m->new_name ? m->new_name : m->name, w, a->why, sizeof a->why));
+	} else if (m->kind == CMD_POLICY_MATRIX) {
 		TRY(policy_matrix(was, is, m->ssh, w));
 	} else if (m->kind == CMD_POLICY_GRAPH) {
 		TRY(policy_graph(was, is, m->name, m->towards, m->ssh, w, a->why, sizeof a->why));

@@ -54,5 +54,10 @@ MUST_USE err policy_graph(const struct policy_world *was, const struct policy_wo
 MUST_USE err policy_ssh_question(const struct policy_world *w, const char *src, const char *dst, const char *user, struct jsonw *out,
 		char *why, size_t why_cap);
 
+enum { MATCHES_WORK_MAX = 20000000 }; /* classes of sources x destinations x rules */
+/* Member matches: the rules that have whom (a user, a node …) among their sources, or, is_dst, that let somebody in there
+ * ("100.64.0.1:22"), as they were written: [{users, ports, lineNumber, via?, postures?}]. ERR_INVALID: why. */
+MUST_USE err policy_matches(const struct policy_world *w, bool is_dst, const char *whom, struct jsonw *out, char *why, size_t why_cap);
+
 /* Two texts as a unified diff, without head. */
 MUST_USE err policy_diff(struct bytes a, struct bytes b, struct buf *out);

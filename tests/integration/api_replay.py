@@ -205,6 +205,7 @@ GOOD = {
     f"PUT {T}/keys/{{keyId}}": lambda w: {**P(keyId=w.client_key()["id"]), **B({"scopes": ["dns"], "tags": None})},
     f"DELETE {T}/keys/{{keyId}}": lambda w: P(keyId=w.client_key()["id"]),
     f"POST {T}/acl": lambda w: B(POLICY.encode(), headers={"Content-Type": "application/hujson"}),
+    f"POST {T}/acl/preview": lambda w: {"query": "type=user&previewFor=owner", "body": POLICY.encode()},
     f"POST {T}/acl/validate": lambda w: B(POLICY.encode()),
     f"POST {T}/dns/nameservers": lambda w: B({"dns": ["1.1.1.1"]}),
     f"POST {T}/dns/preferences": lambda w: B({"magicDNS": True}),

@@ -396,6 +396,41 @@ static void users(void **state)
 	done(call("GET", "/api/v2/tailnet/-/users?type=strange", "", 400));
 }
 
+static void acl_preview(void **state)
+{
+	static const char text[] = "{\n\t// rules\n\t\"acls\": [\n\t\t{\"action\": \"accept\", \"src\": [\"ann@example.com\"], \"dst\": [\"100.64.0.1:22,80\"]},\n"
+				   "\t\t{\"action\": \"accept\", \"src\": [\"100.64.0.0/10\"], \"dst\": [\"*:443\"]},\n\t],\n"
+				   "\t\"grants\": [{\"src\": [\"autogroup:member\"], \"dst\": [\"100.64.0.1\"], \"ip\": [\"tcp:8080\", \"udp:53\"]}],\n}\n";
+	(void)state;
+	char *key = auth_key();
+
+	house_join(&h, key, "box", NULL);
+	free(key);
+	json_t *j = call("POST", "/api/v2/tailnet/-/acl/preview?type=user&previewFor=ann@example.com", text, 200);
+	assert_string_equal(json_text_at(j, "type"), "user");
+	assert_string_equal(json_text_at(j, "previewFor"), "ann@example.com");
+	assert_int_equal(json_array_size(json_object_get(j, "matches")), 3);
+	assert_string_equal(json_text_at(j, "matches.0.ports.0"), "100.64.0.1:tcp:8080"); /* grants come first */
+	assert_string_equal(json_text_at(j, "matches.1.users.0"), "ann@example.com");
+	assert_string_equal(json_text_at(j, "matches.1.ports.0"), "100.64.0.1:22,80");
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(j, "matches"), 1), "lineNumber")), 4);
+	json_decref(j);
+	j = call("POST", "/api/v2/tailnet/-/acl/preview?type=ipport&previewFor=100.64.0.1:443", text, 200);
+	assert_int_equal(json_array_size(json_object_get(j, "matches")), 1);
+	assert_string_equal(json_text_at(j, "matches.0.ports.0"), "*:443");
+	json_decref(j);
+	j = call("POST", "/api/v2/tailnet/-/acl/preview?type=ipport&previewFor=100.64.0.1:25", text, 200);
+	assert_int_equal(json_array_size(json_object_get(j, "matches")), 0);
+	json_decref(j);
+	j = call("POST", "/api/v2/tailnet/-/acl/preview?type=user&previewFor=ann@example.com", "", 200); /* of no text: everyone reaches everyone */
+	assert_string_equal(json_text_at(j, "matches.0.users.0"), "*");
+	assert_string_equal(json_text_at(j, "matches.0.ports.0"), "*:*");
+	json_decref(j);
+	done(call("POST", "/api/v2/tailnet/-/acl/preview?type=user&previewFor=ann@example.com", "{ not json", 400));
+	done(call("POST", "/api/v2/tailnet/-/acl/preview?type=who&previewFor=ann@example.com", "{}", 400));
+	done(call("POST", "/api/v2/tailnet/-/acl/preview?type=user", "{}", 400));
+}
+
 static void contacts(void **state)
 {
 	(void)state;
@@ -444,6 +479,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(oauth, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(acl, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(users, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(acl_preview, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(contacts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_rest, set_up, tear_down),
 	};
