@@ -201,6 +201,26 @@ static void put_users(struct daemon *d, struct jsonw *w)
 	jsonw_obj_end(w);
 }
 
+static void put_records(struct jsonw *w, const struct tailcfg_dns_config *c)
+{
+	if (!c->n_extra_records) {
+		jsonw_null(w);
+		return;
+	}
+	jsonw_arr(w);
+	for (size_t i = 0; i < c->n_extra_records; i++) {
+		const struct tailcfg_dns_record *r = &c->extra_records[i];
+
+		jsonw_obj(w);
+		jsonw_key(w, "Name"), jsonw_str(w, r->name);
+		if (*r->type)
+			jsonw_key(w, "Type"), jsonw_str(w, r->type);
+		jsonw_key(w, "Value"), jsonw_str(w, r->value);
+		jsonw_obj_end(w);
+	}
+	jsonw_arr_end(w);
+}
+
 static void put_tailnet(struct daemon *d, struct jsonw *w)
 {
 	char suffix[NM_TEXT_MAX + 1];
@@ -221,6 +241,8 @@ static void put_tailnet(struct daemon *d, struct jsonw *w)
 		put_texts(w, d->netmap.dns->cert_domains, d->netmap.dns->n_cert_domains);
 	else
 		jsonw_null(w);
+	jsonw_key(w, "ExtraRecords");
+	put_records(w, d->netmap.dns);
 }
 
 void status_write_begin(struct daemon *d, struct jsonw *w, bool peers)

@@ -80,30 +80,25 @@ static void print_node(const json_t *status, const json_t *node, bool is_self)
 
 	printf("%-15s %-20s %-12s %-7s ", ip ? ip : "", short_name(status, node, name, sizeof name),
 		owner(status, node, user, sizeof user), cli_text(node, "OS"));
-	if (!active) {
-		bool exit_node = json_is_true(json_object_get(node, "ExitNodeOption"));
+	bool is_exit = json_is_true(json_object_get(node, "ExitNode")), offers_exit = json_is_true(json_object_get(node, "ExitNodeOption"));
+	bool says_offline = !is_self && !online;
 
-		if (is_self ? false : !online)
-			printf("offline"), print_since(cli_text(node, "LastSeen"));
-		else if (json_is_true(json_object_get(node, "ExitNode")))
-			printf("idle; exit node");
-		else if (exit_node)
-			printf("idle; offers exit node");
-		else if (tx || rx)
-			printf("idle");
-		else
-			printf("-");
-	} else if (json_is_true(json_object_get(node, "ExitNode"))) {
-		printf("active; exit node; %s %s", *direct ? "direct" : "relay", *direct ? direct : relay);
-	} else if (json_is_true(json_object_get(node, "ExitNodeOption"))) {
-		printf("active; offers exit node; %s %s", *direct ? "direct" : "relay", *direct ? direct : relay);
-	} else if (*direct) {
-		printf("active; direct %s", direct);
-	} else if (*relay) {
-		printf("active; relay \"%s\"", relay);
-	} else {
+	if (active)
 		printf("active");
-	}
+	if (is_exit || offers_exit)
+		printf("%s; %s", active ? "" : "idle", is_exit ? "exit node" : "offers exit node");
+	else if (!active && (tx || rx))
+		printf("idle");
+	else if (!active && says_offline)
+		printf("offline"), print_since(cli_text(node, "LastSeen")), says_offline = false;
+	else if (!active)
+		putchar('-');
+	if (active && *direct)
+		printf("; direct %s", direct);
+	else if (active && *relay)
+		printf("; relay \"%s\"", relay);
+	if (says_offline)
+		printf("; offline"), print_since(cli_text(node, "LastSeen"));
 	if (tx || rx)
 		printf(", tx %lld rx %lld", (long long)tx, (long long)rx);
 	putchar('\n');
@@ -284,7 +279,7 @@ int cli_ip(struct cli *c, int argc, char **argv)
 
 int cli_whois(struct cli *c, int argc, char **argv)
 {
-	char name[300], ip[64], id[32];
+	char ip[64], id[32];
 
 	if (argc != 2) {
 		fprintf(stderr, "usage: fairlead-client whois IP[:PORT]\n");
@@ -303,7 +298,10 @@ int cli_whois(struct cli *c, int argc, char **argv)
 		json_decref(s);
 		return 1;
 	}
-	printf("Machine:\n  Name:          %s\n  ID:            %s\n  Addresses:    ", short_name(s, n, name, sizeof name), cli_text(n, "ID"));
+	const char *dns = cli_text(n, "DNSName");
+	size_t len = strlen(dns);
+	printf("Machine:\n  Name:          %.*s\n  ID:            %s\n  Addresses:    ", (int)(len && dns[len - 1] == '.' ? len - 1 : len), dns,
+		cli_text(n, "ID"));
 	const json_t *v;
 	size_t i;
 	json_array_foreach(json_object_get(n, "TailscaleIPs"), i, v)

@@ -75,7 +75,7 @@ def shows_who_is_there():
     assert re.search(r"100\.64\.0\.2 +beta +ann +linux +active; direct 10\.77\.0\.3:\d+", table), table
     assert a.cli("ip", "-4").strip() == "100.64.0.1"
     assert a.cli("ip", "-6", "beta").startswith("fd7a:")
-    assert "beta" in a.cli("whois", "100.64.0.2")
+    assert "beta.tail.internal\n" in a.cli("whois", "100.64.0.2")
     assert json.loads(a.cli("netcheck", "--json"))["UDP"]
     assert json.loads(a.cli("debug", "netmap"))["Node"]["Name"] == "alpha.tail.internal."
 
