@@ -1,4 +1,4 @@
-#include "client/control/mapparse_node.h"
+#include "client/control/mapparse_internal.h"
 
 #include "client/netmap_node.h"
 #include "common/base/clock.h"
