@@ -107,6 +107,9 @@ handler console_dns, console_dns_try;
 /* ---- console_server.c ---- */
 
 handler console_checks, console_first_run, console_search;
+/* Ids of those checks that fail and are quick to look at. */
+enum { CONSOLE_FAILURES_MAX = 4 };
+size_t console_failures(struct request *r, const char *failed[CONSOLE_FAILURES_MAX]);
 
 /* ---- console_attention.c ---- */
 

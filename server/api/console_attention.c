@@ -99,6 +99,55 @@ static void look_at_machine(struct request *r, struct attention *a, const struct
 		look_at_routes(r, a, n);
 }
 
+/* ---- keys ---- */
+
+static bool ends_soon(const struct attention *a, int64_t revoked_ms, int64_t expires_ms)
+{
+	return !revoked_ms && expires_ms > a->now_ms && expires_ms - a->now_ms < CONSOLE_SOON_MS;
+}
+
+/* One that was made for less than that is no news. */
+static bool was_long(int64_t created_ms, int64_t expires_ms)
+{
+	return expires_ms - created_ms > 2LL * CONSOLE_SOON_MS;
+}
+
+static const char *copy_text(struct request *r, const char *text)
+{
+	const char *copy = arena_str(&r->arena, bytes_str(text ? text : ""));
+
+	return copy ? copy : "";
+}
+
+static void look_at_authkeys(struct request *r, struct attention *a, const struct reply *reply)
+{
+	for (size_t i = 0; i < reply->n_authkeys; i++) {
+		const struct authkey_row *k = &reply->authkeys[i];
+		if (ends_soon(a, k->revoked_ms, k->expires_ms) && was_long(k->created_ms, k->expires_ms) && (k->reusable || !k->used))
+			put(a, (struct item){ "key-expires", AREA_KEYS, false, k->expires_ms - CONSOLE_SOON_MS, 0, 0, k->id, "", copy_text(r, k->description) });
+	}
+}
+
+static void look_at_apikeys(struct request *r, struct attention *a, const struct reply *reply)
+{
+	for (size_t i = 0; i < reply->n_apikeys; i++) {
+		const struct apikey_row *k = &reply->apikeys[i];
+		if (k->kind == APIKEY_KEY && ends_soon(a, k->revoked_ms, k->expires_ms) && was_long(k->created_ms, k->expires_ms))
+			put(a, (struct item){ "key-expires", AREA_KEYS, false, k->expires_ms - CONSOLE_SOON_MS, 0, 0, k->id, "", copy_text(r, k->description) });
+	}
+}
+
+/* ---- the server ---- */
+
+static void look_at_server(struct request *r, struct attention *a)
+{
+	const char *failed[CONSOLE_FAILURES_MAX];
+	size_t n = console_failures(r, failed);
+
+	for (size_t i = 0; i < n; i++)
+		put(a, (struct item){ "check-failed", AREA_SETTINGS, true, r->api->started_ms, 0, 0, 0, "", failed[i] });
+}
+
 /* ---- the answer ---- */
 
 static int by_time(const void *a, const void *b)
@@ -120,8 +169,9 @@ static void put_id_or_none(struct jsonw *w, int64_t id)
 
 static void put_item(struct request *r, struct jsonw *w, const struct item *i)
 {
-	const char *id = arena_printf(&r->arena, "%s/%lld%s%s", i->kind, (long long)(i->machine ? i->machine : i->user ? i->user : i->key),
-			i->prefix[0] ? "/" : "", i->prefix);
+	int64_t which = i->machine ? i->machine : i->user ? i->user : i->key;
+	const char *id = which ? arena_printf(&r->arena, "%s/%lld%s%s", i->kind, (long long)which, i->prefix[0] ? "/" : "", i->prefix) :
+			arena_printf(&r->arena, "%s/%s", i->kind, i->text);
 
 	jsonw_obj(w);
 	jsonw_key(w, "id"), jsonw_str(w, id);
@@ -179,6 +229,34 @@ static enum MHD_Result on_nodes(struct request *r, const struct reply *reply)
 	return console_work(r, make, on_made, &a->k);
 }
 
+static enum MHD_Result ask_nodes(struct request *r)
+{
+	struct attention *a = r->keep;
+
+	if (console_may_read(r, SCOPE_FEATURE_SETTINGS))
+		look_at_server(r, a);
+	return ask(r, command_for(r, CMD_NODE_LIST), on_nodes);
+}
+
+static enum MHD_Result on_apikeys(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	look_at_apikeys(r, r->keep, reply);
+	return ask_nodes(r);
+}
+
+static enum MHD_Result ask_apikeys(struct request *r)
+{
+	return console_may_read(r, SCOPE_API_TOKENS) ? ask(r, command_for(r, CMD_APIKEY_LIST), on_apikeys) : ask_nodes(r);
+}
+
+static enum MHD_Result on_authkeys(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	look_at_authkeys(r, r->keep, reply);
+	return ask_apikeys(r);
+}
+
 enum MHD_Result console_attention(struct request *r)
 {
 	struct attention *a = arena_alloc(&r->arena, sizeof *a);
@@ -189,5 +267,5 @@ enum MHD_Result console_attention(struct request *r)
 		return answer_error(r, 500, "out of memory");
 	a->now_ms = clock_wall_ms();
 	r->keep = a;
-	return ask(r, command_for(r, CMD_NODE_LIST), on_nodes);
+	return console_may_read(r, SCOPE_AUTH_KEYS) ? ask(r, command_for(r, CMD_AUTHKEY_LIST), on_authkeys) : ask_apikeys(r);
 }

@@ -271,38 +271,59 @@ struct columns { /* of one answer */
 	struct owners owners;
 };
 
+enum column {
+	COL_ID, COL_NAME, COL_HOST, COL_V4, COL_V6, COL_USER, COL_TAGS, COL_OS, COL_OS_VERSION, COL_VERSION, COL_FLAGS, COL_SEEN, COL_CREATED,
+	COL_EXPIRES, COL_RELAY, COL_ROUTES, COL_APPROVED, COL_PRESENCE, COLUMNS_N
+};
+
+static const char *const column_names[COLUMNS_N] = { "id", "name", "host", "v4", "v6", "user", "tags", "os", "osVersion", "version", "flags",
+	"seenMs", "createdMs", "expiresMs", "relay", "routes", "approved", "presence" };
+
+static void put_cells(struct jsonw w[COLUMNS_N], struct columns *c, const struct node_info *n)
+{
+	const struct node_row *row = &n->row;
+
+	render_id(&w[COL_ID], row->id);
+	jsonw_str(&w[COL_NAME], row->given_name);
+	jsonw_str(&w[COL_HOST], host_of(row));
+	put_addr(&w[COL_V4], row->v4);
+	put_addr(&w[COL_V6], row->v6);
+	jsonw_int(&w[COL_USER], owner_index(&c->owners, n));
+	put_texts(&w[COL_TAGS], row->tags, row->n_tags);
+	jsonw_uint(&w[COL_OS], dictionary_index(&c->words, n->os));
+	jsonw_uint(&w[COL_OS_VERSION], dictionary_index(&c->words, n->os_version));
+	jsonw_uint(&w[COL_VERSION], dictionary_index(&c->words, n->client_version));
+	jsonw_uint(&w[COL_FLAGS], machine_flags(n, c->k.lock_on, c->k.now_ms));
+	jsonw_int(&w[COL_SEEN], row->last_seen_ms);
+	jsonw_int(&w[COL_CREATED], row->created_ms);
+	jsonw_int(&w[COL_EXPIRES], row->expires_ms);
+	jsonw_int(&w[COL_RELAY], row->home_derp);
+	put_subnets(&w[COL_ROUTES], n->announced, n->n_announced);
+	put_subnets(&w[COL_APPROVED], row->approved_routes, row->n_approved);
+	put_runs(&w[COL_PRESENCE], n, c->k.now_ms, DAY_MS);
+}
+
+/* All columns grow at once: each machine is looked at once, for it is not in the cache the next time. */
 static void put_columns(struct jsonw *w, struct columns *c)
 {
-	const struct console_nodes *k = &c->k;
+	struct buf text[COLUMNS_N];
+	struct jsonw cell[COLUMNS_N];
 
-#define COLUMN(name, put)                                                                                              \
-	do {                                                                                                           \
-		jsonw_key(w, name), jsonw_arr(w);                                                                      \
-		for (size_t i_ = 0; i_ < k->n; i_++) {                                                                 \
-			const struct node_info *n = k->node[i_];                                                       \
-			put;                                                                                           \
-		}                                                                                                      \
-		jsonw_arr_end(w);                                                                                      \
-	} while (0)
-	COLUMN("id", render_id(w, n->row.id));
-	COLUMN("name", jsonw_str(w, n->row.given_name));
-	COLUMN("host", jsonw_str(w, host_of(&n->row)));
-	COLUMN("v4", put_addr(w, n->row.v4));
-	COLUMN("v6", put_addr(w, n->row.v6));
-	COLUMN("user", jsonw_int(w, owner_index(&c->owners, n)));
-	COLUMN("tags", put_texts(w, n->row.tags, n->row.n_tags));
-	COLUMN("os", jsonw_uint(w, dictionary_index(&c->words, n->os)));
-	COLUMN("osVersion", jsonw_uint(w, dictionary_index(&c->words, n->os_version)));
-	COLUMN("version", jsonw_uint(w, dictionary_index(&c->words, n->client_version)));
-	COLUMN("flags", jsonw_uint(w, machine_flags(n, k->lock_on, k->now_ms)));
-	COLUMN("seenMs", jsonw_int(w, n->row.last_seen_ms));
-	COLUMN("createdMs", jsonw_int(w, n->row.created_ms));
-	COLUMN("expiresMs", jsonw_int(w, n->row.expires_ms));
-	COLUMN("relay", jsonw_int(w, n->row.home_derp));
-	COLUMN("routes", put_subnets(w, n->announced, n->n_announced));
-	COLUMN("approved", put_subnets(w, n->row.approved_routes, n->row.n_approved));
-	COLUMN("presence", put_runs(w, n, k->now_ms, DAY_MS));
-#undef COLUMN
+	for (int i = 0; i < COLUMNS_N; i++) {
+		text[i] = buf_make(API_ANSWER_MAX);
+		cell[i] = jsonw_init(&text[i]);
+		jsonw_arr(&cell[i]);
+	}
+	for (size_t i = 0; i < c->k.n; i++)
+		put_cells(cell, c, c->k.node[i]);
+	for (int i = 0; i < COLUMNS_N; i++) {
+		jsonw_arr_end(&cell[i]);
+		jsonw_key_bytes(w, bytes_str(column_names[i]));
+		jsonw_raw(w, buf_view(&text[i]));
+		if (text[i].bad)
+			w->out->bad = true;
+		buf_done(&text[i]);
+	}
 }
 
 static void put_list(struct request *r, struct columns *c)

@@ -68,17 +68,40 @@ static void check_database(struct request *r, struct jsonw *w, const struct look
 		put_check(w, "database", CHECK_OK, "The database writes in time.", "", value);
 }
 
-static void check_disk(struct request *r, struct jsonw *w)
+/* Bytes that are left where the database is. false: not known. */
+static bool disk_left(struct request *r, unsigned long long *left)
 {
 	const char *path = r->api->cfg.database_path, *slash = path ? strrchr(path, '/') : NULL;
 	const char *dir = slash ? arena_str(&r->arena, bytes_of(path, (size_t)(slash - path) + 1)) : ".";
 	struct statvfs v;
 
-	if (!path || !dir || statvfs(dir, &v) != 0) {
+	if (!path || !dir || statvfs(dir, &v) != 0)
+		return false;
+	*left = (unsigned long long)v.f_bavail * v.f_frsize;
+	return true;
+}
+
+size_t console_failures(struct request *r, const char *failed[CONSOLE_FAILURES_MAX])
+{
+	int64_t ends = r->api->cfg.certificate_ends ? r->api->cfg.certificate_ends(r->api->cfg.ctx) : 0;
+	unsigned long long left;
+	size_t n = 0;
+
+	if (disk_left(r, &left) && left < DISK_LOW)
+		failed[n++] = "disk";
+	if (ends && ends - clock_wall_ms() < CERTIFICATE_SOON_MS)
+		failed[n++] = "certificate";
+	return n;
+}
+
+static void check_disk(struct request *r, struct jsonw *w)
+{
+	unsigned long long left;
+
+	if (!disk_left(r, &left)) {
 		put_check(w, "disk", CHECK_UNKNOWN, "The space on the disk is not known.", "", "");
 		return;
 	}
-	unsigned long long left = (unsigned long long)v.f_bavail * v.f_frsize;
 	const char *value = arena_printf(&r->arena, "%llu MB", left >> 20);
 	if (left < DISK_FULL)
 		put_check(w, "disk", CHECK_FAIL, "The disk is full.", "Make room where the database is.", value);

@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/text/base64.h"
 #include "server/api/browser.h"
+#include "server/api/console_page.h"
 #include "server/api/handlers.h"
 #include "server/api/local.h"
 #include "server/api/page.h"
@@ -273,15 +274,16 @@ static enum MHD_Result on_start_page(struct request *r, const struct reply *repl
 
 	if (reply->e != OK)
 		return page_say(r, 503, W_SORRY, W_SORRY_BUSY);
+	const char *home = signin_landing(r, p->home);
 	if (reply->n_passkeys)
-		return answer_redirect(r, 303, p->home);
+		return answer_redirect(r, 303, home);
 	struct buf b = page_begin(r, W_START);
 	put_word(&b, W_START_TEXT);
 	if (put_add(r, &b, reply, true))
 		buf_printf(&b, "<p class=\"or\">%s</p>", word(W_OR));
 	buf_append_str(&b, "<div class=\"stack\">");
 	put_link(&b, "", "/my/password", W_START_PASSWORD);
-	put_link(&b, "quiet", p->home, W_START_LATER);
+	put_link(&b, "quiet", home, W_START_LATER);
 	buf_append_str(&b, "</div>");
 	return page_end(r, 200, &b);
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zlib.h>
 
 #include "common/base/cleanup.h"
@@ -682,6 +683,47 @@ static void comings_and_goings_as_a_log(void **state)
 	house_close(&h);
 }
 
+static int64_t ends_tomorrow(void *ctx)
+{
+	struct timespec now;
+
+	(void)ctx;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (now.tv_sec + 24 * 3600) * 1000LL;
+}
+
+static void with_certificate(struct house *h)
+{
+	own_url(h);
+	h->api_set.certificate_ends = ends_tomorrow;
+}
+
+static void keys_and_certificates_that_end_want_attention(void **state)
+{
+	(void)state;
+	struct house h;
+	char user[24];
+
+	house_open(&h, with_certificate);
+	make_user(&h, "ann", "owner", user);
+	json_t *j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/attention", "", 200);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "counts"), "settings")), 1);
+	assert_string_equal(json_text_at(j, "items.0.id"), "check-failed/certificate");
+	json_decref(j);
+	/* One that was made for a week, or ends long after it, is no news. */
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", NATIVE "/keys/auth", "{\"user\":\"ann\",\"expires\":\"5d\"}", 200));
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", NATIVE "/keys/api", "{\"scopes\":[\"dns\"],\"expires\":\"90d\"}", 200));
+	char *narrow = house_key(&h, "devices:core:read", "");
+	j = house_call(&h, narrow, "GET", NATIVE "/attention", "", 200);
+	assert_int_equal(json_array_size(json_object_get(j, "items")), 0); /* only what it may read */
+	json_decref(j);
+	free(narrow);
+	j = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/attention", "", 200);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "counts"), "keys")), 0);
+	json_decref(j);
+	house_close(&h);
+}
+
 /* ---- network and server ---- */
 
 static const json_t *in_list(const json_t *list, const char *member, const char *value)
@@ -956,7 +998,13 @@ static void the_page_is_for_who_is_signed_in(void **state)
 	h.headers = cookie;
 	sign_in(&h, &b, "ann");
 	h.headers = NULL;
-	header_is(&h, "Location", "/console/machines?q=tag:prod%2Bos:linux&view=attention");
+	header_is(&h, "Location", "/my/start"); /* a link asks first how one signs in from now on … */
+	char more[1500];
+	snprintf(more, sizeof more, "Cookie: %s; %s\r\n", kept, b.cookie);
+	h.headers = more;
+	assert_int_equal(house_ask(&h, "", "GET", "/my/start", ""), 200);
+	h.headers = NULL;
+	assert_non_null(strstr(h.body, "href=\"/console/machines?q=tag:prod%2Bos:linux&")); /* … and leads there */
 	free(kept);
 
 	/* Signed in: one page for all of it. */
@@ -993,7 +1041,7 @@ static void the_page_is_for_who_is_signed_in(void **state)
 
 static void only_the_console_is_come_back_to(void **state)
 {
-	static const char *const elsewhere[] = { "https://evil.example/", "//evil.example/", "/consolex", "/my", "/console//evil.example", "/console/%0d%0aX:1",
+	static const char *const elsewhere[] = { "https://evil.example/", "//evil.example/", "/consolex", "/mything", "/console//evil.example", "/console/%0d%0aX:1",
 		"/console/%22", "/console\\x" };
 	(void)state;
 	struct house h;
@@ -1016,7 +1064,15 @@ static void only_the_console_is_come_back_to(void **state)
 	char body[64] = "{\"user\":\"ann\"}";
 	json_t *j = house_call(&h, HOUSE_UNIX, "POST", NATIVE "/login-links", body, 200);
 	assert_int_equal(house_ask(&h, "", "POST", strstr(json_text_at(j, "url"), "/welcome/"), ""), 303);
-	header_is(&h, "Location", "/my");
+	char *session = house_header(&h, "Set-Cookie");
+	session[strcspn(session, ";")] = 0;
+	char both[300];
+	snprintf(both, sizeof both, "Cookie: fairlead-to=2f2f65; %s\r\n", session);
+	h.headers = both;
+	assert_int_equal(house_ask(&h, "", "GET", "/my/start", ""), 200);
+	assert_null(strstr(h.body, "href=\"//e"));
+	assert_non_null(strstr(h.body, "href=\"/console/\""));
+	free(session);
 	json_decref(j);
 	h.headers = NULL;
 	house_close(&h);
@@ -1062,6 +1118,7 @@ int main(void)
 		cmocka_unit_test(machines_are_columns),
 		cmocka_unit_test(long_answers_are_compressed),
 		cmocka_unit_test(runs_end_in_the_present),
+		cmocka_unit_test(keys_and_certificates_that_end_want_attention),
 		cmocka_unit_test(routes_by_prefix),
 		cmocka_unit_test(dns_and_a_name_tried),
 		cmocka_unit_test(search_and_checks),
