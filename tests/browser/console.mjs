@@ -317,9 +317,8 @@ await test('access: somebody saves meanwhile: nothing is overwritten, both are m
 	await page.screenshot({ path: `${out}/access-conflict.png` });
 	must(await page.locator('button:has-text("Review and save")').isDisabled(), 'it can be saved over the other');
 	await page.click('.notice button:has-text("Merge")');
+	await until(page, () => { const text = document.querySelector('.editor-host').shadowRoot.querySelector('.cm-content').innerText; return text.includes('// Who gives tags.') && text.includes('// People who work together.'); });
 	await page.waitForSelector('.bar-end:has-text("No errors")', { timeout: 8000 });
-	const text = await page.evaluate(() => document.querySelector('.editor-host').shadowRoot.querySelector('.cm-content').innerText);
-	must(text.includes('// Who gives tags.') && text.includes('// People who work together.'), 'the merge lost something');
 	await page.click('button:has-text("Discard")');
 	await wellBehaved(page, fault, 'end');
 });

@@ -12,6 +12,7 @@ const BASE = '/api/fairlead/v1';
 let csrf = '';
 export const setCsrf = (token: string): void => { csrf = token; };
 
+const KEPT_ALIVE = 60_000; // bytes: what a browser lets a request carry that outlives its page
 let leaving = false;
 function leave(to: string): Promise<never> {
 	if (!leaving) {
@@ -35,7 +36,8 @@ async function call(method: string, path: string, body?: unknown, signal?: Abort
 	if (method !== 'GET') headers['X-Fairlead-CSRF'] = csrf;
 	let response: Response;
 	try {
-		response = await fetch(BASE + path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal, credentials: 'same-origin' });
+		response = await fetch(BASE + path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal, credentials: 'same-origin',
+			keepalive: method === 'PUT' && JSON.stringify(body).length < KEPT_ALIVE });
 	} catch (error) {
 		if (signal?.aborted) throw error;
 		throw new ApiError('The server cannot be reached.', 0);

@@ -29,7 +29,8 @@ export type Graph = { version: number; direction: 'from' | 'to'; of: Party; edge
 
 const nameWords = (n: Name): string => n.kind === 'self' ? 'own machines' : n.kind === 'internet' ? 'the Internet' : n.kind === 'any' ? 'everything' : n.kind === 'others' ? (n.name === 'autogroup:tagged' ? 'other tags' : 'other members') : n.name;
 export const partyName = (p: Party): string => p.names.map(nameWords).join(', ') + (p.more ? ` and ${p.more} more` : '');
-export const capital = (words: string): string => words.replace(/^./, c => c.toUpperCase());
+/** Words of ours begin a sentence with a capital; names stay as they are written. */
+export const capital = (words: string): string => /^(own machines|the Internet|everything|other (tags|members)|no rules|line \d)/.test(words) ? words.replace(/^./, c => c.toUpperCase()) : words;
 const count = (n: number, one: string, many: string): string => n === 1 ? `1 ${one}` : `${n.toLocaleString('en')} ${many}`;
 export const partySize = (p: Party): string => [p.people ? count(p.people, 'person', 'people') : '', p.machines ? count(p.machines, 'machine', 'machines') : ''].filter(Boolean).join(', ');
 export const examples = (p: Party): string => p.examples.length ? p.examples.map(e => e.name).join(', ') + (p.machines > p.examples.length ? ` and ${p.machines - p.examples.length} more` : '') : '';
@@ -46,4 +47,12 @@ export function changeWords(c: Change): { who: string; what: string; why: string
 	const what = c.what === 'gained' ? `can${c.now ? ' also' : ''} reach ${to}${on}` : c.now ? `lost ${c.ports.text} on ${to}, keeps ${c.now.text}` : `can no longer reach ${to}${on}`;
 	const m = Math.max(c.from.machines, 1), n = Math.max(c.to.machines, 1), size = m > 1 && n > 1 ? `${m} × ${n} machines` : machinesWords(Math.max(m, n));
 	return { who: partyName(c.from), what, why: [size, rulesWords(c.rules)].filter(Boolean).join(' · ') };
+}
+
+/** The commonest faults as a person would say them; the server's words otherwise, without the member that they are about. */
+export function faultWords(text: string): string {
+	const tag = /tag not found: "?(tag:[\w-]+)"?/.exec(text), group = /group not found: "?(group:[\w.-]+)"?/.exec(text);
+	if (tag) return `${tag[1]} is not in tagOwners, so no machine can have it.`;
+	if (group) return `${group[1]} is not in groups, so nobody is in it.`;
+	return text.replace(/^(?:src|dst|ip|users|approver|proto)=/, '').replace(/^./, c => c.toUpperCase());
 }

@@ -27,7 +27,7 @@ export function TestList({ preview }: { preview: Preview }) {
 		kind: 'fail', what: <><b>{f.src}</b>{f.expected === 'deny' ? 'must not reach' : 'must reach'} {f.dst}</>,
 		why: [f.line ? `Line ${f.line}` : '', f.expected === 'deny' && f.rules.length ? `allowed by ${rulesWords(f.rules)} of this draft` : f.expected !== 'deny' ? 'no rule lets it' : ''].filter(Boolean).join(' · '),
 	}));
-	if (t.passed) items.push({ kind: 'pass', what: t.failures.length ? text.others(t.passed) : t.total === 1 ? 'The one test' : `All ${t.total}`, why: text.checkedIn(preview.tookUs) });
+	if (t.passed) items.push({ kind: 'pass', what: t.failures.length ? text.others(t.passed) : t.total === 1 ? 'The one test' : `All ${t.total}`, why: preview.tookUs ? text.checkedIn(preview.tookUs) : '' });
 	return <Changes items={items} />;
 }
 

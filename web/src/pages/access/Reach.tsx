@@ -152,7 +152,7 @@ function GraphView({ graph: g }: { graph: Graph }) {
 			<div class="graph-wrap"><svg class="graph" viewBox={`0 0 1041 ${height}`} role="img" aria-label={`${capital(partyName(g.of))} ${from ? 'reaches' : 'is reached by'} ${n} ${n === 1 ? 'party' : 'parties'}; the same as a list is below`}>
 				<text class="head" x={from ? 0 : 0} y="14">From</text><text class="head" x="392" y="14">Because of rule</text><text class="head" x={from ? 728 : 784} y="14">To</text>
 				<rect class="box" data-kind="subject" x={subject.x} y={centre - 36} width={subject.w} height="72" rx="8" />
-				<text x={subject.x + 16} y={centre - 8} font-weight="600">{cut(capital(partyName(g.of)), 30)}</text><text class="sub" x={subject.x + 16} y={centre + 12}>{cut(partySize(g.of), 38)}</text><text class="sub" x={subject.x + 16} y={centre + 28}>{cut(examples(g.of), 38)}</text>
+				<text x={subject.x + 16} y={centre - 8} font-weight="600">{cut(capital(partyName(g.of)), 30)}</text><text class="sub" x={subject.x + 16} y={centre + 12}>{cut(partySize(g.of), 34)}</text><text class="sub" x={subject.x + 16} y={centre + 28}>{cut(examples(g.of), 33)}</text>
 				{edges.map((e, i) => {
 					const y = TOP + i * HIGH + 23, w = e.ports.all ? 3 : 1.5, p = from ? e.to : e.from;
 					return (
@@ -160,9 +160,9 @@ function GraphView({ graph: g }: { graph: Graph }) {
 							<path class="flow" data-change={e.change} stroke-width={w} d={from ? `M256 ${centre}C324 ${centre} 324 ${y} 392 ${y}` : `M784 ${centre}C708 ${centre} 708 ${y} 632 ${y}`} />
 							<path class="flow" data-change={e.change} stroke-width={w} d={from ? `M632 ${y}H728` : `M312 ${y}H392`} />
 							<rect class="box" data-kind="rule" x="392" y={y - 22} width="240" height="44" rx="6" />
-							<text x="408" y={y - 3}>{capital(ruleWords(e.rule))}</text><text class="code" x="620" y={y - 3} text-anchor="end">{cut(e.ports.text, 18)}</text><text class="sub" x="408" y={y + 13}>{cut(short(e.text), 34)}</text>
+							<text x="408" y={y - 3}>{capital(ruleWords(e.rule))}</text><text class="code" x="620" y={y - 3} text-anchor="end">{cut(e.ports.text, 18)}</text><text class="sub" x="408" y={y + 13}>{cut(short(e.text), 31)}</text>
 							<rect class="box" data-change={e.change} x={others.x} y={y - 22} width={others.w} height="44" rx="6" />
-							<text x={others.x + 16} y={y - 3} font-weight="600">{cut(capital(say(e)), 38)}</text><text class="sub" x={others.x + 16} y={y + 13}>{cut(sub(p), 46)}</text>
+							<text x={others.x + 16} y={y - 3} font-weight="600">{cut(capital(say(e)), 34)}</text><text class="sub" x={others.x + 16} y={y + 13}>{cut(sub(p), 42)}</text>
 						</Fragment>
 					);
 				})}

@@ -67,11 +67,15 @@ export function changed(policy: string): void {
 }
 function keep(): void {
 	const policy = draftText.value;
+	keepTimer = 0;
 	void (policy === null ? del('/policy/draft') : put('/policy/draft', { policy, base: draftBase.value })).catch(() => { /* kept in this tab; the next change tries again */ });
 }
+// A page that goes away keeps what was just typed: requests of ours outlive it (keepalive).
+addEventListener('pagehide', () => { if (keepTimer) { clearTimeout(keepTimer); keep(); } });
 
 export async function discard(): Promise<void> {
 	clearTimeout(keepTimer);
+	keepTimer = 0;
 	draftText.value = null;
 	preview.value = null;
 	conflict.value = null;

@@ -7,7 +7,7 @@ import { Compartment, EditorState, RangeSet, StateEffect, StateField, type Exten
 import { Decoration, drawSelection, EditorView, GutterMarker, gutterLineClass, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers, WidgetType, type DecorationSet } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
 import { changedLines } from '../../data/diff';
-import type { Fault, Fix } from '../../data/policy';
+import { faultWords, type Fault, type Fix } from '../../data/policy';
 
 export type Word = { label: string; detail: string };
 export type Editor = {
@@ -88,7 +88,7 @@ class Message extends WidgetType {
 		box.className = 'fl-message';
 		sign.textContent = '△';
 		sign.setAttribute('aria-hidden', 'true');
-		words.textContent = this.fault.text;
+		words.textContent = faultWords(this.fault.text);
 		box.append(sign, words);
 		const fix = this.fault.fix;
 		if (fix) {
@@ -162,12 +162,13 @@ const theme = EditorView.theme({
 	'&.cm-focused .cm-matchingBracket': { backgroundColor: 'var(--accent-soft)', outline: '1px solid var(--accent)' },
 	'.cm-foldPlaceholder': { backgroundColor: 'var(--sunken)', color: 'var(--muted)', border: '0', borderRadius: '4px', paddingInline: '0.375em', marginInline: '0.25em' },
 	'.cm-foldGutter .cm-gutterElement': { color: 'var(--faint)', cursor: 'pointer' },
-	'.fl-changed': { boxShadow: 'inset 3px 0 var(--accent-fill)' },
-	'.fl-wrong-gutter.fl-wrong-gutter': { boxShadow: 'inset 3px 0 var(--danger-fill)', backgroundColor: 'var(--danger-soft)' },
+	'.cm-lineNumbers .fl-changed': { boxShadow: 'inset 3px 0 var(--accent-fill)' },
+	'.fl-wrong-gutter': { backgroundColor: 'var(--danger-soft)' },
+	'.cm-lineNumbers .fl-wrong-gutter': { boxShadow: 'inset 3px 0 var(--danger-fill)' },
 	'.fl-wrong': { backgroundColor: 'var(--danger-soft)' },
-	'.fl-underline': { textDecoration: 'underline wavy var(--danger)', textUnderlineOffset: '0.25em' },
+	'.fl-underline, .fl-underline *': { textDecorationLine: 'underline', textDecorationStyle: 'wavy', textDecorationColor: 'var(--danger)', textUnderlineOffset: '0.25em' },
 	'.fl-message': {
-		display: 'flex', alignItems: 'center', flexWrap: 'wrap', gap: '0.25rem 0.5rem', position: 'sticky', insetInlineStart: '0', inlineSize: 'fit-content', maxInlineSize: 'min(46rem, 100%)', marginBlock: '0.25rem 0.5rem', marginInline: '0.5rem',
+		display: 'flex', alignItems: 'center', flexWrap: 'wrap', gap: '0.25rem 0.5rem', position: 'sticky', insetInlineStart: '4.25rem', inlineSize: 'fit-content', maxInlineSize: 'min(44rem, 100%)', marginBlock: '0.25rem 0.5rem', marginInline: '0.5rem',
 		padding: '0.25rem 0.375rem 0.25rem 0.75rem', border: '1px solid var(--danger)', borderRadius: '6px', backgroundColor: 'var(--surface)', font: '0.8125rem/1.4 var(--font-ui)', whiteSpace: 'normal',
 	},
 	'.fl-message b': { color: 'var(--danger)' },
