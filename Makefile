@@ -41,7 +41,7 @@ CFLAGS := $(BASE) $(OPT) $(WARN)
 LDFLAGS := -pthread $(LDOPT)
 
 LIBS_COMMON := -lsodium -lcrypto -lssl -luv -lnghttp2 -lwslay -lzstd -ljansson -lm
-LIBS_SERVER := -lcurl -lmicrohttpd -lsqlite3 -ljwt -lz $(LIBS_COMMON)
+LIBS_SERVER := -lcurl -lmicrohttpd -lsqlite3 -ljwt -lz -lqrencode $(LIBS_COMMON)
 LIBS_DERP := -lcurl $(LIBS_COMMON)
 LIBS_CLIENT := -lqrencode $(LIBS_COMMON)
 LIBS_OIDC := -loauth2 -lcurl -lseccomp $(LIBS_COMMON)

@@ -6,7 +6,7 @@
  *   /oidc/callback          back from it
  *   /connect/ID             consent, then the device is in; /connect/ID/deny refuses it
  *   /auth/ID                an SSH session that wants a confirmation; /auth/ID/deny refuses it
- *   /my, /logout            the person's devices; the end of this browser's session
+ *   /logout                 the end of this browser's session
  *   /oidc/backchannel-logout/NAME   the provider says that somebody signed out */
 #pragma once
 
@@ -15,7 +15,7 @@
 /* login.c */
 handler login_page_register, login_page, login_with, login_callback, login_backchannel;
 /* login_pages.c */
-handler login_page_connect, login_connect, login_deny, login_page_auth, login_auth_confirm, login_auth_deny, login_page_my, login_logout;
+handler login_page_connect, login_connect, login_deny, login_page_auth, login_auth_confirm, login_auth_deny, login_logout;
 
 /* The reply of CMD_AUTH_GET for the page of a link when nobody can sign in. */
 reply_handler login_show_waiting, login_show_ssh;

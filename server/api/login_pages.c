@@ -272,6 +272,7 @@ static enum MHD_Result ssh_decide(struct request *r, const struct reply *reply, 
 	if (c) {
 		c->auth_id = command_str(c, r->param[0]);
 		c->user = command_str(c, reply->users[0].name);
+		c->key_text = command_str(c, r->token); /* whose session must be newer than the question */
 	}
 	return ask(r, c, on_ssh_decided);
 }
@@ -296,61 +297,7 @@ enum MHD_Result login_auth_deny(struct request *r)
 	return is_auth_id(r->param[0]) ? ask_signin(r, on_auth_deny) : page_say(r, 400, W_SORRY, W_SORRY_BAD_LINK);
 }
 
-/* ---- /my and /logout ---- */
-
-static enum MHD_Result on_my_nodes(struct request *r, const struct reply *reply)
-{
-	const struct person *who = r->keep;
-	const char *csrf = csrf_of(r, r->token);
-	size_t shown = 0;
-
-	if (reply->e != OK || !csrf)
-		return page_say(r, 503, W_SORRY, W_SORRY_BUSY);
-	struct buf b = page_begin(r, W_MY);
-	buf_printf(&b, "<p class=\"muted\">%s ", word(W_SIGNED_IN_AS));
-	put_escaped(&b, who->login);
-	buf_append_str(&b, "</p><ul>");
-	for (size_t i = 0; i < reply->n_nodes; i++) {
-		const struct node_info *n = reply->nodes[i];
-		if (n->row.user_id != who->id)
-			continue;
-		shown++;
-		buf_append_str(&b, "<li><span>");
-		put_escaped(&b, n->row.given_name);
-		buf_printf(&b, "</span><span class=\"muted\">%s</span></li>",
-				word(n->expired ? W_MY_EXPIRED : n->online ? W_MY_ONLINE : W_MY_OFFLINE));
-	}
-	buf_append_str(&b, "</ul>");
-	if (!shown) {
-		put_word(&b, W_MY_NONE);
-		buf_append_str(&b, "<pre>tailscale up --login-server ");
-		put_escaped(&b, r->api->cfg.server_url);
-		buf_append_str(&b, "</pre>");
-	}
-	buf_append_str(&b, "<div class=\"row\">");
-	put_link(&b, "", "/my/passkeys", W_PASSKEYS);
-	put_link(&b, "", "/my/password", W_MY_PASSWORD);
-	put_button(&b, "", "/logout", csrf, W_SIGN_OUT);
-	buf_append_str(&b, "</div>");
-	return page_end(r, 200, &b);
-}
-
-static enum MHD_Result on_my_signin(struct request *r, const struct reply *reply)
-{
-	if (!signed_in(reply))
-		return answer_redirect(r, 302, "/login");
-	if (!note_person(r, reply))
-		return answer_error(r, 500, "out of memory");
-	struct command *c = command_for(r, CMD_NODE_LIST);
-	if (c)
-		c->user = command_str(c, reply->users[0].name);
-	return ask(r, c, on_my_nodes);
-}
-
-enum MHD_Result login_page_my(struct request *r)
-{
-	return ask_signin(r, on_my_signin);
-}
+/* ---- /logout ---- */
 
 static enum MHD_Result on_signed_out(struct request *r, const struct reply *reply)
 {

@@ -71,6 +71,7 @@ static const char style[] =
 	".chip[data-tone=ok]{background:var(--ok-soft);border-color:transparent;color:var(--ok)}"
 	".chip[data-tone=warn]{background:var(--warn-soft);border-color:transparent;color:var(--warn)}"
 	".chip[data-tone=danger]{background:var(--danger-soft);border-color:transparent;color:var(--danger)}"
+	".hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}"
 	".dot{display:inline-block;width:.5rem;height:.5rem;margin-right:.5rem;border:1.5px solid var(--control);border-radius:50%}"
 	".dot[data-state=online]{background:var(--ok-mark);border-color:var(--ok-mark)}"
 	".qr{width:12rem;max-width:100%;height:auto;margin:0 auto;padding:.5rem;border-radius:6px;background:#fff}.qr path{fill:#12171c}"

@@ -4,6 +4,7 @@
 #include "server/api/handlers.h"
 #include "server/api/local.h"
 #include "server/api/login.h"
+#include "server/api/my.h"
 #include "server/api/passkeys.h"
 #include "server/api/routes.h"
 
@@ -38,7 +39,14 @@ static const struct route routes[] = {
 	{ "POST", "/welcome/{}", ACCESS_OPEN, local_welcome, 0 },
 	{ "GET", "/my/password", ACCESS_OPEN, local_page_password, 0 },
 	{ "POST", "/my/password", ACCESS_OPEN, local_password, 0 },
-	{ "GET", "/my", ACCESS_OPEN, login_page_my, 0 },
+	{ "GET", "/my", ACCESS_OPEN, my_page, 0 },
+	{ "POST", "/my/add", ACCESS_OPEN, my_add, 0 },
+	{ "POST", "/my/devices/{}/rename", ACCESS_OPEN, my_rename, 0 },
+	{ "POST", "/my/devices/{}/renew", ACCESS_OPEN, my_renew, 0 },
+	{ "POST", "/my/devices/{}/sign-out", ACCESS_OPEN, my_sign_out, 0 },
+	{ "GET", "/my/devices/{}/remove", ACCESS_OPEN, my_page_remove, 0 },
+	{ "POST", "/my/devices/{}/remove", ACCESS_OPEN, my_remove, 0 },
+	{ "POST", "/my/sessions/{}/end", ACCESS_OPEN, my_session_end, 0 },
 	{ "POST", "/logout", ACCESS_OPEN, login_logout, 0 },
 	{ "GET", "/health", ACCESS_OPEN, api_health, 0 },
 	{ "GET", "/version", ACCESS_OPEN, api_version, 0 },

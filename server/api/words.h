@@ -52,11 +52,47 @@
 	X(CHOOSE_WITH, "Continue with")                                                                                            \
 	X(FORM_OLD, "This page is too old")                                                                                        \
 	X(FORM_OLD_TEXT, "Open the link again and answer there.")                                                                  \
-	X(MY, "Your devices")                                                                                                      \
-	X(MY_NONE, "No device is yours yet. One joins with:")                                                                      \
-	X(MY_ONLINE, "online")                                                                                                     \
-	X(MY_EXPIRED, "signed out")                                                                                                \
-	X(MY_OFFLINE, "offline")                                                                                                   \
+	X(MY, "My devices")                                                                                                      \
+	X(MY_NONE, "No device is yours yet.")                                                                      \
+	X(MY_ONLINE, "Online")                                                                                                     \
+	X(MY_EXPIRED, "Signed out")                                                                                                \
+	X(MY_OFFLINE, "Offline")                                                                                                   \
+	X(MY_FAILED, "That did not work")                                                                                          \
+	X(MY_GONE, "It is not there any more, or is not yours.")                                                                  \
+	X(MY_SEEN, "Last seen")                                                                                                    \
+	X(MY_WAITS, "Waits for approval")                                                                                          \
+	X(MY_ENDS, "Sign-in ends in")                                                                                              \
+	X(MY_CONSOLE, "Open the console")                                                                                          \
+	X(DAYS, "days")                                                                                                            \
+	X(RENEW, "Renew")                                                                                                          \
+	X(CHANGE, "Change")                                                                                                        \
+	X(NEW_NAME, "New name of")                                                                                                 \
+	X(REMOVE_ASK, "Remove…")                                                                                                   \
+	X(REMOVE_DEVICE, "Remove this device?")                                                                                    \
+	X(REMOVE_TEXT, "It leaves the network at once, and its name and address may go to another. To come back, somebody must sign in on it again.") \
+	X(KEEP, "Keep it")                                                                                                         \
+	X(REACH, "What I can reach")                                                                                               \
+	X(REACH_NONE, "Nothing yet. Ask your administrator.")                                                                     \
+	X(ALL_PORTS, "all ports")                                                                                                  \
+	X(AND_MORE, "and more")                                                                                                    \
+	X(INTERNET, "Internet")                                                                                                    \
+	X(THROUGH, "through")                                                                                                      \
+	X(ADD, "Add a device")                                                                                                     \
+	X(ADD_COMPUTER, "After installing Tailscale, run this there and open the link that it prints:")                           \
+	X(ADD_KEY, "Or make a key. It adds one device, within 10 minutes, without signing in there.")                             \
+	X(ADD_KEY_MAKE, "Make a key")                                                                                              \
+	X(KEY_TEXT, "Run this on the device within 10 minutes. It works once, and is shown only now.")                            \
+	X(KEY_PHONE, "On a phone: choose another server in the app, sign in there with an auth key, and scan or type:")           \
+	X(KEY_SERVER, "Server")                                                                                                    \
+	X(QR, "QR code of the key")                                                                                                \
+	X(DONE_LINK, "Done")                                                                                                       \
+	X(HOW, "How I sign in")                                                                                                    \
+	X(PASSKEYS_NONE, "None yet")                                                                                               \
+	X(PASSWORD_WHAT, "With an authenticator app")                                                                              \
+	X(SESSIONS, "Where I am signed in")                                                                                        \
+	X(SIGNED_IN, "Signed in")                                                                                                  \
+	X(THIS_ONE, "This browser")                                                                                                \
+	X(BROWSER, "Browser")                                                                                                      \
 	X(SIGNED_IN_AS, "Signed in as")                                                                                            \
 	X(SIGN_OUT, "Sign out")                                                                                                    \
 	X(SIGNED_OUT, "Signed out")                                                                                                \

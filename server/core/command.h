@@ -20,10 +20,12 @@ enum command_kind {
 	CMD_USER_SUSPEND, /* id -> users[0]: its devices are cut off at once; ERR_STATE: the owner */
 	CMD_USER_RESTORE, /* id -> users[0] */
 
+	/* With key_text, a token, only one's own node, and only GET, RENAME, RENEW, EXPIRE (now) and DELETE: /my. */
 	CMD_NODE_LIST,		 /* filter: user (name, email or id text; "" = all), or ids -> nodes, lock_on */
 	CMD_NODE_GET,		 /* id -> nodes[0] */
 	CMD_NODE_DELETE,	 /* id */
 	CMD_NODE_EXPIRE,	 /* id, at_ms (0 = now), disable (never) -> nodes[0] */
+	CMD_NODE_RENEW,		 /* id, key_text: a token: its key lives on, as if its owner had signed in on it now -> nodes[0] */
 	CMD_NODE_ENABLE_EXPIRY,	 /* id: after disable -> nodes[0] */
 	CMD_NODE_RENAME,	 /* id, new_name -> nodes[0] */
 	CMD_NODE_TAGS,		 /* id, tags -> nodes[0] */
@@ -41,7 +43,7 @@ enum command_kind {
 	CMD_AUTH_GET,	   /* auth_id -> pendings[0], or ssh_checks[0] */
 	CMD_AUTH_LIST,	   /* -> pendings, ssh_checks */
 	CMD_AUTH_REGISTER, /* auth_id, user -> nodes[0] */
-	CMD_AUTH_APPROVE,  /* auth_id; of an SSH check with user: only the owner of the source (ERR_AUTH) */
+	CMD_AUTH_APPROVE,  /* auth_id; of an SSH check with user: only the owner of the source, whose session (key_text, a token) is newer than the check (ERR_AUTH) */
 	CMD_AUTH_REJECT,   /* auth_id */
 
 	/* Signing in: command_login.c. A token is what a browser's cookie holds. */
@@ -68,7 +70,7 @@ enum command_kind {
 	CMD_PASSKEY_DELETE,   /* id; key_text: a token, for one's own. Its user's local sessions end, but the asking one */
 	CMD_SIGNIN_CHECK,     /* key_text: a token -> users[0], signins[0]; ERR_AUTH */
 	CMD_SIGNIN_LIST,      /* user: "" = all -> signins, users (one each) */
-	CMD_SIGNIN_END,	      /* id, or key_text, or user: all of the user's */
+	CMD_SIGNIN_END,	      /* id (with key_text: one of one's own), or key_text, or user: all of the user's */
 	CMD_AUTH_CONNECT,     /* auth_id, key_text: a token -> users[0], nodes[0] */
 	CMD_AUTH_DENY,	      /* auth_id, key_text: the person says that the device is not theirs */
 

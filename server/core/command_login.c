@@ -522,6 +522,16 @@ static err list_signins(struct core *c, struct tailnet *t, const struct command 
 
 static err end_signin(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
 {
+	if (*m->key_text && m->id) { /* another one of the same person */
+		struct user *u;
+		struct signin *other = signin_by_id(c, m->id);
+		if (!signin_asking(c, t, m, r, &u))
+			return r->e;
+		if (other && other->row.user_id == u->row.id)
+			return signin_delete(c, other);
+		reply_fail(r, ERR_NOT_FOUND, "you have no session %lld", (long long)m->id);
+		return r->e;
+	}
 	if (*m->key_text) { /* a browser ends its own; twice is fine */
 		struct signin *s = signin_by_token(c, m->key_text, SIGNIN_BROWSER);
 		return s && s->t == t ? signin_delete(c, s) : OK;

@@ -62,6 +62,22 @@ static err expire(struct core *c, struct node *n, const struct command *m)
 	return OK;
 }
 
+/* Its owner has just signed in, though not on the device. */
+static err renew(struct core *c, struct node *n, const struct signin *s, struct reply *r)
+{
+	int64_t at = n->t->set.node_expiry_ms > 0 ? c->now.wall_ms + n->t->set.node_expiry_ms : 0;
+
+	if (n->row.expiry_disabled) {
+		reply_fail(r, ERR_STATE, "the key of %s does not end", n->row.given_name);
+		return r->e;
+	}
+	if (s->row.node_expires_ms && (!at || s->row.node_expires_ms < at))
+		at = s->row.node_expires_ms;
+	TRY(touch_node(c, n));
+	node_set_expires(c, n, at);
+	return OK;
+}
+
 /* On again: what it was before counts, or what a login of now would get. */
 static err enable_expiry(struct core *c, struct node *n)
 {
@@ -360,6 +376,18 @@ void on_command_node(struct core *c, const struct command *m, struct reply *r)
 		reply_fail(r, ERR_NOT_FOUND, "there is no node with id %lld", (long long)m->id);
 		return;
 	}
+	struct user *own = NULL;
+	struct signin *by = *m->key_text ? signin_asking(c, t, m, r, &own) : NULL;
+	if (*m->key_text) {
+		bool plain = m->kind == CMD_NODE_GET || m->kind == CMD_NODE_RENAME || m->kind == CMD_NODE_RENEW || m->kind == CMD_NODE_DELETE ||
+			(m->kind == CMD_NODE_EXPIRE && !m->disable && !m->at_ms);
+		if (!by)
+			return;
+		if (!plain || n->row.user_id != own->row.id) {
+			reply_fail(r, ERR_NOT_FOUND, "none of your devices has the id %lld", (long long)m->id);
+			return;
+		}
+	}
 	if (m->kind == CMD_NODE_DEBUG) {
 		r->e = node_debug(c, n, r);
 		return;
@@ -370,6 +398,8 @@ void on_command_node(struct core *c, const struct command *m, struct reply *r)
 	}
 	if (m->kind == CMD_NODE_EXPIRE)
 		e = expire(c, n, m);
+	else if (m->kind == CMD_NODE_RENEW)
+		e = by ? renew(c, n, by, r) : ERR_AUTH;
 	else if (m->kind == CMD_NODE_ENABLE_EXPIRY)
 		e = enable_expiry(c, n);
 	else if (m->kind == CMD_NODE_RENAME)

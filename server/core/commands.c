@@ -182,6 +182,7 @@ void on_command(struct core *c, struct event *e)
 	case CMD_NODE_GET:
 	case CMD_NODE_DELETE:
 	case CMD_NODE_EXPIRE:
+	case CMD_NODE_RENEW:
 	case CMD_NODE_ENABLE_EXPIRY:
 	case CMD_NODE_RENAME:
 	case CMD_NODE_TAGS:

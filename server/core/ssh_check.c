@@ -450,6 +450,13 @@ static void decide(struct core *c, struct ssh_check *k, const struct command *m,
 	struct node *src = node_by_id(c, k->pair.src);
 	int64_t period = 0;
 
+	if (*m->user) { /* who was signed in already before it was asked for has not confirmed anything */
+		struct signin *s = signin_by_token(c, m->key_text, SIGNIN_BROWSER);
+		if (!s || s->row.auth_ms < k->created_ms) {
+			reply_fail(r, ERR_AUTH, "sign in again, now that the session asks for it");
+			return;
+		}
+	}
 	if (!may_decide(c, k, m)) {
 		reply_fail(r, ERR_AUTH, "this session does not come from a device of yours");
 		return;

@@ -49,6 +49,7 @@ def one(folder):
         json.dump({"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}],
                    "ssh": [{"action": "check", "src": ["autogroup:member"], "dst": ["autogroup:self"], "users": ["root"]}]}, f)
     s.must("policy", "set", "-f", folder + "/policy")
+    s.must("settings", "set", "node.expiry", "180d")
     joined(s, Machine(), "desk")
     server = joined(s, Machine(), "server")
     ids = {n["givenName"]: n["id"] for n in s.ask("GET", "/api/v1/node")[1]["nodes"]}

@@ -32,7 +32,7 @@ await walk(async () => {
   tell(true, 'a second passkey of the same authenticator is not made');
 
   const signIn = async () => { await p.goto(`${w.base}/login`); await p.click('button:has-text("Use a passkey")'); };
-  const signOut = async () => { await p.goto(`${w.base}/my`); await p.click('button:has-text("Sign out")'); await p.waitForSelector('h1:has-text("Signed out")'); };
+  const signOut = async () => { await p.goto(`${w.base}/my`); await p.click('header button:has-text("Sign out")'); await p.waitForSelector('h1:has-text("Signed out")'); };
   await signOut();
   await p.goto(`${w.base}/login`);
   await look(p, 'login-passkey', 'Sign in', 'Use a passkey', 'Password');

@@ -305,13 +305,13 @@ def sessions_are_listed_and_ended(folder):
     connected(s, b, Device(s))
     base = f"http://127.0.0.1:{s.port}"
     my = b.go(base + "/my")
-    assert my.title == "Your devices" and "alice@example.com" in my.text() and "offline" in my.text(), my.text()
+    assert my.title == "My devices" and "alice@example.com" in my.text() and ("Last seen" in my.text() or "Offline" in my.text()), my.text()
     listed = json.loads(s.must("sessions", "list", "--output", "json"))
     assert len(listed) == 1 and listed[0]["agent"] == "Firefox on a laptop" and listed[0]["remote"] == "127.0.0.1", listed
     # They are rows: a restart keeps them.
     s.end()
     s.start()
-    assert b.go(base + "/my").title == "Your devices"
+    assert b.go(base + "/my").title == "My devices"
     s.must("sessions", "end", "-i", listed[0]["id"])
     assert b.go(base + "/my", stop=lambda u: u.endswith("/login")).url.endswith("/login")
     # Signing out in the browser.
@@ -365,7 +365,9 @@ def a_link_a_password_and_a_code(folder):
     assert Browser().one("POST", link, "", {"Origin": "https://evil.example"}).status == 403
     b = Browser("Safari")
     my = b.submit(b.go(link), "Sign in")
-    assert my.title == "Your devices" and "ann" in my.text(), my.text()
+    assert my.title == "Sign in here next time", my.text()
+    my = b.go(base + "/my")
+    assert my.title == "My devices" and "ann" in my.text(), my.text()
     assert Browser().go(link).status == 404
     assert Browser().one("POST", link, "").status == 404
     # A password and an app.

@@ -172,7 +172,7 @@ def pages_refuse_nonsense(w):
     w.evil.mode("ok")
     signed = Browser()
     signed.go(w.url)
-    assert signed.go(w.base + "/my").title == "Your devices"
+    assert signed.go(w.base + "/my").title == "My devices"
     assert signed.one("GET", w.base + "/api/v1/node").status == 401
 
 
@@ -189,7 +189,7 @@ def logout_tokens_are_checked(w):
     c = http.client.HTTPConnection("127.0.0.1", w.evil.port, timeout=10)
     c.request("POST", "/token", "code=none")
     c.getresponse().read()
-    assert signed.go(w.base + "/my").title == "Your devices"
+    assert signed.go(w.base + "/my").title == "My devices"
 
 
 TOKENS = [("iss", "(iss)"), ("iss-slash", "(iss)"), ("no-iss", "(iss)"), ("aud", "(aud)"), ("no-aud", "(aud)"), ("aud-two", "(azp)"),

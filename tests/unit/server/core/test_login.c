@@ -184,6 +184,91 @@ static void a_signed_in_person_lets_a_device_in(void **state)
 	harness_stop(&h);
 }
 
+static void signed_in(struct harness *h, const char *user, char out[64])
+{
+	struct command *m = command_new(CMD_LINK_MAKE);
+	char link[64];
+
+	m->user = user;
+	m->expires_ms = h->now.wall_ms + 3600000;
+	struct reply *r = harness_command(h, m);
+	assert_ok(r->e);
+	snprintf(link, sizeof link, "%s", r->secret);
+	m = command_new(CMD_LINK_USE);
+	m->key_text = link;
+	m->expires_ms = h->now.wall_ms + 3600000;
+	r = harness_command(h, m);
+	assert_ok(r->e);
+	snprintf(out, 64, "%s", r->secret);
+}
+
+static struct reply *own(struct harness *h, enum command_kind kind, const char *with, int64_t id, const char *name)
+{
+	struct command *m = command_new(kind);
+
+	m->key_text = with;
+	m->id = id;
+	m->new_name = name;
+	return harness_command(h, m);
+}
+
+static void a_person_changes_own_devices_only(void **state)
+{
+	(void)state;
+	struct harness h;
+	struct device ann, bob;
+	char of_ann[64], of_bob[64], other[64];
+
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	harness_user(&h, "bob");
+	device_init(&ann, &h, "laptop");
+	device_init(&bob, &h, "desk");
+	int64_t a = device_join(&ann, harness_authkey(&h, "ann", 0)), b = device_join(&bob, harness_authkey(&h, "bob", 0));
+	signed_in(&h, "ann", of_ann);
+	signed_in(&h, "bob", of_bob);
+	static const enum command_kind kinds[] = { CMD_NODE_GET, CMD_NODE_RENAME, CMD_NODE_RENEW, CMD_NODE_EXPIRE, CMD_NODE_DELETE };
+	char *before = harness_dump(&h);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		assert_int_equal(own(&h, kinds[i], of_bob, a, "stolen")->e, ERR_NOT_FOUND);
+		assert_int_equal(own(&h, kinds[i], "nonsense", a, "stolen")->e, ERR_AUTH);
+	}
+	/* What is not for people stays so, also for one's own. */
+	static const enum command_kind others[] = { CMD_NODE_TAGS, CMD_NODE_APPROVE, CMD_NODE_APPROVE_ROUTES, CMD_NODE_SET_IP, CMD_NODE_MOVE, CMD_NODE_ENABLE_EXPIRY };
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		assert_int_equal(own(&h, others[i], of_ann, a, NULL)->e, ERR_NOT_FOUND);
+	char *after = harness_dump(&h);
+	assert_string_equal(before, after);
+	free(before), free(after);
+
+	assert_ok(own(&h, CMD_NODE_RENAME, of_ann, a, "anns")->e);
+	assert_string_equal(node_by_id(h.core, a)->row.given_name, "anns");
+	assert_ok(own(&h, CMD_NODE_EXPIRE, of_ann, a, NULL)->e);
+	assert_true(node_is_expired(h.core, node_by_id(h.core, a)));
+	assert_ok(own(&h, CMD_NODE_RENEW, of_ann, a, NULL)->e);
+	assert_false(node_is_expired(h.core, node_by_id(h.core, a)));
+	struct command *m = command_new(CMD_SETTINGS_SET);
+	m->name = "node.expiry";
+	m->text = "24h";
+	assert_ok(harness_command(&h, m)->e);
+	assert_ok(own(&h, CMD_NODE_RENEW, of_ann, a, NULL)->e);
+	assert_int_equal(node_by_id(h.core, a)->row.expires_ms, h.now.wall_ms + 24 * HOUR);
+	assert_int_equal(own(&h, CMD_NODE_RENEW, NULL, a, NULL)->e, ERR_AUTH); /* nobody asks */
+	assert_ok(own(&h, CMD_NODE_DELETE, of_ann, a, NULL)->e);
+	assert_null(node_by_id(h.core, a));
+	assert_non_null(node_by_id(h.core, b));
+
+	/* Sessions: one's own others. */
+	signed_in(&h, "ann", other);
+	int64_t id = signin_by_token(h.core, other, SIGNIN_BROWSER)->row.id;
+	assert_int_equal(own(&h, CMD_SIGNIN_END, of_bob, id, NULL)->e, ERR_NOT_FOUND);
+	assert_ok(own(&h, CMD_SIGNIN_END, of_ann, id, NULL)->e);
+	assert_int_equal(ask(&h, CMD_SIGNIN_CHECK, other, "", 0)->e, ERR_AUTH);
+	assert_ok(ask(&h, CMD_SIGNIN_CHECK, of_ann, "", 0)->e);
+	device_done(&ann), device_done(&bob);
+	harness_stop(&h);
+}
+
 static void who_is_gone_is_out(void **state)
 {
 	(void)state;
@@ -345,6 +430,7 @@ int main(void)
 		cmocka_unit_test(a_subject_is_one_user_for_ever),
 		cmocka_unit_test(a_token_is_checked_and_ends),
 		cmocka_unit_test(a_signed_in_person_lets_a_device_in),
+		cmocka_unit_test(a_person_changes_own_devices_only),
 		cmocka_unit_test(who_is_gone_is_out),
 		cmocka_unit_test(links_and_passwords),
 		cmocka_unit_test(what_could_not_be_written_did_not_happen),

@@ -79,9 +79,31 @@ static const char *held(struct pair *p, const char *user, char out[64])
 	return out;
 }
 
+static void signed_in(struct harness *h, const char *user, char token[64])
+{
+	struct command *m = command_new(CMD_LINK_MAKE);
+	char link[64];
+
+	m->user = user;
+	m->expires_ms = h->now.wall_ms + 3600000;
+	struct reply *r = harness_command(h, m);
+	assert_ok(r->e);
+	snprintf(link, sizeof link, "%s", r->secret);
+	m = command_new(CMD_LINK_USE);
+	m->key_text = link;
+	m->expires_ms = h->now.wall_ms + 3600000;
+	r = harness_command(h, m);
+	assert_ok(r->e);
+	snprintf(token, 64, "%s", r->secret);
+}
+
+static const char *decider; /* the token of the session with which a user decides */
+
 static struct reply *decide(struct pair *p, enum command_kind kind, const char *auth_id, const char *user)
 {
 	struct command *m = command_new(kind);
+
+	m->key_text = user ? decider : NULL;
 
 	m->auth_id = auth_id;
 	m->user = user;
@@ -178,8 +200,17 @@ static void only_the_destination_asks_and_only_the_owner_decides(void **state)
 	begin(&p);
 	assert_int_equal(question(&p, &p.other, "root", NULL), 401);
 	assert_int_equal(question(&p, &p.src, "root", NULL), 401);
+	char early[64], late[64];
+	signed_in(&p.h, "ann", early);
+	p.h.now.wall_ms++;
 	held(&p, "root", id);
 	assert_int_equal(question(&p, &p.dst, "always", id), 401); /* another session's check */
+	assert_int_equal(decide(&p, CMD_AUTH_APPROVE, id, "ann")->e, ERR_AUTH); /* not signed in */
+	decider = early;
+	assert_int_equal(decide(&p, CMD_AUTH_APPROVE, id, "ann")->e, ERR_AUTH); /* before it was asked for */
+	p.h.now.wall_ms++;
+	signed_in(&p.h, "ann", late);
+	decider = late;
 	assert_int_equal(decide(&p, CMD_AUTH_APPROVE, id, "bob")->e, ERR_AUTH);
 	assert_int_equal(decide(&p, CMD_AUTH_REGISTER, id, "ann")->e, ERR_STATE);
 	assert_ok(decide(&p, CMD_AUTH_GET, id, NULL)->e);
