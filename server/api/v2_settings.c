@@ -209,7 +209,26 @@ enum MHD_Result api_v2_dns_split_patch(struct request *r)
 
 /* ---- DNS as a whole ---- */
 
-static void put_resolvers(struct jsonw *w, const json_t *list, bool with_exit_node)
+/* The servers that are asked also through an exit node: all global ones, or a list; owned. */
+static json_t *exit_list(const struct reply *s)
+{
+	const char *text = value_of(s, "dns.use_with_exit_node");
+
+	return text[0] == '[' ? json_loads(text, 0, NULL) : NULL;
+}
+
+static bool is_listed(const json_t *list, const char *text)
+{
+	size_t i;
+	json_t *v;
+
+	json_array_foreach((json_t *)(uintptr_t)list, i, v)
+		if (json_is_string(v) && strcmp(json_string_value(v), text) == 0)
+			return true;
+	return false;
+}
+
+static void put_resolvers(struct jsonw *w, const json_t *list, bool all, const json_t *exits)
 {
 	size_t i;
 	json_t *v;
@@ -218,7 +237,7 @@ static void put_resolvers(struct jsonw *w, const json_t *list, bool with_exit_no
 	json_array_foreach((json_t *)(uintptr_t)list, i, v) {
 		jsonw_obj(w);
 		jsonw_key(w, "address"), jsonw_str(w, json_string_value(v));
-		if (with_exit_node)
+		if (all || is_listed(exits, json_string_value(v)))
 			jsonw_key(w, "useWithExitNode"), jsonw_bool(w, true);
 		jsonw_obj_end(w);
 	}
@@ -229,20 +248,20 @@ static void put_resolvers(struct jsonw *w, const json_t *list, bool with_exit_no
 static void show_configuration(struct request *r, struct jsonw *w, const struct reply *s)
 {
 	json_auto_t *global = json_loads(value_of(s, "dns.nameservers.global"), 0, NULL);
-	json_auto_t *split = json_loads(value_of(s, "dns.nameservers.split"), 0, NULL);
+	json_auto_t *split = json_loads(value_of(s, "dns.nameservers.split"), 0, NULL), *exits = exit_list(s);
 	const char *search = value_of(s, "dns.search_domains"), *domain;
 	json_t *v;
 
 	(void)r;
 	if (json_array_size(global)) {
 		jsonw_key(w, "nameservers");
-		put_resolvers(w, global, is_on(s, "dns.use_with_exit_node"));
+		put_resolvers(w, global, is_on(s, "dns.use_with_exit_node"), exits);
 	}
 	if (json_object_size(split)) {
 		jsonw_key(w, "splitDNS"), jsonw_obj(w);
 		json_object_foreach(split, domain, v) {
 			jsonw_key_bytes(w, bytes_str(domain));
-			put_resolvers(w, v, false);
+			put_resolvers(w, v, false, exits);
 		}
 		jsonw_obj_end(w);
 	}
@@ -254,18 +273,23 @@ static void show_configuration(struct request *r, struct jsonw *w, const struct 
 	jsonw_obj_end(w);
 }
 
-/* [{"address", "useWithExitNode"}] -> ["address"]; owned. */
-static json_t *addresses(struct request *r, const json_t *list, bool *with_exit_node)
+/* [{"address", "useWithExitNode"}] -> ["address"]; owned. Those with the flag go to exits, those without to others. */
+static json_t *addresses(struct request *r, const json_t *list, json_t *exits, json_t *others)
 {
 	json_t *out = json_array(), *v;
 	size_t i;
 
 	json_array_foreach((json_t *)(uintptr_t)list, i, v) {
-		const json_t *a = json_object_get(v, "address");
-		if (!json_is_string(a) && !r->fault)
-			r->fault = "nameservers: {\"address\": …} is needed";
-		json_array_append(out, (json_t *)(uintptr_t)a);
-		*with_exit_node |= json_is_true(json_object_get(v, "useWithExitNode"));
+		json_t *a = json_object_get(v, "address");
+		if (!json_is_string(a)) {
+			if (!r->fault)
+				r->fault = "nameservers: {\"address\": …} is needed";
+			continue;
+		}
+		json_array_append(out, a);
+		json_t *to = json_is_true(json_object_get(v, "useWithExitNode")) ? exits : others;
+		if (!is_listed(to, json_string_value(a)))
+			json_array_append(to, a);
 	}
 	return out;
 }
@@ -275,22 +299,24 @@ enum MHD_Result api_v2_dns_configuration(struct request *r)
 	struct plan *p = plan_for(r, show_configuration);
 	const json_t *body = strcmp(r->route->method, "POST") == 0 ? body_object(r) : NULL, *list;
 	const char *domain;
-	bool with_exit = false, ignored = false;
+	json_t *v;
+	size_t i;
 
 	if (!p || !body)
 		return carry_out(r, p);
 	const json_t *prefs = json_object_get(body, "preferences");
 	bool override = json_is_true(json_object_get(prefs, "overrideLocalDNS"));
-	json_auto_t *global = addresses(r, json_object_get(body, "nameservers"), &with_exit);
-	json_auto_t *split = json_object();
+	json_auto_t *exits = json_array(), *others = json_array(), *split = json_object();
+	json_auto_t *global = addresses(r, json_object_get(body, "nameservers"), exits, others);
 	json_object_foreach((json_t *)(uintptr_t)json_object_get(body, "splitDNS"), domain, list)
 		if (json_array_size(list))
-			json_object_set_new(split, domain, addresses(r, list, &ignored));
-	if (ignored && !r->fault)
-		return answer_error(r, 501, "splitDNS: useWithExitNode has no effect here; nameservers take it for all of them");
+			json_object_set_new(split, domain, addresses(r, list, exits, others));
+	json_array_foreach(exits, i, v)
+		if (is_listed(others, json_string_value(v)) && !r->fault)
+			r->fault = arena_printf(&r->arena, "%.80s: useWithExitNode is the same wherever a server stands", json_string_value(v));
 	want(p, "dns.nameservers.global", json_text(r, global));
 	want(p, "dns.override_local_dns", override ? "true" : "false");
-	want(p, "dns.use_with_exit_node", with_exit ? "true" : "false");
+	want(p, "dns.use_with_exit_node", json_array_size(exits) ? json_text(r, exits) : "false");
 	want(p, "dns.nameservers.split", json_text(r, split));
 	want(p, "dns.search_domains", list_setting(r, "searchPaths"));
 	want(p, "dns.magic_dns", json_is_true(json_object_get(prefs, "magicDNS")) ? "true" : "false");

@@ -41,6 +41,27 @@ void dns_show_global(const struct core_settings *s, struct buf *out)
 	setting_show_list(s->resolvers, s->n_resolvers, out);
 }
 
+err dns_read_with_exit(const char *text, struct arena *a, struct core_settings *out, char *why, size_t why_cap)
+{
+	bool all = strcmp(text, "true") == 0;
+
+	out->exit_resolvers = NULL;
+	out->n_exit_resolvers = 0;
+	out->with_exit_node = all;
+	if (all || strcmp(text, "false") == 0)
+		return OK;
+	return read_checked(text, DNS_LIST_MAX, a, dns_is_resolver, "is neither true, false nor a list of name servers", &out->exit_resolvers,
+			&out->n_exit_resolvers, why, why_cap);
+}
+
+void dns_show_with_exit(const struct core_settings *s, struct buf *out)
+{
+	if (s->n_exit_resolvers)
+		setting_show_list(s->exit_resolvers, s->n_exit_resolvers, out);
+	else
+		buf_append_str(out, s->with_exit_node ? "true" : "false");
+}
+
 err dns_read_search(const char *text, struct arena *a, struct core_settings *out, char *why, size_t why_cap)
 {
 	return read_checked(text, DNS_LIST_MAX, a, dns_is_domain, NO_DOMAIN, &out->search_domains, &out->n_search, why, why_cap);

@@ -444,6 +444,14 @@ static void write_nextdns(struct buf *b, const struct map_tailnet *t, const stru
 	put_parameter(b, '&', "device_ip", addr_text(viewer->row->v4.family ? viewer->row->v4 : viewer->row->v6, ip));
 }
 
+static bool is_with_exit(const struct core_settings *set, const char *addr)
+{
+	for (size_t i = 0; i < set->n_exit_resolvers; i++)
+		if (strcmp(set->exit_resolvers[i], addr) == 0)
+			return true;
+	return false;
+}
+
 static void write_resolvers(struct jsonw *w, const struct map_tailnet *t, const struct map_node *viewer, const char *const *addr, size_t n,
 			    bool with_exit_node)
 {
@@ -456,7 +464,8 @@ static void write_resolvers(struct jsonw *w, const struct map_tailnet *t, const 
 			buf_append_u8(&own, 0);
 		}
 		tailcfg_resolver_write(w, &(struct tailcfg_resolver){
-			.addr = buf_len(&own) && !own.bad ? (const char *)buf_view(&own).p : addr[i], .use_with_exit_node = with_exit_node });
+			.addr = buf_len(&own) && !own.bad ? (const char *)buf_view(&own).p : addr[i], 
+			.use_with_exit_node = with_exit_node || is_with_exit(t->set, addr[i]) });
 	}
 	jsonw_arr_end(w);
 }

@@ -40,6 +40,8 @@ struct core_settings {
 	const struct dns_record *extra_records;
 	size_t n_extra;
 	bool with_exit_node; /* clients ask the global resolvers, too, while they use an exit node */
+	const char *const *exit_resolvers; /* … or these, global and of split DNS; with_exit_node is false then */
+	size_t n_exit_resolvers;
 	const char *const *exit_filtered; /* names that the DNS proxy of an exit node does not answer; ".example.com": all below */
 	size_t n_exit_filtered;
 

@@ -191,12 +191,20 @@ json_t *naive_peers(const struct map_tailnet *t, const struct map_node *viewer, 
 	return o;
 }
 
-static json_t *resolvers_json(const char *const *list, size_t n, bool with_exit_node)
+static bool exit_too(const struct core_settings *s, const char *addr)
+{
+	for (size_t i = 0; i < s->n_exit_resolvers; i++)
+		if (strcmp(s->exit_resolvers[i], addr) == 0)
+			return true;
+	return false;
+}
+
+static json_t *resolvers_json(const struct core_settings *s, const char *const *list, size_t n, bool with_exit_node)
 {
 	json_t *a = json_array();
 
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(a, with_exit_node ? json_pack("{s:s,s:b}", "Addr", list[i], "UseWithExitNode", 1) : json_pack("{s:s}", "Addr", list[i]));
+		json_array_append_new(a, with_exit_node || exit_too(s, list[i]) ? json_pack("{s:s,s:b}", "Addr", list[i], "UseWithExitNode", 1) : json_pack("{s:s}", "Addr", list[i]));
 	return a;
 }
 
@@ -251,9 +259,9 @@ json_t *naive_dns(const struct map_tailnet *t, const struct policy_view *view, c
 	json_t *o = json_object(), *routes = json_object(), *domains = json_array(), *records = json_array(), *filtered = json_array();
 
 	if (s->n_resolvers)
-		put(o, s->override_local_dns ? "Resolvers" : "FallbackResolvers", resolvers_json(s->resolvers, s->n_resolvers, s->with_exit_node));
+		put(o, s->override_local_dns ? "Resolvers" : "FallbackResolvers", resolvers_json(s, s->resolvers, s->n_resolvers, s->with_exit_node));
 	for (size_t i = 0; i < s->n_split; i++)
-		put(routes, s->split[i].domain, resolvers_json(s->split[i].resolvers, s->split[i].n, false));
+		put(routes, s->split[i].domain, resolvers_json(s, s->split[i].resolvers, s->split[i].n, false));
 	put_apps(routes, t, view, viewer, sees, ctx);
 	put(o, "Routes", routes);
 	if (s->magic_dns && s->base_domain && *s->base_domain)

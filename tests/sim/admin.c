@@ -21,6 +21,7 @@ static const char *const settings[][3] = { { "taildrop.enabled", "false", "true"
 	{ "dns.nameservers.global", "1.1.1.1, 2606:4700:4700::1111", "nonsense" }, { "dns.nameservers.global", "", "https://dns.example/q" },
 	{ "dns.nameservers.split", "{\"corp.example\":[\"10.0.0.53\"],\"lab.example\":[]}", "[]" },
 	{ "dns.search_domains", "corp.example,lab.example", "tail.example.com" }, { "dns.use_with_exit_node", "true", "false" },
+	{ "dns.use_with_exit_node", "[\"10.0.0.53\",\"1.1.1.1\"]", "[\"perhaps\"]" },
 	{ "dns.exit_node_filtered", ".corp.example", "UPPER" }, { "dns.extra_records", "[]", "[{\"name\":\"c.example\",\"value\":\"::1\"}]" },
 	{ "node.routes.ha.probe_interval", "3s", "0s" }, { "no.such", "1", "2" } };
 

@@ -149,10 +149,33 @@ static void attributes_of_several(void **state)
 	json_decref(call("PATCH", "/api/v2/tailnet/-/device-attributes", "{}", 400));
 }
 
+#define DNS "/api/v2/tailnet/-/dns/configuration"
+
+static void dns_as_a_whole(void **state)
+{
+	static const char body[] = "{\"nameservers\":[{\"address\":\"9.9.9.9\"},{\"address\":\"1.1.1.1\",\"useWithExitNode\":true}],"
+				   "\"splitDNS\":{\"a.example\":[{\"address\":\"10.0.0.1\",\"useWithExitNode\":true},{\"address\":\"10.0.0.2\"}]},"
+				   "\"searchPaths\":[\"b.example\"],\"preferences\":{\"overrideLocalDNS\":true,\"magicDNS\":true}}";
+	(void)state;
+	json_auto_t *want = json_loads(body, 0, NULL);
+	json_auto_t *got = call("POST", DNS, body, 200), *again = call("GET", DNS, "", 200);
+	assert_true(json_equal(got, want));
+	assert_true(json_equal(again, want));
+	/* One flag a server; nothing of a refused call stays. */
+	json_decref(call("POST", DNS, "{\"nameservers\":[{\"address\":\"1.1.1.1\"}],\"splitDNS\":{\"a.example\":[{\"address\":\"1.1.1.1\",\"useWithExitNode\":true}]}}", 400));
+	json_decref(call("POST", DNS, "{\"nameservers\":[],\"preferences\":{\"overrideLocalDNS\":true}}", 400));
+	json_auto_t *still = call("GET", DNS, "", 200);
+	assert_true(json_equal(still, want));
+	json_decref(call("POST", DNS, "{\"preferences\":{}}", 200));
+	json_auto_t *reset = call("GET", DNS, "", 200);
+	assert_int_equal(json_object_size(reset), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(services, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(dns_as_a_whole, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(attributes_of_several, set_up, tear_down),
 	};
 

@@ -223,6 +223,8 @@ static void dns_changes_are_heard(void **state)
 		{ "dns.use_with_exit_node", "true", "Resolvers",
 		  "[{\"Addr\":\"1.1.1.1\",\"UseWithExitNode\":true},{\"Addr\":\"https://dns.example/q\",\"UseWithExitNode\":true}]" },
 		{ "dns.nameservers.split", "{\"corp.example\": [\"10.0.0.53\"]}", "Routes", "{\"corp.example\":[{\"Addr\":\"10.0.0.53\"}]}" },
+		{ "dns.use_with_exit_node", "[\"10.0.0.53\",\"1.1.1.1\"]", "Routes", "{\"corp.example\":[{\"Addr\":\"10.0.0.53\",\"UseWithExitNode\":true}]}" },
+		{ "dns.use_with_exit_node", "10.0.0.53", "Resolvers", "[{\"Addr\":\"1.1.1.1\"},{\"Addr\":\"https://dns.example/q\"}]" },
 		{ "dns.search_domains", "corp.example", "Domains", "[\"tail.example.com\",\"corp.example\"]" },
 		{ "dns.exit_node_filtered", ".corp.example,x.y", "ExitNodeFilteredSet", "[\".corp.example\",\"x.y\"]" },
 		{ "dns.extra_records", "[{\"name\":\"NAS.example.\",\"value\":\"fd00::9\"}]", "ExtraRecords",
@@ -234,6 +236,7 @@ static void dns_changes_are_heard(void **state)
 		{ "dns.nameservers.global", "", "at least one of dns.nameservers.global" }, /* while it overrides */
 		{ "dns.nameservers.global", "1.1.1", "neither an address" },
 		{ "dns.nameservers.split", "{\"corp.example\": \"10.0.0.53\"}", "list of name servers" },
+		{ "dns.use_with_exit_node", "perhaps", "neither true, false" },
 		{ "dns.nameservers.split", "[]", "a JSON object" },
 		{ "dns.search_domains", "a..b", "no domain name" },
 		{ "dns.exit_node_filtered", "A.b", "lower-case" },
