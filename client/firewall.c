@@ -1,7 +1,6 @@
 #include "client/firewall.h"
 
 #include <net/if.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -17,18 +16,20 @@ struct firewall {
 	int fd;
 	bool busy, again, orphan; /* again: look once more; orphan: freed while busy */
 
-	pthread_mutex_t lock; /* held while rules are changed */
-	bool running;          /* under lock */
-	_Atomic bool forward;  /* wanted; without the lock, which the worker holds as long as programs run */
-	enum { STANDS, STANDS_NOT, MAY_STAND } forwards; /* under lock: the rules of a router; a killed one may have left them */
+	_Atomic bool running, forward; /* wanted; one worker at a time reads them */
+
+	/* The worker's, or nobody's while there is none. */
+	bool coexists; /* ours may stand among another program's */
+	enum { STANDS, STANDS_NOT, MAY_STAND } forwards; /* the rules of a router; a killed one may have left them */
 };
 
-static void change(struct firewall *f)
+static void put(struct firewall *f)
 {
 	bool changed;
 
+	f->coexists = true;
 	(void)!route_coexist(f->ifname, &changed);
-	bool forward = f->forward; /* it may change meanwhile: then another look follows */
+	bool forward = f->forward;
 	if (f->forwards == (forward ? STANDS : STANDS_NOT))
 		return;
 	if (!forward)
@@ -38,34 +39,41 @@ static void change(struct firewall *f)
 	f->forwards = forward ? STANDS : STANDS_NOT;
 }
 
+static void take_away(struct firewall *f)
+{
+	if (f->coexists)
+		route_coexist_remove(f->ifname);
+	if (f->forwards != STANDS_NOT)
+		route_forward_remove();
+	f->coexists = false;
+	f->forwards = STANDS_NOT;
+}
+
+/* What is wanted may change meanwhile: then another look follows. */
 static void work(void *arg)
 {
 	struct firewall *f = arg;
 
-	pthread_mutex_lock(&f->lock);
 	if (f->running)
-		change(f);
-	pthread_mutex_unlock(&f->lock);
+		put(f);
+	else
+		take_away(f);
 }
 
-static void destroy(struct firewall *f)
-{
-	pthread_mutex_destroy(&f->lock);
-	free(f);
-}
+static void look(struct firewall *f);
 
 static void worked(void *arg)
 {
 	struct firewall *f = arg;
+	bool again = f->again;
 
-	f->busy = false;
-	if (f->orphan) {
-		destroy(f);
-		return;
-	}
-	if (f->running) /* written by this thread only */
-		loop_timer_in(&f->timer, f->again ? FIREWALL_SOON_MS : FIREWALL_LOOK_MS);
-	f->again = false;
+	f->busy = f->again = false;
+	if (f->running)
+		loop_timer_in(&f->timer, again ? FIREWALL_SOON_MS : FIREWALL_LOOK_MS);
+	else if (again)
+		look(f); /* it was stopped while rules were put */
+	if (f->orphan && !f->busy)
+		free(f);
 }
 
 static void look(struct firewall *f)
@@ -104,7 +112,7 @@ err firewall_new(struct loop *loop, const char *ifname, struct firewall **out)
 	f->loop = loop;
 	f->fd = -1;
 	snprintf(f->ifname, sizeof f->ifname, "%s", ifname);
-	pthread_mutex_init(&f->lock, NULL);
+	f->forwards = MAY_STAND;
 	loop_timer_init(&f->timer, loop, on_timer);
 	*out = f;
 	return OK;
@@ -112,10 +120,7 @@ err firewall_new(struct loop *loop, const char *ifname, struct firewall **out)
 
 void firewall_start(struct firewall *f)
 {
-	pthread_mutex_lock(&f->lock);
 	f->running = true;
-	f->forwards = MAY_STAND;
-	pthread_mutex_unlock(&f->lock);
 	if (route_watch_rules_open(&f->fd) == OK && loop_io_new(f->loop, f->fd, on_change, f, &f->io) == OK)
 		loop_io_want(f->io, LOOP_READ);
 	look(f);
@@ -131,22 +136,15 @@ void firewall_forward(struct firewall *f, bool wanted)
 
 void firewall_stop(struct firewall *f)
 {
-	pthread_mutex_lock(&f->lock); /* the worker is through, or will find that it is over */
-	bool was = f->running;
+	if (!f->running)
+		return;
 	f->running = false;
-	if (was) {
-		route_coexist_remove(f->ifname);
-		if (f->forwards != STANDS_NOT)
-			route_forward_remove();
-		f->forwards = STANDS_NOT;
-	}
-	pthread_mutex_unlock(&f->lock);
 	loop_timer_stop(&f->timer);
 	loop_io_close(MOVE(f->io));
 	if (f->fd >= 0)
 		close(f->fd);
 	f->fd = -1;
-	f->again = false;
+	look(f);
 }
 
 void firewall_free(struct firewall *f)
@@ -156,7 +154,7 @@ void firewall_free(struct firewall *f)
 	firewall_stop(f);
 	loop_timer_done(&f->timer);
 	if (f->busy)
-		f->orphan = true; /* its worker's end frees it */
+		f->orphan = true; /* its worker's end frees it, at the latest in loop_free, which waits for that */
 	else
-		destroy(f);
+		free(f);
 }

@@ -14,7 +14,7 @@ enum {
 
 /* ifname is copied. */
 MUST_USE err firewall_new(struct loop *loop, const char *ifname, struct firewall **out);
-void firewall_free(struct firewall *f); /* stops it */
+void firewall_free(struct firewall *f); /* stops it; loop_free waits for what that takes */
 void firewall_start(struct firewall *f);
 void firewall_forward(struct firewall *f, bool wanted); /* soon; between start and stop */
-void firewall_stop(struct firewall *f); /* takes everything away; blocks for some milliseconds */
+void firewall_stop(struct firewall *f); /* takes everything away, some milliseconds later */

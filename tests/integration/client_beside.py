@@ -97,7 +97,14 @@ def repairs_a_flushed_chain():
 
 def takes_everything_away():
     a.cli("down")
+    until("all is taken away", lambda: state() == before or time.sleep(0.1), 5)
     is_as_before()
+    a.cli("up")  # and put again by one that comes right behind
+    a.cli("down")
+    a.cli("up")
+    works()
+    a.cli("down")
+    until("all is taken away", lambda: state() == before or time.sleep(0.1), 5)
 
 
 def on_exit_too():
@@ -115,7 +122,7 @@ def and_after_a_kill():
     a.start()
     works()
     a.cli("down")
-    is_as_before()
+    until("all is taken away", lambda: state() == before or time.sleep(0.1), 5)
 
 
 def overruled():

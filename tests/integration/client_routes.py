@@ -117,7 +117,7 @@ def leaves_nothing_behind():
     r.cli("set", "--advertise-routes=10.80.0.0/24")
     until("and begins", lambda: "fairlead_client" in r.space.run("nft", "list", "tables"), 5)
     r.cli("down")
-    assert "fairlead_client" not in r.space.run("nft", "list", "tables")
+    until("it is taken away", lambda: "fairlead_client" not in r.space.run("nft", "list", "tables"), 5)
 
 
 if __name__ == "__main__":
