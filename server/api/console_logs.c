@@ -208,6 +208,7 @@ enum MHD_Result console_audit_export(struct request *r)
 struct passing {
 	int64_t at_ms;
 	const struct node_info *node;
+	size_t i; /* in its row: times are whole seconds */
 	bool online;
 };
 
@@ -223,7 +224,9 @@ static int newest_first(const void *a, const void *b)
 
 	if (x->at_ms != y->at_ms)
 		return x->at_ms < y->at_ms ? 1 : -1;
-	return (x->node->row.id > y->node->row.id) - (x->node->row.id < y->node->row.id);
+	if (x->node != y->node)
+		return (x->node->row.id > y->node->row.id) - (x->node->row.id < y->node->row.id);
+	return (x->i < y->i) - (x->i > y->i);
 }
 
 static size_t passings_of(const struct connections *c, const struct node_info *n, struct passing *out)
@@ -235,7 +238,7 @@ static size_t passings_of(const struct connections *c, const struct node_info *n
 		if (at < c->since_ms || (c->until_ms && at >= c->until_ms))
 			continue;
 		if (out)
-			out[k] = (struct passing){ at, n, n->online ^ ((times - i - 1) & 1) };
+			out[k] = (struct passing){ at, n, i, n->online ^ ((times - i - 1) & 1) };
 		k++;
 	}
 	return k;
