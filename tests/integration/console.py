@@ -124,19 +124,21 @@ def every_reading_call_by_role(folder):
         short = path[len(N) + 1:]
         for method, call in item.items():
             where = "/" + short.replace("{nodeId}", node).replace("{userId}", owner.me["user"]["id"])
-            if method == "get" and short not in ("events",) and "{" not in where:
+            if short == "openapi.json" or short == "events":
+                continue  # for everybody; does not end
+            if method == "get" and "{" not in where:
                 got = owner.call("GET", where + asks.get(short, ""))
                 assert got[0] in (200, 404), (where, got)  # 404: there is no version, no draft yet
                 r, _ = owner.raw("GET", path if "{" not in path else N + where, None, {"Authorization": "Bearer " + api_key})
+                assert r.status in (200, 400, 404), (where, r.status)  # 400: a question is missing, or it is nobody's key
                 status = auditor.call("GET", where + asks.get(short, ""))[0]
-                assert status in (200, 404) or "all" in str(call.get("x-scope", "")) and status == 403, (where, status)
+                assert status in (200, 404) or call["x-scope"] == "all" and status == 403, (where, status)
                 assert member.call("GET", where + asks.get(short, ""))[0] == 403, where
                 read += 1
             elif method != "get" and not short.startswith("me/"):
                 where = where.replace("{", "").replace("}", "")
                 status, j = auditor.call(method.upper(), where, {})
-                reads = any(word.endswith(":read") for word in str(call.get("x-scope", "")).replace("'", "").split()) or ":read" in str(call.get("x-scope", ""))
-                assert status == 403 or reads, (method, where, status, j, call.get("x-scope"))
+                assert status == 403 or call["x-scope"].endswith(":read"), (method, where, status, j, call["x-scope"])
                 assert member.call(method.upper(), where, {})[0] == 403, where
                 refused += 1
     assert read > 30 and refused > 40, (read, refused)
