@@ -73,7 +73,7 @@ async function accessible(page, fault, where) {
 }
 const overflow = page => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 
-const SIZES = [['1440', { width: 1440, height: 900 }, 'light'], ['1440-dark', { width: 1440, height: 900 }, 'dark'], ['1024', { width: 1024, height: 768 }, 'light'], ['phone', { width: 390, height: 844 }, 'light'], ['phone-dark', { width: 390, height: 844 }, 'dark']];
+const SIZES = [['1440', { width: 1440, height: 900 }, 'light'], ['1440-dark', { width: 1440, height: 900 }, 'dark'], ['1024', { width: 1024, height: 768 }, 'light'], ['phone', { width: 390, height: 844 }, 'light'], ['phone-dark', { width: 390, height: 844 }, 'dark']].filter(s => !process.env.SIZES || process.env.SIZES.split(',').includes(s[0]));
 const AXE_AT = new Set(['1440', '1440-dark', 'phone']);
 
 /** Every size: picture, faults, axe, overflow. */
@@ -122,12 +122,18 @@ await test('first run: the guide waits, and turns green when a machine joins', a
 
 const page = await person(full, 'lena');
 await open(page, full, '/console/machines');
+const userId = name => page.evaluate(async name => (await (await fetch('/api/fairlead/v1/users')).json()).users.find(u => u.name === name).id, name);
 const ids = Object.fromEntries(await page.evaluate(async () => { const a = await (await fetch('/api/fairlead/v1/machines')).json(); return a.columns.name.map((name, i) => [name, a.columns.id[i]]); }));
 for (const [name, path, prepare] of [
 	['machines', '/console/machines'], ['machines-attention', '/console/machines?view=attention'], ['machines-none', '/console/machines?q=tag:prd'], ['machine-router', `/console/machines/${ids['edge-gw-01']}`],
 	['machine-offline', `/console/machines/${ids['omar-surface']}`], ['machine-gone', '/console/machines/999999'], ['peek', `/console/machines?peek=${ids['db-primary']}`],
 	['access', '/console/access', p => p.waitForSelector('.cm-content')], ['reach', `/console/access/reach?from=mia-thinkpad&to=db-primary&port=5432`, p => p.waitForSelector('.answer .chip', { timeout: 6000 })],
 	['tests', '/console/access/tests'], ['history', '/console/access/history'], ['no-such-page', '/console/nowhere'],
+	['users', '/console/users'], ['users-none', '/console/users?q=role:owner+zzz'], ['user', `/console/users/${await userId('mia')}`], ['user-gone', '/console/users/999999'], ['invites', '/console/users?view=invites'],
+	['keys', '/console/keys/auth'], ['keys-api', '/console/keys/api'], ['keys-oauth', '/console/keys/oauth'], ['routes', '/console/routes'], ['routes-exit', '/console/routes?view=exit'], ['routes-inside', '/console/routes?q=10.40.1.7'],
+	['dns', '/console/dns'], ['relays', '/console/relays'], ['relay', '/console/relays/999'], ['logs', '/console/logs/changes?span=all'], ['connections', '/console/logs/connections'], ['sign-ins', '/console/logs/signins'],
+	['settings', '/console/settings/general'], ['settings-approval', '/console/settings/approval'], ['settings-identity', '/console/settings/identity'], ['webhooks', '/console/settings/webhooks'], ['backup', '/console/settings/backup'],
+	['health', '/console/settings/health'], ['about', '/console/settings/about'],
 	...world.pages ?? [],
 ]) await test(`page ${name}`, fault => everySize(page, full, path, name, fault, prepare));
 

@@ -1,0 +1,1 @@
+export { RelayPage as default } from './Relays';
