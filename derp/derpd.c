@@ -52,6 +52,7 @@ struct derpd {
 	struct stun_stats stun_stats;
 	struct door *plain, *status;
 	struct status_ctx status_ctx;
+	char *map_text; /* the derpMap entry */
 	struct loop_timer drain, memory_timer;
 	struct memory_watch memory;
 	int64_t drain_until_ms; /* 0: serving */
@@ -376,6 +377,19 @@ static void raise_file_limit(void)
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
+static err make_map_text(struct derpd *d)
+{
+	size_t n = 0;
+	FILE *f = open_memstream(&d->map_text, &n);
+
+	if (!f)
+		return ERR_NOMEM;
+	derpd_print_map(d, f);
+	fclose(f);
+	d->status_ctx.map = d->map_text;
+	return d->map_text ? OK : ERR_NOMEM;
+}
+
 static err start_all(struct derpd *d, char *why, size_t why_cap)
 {
 	const struct derpd_options *o = d->o;
@@ -399,6 +413,7 @@ static err start_all(struct derpd *d, char *why, size_t why_cap)
 	TRY(start_stun(d, o->stun, &d->stun, why, why_cap));
 	TRY(start_stun(d, o->stun_second, &d->stun_second, why, why_cap));
 	TRY(start_plain(d, why, why_cap));
+	TRY(make_map_text(d));
 	TRY(start_status(d, why, why_cap));
 	TRY(loop_on_signal(d->loop, SIGTERM, on_stop, d));
 	TRY(loop_on_signal(d->loop, SIGINT, on_stop, d));
@@ -491,6 +506,7 @@ void derpd_free(struct derpd *d)
 	admit_list_free(d->allowed);
 	tls_ctx_free(d->tls);
 	conn_limits_done(&d->door_limits);
+	free(d->map_text);
 	secret32_wipe(&d->key.secret);
 	free(d);
 }
@@ -533,8 +549,8 @@ static void print_node(const struct derpd *d, const struct stun_server *stun, ch
 
 void derpd_print_map(const struct derpd *d, FILE *to)
 {
-	fprintf(to, "{\"Regions\": {\"%u\": {\"RegionID\": %u, \"RegionCode\": \"own\", \"RegionName\": \"Own relay\", \"Nodes\": [\n",
-		d->o->region_id, d->o->region_id);
+	fprintf(to, "{\"Regions\": {\"%u\": {\"RegionID\": %u, \"RegionCode\": \"%s\", \"RegionName\": \"%s\", \"Nodes\": [\n",
+		d->o->region_id, d->o->region_id, d->o->region_code, d->o->region_name);
 	print_node(d, d->stun, 'a', false, to);
 	if (d->stun_second) {
 		fputs(",\n", to);

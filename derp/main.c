@@ -3,7 +3,7 @@
  * The tour: options.h (flags, file) -> derpd.h (threads, listeners, signals) -> door.h (TLS and the request head) ->
  * conn.h (bytes of a client) -> session.h (its protocol) -> relay.h (packets from client to client, directory.h between
  * threads). Beside: relay_mesh.h and mesh_link.h (other relays of the region), admit_list.h and admit_url.h (who may come
- * in), status.h (what an operator sees), stun_server.h. The server uses the same relay behind its own front. */
+ * in), status.h (what an operator sees), join.h (the map of a server), stun_server.h. The server uses the same relay behind its own front. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,6 +11,7 @@
 #include "common/base/memory.h"
 #include "common/base/version.h"
 #include "derp/derpd.h"
+#include "derp/join.h"
 #include "derp/status.h"
 
 static int fail(const char *why)
@@ -39,6 +40,12 @@ int main(int argc, char **argv)
 	}
 	if (o.status) {
 		int rc = status_run(o.state_dir, o.json, stdout, stderr);
+
+		options_done(&o);
+		return rc;
+	}
+	if (o.join || o.leave) {
+		int rc = join_run(o.state_dir, o.join ? o.join : o.leave, o.leave != NULL, stdout, stderr);
 
 		options_done(&o);
 		return rc;

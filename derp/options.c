@@ -180,6 +180,17 @@ static const char *set_total_rate(struct derpd_options *o, const char *text)
 	return set_rate(text, &o->total_rate);
 }
 
+/* For JSON as it is. */
+static bool is_plain(const char *text)
+{
+	if (!*text || strlen(text) > 64 || !bytes_is_utf8(bytes_str(text)))
+		return false;
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == '"' || *text == '\\' || *text == 0x7f)
+			return false;
+	return true;
+}
+
 static const char *set_region(struct derpd_options *o, const char *text)
 {
 	uint64_t n = 0;
@@ -230,6 +241,16 @@ static const char *set_mesh_ca(struct derpd_options *o, const char *text)
 	return set_string(o, text, &o->mesh_ca);
 }
 
+static const char *set_region_code(struct derpd_options *o, const char *text)
+{
+	return is_plain(text) ? set_string(o, text, &o->region_code) : "is no short word";
+}
+
+static const char *set_region_name(struct derpd_options *o, const char *text)
+{
+	return is_plain(text) ? set_string(o, text, &o->region_name) : "is too long, or has quotes or control characters in it";
+}
+
 static const char *set_debug(struct derpd_options *o, const char *text)
 {
 	o->debug = strcmp(text, "debug") == 0;
@@ -265,6 +286,8 @@ static const struct setting {
 	{ "mesh-with", "mesh_with", set_mesh_with, "HOST     another relay of this region, host[:port][/dialhost[:port]]; or several, by comma" },
 	{ "mesh-ca", "mesh_ca_path", set_mesh_ca, "FILE       roots that other relays' certificates are checked against (the system's)" },
 	{ "region-id", "region_id", set_region, "N     for the derpMap entry that is printed                (900)" },
+	{ "region-code", "region_code", set_region_code, "CODE  the same                                            (own)" },
+	{ "region-name", "region_name", set_region_name, "NAME  the same                                            (Own relay)" },
 	{ "log", "log_level", set_debug, "LEVEL       info or debug                                        (info)" },
 };
 
@@ -274,7 +297,9 @@ void options_help(FILE *to)
 	      "  fairlead-derp --hostname derp.example.com --cert fullchain.pem --key privkey.pem\n"
 	      "  fairlead-derp --hostname 203.0.113.7                  with a self-made certificate, which clients pin\n"
 	      "  fairlead-derp --config /etc/fairlead/derp.toml\n"
-	      "  fairlead-derp status [--json] [--state DIR]           who is connected to the relay that runs here\n\n"
+	      "  fairlead-derp status [--json] [--state DIR]           who is connected to the relay that runs here\n"
+	      "  fairlead-derp join https://vpn.example.com [--state DIR]  puts the relay that runs here on that server's map\n"
+	      "  fairlead-derp leave https://vpn.example.com [--state DIR] and takes it off; $FAIRLEAD_CLI_API_KEY is the key to show there\n\n"
 	      "It prints the derpMap entry to paste into your server. SIGHUP reads certificate and key list again; SIGTERM\n"
 	      "tells clients to move elsewhere, closes them within 20 seconds, and stops.\n\n",
 		to);
@@ -397,6 +422,11 @@ static err parse_flags(int argc, char **argv, struct derpd_options *o, bool conf
 			o->status = true;
 			continue;
 		}
+		if (i == 1 && i + 1 < argc && (strcmp(argv[i], "join") == 0 || strcmp(argv[i], "leave") == 0)) {
+			*(argv[i][0] == 'j' ? &o->join : &o->leave) = argv[i + 1];
+			i++;
+			continue;
+		}
 		if (sep && o->status && strcmp(name, "json") == 0) {
 			o->json = true;
 			continue;
@@ -451,6 +481,8 @@ err options_parse(int argc, char **argv, struct derpd_options *out, char *why, s
 		.max_queued_bytes = 1ull << 30,
 		.admit_again_s = 60,
 		.region_id = 900,
+		.region_code = "own",
+		.region_name = "Own relay",
 		.http = { .addr.family = 6, .port = 80 },
 		.stun = { .addr.family = 6, .port = 3478 },
 	};
@@ -465,7 +497,7 @@ err options_parse(int argc, char **argv, struct derpd_options *out, char *why, s
 		snprintf(why, why_cap, "--mesh-with needs --mesh-key-file: the relays of a region know each other by its key");
 		e = ERR_INVALID;
 	}
-	if (e == OK && !out->hostname[0] && !out->help && !out->version && !out->status) {
+	if (e == OK && !out->hostname[0] && !out->help && !out->version && !out->status && !out->join && !out->leave) {
 		snprintf(why, why_cap, "--hostname is missing: the name or address by which clients reach this relay");
 		e = ERR_INVALID;
 	}

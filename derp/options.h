@@ -36,6 +36,8 @@ struct derpd_options {
 	bool debug;
 	bool help, version; /* print and leave */
 	bool status, json;  /* ask the relay that runs */
+	const char *join, *leave; /* URL of the server whose region list the relay that runs joins or leaves */
+	const char *region_code, *region_name;
 };
 
 /* ERR_INVALID: why holds one sentence (which flag, or which line of which file). */

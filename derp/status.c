@@ -150,8 +150,11 @@ bool status_answer(const struct status_ctx *s, const struct http1_request *r, st
 		answer_json(s, r, false, out);
 	} else if (bytes_eq_str(r->path, "/debug/clients") && local) {
 		answer_json(s, r, true, out);
+	} else if (bytes_eq_str(r->path, "/debug/derp-map") && s->map) {
+		put_answer(r, 200, "application/json", bytes_str(s->map), out);
 	} else if (bytes_eq_str(r->path, "/debug/")) {
 		put_answer(r, 200, text, BYTES_LIT("/debug/vars   counters, JSON\n/debug/varz   counters, Prometheus (also /metrics)\n"
+						   "/debug/derp-map  the entry for a DERP map\n"
 						   "Who is connected: fairlead-derp status\n"), out);
 	} else {
 		put_answer(r, 404, text, BYTES_LIT("404 page not found\n"), out);

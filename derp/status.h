@@ -14,9 +14,10 @@ struct status_ctx {
 	struct relay *relay;
 	const struct stun_stats *stun; /* NULL: none */
 	int64_t started_ms;	       /* monotonic */
+	const char *map;	       /* the relay's entry for a DERP map, JSON; NULL: not ready */
 };
 
-/* Answers /debug/, /debug/vars (JSON), /debug/varz and /metrics (Prometheus), /debug/clients (JSON; waits for the relay's threads,
+/* Answers /debug/, /debug/derp-map, /debug/vars (JSON), /debug/varz and /metrics (Prometheus), /debug/clients (JSON; waits for the relay's threads,
  * so not on one of them: workers NULL there, and it is refused). False: another path. local: the request came over the socket
  * file; otherwise only loopback and tailnet addresses are answered, and nothing that a proxy forwarded (protocol/derp.md 2.5);
  * others get 403. */

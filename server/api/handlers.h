@@ -27,7 +27,7 @@ handler api_native_policy_explain, api_native_policy_who, api_native_policy_what
 handler api_auth_register, api_auth_approve, api_auth_reject;
 /* native.c */
 handler api_native_services, api_native_service_get, api_native_service_set, api_native_service_delete, api_native_service_approve;
-handler api_native_lock, api_native_derp_map, api_native_stats, api_native_dns_records, api_native_config, api_native_pendings;
+handler api_native_lock, api_native_derp_map, api_native_derp_region_set, api_native_derp_region_delete, api_native_stats, api_native_dns_records, api_native_config, api_native_pendings;
 /* audit.c, events.c */
 handler api_native_audit, api_native_events;
 /* A time of the query; 0: absent, or a fault. */

@@ -10,11 +10,6 @@ static enum MHD_Result on_text(struct request *r, const struct reply *reply)
 	return answer_text(r, 200, "application/json", reply->text ? reply->text : "{}");
 }
 
-enum MHD_Result api_native_derp_map(struct request *r)
-{
-	return ask(r, command_for(r, CMD_DERPMAP_GET), on_text);
-}
-
 /* ---- services: answers are {"services": […]} ---- */
 
 static struct command *service_command(struct request *r, enum command_kind kind)

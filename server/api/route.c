@@ -131,6 +131,8 @@ static const struct route routes[] = {
 	{ "GET", "/api/fairlead/v1/lock", ACCESS_KEY, api_native_lock, READ(DEVICES_CORE) },
 
 	{ "GET", "/api/fairlead/v1/derp-map", ACCESS_KEY, api_native_derp_map, READ(NETWORKING_SETTINGS) },
+	{ "PUT", "/api/fairlead/v1/derp-map/regions/{}", ACCESS_KEY, api_native_derp_region_set, WRITE(NETWORKING_SETTINGS) },
+	{ "DELETE", "/api/fairlead/v1/derp-map/regions/{}", ACCESS_KEY, api_native_derp_region_delete, WRITE(NETWORKING_SETTINGS) },
 	{ "GET", "/api/fairlead/v1/stats", ACCESS_KEY, api_native_stats, READ(DEVICES_CORE) },
 	{ "PUT", "/api/fairlead/v1/dns/records", ACCESS_KEY, api_native_dns_records, WRITE(DNS) },
 	{ "GET", "/api/fairlead/v1/config", ACCESS_KEY, api_native_config, 0 },

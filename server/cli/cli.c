@@ -223,6 +223,12 @@ static const struct verb verbs[] = {
 	{ "dns", "remove", "rm|delete", "NAME [ADDRESS]", 2, "remove extra records", "dns remove nas.tail.internal", {{0}}, run_dns_remove },
 
 	{ "derp", "list", "ls|regions", "", 0, "list the regions that clients get, with their relays", "derp list", {{0}}, run_derp_list },
+	{ "derp", "add", "set", "REGION HOST[:PORT]", 2, "put a relay's region on the map that clients get", "derp add 901 derp.example.com --name Berlin",
+	  { { "code", 'c', "CODE", "short name of the region; default: its number", NULL }, { "name", 'n', "NAME", "its name; default: the host", NULL },
+	    { "stun-port", 's', "PORT", "UDP port of STUN; default 3478, 0: none", NULL }, { "ipv4", '4', "ADDRESS", "instead of a look-up of the name", NULL },
+	    { "ipv6", '6', "ADDRESS", "the same", NULL }, { "cert-name", 0, "NAME", "sha256-raw:HEX pins a self-made certificate", NULL } },
+	  run_derp_add },
+	{ "derp", "remove", "rm|delete", "REGION", 1, "take a region that was added off the map", "derp remove 901 --force", {{0}}, run_derp_remove },
 	{ "derp", "map", "show", "", 0, "print the map of relays that clients get", "derp map", {{0}}, run_derp_map },
 
 	{ "config", "check", "test", "", 0, "read the configuration and say what is wrong", "config check --config config.toml", {{0}},

@@ -66,6 +66,8 @@ const struct setting_def setting_defs[] = {
 	  .help = "the global name servers are asked also by who uses an exit node; a list: those servers, of split DNS, too" },
 	{ .key = "dns.exit_node_filtered", .type = SETTING_CUSTOM, .effects = EFFECT_DNS, .read = dns_read_filtered,
 	  .show = dns_show_filtered, .help = "names that exit nodes do not look up for others; .example.com: all below" },
+	{ .key = "derp.regions", .type = SETTING_CUSTOM, .effects = EFFECT_DERP, .read = derp_read_regions, .show = derp_show_regions,
+	  .help = "relays that joined the running server, by region number, over those of the configuration" },
 	DURATION("node.routes.ha.probe_interval", probe_interval_ms, 0, HOUR, EFFECT_ROUTES,
 		"routers that stand in for each other are asked this often whether they live; 0s: never"),
 	DURATION("node.routes.ha.probe_timeout", probe_timeout_ms, 100, 60 * SECOND, EFFECT_ROUTES, "and must answer within this"),

@@ -72,6 +72,11 @@ void dns_show_with_exit(const struct core_settings *s, struct buf *out);
 void dns_show_split(const struct core_settings *s, struct buf *out);
 void dns_show_records(const struct core_settings *s, struct buf *out);
 err dns_check(const struct core_settings *s, char *why, size_t why_cap);
+
+/* settings_derp.c */
+err derp_read_regions(const char *text, struct arena *a, struct core_settings *out, char *why, size_t why_cap);
+void derp_show_regions(const struct core_settings *s, struct buf *out);
+
 extern const struct setting_def setting_defs[];
 extern const size_t setting_defs_n;
 

@@ -320,24 +320,14 @@ void tailnet_note_changes(struct tailnet *t, struct policy_changes *changes)
 	policy_changes_done(changes);
 }
 
-/* The policy's derpMap over the server's own regions. One that leaves none would keep clients from ever coming up. */
-static err derp_of_policy(struct tailnet *t, struct arena *a)
+static err put_regions(struct tailnet *t, const struct tailcfg_derp_map *over, const char *whose, struct arena *a)
 {
-	struct bytes text = t->policy ? policy_derp_map(t->policy) : (struct bytes){ 0 };
 	static const struct tailcfg_derp_map none = { 0 };
-	struct tailcfg_derp_map *over, *m;
-	struct json_why why = { 0 };
+	struct tailcfg_derp_map *m;
 
-	if (!text.n)
-		return OK;
-	err e = tailcfg_derp_map_parse(text, a, &over, &why);
-	if (e == ERR_NOMEM)
-		return e;
-	if (e == OK)
-		TRY(tailcfg_derp_map_merge(t->set.derp_map && !over->omit_default_regions ? t->set.derp_map : &none, over, a, &m));
-	if (e != OK || !m->n_regions) {
-		log_warn("the policy's derpMap is not used", "tailnet=%" PRId64 " cause=%s", t->row.id,
-				log_qs(e != OK ? why.text : "it leaves no region").s);
+	TRY(tailcfg_derp_map_merge(t->set.derp_map && !over->omit_default_regions ? t->set.derp_map : &none, over, a, &m));
+	if (!m->n_regions) {
+		log_warn("DERP regions are not used: they leave none", "tailnet=%" PRId64 " whose=%s", t->row.id, whose);
 		return OK;
 	}
 	m->omit_default_regions = true; /* there are no others for a client to add */
@@ -346,12 +336,33 @@ static err derp_of_policy(struct tailnet *t, struct arena *a)
 	return OK;
 }
 
+/* The policy's derpMap over the server's own regions. One that leaves none would keep clients from ever coming up. */
+static err derp_of_policy(struct tailnet *t, struct arena *a)
+{
+	struct bytes text = t->policy ? policy_derp_map(t->policy) : (struct bytes){ 0 };
+	struct tailcfg_derp_map *over;
+	struct json_why why = { 0 };
+
+	if (!text.n)
+		return OK;
+	err e = tailcfg_derp_map_parse(text, a, &over, &why);
+	if (e == ERR_NOMEM)
+		return e;
+	if (e != OK) {
+		log_warn("the policy's derpMap is not used", "tailnet=%" PRId64 " cause=%s", t->row.id, log_qs(why.text).s);
+		return OK;
+	}
+	return put_regions(t, over, "policy", a);
+}
+
 err tailnet_settings(struct core *c, struct tailnet *t)
 {
 	struct arena a = arena_make(0), old = t->set_arena;
 
 	t->set = c->set;
 	err e = settings_apply(c, t, &a, &t->set);
+	if (e == OK && t->set.derp_regions)
+		e = put_regions(t, t->set.derp_regions, "derp.regions", &a);
 	if (e == OK)
 		e = derp_of_policy(t, &a);
 	if (e != OK) {

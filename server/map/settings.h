@@ -48,6 +48,8 @@ struct core_settings {
 	int64_t probe_interval_ms, probe_timeout_ms; /* of routers that stand in for each other; interval 0: none */
 
 	const struct tailcfg_derp_map *derp_map;
+	const struct tailcfg_derp_map *derp_regions; /* that joined the running server, not yet in derp_map; NULL: none */
+	const char *derp_regions_text;		     /* the same as JSON, without what is around it */
 	int own_region; /* the region whose relay tells the core who is connected (EV_AT_RELAY); 0: none */
 	bool only_own_region; /* the DERP map has no other */
 

@@ -168,6 +168,66 @@ func (n *node) atHome(region string) {
 	})
 }
 
+// TestRelayJoins: one command on the relay's machine puts its region on the map of clients that run; another takes it off.
+func TestRelayJoins(t *testing.T) {
+	s := newServer(t, overTLS)
+	port := freePort(t)
+	d := newDerpAlone(t, port, "--region-id", "905", "--region-code", "far", "--region-name", "Far away")
+	a := join(t, s, "alpha", s.addKey(s.addUser("alice"), keyOpts{reusable: true}))
+	lc, err := a.LocalClient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(verb, key string) (string, error) {
+		c := exec.Command(filepath.Join(binDir, "fairlead-derp"), verb, s.url+"/", "--state", d.dir)
+		c.Env = append(os.Environ(), "FAIRLEAD_CLI_API_KEY="+key)
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+	onMap := func(want bool) {
+		t.Helper()
+		took := eventually(t, 20*time.Second, fmt.Sprintf("region 905 is on the client's map: %v", want), func() error {
+			m, err := lc.CurrentDERPMap(within(t, 5*time.Second))
+			if err != nil {
+				return err
+			}
+			r := m.Regions[905]
+			if (r != nil) != want {
+				return fmt.Errorf("it is: %v", r != nil)
+			}
+			if r != nil && (r.RegionCode != "far" || r.RegionName != "Far away" || len(r.Nodes) != 1 || r.Nodes[0].DERPPort != port ||
+				r.Nodes[0].HostName != hostName || r.Nodes[0].STUNPort != port || r.Nodes[0].CertName != "") {
+				return fmt.Errorf("it says %+v %+v", r, r.Nodes)
+			}
+			return nil
+		})
+		t.Logf("on the map: %v after %v", want, took.Round(time.Millisecond))
+	}
+	if out, err := run("join", "wrong"); err == nil || !strings.Contains(out, "401") {
+		t.Errorf("with a wrong key: %v %s", err, out)
+	}
+	onMap(false)
+	if out, err := run("join", s.apiKey); err != nil {
+		t.Fatalf("join: %v: %s", err, out)
+	}
+	onMap(true)
+	s.kill(killed) // it is kept
+	s.start()
+	s.cli("derp", "add", "906", "other.example.com:8443", "--name", "Other", "--stun-port", "0")
+	onMap(true)
+	if list := s.cli("derp", "list"); !strings.Contains(list, "Far away") || !strings.Contains(list, "other.example.com:8443") {
+		t.Errorf("derp list: %s", list)
+	}
+	if out, err := run("leave", s.apiKey); err != nil {
+		t.Fatalf("leave: %v: %s", err, out)
+	}
+	onMap(false)
+	s.cli("derp", "remove", "906", "--force")
+	if list := s.cli("derp", "list"); strings.Contains(list, "other.example.com") {
+		t.Errorf("derp list: %s", list)
+	}
+}
+
 // TestRelayRestarts: a relay ends and comes back in the middle of a TCP transfer, which goes on.
 func TestRelayRestarts(t *testing.T) {
 	onlyDERP(t)

@@ -369,6 +369,62 @@ static void a_policy_edits_the_relays(void **state)
 	harness_stop(&h);
 }
 
+/* One region joins and leaves beside others; told by a delta; kept over a restart, undone with a failing commit. */
+static struct reply *patch_regions(struct harness *h, const char *text)
+{
+	struct command *m = command_new(CMD_SETTINGS_PATCH);
+	struct setting_change *x = arena_array(&m->arena, 1, sizeof *x);
+
+	*x = (struct setting_change){ .key = "derp.regions", .text = text, .merge = true };
+	m->name = "derp.regions";
+	m->changes = x;
+	m->n_changes = 1;
+	return harness_command(h, m);
+}
+
+static void relays_join_and_leave(void **state)
+{
+	struct harness h;
+	struct device a;
+
+	(void)state;
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	device_init(&a, &h, "a");
+	device_join(&a, harness_authkey(&h, "ann", AK_REUSABLE));
+	device_skip(&a);
+	struct reply *r = patch_regions(&h, "{" REGION(901) "}");
+	assert_ok(r->e);
+	assert_int_equal(r->n_settings, 1);
+	assert_int_equal(json_object_size(regions_next(&a)), 2);
+	assert_ok(patch_regions(&h, "{" REGION(902) "}")->e);
+	json_t *regions = regions_next(&a);
+	assert_int_equal(json_object_size(regions), 3);
+	assert_non_null(json_object_get(regions, "901"));
+	assert_ok(patch_regions(&h, "{" REGION(902) "}")->e); /* the same again: no harm */
+	assert_int_equal(json_object_size(regions_next(&a)), 3);
+	h.hold = true;
+	assert_null(patch_regions(&h, "{" REGION(903) "}"));
+	harness_fail(&h);
+	h.hold = false;
+	const char *now = value_of(&h, "derp.regions");
+	assert_non_null(strstr(now, "\"901\":{\"RegionID\":901,"));
+	assert_non_null(strstr(now, "\"902\""));
+	assert_null(strstr(now, "\"903\""));
+	harness_restart(&h);
+	device_stream(&a);
+	assert_int_equal(json_object_size(regions_next(&a)), 3);
+	assert_ok(patch_regions(&h, "{\"901\": null}")->e);
+	regions = regions_next(&a);
+	assert_int_equal(json_object_size(regions), 2);
+	assert_null(json_object_get(regions, "901"));
+	static const char *const wrong[] = { "{\"x\": {}}", "{\"904\": 7}", "{\"904\": {\"RegionID\": 905}}", "[]", "{\"904\": {\"Nodes\": 1}}" };
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+		assert_int_equal(patch_regions(&h, wrong[i])->e, ERR_INVALID);
+	device_done(&a);
+	harness_stop(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -380,6 +436,7 @@ int main(void)
 		cmocka_unit_test(lists_and_texts),
 		cmocka_unit_test(dns_changes_are_heard),
 		cmocka_unit_test(a_policy_edits_the_relays),
+		cmocka_unit_test(relays_join_and_leave),
 		cmocka_unit_test(nextdns_knows_the_device),
 	};
 
