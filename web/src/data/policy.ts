@@ -44,7 +44,8 @@ export const machinesWords = (n: number): string => count(n, 'machine', 'machine
 /** "omar@… can reach tag:prod on 443", as parts. */
 export function changeWords(c: Change): { who: string; what: string; why: string } {
 	const to = partyName(c.to), on = c.ports.all ? '' : ` on ${c.ports.text}`;
-	const what = c.what === 'gained' ? `can${c.now ? ' also' : ''} reach ${to}${on}` : c.now ? `lost ${c.ports.text} on ${to}, keeps ${c.now.text}` : `can no longer reach ${to}${on}`;
+	const wide = /65535|all udp/.test(c.ports.text); // "every port but 443" says more than "0-442, 444-65535"
+	const what = c.now && wide ? (c.what === 'gained' ? `can reach every port of ${to}, before only ${c.now.text}` : `lost every port but ${c.now.text} on ${to}`) : c.what === 'gained' ? `can${c.now ? ' also' : ''} reach ${to}${on}` : c.now ? `lost ${c.ports.text} on ${to}, keeps ${c.now.text}` : `can no longer reach ${to}${on}`;
 	const m = Math.max(c.from.machines, 1), n = Math.max(c.to.machines, 1), size = m > 1 && n > 1 ? `${m} × ${n} machines` : machinesWords(Math.max(m, n));
 	return { who: partyName(c.from), what, why: [size, rulesWords(c.rules)].filter(Boolean).join(' · ') };
 }

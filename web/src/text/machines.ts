@@ -28,6 +28,7 @@ export const text = {
 	newer: (v: string) => `${v} is in use here`,
 	crumb: 'Machines',
 	gone: 'This machine is not here',
+	goneNothing: 'Nothing in the log names it',
 	goneText: 'It was removed, or it never existed. What happened to it is in the log.',
 	onlineFor: (t: string) => `Online for ${t}`, online: 'Online', offlineSince: (t: string) => `Offline, last seen ${t}`, waiting: 'Waits for approval', blocked: 'Cannot connect',
 	asOf: (t: string) => `as of ${t}`,

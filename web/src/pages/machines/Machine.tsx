@@ -62,7 +62,7 @@ export default function MachinePage({ params }: PageProps) {
 function Gone({ id }: { id: string }) {
 	const log = useResource<{ records: AuditRecord[] }>(may('logs:configuration', 'read') ? `/audit?target=${id}&limit=5&order=desc` : null);
 	const last = log.data?.records.find(r => r.targetId === id);
-	return <Empty title={last ? sentence(last) : text.gone} actions={<LinkButton label="Look in the log" href={href(`/logs/changes?q=${id}`)} />}>{last ? `${when(last.time)}, by ${who(last.actor)}.` : text.goneText}</Empty>;
+	return <Empty title={last ? sentence(last) : text.goneNothing} actions={<LinkButton label="Look in the log" href={href(`/logs/changes?q=${id}`)} />}>{last ? `${when(last.time)}, by ${who(last.actor)}.` : text.goneText}</Empty>;
 }
 
 function State({ machine: m, detail, nowMs }: { machine: Machine; detail?: MachineDetail; nowMs: number }) {
