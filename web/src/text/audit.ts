@@ -1,5 +1,6 @@
 // Log records as sentences. The record's names are the server's: kind, action and members of docs/audit.md.
 import type { AuditRecord } from '../data/types';
+import { WORDS as SETTINGS } from './settings';
 import { roleWords } from './users';
 
 const KINDS: Record<string, string> = {
@@ -13,7 +14,7 @@ export const kindWords = (kind: string): string => (KINDS[kind] ?? kind).replace
 type Members = Record<string, unknown>;
 const members = (value: unknown): Members => value && typeof value === 'object' && !Array.isArray(value) ? value as Members : {};
 const list = (value: unknown): string[] => Array.isArray(value) ? value.map(String) : typeof value === 'string' && value ? [value] : [];
-const show = (value: unknown): string => value === undefined || value === null || value === '' ? 'nothing' : typeof value === 'string' ? value : Array.isArray(value) ? value.map(String).join(', ') || 'nothing' : typeof value === 'boolean' ? value ? 'on' : 'off' : JSON.stringify(value);
+const show = (value: unknown): string => value === undefined || value === null || value === '' ? 'nothing' : value === true || value === 'true' ? 'on' : value === false || value === 'false' ? 'off' : typeof value === 'string' ? value : Array.isArray(value) ? value.map(String).join(', ') || 'nothing' : JSON.stringify(value);
 const short = (text: string): string => text.length > 80 ? `${text.slice(0, 79)}…` : text;
 
 const NODE: Record<string, string> = {
@@ -31,6 +32,7 @@ function ofNode(name: string, before: Members, after: Members): string {
 		if (gained.length || lost.length) return [gained.length ? `Approved ${word(gained)} of ${name}` : '', lost.length ? `${gained.length ? 'took' : 'Took'} ${word(lost)} from ${name}` : ''].filter(Boolean).join(', ');
 	}
 	if (changed.includes('tags')) return `Changed the tags of ${name} from ${show(before.tags)} to ${show(after.tags)}`;
+	if (changed.length === 1 && changed[0] === 'expires') return after.expires ? `Changed when the key of ${name} expires` : `The key of ${name} does not expire`;
 	if (changed.includes('keyExpiryDisabled')) return after.keyExpiryDisabled ? `Turned key expiry off for ${name}` : `Turned key expiry on for ${name}`;
 	if (changed.includes('nodeKey')) return `${name} got a new key`;
 	return `Changed ${changed.map(k => NODE[k] ?? k).join(', ') || 'something'} of ${name}`;
@@ -61,8 +63,9 @@ export function sentence(r: AuditRecord): string {
 	if (r.kind === 'authkey' || r.kind === 'apikey') return ofKey(r.kind, name, before, after, r.action);
 	if (r.kind === 'policy') return `Changed the access policy${after.version ? ` to version ${show(after.version)}` : ''}`;
 	if (r.kind === 'setting') {
+		const words = SETTINGS[name] ? `“${SETTINGS[name][0]}”` : name;
 		const value = after.value ?? Object.values(after)[0], old = before.value ?? Object.values(before)[0];
-		return r.action === 'delete' ? `Reset ${name}, which was ${short(show(old))}` : `Set ${name} to ${short(show(value))}${old !== undefined ? `, before ${short(show(old))}` : ''}`;
+		return r.action === 'delete' ? `Reset ${words}, which was ${short(show(old))}` : `Set ${words} to ${short(show(value))}${old !== undefined ? `, before ${short(show(old))}` : ''}`;
 	}
 	if (r.kind === 'signin') return r.action === 'create' ? r.via === 'cli' ? 'Made a link that signs a browser in' : 'Signed in' : r.action === 'delete' ? r.via === 'cli' ? 'Signed a browser out' : 'Ended a session' : 'Renewed a session';
 	if (r.action === 'create') return r.kind === 'node' ? `Added ${name}` : r.kind === 'user' ? `Added ${name}` : `Added ${kind}${name ? ` ${name}` : ''}`;

@@ -22,6 +22,8 @@ export const WORDS: Record<string, [string, string]> = {
 	'taildrop.enabled': ['Sending files', 'Between machines of one person (Taildrop).'],
 	'auto_update.enabled': ['Clients update themselves', 'Those that were not told otherwise on the machine.'],
 	'randomize_client_port': ['Random ports', 'Clients choose a random port for WireGuard; for firewalls that hold on to old flows.'],
+	'dns.magic_dns': ['MagicDNS', 'Machines are reached by their names.'], 'dns.nameservers.global': ['Nameservers for everything else', ''], 'dns.nameservers.split': ['Nameservers for domains', ''], 'dns.search_domains': ['Search domains', ''],
+	'dns.extra_records': ['DNS records', ''], 'dns.override_local_dns': ['The tailnet’s nameservers instead of the machine’s own', ''], 'dns.use_with_exit_node': ['Nameservers while an exit node is in use', ''],
 	'dns.base_domain': ['Domain of machines’ names', 'Machines are called NAME.domain. Changing it renames all of them.'],
 	'node.routes.ha.probe_interval': ['Routers are asked every', 'Only those whose routes another one could take over. 0s: never.'],
 	'node.routes.ha.probe_timeout': ['and must answer within', 'Else another router takes over.'],
