@@ -137,6 +137,137 @@ for (const [name, path, prepare] of [
 	...world.pages ?? [],
 ]) await test(`page ${name}`, fault => everySize(page, full, path, name, fault, prepare));
 
+// ---- people, keys, routes, DNS, settings, logs -----------------------------------------------------------------------------------------
+
+await test('users: invite by link, change a role and undo, suspend by name, restore, delete', async fault => {
+	await open(page, full, '/console/users');
+	await page.click('button:has-text("Invite")');
+	await page.waitForSelector('dialog[open]');
+	await accessible(page, fault, 'invite');
+	await page.fill('dialog input.input >> nth=0', 'noor@harbour.example');
+	await page.click('dialog label:has-text("Auditor")');
+	await page.click('dialog button[type=submit]');
+	await page.waitForSelector('dialog .command code');
+	must((await page.innerText('dialog .command code')).startsWith(full.base), 'the link leads elsewhere');
+	must(await page.locator('dialog svg.qr').isVisible(), 'no QR code');
+	await page.click('dialog button:has-text("Done")');
+	await open(page, full, '/console/users?view=invites');
+	await page.waitForSelector('tr:has-text("noor@harbour.example"):has-text("Auditor")');
+	await open(page, full, '/console/users?q=noor');
+	await page.click('tr:has-text("noor") a');
+	await page.waitForSelector('h1:has-text("noor")');
+	await page.click('button:has-text("Change role")');
+	await page.click('dialog label:has-text("IT admin")');
+	await page.click('dialog button[type=submit]');
+	await page.waitForSelector('.title-state:has-text("IT admin")');
+	await page.click('.toast button:has-text("Undo")');
+	await page.waitForSelector('.title-state:has-text("Auditor")');
+	for (const [item, state] of [['Suspend…', 'Suspended'], ['Restore', 'Auditor']]) {
+		await page.click('.page-head button[aria-haspopup=menu]');
+		await page.click(`[role=menuitem]:has-text("${item}")`);
+		if (item.endsWith('…')) await page.click('dialog button:has-text("Suspend noor")');
+		await page.waitForSelector(`.title-state:has-text("${state}")`);
+	}
+	await page.click('.page-head button[aria-haspopup=menu]');
+	await page.click('[role=menuitem]:has-text("Delete…")');
+	await page.waitForSelector('dialog[open]');
+	must(await page.evaluate(() => document.activeElement.textContent) === 'Keep them', 'focus is not on the safe button');
+	await page.click('dialog button:has-text("Delete noor")');
+	await page.waitForURL('**/console/users');
+	await until(page, () => !document.querySelector('table')?.textContent.includes('noor@harbour.example'));
+	await wellBehaved(page, fault, 'end');
+});
+
+await test('keys: an auth key that says what it does, is shown once, and is revoked', async fault => {
+	await open(page, full, '/console/keys/auth');
+	await page.click('button:has-text("Create auth key")');
+	await page.fill('dialog input.input >> nth=0', 'console-test');
+	await page.fill('dialog input[list=key-tags]', 'ci');
+	await page.keyboard.press('Enter');
+	await page.click('dialog label:has-text("Reusable")');
+	await page.waitForSelector('dialog .said:has-text("Machines added with this key are tag:ci")');
+	await accessible(page, fault, 'create');
+	await page.click('dialog button[type=submit]');
+	await page.waitForSelector('dialog:has-text("Copy it now")');
+	const secret = await page.innerText('dialog .command code >> nth=0');
+	must(/^hskey-auth-/.test(secret), `no key: ${secret}`);
+	await page.click('dialog button:has-text("Done")');
+	const row = page.locator('tr', { hasText: 'console-test' });
+	await row.waitFor();
+	must(!(await page.content()).includes(secret), 'the secret is still in the page');
+	await row.locator('button').click();
+	await page.click('dialog button:has-text("Revoke console-test")');
+	await row.waitFor({ state: 'detached' });
+	await wellBehaved(page, fault, 'end');
+});
+
+await test('routes: approve one that waits, undo', async fault => {
+	await open(page, full, '/console/routes?q=10.48.0.0/16');
+	await page.click('tr:has-text("10.48.0.0/16") button:has-text("Approve")');
+	await page.waitForSelector('tr:has-text("10.48.0.0/16") .chip:has-text("Carries traffic")');
+	await page.click('.toast button:has-text("Undo")');
+	await page.waitForSelector('tr:has-text("10.48.0.0/16") .chip:has-text("Waits for approval")');
+	await wellBehaved(page, fault, 'end');
+});
+
+await test('DNS: a nameserver for a domain, a record, a name that is tried; undo; the log tells of it', async fault => {
+	await open(page, full, '/console/dns');
+	const card = title => page.locator('section.card', { has: page.locator(`h2:text-is("${title}")`) });
+	await card('Nameservers').locator('button:has-text("Add")').click();
+	await page.fill('dialog input >> nth=0', '10.0.0.53');
+	await page.fill('dialog input >> nth=1', 'corp.example');
+	await page.click('dialog button[type=submit]');
+	await card('Nameservers').locator('tr:has-text("corp.example")').waitFor();
+	await card('Records').locator('button:has-text("Add")').click();
+	await page.fill('dialog input >> nth=0', 'wiki.corp.example');
+	await page.fill('dialog input >> nth=1', '999.1.1.1');
+	await page.waitForSelector('dialog .wrong');
+	await page.fill('dialog input >> nth=1', '100.64.0.99');
+	await page.click('dialog button[type=submit]');
+	await card('Records').locator('tr:has-text("100.64.0.99")').waitFor();
+	for (const [name, by] of [['wiki.corp.example', 'By a record'], ['printer.corp.example', 'By the nameservers for its domain']]) {
+		await card('Try a name').locator('input').fill(name);
+		await card('Try a name').locator('button:has-text("Try")').click();
+		await page.waitForSelector(`.notice:has-text("${by}")`);
+	}
+	await page.click('.toast button:has-text("Undo")');
+	await card('Records').locator('tr:has-text("100.64.0.99")').waitFor({ state: 'detached' });
+	await open(page, full, '/console/logs/changes?what=setting');
+	const entry = page.locator('.log details', { hasText: 'Nameservers for domains' }).first();
+	await entry.locator('summary').click();
+	await entry.locator('.code-view ins, .code-view [data-diff=add]').first().waitFor();
+	await entry.locator('text=corp.example').first().waitFor();
+	await accessible(page, fault, 'log');
+	await wellBehaved(page, fault, 'end');
+});
+
+await test('settings: a switch at once, a wrong duration is said, back to the file; health', async fault => {
+	await open(page, full, '/console/settings/general');
+	const row = name => page.locator('.setting', { hasText: name });
+	await row('Random ports').locator('[role=switch]').click();
+	await page.waitForSelector('.toast:has-text("Random ports is set")');
+	await until(page, () => [...document.querySelectorAll('.setting')].find(s => s.textContent.includes('Random ports')).querySelector('[role=switch]').checked);
+	await row('Random ports').locator('button[aria-label^="Back to"]').click();
+	await until(page, () => ![...document.querySelectorAll('.setting')].find(s => s.textContent.includes('Random ports')).querySelector('[role=switch]').checked);
+	await row('Routers are asked every').locator('input').fill('a while');
+	await page.keyboard.press('Enter');
+	await row('Routers are asked every').locator('.wrong').waitFor();
+	await wellBehaved(page, fault, 'end');
+});
+
+await test('an auditor reads, and is told why buttons are off', async fault => {
+	const other = await person(full, 'priya');
+	await open(other, full, '/console/users');
+	const invite = other.locator('button:has-text("Invite")').first();
+	must(await invite.getAttribute('aria-disabled') === 'true', 'the button is on');
+	must(/auditor/.test(await invite.getAttribute('title')), 'it does not say why');
+	for (const path of ['/console/keys/auth', '/console/routes', '/console/dns', '/console/logs/changes', '/console/settings/general']) {
+		await open(other, full, path);
+		await wellBehaved(other, fault, path);
+	}
+	await other.context().close();
+});
+
 // ---- machines ---------------------------------------------------------------------------------------------------------------------------
 
 const names = p => p.locator('table.machines a[data-row]').allInnerTexts();
