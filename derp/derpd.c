@@ -196,6 +196,10 @@ static err open_door(struct derpd *d, struct wire *w, struct addrport at, struct
 	struct door_opts o = { .loop = w->loop, .thread = w->thread, .tls = tls, .limits = &d->door_limits,
 		.extra = answer_near, .extra_ctx = d };
 
+	if (!tls) {
+		o.proxies = d->o->proxies;
+		o.n_proxies = d->o->n_proxies;
+	}
 	if (sock_listen_tcp(at, SOCK_DUAL | SOCK_REUSEPORT, BACKLOG, &o.listen_fd) != OK)
 		return busy(why, why_cap, "listen", at);
 	return door_new(&o, out);

@@ -7,6 +7,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/list.h"
 #include "common/base/log.h"
+#include "common/http/client_addr.h"
 #include "common/net/sock.h"
 #include "derp/http.h"
 
@@ -57,9 +58,9 @@ static void on_deadline(struct loop_timer *t)
 
 /* ---- requests --------------------------------------------------------------------------------------------------- */
 
-static void hand_over(struct guest *g, const struct upgrade *u, size_t head_len)
+static void hand_over(struct guest *g, const struct upgrade *u, struct addrport client, size_t head_len)
 {
-	struct derp_conn_start s = { .fd = g->fd, .tls = MOVE(g->tls), .peer = g->peer, .upgrade = u };
+	struct derp_conn_start s = { .fd = g->fd, .tls = MOVE(g->tls), .peer = client, .upgrade = u };
 
 	g->fd = -1;
 	loop_io_close(g->io); /* before conn.h watches the same descriptor */
@@ -107,7 +108,7 @@ static bool take_request(struct guest *g, bool *gone)
 		if (buf_len(&g->out))
 			return false; /* earlier answers come first */
 		*gone = true;
-		hand_over(g, &u, r.head_len);
+		hand_over(g, &u, client_addr(&r.headers, g->peer, g->d->o.proxies, g->d->o.n_proxies), r.head_len);
 		return false;
 	}
 	if (g->d->o.thread && u.kind == UPGRADE_REFUSED && bytes_eq_str(r.path, "/derp")) {

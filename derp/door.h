@@ -27,6 +27,9 @@ struct door_opts {
 	/* Asked first about a request that is no upgrade; may be NULL. False: not its path. */
 	bool (*extra)(void *ctx, const struct http1_request *r, struct addr from, struct buf *out);
 	void *extra_ctx;
+	/* Borrowed. Whose X-Forwarded-For is believed: what comes from there is counted and admitted by the address in it. */
+	const struct prefix *proxies;
+	size_t n_proxies;
 	size_t out_max; /* of an answer; 0: DOOR_OUT_MAX */
 	int listen_fd;		    /* taken */
 };

@@ -236,6 +236,23 @@ static const char *set_mesh_with(struct derpd_options *o, const char *text)
 	return NULL;
 }
 
+static const char *set_proxies(struct derpd_options *o, const char *text)
+{
+	struct bytes rest = bytes_str(text);
+
+	o->n_proxies = 0;
+	while (rest.n) {
+		struct bytes one = bytes_trim(bytes_cut(rest, ',', &rest));
+
+		if (o->n_proxies == OPTIONS_PROXIES_MAX)
+			return "is one proxy too many";
+		if (prefix_parse(one, &o->proxies[o->n_proxies]) != OK)
+			return "is no address and no network (examples: 127.0.0.1, 10.0.0.0/8)";
+		o->n_proxies++;
+	}
+	return NULL;
+}
+
 static const char *set_mesh_ca(struct derpd_options *o, const char *text)
 {
 	return set_string(o, text, &o->mesh_ca);
@@ -265,6 +282,7 @@ static const struct setting {
 	{ "hostname", "hostname", set_hostname, "NAME   name or address by which clients reach this relay" },
 	{ "listen", "listen_addr", set_listen, "ADDR     where DERP is served, over TLS; may be given again   (:443)" },
 	{ "listen-plain", "listen_plain_addr", set_listen_plain, "ADDR DERP without TLS, for a proxy in front, or off           (off)" },
+	{ "trusted-proxies", "trusted_proxies", set_proxies, "NETS whose X-Forwarded-For is believed there, by comma" },
 	{ "http", "http_addr", set_http, "ADDR       captive-portal check and redirect, or off            (:80)" },
 	{ "stun", "stun_listen_addr", set_stun, "ADDR       STUN over UDP, or off                                (:3478)" },
 	{ "stun-second", "stun_second_addr", set_stun_second, "ADDR a second one, for clients to tell hard NATs          (off)" },

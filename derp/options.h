@@ -8,7 +8,7 @@
 
 #include "derp/mesh_link.h"
 
-enum { OPTIONS_LISTEN_MAX = 8, OPTIONS_MESH_MAX = 16 };
+enum { OPTIONS_LISTEN_MAX = 8, OPTIONS_MESH_MAX = 16, OPTIONS_PROXIES_MAX = 16 };
 
 struct derpd_options {
 	struct arena arena; /* strings live here */
@@ -16,6 +16,8 @@ struct derpd_options {
 	struct addrport listen[OPTIONS_LISTEN_MAX];
 	size_t n_listen;
 	struct addrport listen_plain;		 /* DERP without TLS, for a proxy in front; family 0: off */
+	struct prefix proxies[OPTIONS_PROXIES_MAX]; /* whose X-Forwarded-For is believed on the plain listener */
+	size_t n_proxies;
 	struct addrport http, stun, stun_second; /* family 0: off */
 	const char *cert_path, *key_path;	 /* NULL: a self-made certificate */
 	const char *state_dir;

@@ -12,7 +12,7 @@
 #include "derp/conn.h"
 #include "derp/relay.h"
 #include "server/front/answers.h"
-#include "server/front/client_addr.h"
+#include "common/http/client_addr.h"
 #include "server/front/http_pair.h"
 #include "server/front/proxy_protocol.h"
 #include "server/ts2021/session.h"

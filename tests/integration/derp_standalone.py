@@ -262,6 +262,47 @@ def allow_list(state, tmp):
         r.stop()
 
 
+def behind_a_proxy(state):
+    """Who comes through a trusted proxy counts by the address that it tells; the header of anybody else is not believed."""
+    free = socket.create_server(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+    free.close()
+    upgrade = "GET /derp HTTP/1.1\r\nHost: x\r\nUpgrade: DERP\r\nConnection: Upgrade\r\nX-Forwarded-For: 10.1.1.1, {}\r\n\r\n"
+
+    def come(address, source):
+        s = socket.create_connection(("127.0.0.1", port), 5, source_address=(source, 0))
+        s.sendall(upgrade.format(address).encode())
+        s.settimeout(5)
+        try:
+            got = s.recv(4096)
+        except OSError:
+            got = b""
+        return s if got.startswith(b"HTTP/1.1 101") else None
+
+    r = Relay(state, "--listen-plain", f"127.0.0.1:{port}", "--trusted-proxies", "127.0.0.1/32, 10.2.0.0/16",
+              "--max-conns-per-address", "2")
+    try:
+        deadline = time.time() + 5
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                assert time.time() < deadline
+        here = [come("192.0.2.1", "127.0.0.1"), come("192.0.2.1, 10.2.3.4", "127.0.0.1")]
+        assert all(here), "two of one address"
+        assert come("192.0.2.1", "127.0.0.1") is None, "a third of that address"
+        here += [come("192.0.2.2", "127.0.0.1"), come("2001:db8::1", "127.0.0.1")]
+        assert all(here), "others"
+        here += [come(f"192.0.2.{n}", "127.0.0.7") for n in (10, 11)]  # no proxy of ours: its own address counts
+        assert all(here) and come("192.0.2.12", "127.0.0.7") is None, "a stranger's header was believed"
+        for s in here:
+            s.close()
+    finally:
+        r.stop()
+    bad_start("--hostname", "x", "--trusted-proxies", "nonsense")
+
+
 def limits_change_live(state, tmp):
     path = os.path.join(tmp, "derp.toml")
     with open(path, "w") as f:
@@ -311,7 +352,7 @@ def main():
     tests = [(f.__name__, f, (r,)) for f in (http_answers, pinned_certificate, slow_and_fast_start, websocket, stun)]
     tests += [("restart_keeps_key_and_certificate", restart_keeps_key_and_certificate, (r, state)),
               ("plain_port", plain_port, (state,)), ("bad_starts", bad_starts, (state, tmp.name)),
-              ("allow_list", allow_list, (state, tmp.name)),
+              ("allow_list", allow_list, (state, tmp.name)), ("behind_a_proxy", behind_a_proxy, (state,)),
               ("limits_change_live", limits_change_live, (state, tmp.name))]
     tests.insert(5, ("status", status, (r, state)))
     bad = 0

@@ -1,4 +1,4 @@
-#include "server/front/client_addr.h"
+#include "common/http/client_addr.h"
 
 static bool is_trusted(struct addr a, const struct prefix *trusted, size_t n)
 {
