@@ -19,6 +19,9 @@ static const struct {
 	const char *what;
 } regressions[] = {
 	{ 501969301, "the pause after a jump of the clock begins when the core notices it, not when the clock jumped" },
+	{ 521552988, "the same" },
+	{ 556531211, "the same" },
+	{ 554234701, "an id of which nobody was told before a crash is given again: that node is as old as the second time" },
 };
 
 enum { REGRESSIONS = sizeof regressions / sizeof *regressions };

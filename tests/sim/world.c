@@ -513,8 +513,11 @@ void world_restart(struct world *w, bool orderly)
 	start(w);
 	check_held(w, held, n_held);
 	free(held);
-	for (size_t i = 0; i < w->n_lives; i++)
+	for (size_t i = 0; i < w->n_lives; i++) {
 		w->lives[i].quiet_ms = w->now.mono_ms;
+		if (!node_by_id(w->core, w->lives[i].id)) /* its id may come again, if nobody was told of it */
+			w->lives[i].born_ms = w->now.mono_ms;
+	}
 	w->jumped_ms = w->now.mono_ms;
 }
 
