@@ -79,6 +79,9 @@ const char *name_reserved(const struct tailnet *t, const char *name)
 	for (size_t i = 0; i < t->set.n_extra; i++)
 		if (is_fqdn(t, name, t->set.extra_records[i].name))
 			return "a DNS record has it";
+	for (size_t i = 0; i < t->set.n_policy_records; i++)
+		if (is_fqdn(t, name, t->set.policy_records[i].name))
+			return "a DNS record of the policy has it";
 	if (service_has_label(t, name))
 		return "a service has it";
 	return NULL;

@@ -182,16 +182,20 @@ void tailnet_leave_slot(struct tailnet *t, struct node *n)
 /* Its regions take effect with it. */
 static err swap_policy(struct core *c, struct tailnet *t, struct policy *taken)
 {
+	size_t n_records, n_had = t->set.n_policy_records;
 	bool relays = policy_derp_map(taken).n || (t->policy && policy_derp_map(t->policy).n);
-	uint64_t before = relays ? map_derp_hash(&t->set) : 0;
+	bool records = (policy_dns_records(taken, &n_records), n_records) || n_had;
+	uint64_t before = relays ? map_derp_hash(&t->set) : 0, dns_before = records ? map_dns_hash(&t->set) : 0;
 
 	policy_unref(t->policy);
 	t->policy = taken;
 	t->map.apps = policy_apps(taken, &t->map.n_apps);
-	if (!relays)
+	t->set.policy_records = policy_dns_records(taken, &t->set.n_policy_records);
+	if (!relays && !records)
 		return OK;
 	TRY(tailnet_settings(c, t));
-	t->derp_dirty |= before != map_derp_hash(&t->set);
+	t->derp_dirty |= relays && before != map_derp_hash(&t->set);
+	t->dns_dirty |= records && dns_before != map_dns_hash(&t->set);
 	return OK;
 }
 
@@ -365,6 +369,8 @@ err tailnet_settings(struct core *c, struct tailnet *t)
 		e = put_regions(t, t->set.derp_regions, "derp.regions", &a);
 	if (e == OK)
 		e = derp_of_policy(t, &a);
+	if (t->policy)
+		t->set.policy_records = policy_dns_records(t->policy, &t->set.n_policy_records);
 	if (e != OK) {
 		arena_done(&a);
 		return e;

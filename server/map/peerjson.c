@@ -527,19 +527,19 @@ void dns_write(struct jsonw *w, const struct map_tailnet *t, const struct map_no
 			jsonw_str(w, set->exit_filtered[i]);
 		jsonw_arr_end(w);
 	}
-	if (set->n_extra) {
+	if (set->n_extra + set->n_policy_records) {
 		jsonw_key(w, "ExtraRecords"), jsonw_arr(w);
 		open = true;
-		for (size_t i = 0; i < set->n_extra; i++) {
-			const struct dns_record *x = &set->extra_records[i];
+	}
+	for (size_t i = 0; i < set->n_extra + set->n_policy_records; i++) {
+		const struct dns_record *x = i < set->n_extra ? &set->extra_records[i] : &set->policy_records[i - set->n_extra];
 
-			jsonw_obj(w);
-			jsonw_key(w, "Name"), jsonw_str(w, x->name);
-			if (is_set(x->type))
-				jsonw_key(w, "Type"), jsonw_str(w, x->type);
-			jsonw_key(w, "Value"), jsonw_str(w, x->value);
-			jsonw_obj_end(w);
-		}
+		jsonw_obj(w);
+		jsonw_key(w, "Name"), jsonw_str(w, x->name);
+		if (is_set(x->type))
+			jsonw_key(w, "Type"), jsonw_str(w, x->type);
+		jsonw_key(w, "Value"), jsonw_str(w, x->value);
+		jsonw_obj_end(w);
 	}
 	services_write_records(w, t, viewer, &open);
 	if (open)

@@ -39,6 +39,8 @@ struct core_settings {
 	size_t n_search;
 	const struct dns_record *extra_records;
 	size_t n_extra;
+	const struct dns_record *policy_records; /* of a tailnet's policy, beside those */
+	size_t n_policy_records;
 	bool with_exit_node; /* clients ask the global resolvers, too, while they use an exit node */
 	const char *const *exit_resolvers; /* … or these, global and of split DNS; with_exit_node is false then */
 	size_t n_exit_resolvers;

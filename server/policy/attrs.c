@@ -28,6 +28,12 @@ size_t policy_ip_pools(const struct policy *p, const struct policy_node *n, stru
 	return k;
 }
 
+const struct dns_record *policy_dns_records(const struct policy *p, size_t *n)
+{
+	*n = p->n_dns_records;
+	return p->dns_record;
+}
+
 const struct policy_app *policy_apps(const struct policy *p, size_t *n)
 {
 	*n = p->n_apps;

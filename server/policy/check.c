@@ -1,3 +1,4 @@
+#include "server/dns_records.h"
 #include "server/policy/check.h"
 
 #include <stdarg.h>
@@ -478,12 +479,37 @@ static void check_cgnat(struct check *c, const struct syntax *root)
 		FAULT(c, v, "OneCGNATRoute is \"\", \"mac-always\" or \"mac-never\"");
 }
 
-static void check_later(struct check *c, const struct syntax *root)
+static const char *text_of(const struct syntax *v)
 {
-	const struct syntax *v = check_get(root, "extraDNSRecords");
+	return v && v->kind == SYNTAX_STRING ? v->text : "";
+}
 
-	if (v)
-		KEY_FAULT(c, v, "\"extraDNSRecords\" is not read from the policy by this server: set dns.extra_records in the configuration");
+static void check_dns_records(struct check *c, const struct syntax *v)
+{
+	static const char *const known[] = { "Name", "Type", "Value", NULL };
+	struct dns_record *list;
+	char why[200];
+
+	if (!is_kind(c, v, SYNTAX_LIST, "extraDNSRecords is a list: [{\"Name\": \"nas.example\", \"Value\": \"100.64.0.9\"}]"))
+		return;
+	if (v->n > EXTRA_RECORDS_MAX) {
+		FAULT(c, v, "at most %d records in extraDNSRecords", EXTRA_RECORDS_MAX);
+		return;
+	}
+	list = check_array(c, v->n + 1, sizeof *list);
+	for (const struct syntax *e = v->first; list && e; e = e->next) {
+		if (!is_kind(c, e, SYNTAX_OBJECT, "a record is an object with Name and Value"))
+			continue;
+		check_fields(c, e, known, " in extraDNSRecords");
+		struct dns_record r = { text_of(check_get(e, "Name")), text_of(check_get(e, "Type")), text_of(check_get(e, "Value")) };
+		err ok = dns_record_check(&r, c->arena, why, sizeof why);
+		c->no_memory |= ok == ERR_NOMEM;
+		if (ok == ERR_INVALID)
+			FAULT(c, e, "extraDNSRecords: %s", why);
+		else if (ok == OK)
+			list[c->p->n_dns_records++] = r;
+	}
+	c->p->dns_record = list;
 }
 
 static void check_relay(struct check *c, const struct syntax *n, const struct syntax *region)
@@ -548,7 +574,8 @@ static void check_all(struct check *c, const struct syntax *root)
 	const struct syntax *v;
 
 	check_fields(c, root, sections, "");
-	check_later(c, root);
+	if ((v = check_get(root, "extraDNSRecords")))
+		check_dns_records(c, v);
 	c->owners = check_get(root, "tagOwners");
 	if (c->owners && !is_kind(c, c->owners, SYNTAX_OBJECT, "tagOwners is an object: {\"tag:name\": [\"user@\", …]}"))
 		c->owners = NULL;

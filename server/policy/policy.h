@@ -11,6 +11,7 @@
 #include "common/base/buf.h"
 #include "common/net/addr.h"
 #include "server/map/part.h"
+#include "server/map/settings.h"
 
 struct policy;
 struct policy_view;
@@ -116,6 +117,8 @@ struct policy_pool {
 size_t policy_ip_pools(const struct policy *p, const struct policy_node *n, struct policy_pool *out, size_t max);
 /* derpMap as JSON: {"OmitDefaultRegions": …, "Regions": {"900": {…}, "1": null}}, checked in form; n 0: the policy has none. */
 struct bytes policy_derp_map(const struct policy *p);
+/* extraDNSRecords, checked; borrowed from p. */
+const struct dns_record *policy_dns_records(const struct policy *p, size_t *n);
 /* App connectors (nodeAttrs, tailscale.com/app-connectors): names below these domains are to be asked of a connector that
  * carries one of the tags. Borrowed from p. */
 struct policy_app {

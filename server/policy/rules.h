@@ -230,6 +230,8 @@ struct policy {
 	size_t n_dsts;
 	struct node_attr *attr;
 	size_t n_attrs, n_attr_names;
+	const struct dns_record *dns_record;
+	size_t n_dns_records;
 	struct policy_app *app;
 	size_t n_apps;
 	struct posture *posture;

@@ -97,6 +97,13 @@ func TestDNSLive(t *testing.T) {
 	k := s.addKey(s.addUser("ann"), keyOpts{reusable: true})
 	a, b := join(t, s, "a", k), join(t, s, "b", k)
 	const soon = 5 * time.Second
+	const corp, other, global = "198.51.100.1", "198.51.100.2", "198.51.100.3"
+	nameServer(t, "10.77.53.1", corp)
+	nameServer(t, "10.77.53.2", other)
+	nameServer(t, "10.77.53.3", global)
+	s.cli("dns", "set", "nameservers.global", "10.77.53.3")
+	s.cli("dns", "set", "override_local_dns", "true")
+	a.resolves("www.example.net", soon, global)
 	a.resolves("b."+baseDomain, soon, b.ip4.String())
 
 	s.cli("dns", "add", "nas."+baseDomain, "100.64.0.77")
@@ -106,17 +113,10 @@ func TestDNSLive(t *testing.T) {
 	s.cli("dns", "remove", "nas."+baseDomain, "100.64.0.77")
 	a.resolves("nas."+baseDomain, soon)
 
-	const corp, other, global = "198.51.100.1", "198.51.100.2", "198.51.100.3"
-	nameServer(t, "10.77.53.1", corp)
-	nameServer(t, "10.77.53.2", other)
-	nameServer(t, "10.77.53.3", global)
 	s.cli("dns", "set", "nameservers.split", "corp.example=10.77.53.1")
 	a.resolves("git.corp.example", soon, corp)
 	s.cli("dns", "set", "nameservers.split", "corp.example=10.77.53.2")
 	a.resolves("git.corp.example", soon, other)
-	s.cli("dns", "set", "nameservers.global", "10.77.53.3")
-	s.cli("dns", "set", "override_local_dns", "true")
-	a.resolves("www.example.net", soon, global)
 	a.resolves("git.corp.example", soon, other)
 	s.cli("dns", "set", "search_domains", "corp.example")
 	eventually(t, soon, "the search domain", func() error {
@@ -128,14 +128,11 @@ func TestDNSLive(t *testing.T) {
 	})
 	s.cli("dns", "reset", "nameservers.split")
 	a.resolves("git.corp.example", soon, global)
-	s.cli("dns", "reset", "override_local_dns")
-	eventually(t, soon, "the network's own servers are left alone", func() error {
-		m, err := a.netMap()
-		if err == nil && len(m.DNS.Resolvers) != 0 {
-			err = fmt.Errorf("resolvers %v", m.DNS.Resolvers)
-		}
-		return err
-	})
+
+	s.setPolicy(`{"extraDNSRecords": [{"Name": "printer.example", "Value": "192.0.2.7"}]}`)
+	a.resolves("printer.example", soon, "192.0.2.7")
+	s.setPolicy(`{}`)
+	a.resolves("printer.example", soon, global)
 
 	s.cli("dns", "set", "magic_dns", "false")
 	eventually(t, soon, "MagicDNS is off", func() error {
@@ -148,5 +145,13 @@ func TestDNSLive(t *testing.T) {
 	a.resolves("b."+baseDomain, soon, b.ip4.String())
 	s.cli("dns", "set", "base_domain", "other.test")
 	a.resolves("b.other.test", soon, b.ip4.String())
-	a.resolves("b."+baseDomain, soon)
+
+	s.cli("dns", "reset", "override_local_dns")
+	eventually(t, soon, "the network's own servers are left alone", func() error {
+		m, err := a.netMap()
+		if err == nil && len(m.DNS.Resolvers) != 0 {
+			err = fmt.Errorf("resolvers %v", m.DNS.Resolvers)
+		}
+		return err
+	})
 }

@@ -280,7 +280,10 @@ json_t *naive_dns(const struct map_tailnet *t, const struct policy_view *view, c
 	for (size_t i = 0; i < s->n_extra; i++)
 		json_array_append_new(records, json_pack("{s:s,s:s,s:s}", "Name", s->extra_records[i].name, "Type", s->extra_records[i].type,
 					"Value", s->extra_records[i].value));
-	if (s->n_extra)
+	for (size_t i = 0; i < s->n_policy_records; i++)
+		json_array_append_new(records, json_pack("{s:s,s:s,s:s}", "Name", s->policy_records[i].name, "Type", s->policy_records[i].type,
+					"Value", s->policy_records[i].value));
+	if (json_array_size(records))
 		put(o, "ExtraRecords", json_incref(records));
 	json_decref(records);
 	return o;

@@ -73,6 +73,7 @@ static const char *const policies[] = {
 		" {\"action\": \"accept\", \"src\": [\"cleo@\"], \"dst\": [\"*:53\"]}]}",
 	"{" OWNERS ", \"nodeAttrs\": [{\"target\": [\"tag:web\"], \"app\": {\"tailscale.com/app-connectors\": ["
 		"{\"name\": \"x\", \"domains\": [\"example.com\"], \"connectors\": [\"tag:web\"]}]}}]}",
+	"{" OWNERS ", \"extraDNSRecords\": [{\"Name\": \"nas.example.\", \"Value\": \"100.64.0.9\"}, {\"name\": \"NAS.example\", \"type\": \"AAAA\", \"value\": \"fd00::1\"}]}",
 	"{" OWNERS ", \"disableIPv4\": true, \"OneCGNATRoute\": \"mac-never\"}",
 	"{" OWNERS ", \"hosts\": {\"lan\": \"10.1.0.0/16\"}, \"ipsets\": {\"ipset:a\": [\"host:lan\", \"remove 10.1.2.0/24\", \"100.64.0.0/28\"]},"
 		" \"acls\": [{\"action\": \"accept\", \"src\": [\"autogroup:tagged\", \"ipset:a\"], \"dst\": [\"ipset:a:*\", \"autogroup:tagged:22\"]},"

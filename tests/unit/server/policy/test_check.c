@@ -51,6 +51,9 @@ static const struct {
 	const char *says;
 } faults[] = {
 	{ "{\n  \"acl\": []}", 2, 3, "unknown field \"acl\", did you mean \"acls\"?" },
+	{ "{\"extraDNSRecords\": {}}", 1, 21, "is a list" },
+	{ "{\"extraDNSRecords\": [{\"Name\":\"a.b\",\"Value\":\"x\"}]}", 1, 22, "type must be" },
+	{ "{\"extraDNSRecords\": [{\"Nam\":\"a.b\"}]}", 1, 23, "unknown field \"Nam\"" },
 	{ "{\"derpMap\": []}", 1, 13, "derpMap is an object" },
 	{ "{\"derpMap\": {\"Regions\":{\"x\":null}}}", 1, 25, "no number of a region" },
 	{ "{\"derpMap\": {\"Regions\":{\"900\":{}}}}", 1, 31, "has Nodes" },
@@ -216,6 +219,35 @@ static void groups_of_a_provider(void **state)
 	assert_int_equal(policy_parse(BYTES_LIT("{\"groups\": {\"group:x\": [\"idp:\"]}}"), &p, &f), ERR_INVALID);
 }
 
+static void apps_and_records(void **state)
+{
+	(void)state;
+	struct policy_faults f;
+	struct policy *p;
+	size_t n;
+
+	assert_int_equal(policy_parse(BYTES_LIT(
+		"{\"extraDNSRecords\": [{\"Name\": \"Nas.example.\", \"Value\": \"100.64.0.9\"}], \"nodeAttrs\": [{\"target\": [\"*\"],"
+		" \"app\": {\"tailscale.com/app-connectors\": [{\"name\": \"x\", \"connectors\": [\"tag:a\", \"tag:b\"], \"domains\":"
+		" [\"*.Example.com\", \"b.test.\", \"no domain\", 7]}, {\"connectors\": [\"*\"], \"domains\": [\"c.test\"]}, {\"name\": \"empty\"}]}}]}"),
+		&p, &f), OK);
+	const struct dns_record *r = policy_dns_records(p, &n);
+	assert_int_equal(n, 1);
+	assert_string_equal(r[0].name, "nas.example");
+	assert_string_equal(r[0].type, "A");
+	const struct policy_app *app = policy_apps(p, &n);
+	assert_int_equal(n, 2);
+	assert_int_equal(app[0].n_domains, 2);
+	assert_string_equal(app[0].domains[0], "example.com");
+	assert_string_equal(app[0].domains[1], "b.test");
+	char *b[] = { "tag:b" }, *c[] = { "tag:c" };
+	assert_true(policy_app_has(&app[0], b, 1));
+	assert_false(policy_app_has(&app[0], c, 1));
+	assert_false(policy_app_has(&app[0], NULL, 0));
+	assert_true(policy_app_has(&app[1], c, 1));
+	policy_unref(p);
+}
+
 static void parse_any(struct bytes in, void *ctx)
 {
 	struct policy_faults f;
@@ -237,7 +269,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_complete_policy_is_accepted),	cmocka_unit_test(faults_name_their_place),
 		cmocka_unit_test(every_fault_is_told_up_to_the_ceiling), cmocka_unit_test(tags_and_routes), cmocka_unit_test(groups_of_a_provider),
-		cmocka_unit_test(broken_texts_are_survived),
+		cmocka_unit_test(broken_texts_are_survived), cmocka_unit_test(apps_and_records),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
