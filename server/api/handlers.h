@@ -19,10 +19,11 @@ handler api_apikey_create, api_apikey_list, api_apikey_expire, api_apikey_delete
 handler api_policy_get, api_policy_set, api_policy_check;
 /* native_policy.c */
 handler api_native_policy_get, api_native_policy_set, api_native_policy_check, api_native_policy_preview, api_native_policy_history,
-	api_native_policy_version, api_native_policy_diff, api_native_policy_diff_draft, api_native_policy_rollback;
+	api_native_policy_version, api_native_policy_diff, api_native_policy_diff_draft, api_native_policy_rollback, api_native_draft_get,
+	api_native_draft_set, api_native_draft_delete;
 /* native_reach.c */
 handler api_native_policy_explain, api_native_policy_who, api_native_policy_what, api_native_policy_explain_draft, api_native_policy_who_draft,
-	api_native_policy_what_draft, api_native_policy_ssh, api_native_policy_matrix, api_native_policy_graph;
+	api_native_policy_what_draft, api_native_policy_ssh, api_native_policy_format, api_native_policy_matrix, api_native_policy_graph;
 /* v1_auth.c */
 handler api_auth_register, api_auth_approve, api_auth_reject;
 /* native.c */

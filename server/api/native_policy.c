@@ -125,6 +125,16 @@ enum MHD_Result api_native_policy_diff_draft(struct request *r)
 
 /* ---- setting it ---- */
 
+static void write_conflict(struct jsonw *w, const struct policy_row *now)
+{
+	jsonw_key(w, "conflict"), jsonw_obj(w);
+	jsonw_key(w, "version"), jsonw_int(w, now->version);
+	jsonw_key(w, "author"), jsonw_str(w, now->author);
+	jsonw_key(w, "note"), jsonw_str(w, now->note);
+	write_time(w, now->created_ms);
+	jsonw_obj_end(w);
+}
+
 /* Somebody was faster, or it would lock out: 409, with what tells. */
 static enum MHD_Result answer_conflict(struct request *r, const struct reply *reply)
 {
@@ -138,14 +148,8 @@ static enum MHD_Result answer_conflict(struct request *r, const struct reply *re
 	jsonw_key(&w, "title"), jsonw_str(&w, "Conflict");
 	jsonw_key(&w, "detail"), jsonw_str(&w, reply->message);
 	jsonw_key(&w, "errors"), jsonw_arr(&w), jsonw_arr_end(&w);
-	if (reply->conflict) {
-		jsonw_key(&w, "conflict"), jsonw_obj(&w);
-		jsonw_key(&w, "version"), jsonw_int(&w, reply->conflict->version);
-		jsonw_key(&w, "author"), jsonw_str(&w, reply->conflict->author);
-		jsonw_key(&w, "note"), jsonw_str(&w, reply->conflict->note);
-		write_time(&w, reply->conflict->created_ms);
-		jsonw_obj_end(&w);
-	}
+	if (reply->conflict)
+		write_conflict(&w, reply->conflict);
 	if (reply->lockout)
 		jsonw_key(&w, "lockout"), jsonw_raw(&w, bytes_str(reply->lockout));
 	jsonw_obj_end(&w);
@@ -215,4 +219,67 @@ enum MHD_Result api_native_policy_rollback(struct request *r)
 		c->id = n;
 	take_conditions(r, c);
 	return ask(r, c, on_set);
+}
+
+/* ---- drafts: one a person ---- */
+
+/* Who somebody is, whichever way they come: the person behind a session or a key, else the key or the command line. */
+static const char *owner_of(struct request *r)
+{
+	int64_t user = r->signin ? r->signin_user : r->key_user;
+	const char *name = user ? arena_printf(&r->arena, "user:%lld", (long long)user) : r->actor;
+
+	return name ? name : "";
+}
+
+static struct command *draft_command(struct request *r, enum command_kind kind)
+{
+	struct command *c = command_for(r, kind);
+
+	if (c)
+		c->author = command_str(c, owner_of(r));
+	return c;
+}
+
+static enum MHD_Result on_draft(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	struct buf out;
+	struct jsonw w = answer_begin(&out);
+	const struct policy_row *d = reply->n_policies ? &reply->policies[0] : NULL;
+
+	if (d && r->route->method[0] == 'G')
+		jsonw_key(&w, "policy"), jsonw_str(&w, d->text);
+	jsonw_key(&w, "base"), jsonw_int(&w, d ? d->version : 0);
+	jsonw_key(&w, "updatedAt"), jsonw_time(&w, d ? d->created_ms : 0);
+	if (reply->conflict)
+		write_conflict(&w, reply->conflict);
+	else
+		jsonw_key(&w, "conflict"), jsonw_null(&w);
+	return answer_end(r, &w, &out);
+}
+
+enum MHD_Result api_native_draft_get(struct request *r)
+{
+	return ask(r, draft_command(r, CMD_DRAFT_GET), on_draft);
+}
+
+/* {"policy", "base"} */
+enum MHD_Result api_native_draft_set(struct request *r)
+{
+	struct command *c = draft_command(r, CMD_DRAFT_SET);
+	const char *text = body_text(r, "policy"), *base = body_id(r, "base");
+
+	if (!text && !r->fault)
+		r->fault = "policy: the text is missing";
+	if (c) {
+		c->text = command_str(c, text ? text : "");
+		c->base = base ? parse_id(r, base, "base") : 0;
+	}
+	return ask(r, c, on_draft);
+}
+
+enum MHD_Result api_native_draft_delete(struct request *r)
+{
+	return ask(r, draft_command(r, CMD_DRAFT_DELETE), on_done);
 }

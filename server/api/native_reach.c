@@ -120,6 +120,17 @@ enum MHD_Result api_native_policy_preview(struct request *r)
 	return ask(r, c, on_policy_json);
 }
 
+enum MHD_Result api_native_policy_format(struct request *r)
+{
+	struct command *c = command_for(r, CMD_POLICY_FORMAT);
+
+	if (!body_text(r, "policy") && !r->fault)
+		r->fault = "policy: the text is missing";
+	if (c)
+		take_draft(r, c);
+	return ask(r, c, on_policy_json);
+}
+
 /* ---- questions ---- */
 
 static enum MHD_Result ask_about(struct request *r, enum command_kind kind)

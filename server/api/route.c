@@ -112,6 +112,10 @@ static const struct route routes[] = {
 	{ "GET", "/api/fairlead/v1/policy/versions", ACCESS_KEY, api_native_policy_history, READ(POLICY_FILE) },
 	{ "GET", "/api/fairlead/v1/policy/versions/{}", ACCESS_KEY, api_native_policy_version, READ(POLICY_FILE) },
 	{ "GET", "/api/fairlead/v1/policy/diff", ACCESS_KEY, api_native_policy_diff, READ(POLICY_FILE) },
+	{ "POST", "/api/fairlead/v1/policy/format", ACCESS_KEY, api_native_policy_format, READ(POLICY_FILE) },
+	{ "GET", "/api/fairlead/v1/policy/draft", ACCESS_KEY, api_native_draft_get, WRITE(POLICY_FILE) },
+	{ "PUT", "/api/fairlead/v1/policy/draft", ACCESS_KEY, api_native_draft_set, WRITE(POLICY_FILE) },
+	{ "DELETE", "/api/fairlead/v1/policy/draft", ACCESS_KEY, api_native_draft_delete, WRITE(POLICY_FILE) },
 	{ "POST", "/api/fairlead/v1/policy/diff", ACCESS_KEY, api_native_policy_diff_draft, READ(POLICY_FILE) },
 	/* These tell about devices: whoever may not read devices gets 403 (native_reach.c). */
 	{ "GET", "/api/fairlead/v1/policy/explain", ACCESS_KEY, api_native_policy_explain, READ(POLICY_FILE) },

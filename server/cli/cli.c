@@ -191,6 +191,12 @@ static const struct verb verbs[] = {
 
 	{ "policy", "preview", "", "[FILE]", 1, "what would change if this policy were set", "policy preview policy.hujson",
 	  { { "file", 'f', "FILE", "the policy; - is stdin", NULL } }, run_policy_preview },
+	{ "policy", "format", "fmt", "[FILE]", 1, "lay a policy out, comments kept; prints it", "policy format policy.hujson > new.hujson",
+	  { { "file", 'f', "FILE", "the policy; - is stdin", NULL } }, run_policy_format },
+	{ "policy", "matrix", "", "", 0, "who may reach what, by machines with equal rights", "policy matrix",
+	  { { "ssh", 0, NULL, "who may log in as whom by SSH instead", NULL } }, run_policy_matrix },
+	{ "policy", "ssh", "", "SRC DST", 2, "who may log in as whom by Tailscale SSH", "policy ssh laptop tag:web --user root",
+	  { { "user", 'u', "NAME", "as this local user; else as any", NULL } }, run_policy_ssh },
 	{ "policy", "history", "versions|log", "", 0, "versions of the policy, newest first", "policy history", {{0}}, run_policy_history },
 	{ "policy", "show", "", "[VERSION]", 1, "print a version; without one, that in force", "policy show 7", {{0}}, run_policy_show },
 	{ "policy", "diff", "", "FROM [TO]", 2, "what differs between two versions; TO: else that in force", "policy diff 6 7", {{0}},

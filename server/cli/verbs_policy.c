@@ -2,6 +2,7 @@
 
 #include "common/base/cleanup.h"
 #include "server/cli/verbs.h"
+#include "server/policy/query.h"
 
 #define POLICY "/api/fairlead/v1/policy"
 
@@ -435,4 +436,99 @@ int run_policy_preview(struct cli *x)
 	else
 		print_object(x, answered, NULL, 0);
 	return end(answered);
+}
+
+/* ---- all at once ---- */
+
+static void print_row(const json_t *a, size_t i, const json_t *row)
+{
+	const json_t *columns = json_object_get(a, "columns");
+	size_t k;
+	json_t *cell;
+
+	print_names(row);
+	printf("  (%lld people, %lld machines)\n", (long long)number_of(row, "people"), (long long)number_of(row, "machines"));
+	json_array_foreach (json_object_get(a, "cells"), k, cell) {
+		if ((size_t)number_of(cell, "row") != i)
+			continue;
+		printf("    -> ");
+		print_names(json_array_get(columns, (size_t)number_of(cell, "column")));
+		if (json_object_get(cell, "users")) {
+			printf(" as ");
+			print_joined(json_object_get(cell, "users"));
+			printf("%s", json_is_true(json_object_get(cell, "check")) ? ", after a check" : "");
+		} else {
+			printf(": %s", text_of(json_object_get(cell, "ports"), "text"));
+		}
+		print_lines(json_object_get(cell, "rules"));
+		putchar('\n');
+	}
+}
+
+int run_policy_matrix(struct cli *x)
+{
+	json_t *row, *answered = server_call(x, "POST", POLICY "/matrix", json_pack("{s:b}", "ssh", flag_given(x, "ssh")));
+	size_t i;
+
+	if (!answered)
+		return EXIT_FAILED;
+	if (x->output != OUTPUT_TABLE) {
+		print_object(x, answered, NULL, 0);
+		return end(answered);
+	}
+	json_array_foreach (json_object_get(answered, "rows"), i, row)
+		print_row(answered, i, row);
+	if (json_is_true(json_object_get(answered, "truncated")))
+		puts("…");
+	return end(answered);
+}
+
+int run_policy_ssh(struct cli *x)
+{
+	const char *src = argument(x, 0), *dst = argument(x, 1), *user = flag_value(x, "user");
+	size_t i;
+	json_t *p;
+
+	if (!src || !dst)
+		return usage(x, "from where, and to where? fairlead policy ssh laptop web --user root");
+	json_t *answered = server_call(x, "POST", POLICY "/ssh", json_pack("{s:s,s:s,s:s}", "src", src, "dst", dst, "user", user ? user : ""));
+	if (!answered)
+		return EXIT_FAILED;
+	if (x->output != OUTPUT_TABLE) {
+		print_object(x, answered, NULL, 0);
+		return end(answered);
+	}
+	if (*text_of(answered, "why"))
+		puts(text_of(answered, "why"));
+	json_array_foreach (json_object_get(answered, "pairs"), i, p) {
+		printf("%s -> %s: %s", name_of(json_object_get(p, "source")), name_of(json_object_get(p, "destination")), text_of(p, "action"));
+		if (json_array_size(json_object_get(p, "users"))) {
+			printf(" as ");
+			print_joined(json_object_get(p, "users"));
+		}
+		print_lines(json_object_get(p, "rules"));
+		putchar('\n');
+	}
+	return end(answered);
+}
+
+/* Without a server. */
+int run_policy_format(struct cli *x)
+{
+	const char *path = flag_or_argument(x, "file");
+	CLEANUP(freep) char *text = path ? read_whole(x, path) : NULL;
+	struct buf out = buf_make(QUERY_ANSWER_MAX);
+	struct policy_faults faults = { 0 };
+
+	if (!path)
+		return usage(x, "which file? Give -f FILE, or -f - for stdin");
+	if (!text)
+		return EXIT_FAILED;
+	err e = policy_format(bytes_str(text), &out, &faults);
+	if (e == OK)
+		fwrite(buf_view(&out).p, 1, buf_len(&out), stdout);
+	else
+		fprintf(stderr, "fairlead: line %u, column %u: %s\n", faults.fault[0].line, faults.fault[0].column, faults.n ? faults.fault[0].text : err_text(e));
+	buf_done(&out);
+	return e == OK ? EXIT_OK : EXIT_FAILED;
 }

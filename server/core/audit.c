@@ -131,6 +131,8 @@ static bool look(struct core *c, const struct image *i, struct subject *s)
 		SIDES(authkey, prefix, &k->row);
 		return true;
 	}
+	case ROW_DRAFT:
+		return false; /* nobody's rule yet */
 	case ROW_WEBHOOK: {
 		struct webhook *w = map_get(&c->webhooks, &i->webhook.id);
 		s->has = w != NULL;

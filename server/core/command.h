@@ -100,7 +100,11 @@ enum command_kind {
 	CMD_POLICY_MATRIX,   /* ssh; text: a draft -> text */
 	CMD_POLICY_GRAPH,    /* name: of whom, towards: to it, ssh; text: a draft -> text */
 	CMD_POLICY_SSH,	     /* name: source, new_name: destination, user; text: a draft -> text */
+	CMD_POLICY_FORMAT,   /* text -> text: JSON {policy, changed} */
 	CMD_POLICY_DIFF,     /* id, other: versions; 0: the one in force; text: a draft instead of other; hidden -> text: JSON */
+	CMD_DRAFT_GET,	  /* author: whose -> policies[0]: text, version (its base), created_ms; conflict; ERR_NOT_FOUND */
+	CMD_DRAFT_SET,	  /* author, text, base -> the same without text */
+	CMD_DRAFT_DELETE, /* author */
 	CMD_POLICY_HISTORY,  /* -> policies, newest first, without text (policy_bytes) */
 	CMD_POLICY_VERSION,  /* id: a version -> policies[0] */
 

@@ -266,6 +266,7 @@ void on_command(struct core *c, struct event *e)
 	case CMD_POLICY_MATRIX:
 	case CMD_POLICY_GRAPH:
 	case CMD_POLICY_SSH:
+	case CMD_POLICY_FORMAT:
 	case CMD_POLICY_DIFF:
 		if (job_begin(c, e, t, r))
 			return;
@@ -274,6 +275,11 @@ void on_command(struct core *c, struct event *e)
 	case CMD_POLICY_HISTORY:
 	case CMD_POLICY_VERSION:
 		on_command_policy(c, m, r);
+		break;
+	case CMD_DRAFT_GET:
+	case CMD_DRAFT_SET:
+	case CMD_DRAFT_DELETE:
+		on_command_draft(c, m, r);
 		break;
 	case CMD_SETTINGS_LIST:
 	case CMD_SETTINGS_SET:

@@ -281,6 +281,8 @@ static err load(struct core *c, struct store_image *im, char *why, size_t why_ca
 		TRY(authkey_put_memory(c, &im->authkeys[i]));
 	for (size_t i = 0; i < im->n_apikeys; i++)
 		TRY(apikey_put_memory(c, &im->apikeys[i]));
+	for (size_t i = 0; i < im->n_drafts; i++)
+		TRY(draft_put_memory(c, &im->drafts[i]));
 	for (size_t i = 0; i < im->n_webhooks; i++)
 		TRY(webhook_put_memory(c, &im->webhooks[i]));
 	for (size_t i = 0; i < im->n_policies; i++) {
@@ -361,6 +363,7 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 	c->signins = MAP_OF(struct signin, row.id);
 	c->signins_by_hash = MAP_OF(struct signin, row.hash);
 	c->webhooks = MAP_OF(struct webhook, row.id);
+	c->drafts = MAP_OF(struct draft, row.id);
 	c->settings = MAP_OF(struct setting, name_key);
 	c->addrs = MAP_OF(struct recent_addr, addr);
 	c->services = MAP_OF(struct service, row.id);
@@ -469,6 +472,10 @@ void core_free(struct core *c)
 	for (struct webhook *w; (w = map_next(&c->webhooks, &at));)
 		webhook_drop_memory(c, w->row.id);
 	map_done(&c->webhooks);
+	at = 0;
+	for (struct draft *d; (d = map_next(&c->drafts, &at));)
+		draft_drop_memory(c, d->row.id);
+	map_done(&c->drafts);
 	at = 0;
 	for (struct policy_version *v; (v = map_next(&c->policies, &at));)
 		policy_drop_memory(c, v->row.id);

@@ -155,6 +155,7 @@ void job_run(struct job *j)
 	case CMD_POLICY_MATRIX:
 	case CMD_POLICY_GRAPH:
 	case CMD_POLICY_SSH:
+	case CMD_POLICY_FORMAT:
 	case CMD_POLICY_DIFF:
 		job_ask(j);
 		return;

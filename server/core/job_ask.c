@@ -238,10 +238,31 @@ static err diff(struct job *j)
 	return OK;
 }
 
+static err format(struct job *j)
+{
+	CLEANUP(buf_done) struct buf out = buf_make(QUERY_ANSWER_MAX), text = buf_make(QUERY_ANSWER_MAX);
+	struct bytes was = bytes_str(j->command->text);
+	struct jsonw w = jsonw_init(&out);
+	struct policy_faults faults;
+
+	err e = policy_format(was, &text, &faults);
+	if (e == ERR_INVALID) {
+		reply_fail(j->reply, e, "this cannot be laid out: %s", faults.fault[0].text);
+		job_note_faults(j->reply, was, &faults);
+		return OK;
+	}
+	TRY(e);
+	jsonw_obj(&w);
+	jsonw_key(&w, "policy"), jsonw_bytes(&w, buf_view(&text));
+	jsonw_key(&w, "changed"), jsonw_bool(&w, !bytes_eq(was, buf_view(&text)));
+	end(j, &w);
+	return OK;
+}
+
 void job_ask(struct job *j)
 {
 	struct asked a = { 0 };
-	err e = j->command->kind == CMD_POLICY_DIFF ? diff(j) : ask(j, &a);
+	err e = j->command->kind == CMD_POLICY_DIFF ? diff(j) : j->command->kind == CMD_POLICY_FORMAT ? format(j) : ask(j, &a);
 
 	if (e != OK)
 		reply_fail(j->reply, e, "%s", *a.why ? a.why : err_text(e));

@@ -117,6 +117,12 @@ struct signin {
 	uint64_t touched;
 };
 
+struct draft { /* of the policy */
+	struct draft_row row;
+	struct tailnet *t;
+	uint64_t touched;
+};
+
 struct webhook {
 	struct webhook_row row;
 	struct tailnet *t;
@@ -341,7 +347,7 @@ struct tailnet {
 	uint64_t v6_cursor; /* newest host number given where IPv6 is not derived */
 };
 
-enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_WEBHOOK, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_PENDING, ROW_IDENTITY, ROW_SIGNIN, ROW_ACCOUNT, ROW_PASSKEY };
+enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_WEBHOOK, ROW_DRAFT, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_PENDING, ROW_IDENTITY, ROW_SIGNIN, ROW_ACCOUNT, ROW_PASSKEY };
 
 struct image { /* a row before a change */
 	enum row_kind kind;
@@ -354,6 +360,7 @@ struct image { /* a row before a change */
 		struct policy_row policy;
 		struct node_row node;
 		struct webhook_row webhook;
+		struct draft_row draft;
 		struct ssh_approval_row ssh_approval;
 		struct lock_aum_row lock_aum;
 		struct service_row service;
@@ -400,7 +407,7 @@ struct core {
 	struct map pendings, pendings_by_key, pendings_by_machine; /* by auth_id, node key, machine */
 	struct map identities, signins, signins_by_hash, accounts; /* by id; by user */
 	struct map passkeys, passkeys_by_hash;
-	struct map settings, webhooks; /* by name_key; by id */
+	struct map settings, webhooks, drafts; /* by name_key; by id */
 	struct map services; /* by id */
 	bool services_stale; /* rows were put back: services_rebuild */
 	struct map lock_aums; /* by hash */
@@ -448,6 +455,8 @@ struct tailnet *core_tailnet(struct core *c, int64_t id); /* NULL: no such */
 MUST_USE err touch_user(struct core *c, struct user *u);
 MUST_USE err touch_node(struct core *c, struct node *n);
 MUST_USE err touch_authkey(struct core *c, struct authkey *k);
+MUST_USE err touch_draft(struct core *c, struct draft *d);
+MUST_USE err touch_new_draft(struct core *c, int64_t id);
 MUST_USE err touch_webhook(struct core *c, struct webhook *w);
 MUST_USE err touch_new_webhook(struct core *c, int64_t id);
 MUST_USE err touch_apikey(struct core *c, struct apikey *k);
@@ -786,6 +795,11 @@ void on_command(struct core *c, struct event *e);
 void on_command_user(struct core *c, const struct command *m, struct reply *r);
 void on_command_node(struct core *c, const struct command *m, struct reply *r);
 void on_command_key(struct core *c, const struct command *m, struct reply *r);
+/* command_draft.c */
+MUST_USE err draft_put_memory(struct core *c, struct draft_row *taken);
+void draft_drop_memory(struct core *c, int64_t id);
+void on_command_draft(struct core *c, const struct command *m, struct reply *r);
+
 /* command_webhook.c */
 MUST_USE err webhook_put_memory(struct core *c, struct webhook_row *taken);
 void webhook_drop_memory(struct core *c, int64_t id);

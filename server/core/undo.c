@@ -17,6 +17,7 @@ void image_done(struct image *i)
 	case ROW_POLICY: policy_row_done(&i->policy); break;
 	case ROW_NODE: node_row_done(&i->node); break;
 	case ROW_WEBHOOK: webhook_row_done(&i->webhook); break;
+	case ROW_DRAFT: draft_row_done(&i->draft); break;
 	case ROW_SSH_APPROVAL: ssh_approval_row_done(&i->ssh_approval); break;
 	case ROW_LOCK_AUM: lock_aum_row_done(&i->lock_aum); break;
 	case ROW_SERVICE: service_row_done(&i->service); break;
@@ -73,6 +74,11 @@ err touch_node(struct core *c, struct node *n)
 err touch_authkey(struct core *c, struct authkey *k)
 {
 	TOUCH(ROW_AUTHKEY, authkey, k);
+}
+
+err touch_draft(struct core *c, struct draft *d)
+{
+	TOUCH(ROW_DRAFT, draft, d);
 }
 
 err touch_webhook(struct core *c, struct webhook *w)
@@ -197,6 +203,11 @@ err touch_new_node(struct core *c, int64_t id)
 err touch_new_authkey(struct core *c, int64_t id)
 {
 	TOUCH_NEW(ROW_AUTHKEY, authkey, id);
+}
+
+err touch_new_draft(struct core *c, int64_t id)
+{
+	TOUCH_NEW(ROW_DRAFT, draft, id);
 }
 
 err touch_new_webhook(struct core *c, int64_t id)
@@ -391,6 +402,7 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 	CASE(USER, user, user_by_id(c, i->user.id))
 	CASE(AUTHKEY, authkey, map_get(&c->authkeys, &i->authkey.id))
 	CASE(APIKEY, apikey, map_get(&c->apikeys, &i->apikey.id))
+	CASE(DRAFT, draft, map_get(&c->drafts, &i->draft.id))
 	CASE(WEBHOOK, webhook, map_get(&c->webhooks, &i->webhook.id))
 	CASE(NODE, node, node_by_id(c, i->node.id))
 	CASE(SSH_APPROVAL, ssh_approval, map_get(&c->ssh_approvals, &i->ssh_approval.pair))
@@ -425,9 +437,9 @@ static err add_ops(struct core *c, struct store_batch *b)
 {
 	/* Owners before what they own; deletions the other way round, and first, so that a freed name can be given again. A user goes
 	 * last: its nodes may be somebody else's by then. */
-	static const enum row_kind puts[] = { ROW_SETTING, ROW_WEBHOOK, ROW_USER, ROW_IDENTITY, ROW_ACCOUNT, ROW_PASSKEY, ROW_SIGNIN, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY,
+	static const enum row_kind puts[] = { ROW_SETTING, ROW_WEBHOOK, ROW_DRAFT, ROW_USER, ROW_IDENTITY, ROW_ACCOUNT, ROW_PASSKEY, ROW_SIGNIN, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY,
 		ROW_NODE, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_PENDING };
-	static const enum row_kind dels[] = { ROW_WEBHOOK, ROW_PENDING, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_PASSKEY, ROW_ACCOUNT, ROW_IDENTITY, ROW_POLICY };
+	static const enum row_kind dels[] = { ROW_WEBHOOK, ROW_DRAFT, ROW_PENDING, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_PASSKEY, ROW_ACCOUNT, ROW_IDENTITY, ROW_POLICY };
 
 	for (size_t k = 0; k < ARRAY_LEN(dels); k++)
 		TRY(add_ops_of(c, b, dels[k], true));
@@ -553,6 +565,11 @@ static err restore(struct core *c, struct image *i)
 		if (i->existed)
 			return authkey_put_memory(c, &i->authkey);
 		authkey_drop_memory(c, i->authkey.id);
+		return OK;
+	case ROW_DRAFT:
+		if (i->existed)
+			return draft_put_memory(c, &i->draft);
+		draft_drop_memory(c, i->draft.id);
 		return OK;
 	case ROW_WEBHOOK:
 		if (i->existed)

@@ -59,5 +59,9 @@ enum { MATCHES_WORK_MAX = 20000000 }; /* classes of sources x destinations x rul
  * ("100.64.0.1:22"), as they were written: [{users, ports, lineNumber, via?, postures?}]. ERR_INVALID: why. */
 MUST_USE err policy_matches(const struct policy_world *w, bool is_dst, const char *whom, struct jsonw *out, char *why, size_t why_cap);
 
+/* The text laid out, comments kept: tabs, a line for each part of what is long or was broken, values under one another. Laying it out
+ * again changes nothing, and it means the same. ERR_INVALID: faults says why; what may stand in a policy plays no part. */
+MUST_USE err policy_format(struct bytes text, struct buf *out, struct policy_faults *faults);
+
 /* Two texts as a unified diff, without head. */
 MUST_USE err policy_diff(struct bytes a, struct bytes b, struct buf *out);

@@ -63,6 +63,10 @@ err apply_op(struct sql *s, const struct store_op *op)
 		return setting_sql_put(s, &op->setting);
 	case STORE_PUT_SERVER_KEY:
 		return server_key_sql_put(s, &op->server_key);
+	case STORE_PUT_DRAFT:
+		return draft_sql_put(s, &op->draft);
+	case STORE_DEL_DRAFT:
+		return draft_sql_delete(s, op->draft.id);
 	case STORE_PUT_WEBHOOK:
 		return webhook_sql_put(s, &op->webhook);
 	case STORE_DEL_WEBHOOK:
@@ -141,6 +145,10 @@ void store_op_done(struct store_op *op)
 		return;
 	case STORE_PUT_SERVER_KEY:
 		server_key_row_done(&op->server_key);
+		return;
+	case STORE_PUT_DRAFT:
+	case STORE_DEL_DRAFT:
+		draft_row_done(&op->draft);
 		return;
 	case STORE_PUT_WEBHOOK:
 	case STORE_DEL_WEBHOOK:

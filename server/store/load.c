@@ -34,6 +34,8 @@ err load_image(struct sql *s, struct store_image *out)
 	if (e == OK)
 		e = setting_sql_list(s, &i.settings, &i.n_settings);
 	if (e == OK)
+		e = draft_sql_list(s, &i.drafts, &i.n_drafts);
+	if (e == OK)
 		e = webhook_sql_list(s, &i.webhooks, &i.n_webhooks);
 	if (e == OK)
 		e = server_key_sql_list(s, &i.server_keys, &i.n_server_keys);
@@ -69,6 +71,7 @@ void store_image_done(struct store_image *i)
 	FREE_ROWS(service, i->services, i->n_services);
 	FREE_ROWS(policy, i->policies, i->n_policies);
 	FREE_ROWS(setting, i->settings, i->n_settings);
+	FREE_ROWS(draft, i->drafts, i->n_drafts);
 	FREE_ROWS(webhook, i->webhooks, i->n_webhooks);
 	FREE_ROWS(server_key, i->server_keys, i->n_server_keys);
 	*i = (struct store_image){ 0 };

@@ -272,6 +272,17 @@ static void audit_clear(struct audit_row *r)
 	r->via = r->actor = r->address = r->action = r->kind = r->target_id = r->target = r->before = r->after = NULL;
 }
 
+static err draft_deep(const struct draft_row *from, struct draft_row *out)
+{
+	TRY(copy_str(&out->owner, from->owner));
+	return copy_str(&out->text, from->text);
+}
+
+static void draft_clear(struct draft_row *r)
+{
+	r->owner = r->text = NULL;
+}
+
 static err webhook_deep(const struct webhook_row *from, struct webhook_row *out)
 {
 	TRY(copy_str(&out->url, from->url));
@@ -372,6 +383,7 @@ ROW_COPY(service)
 ROW_COPY(setting)
 ROW_COPY(audit)
 ROW_COPY(webhook)
+ROW_COPY(draft)
 ROW_COPY(server_key)
 
 void tailnet_row_done(struct tailnet_row *r)
@@ -515,6 +527,13 @@ void audit_row_done(struct audit_row *r)
 	free(r->before);
 	free(r->after);
 	*r = (struct audit_row){ 0 };
+}
+
+void draft_row_done(struct draft_row *r)
+{
+	free(r->owner);
+	free(r->text);
+	*r = (struct draft_row){ 0 };
 }
 
 void webhook_row_done(struct webhook_row *r)

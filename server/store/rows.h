@@ -289,6 +289,12 @@ struct audit_row {
 	char *via, *actor, *address, *action, *kind, *target_id, *target, *before, *after;
 };
 
+struct draft_row { /* see 0081_policy_draft.sql */
+	int64_t id, tailnet_id;
+	char *owner, *text;
+	int64_t base, updated_ms;
+};
+
 struct webhook_row { /* see 0053_webhook.sql */
 	int64_t id, tailnet_id;
 	char *url, *provider, *secret, *subscriptions, *creator;
@@ -323,4 +329,5 @@ ROW_TYPE(service)
 ROW_TYPE(setting)
 ROW_TYPE(audit)
 ROW_TYPE(webhook)
+ROW_TYPE(draft)
 ROW_TYPE(server_key)

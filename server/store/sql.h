@@ -100,6 +100,8 @@ SQL_TABLE(account)
 SQL_TABLE(passkey)
 SQL_TABLE(setting)
 SQL_TABLE(webhook)
+SQL_TABLE(draft)
+MUST_USE err draft_sql_delete(struct sql *s, int64_t id);
 MUST_USE err webhook_sql_cursor(struct sql *s, const struct webhook_row *r);
 MUST_USE err webhook_sql_delete(struct sql *s, int64_t id);
 SQL_TABLE(server_key)

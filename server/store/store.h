@@ -45,6 +45,8 @@ enum store_op_kind {
 	STORE_DEL_POLICY,
 	STORE_PUT_SETTING, /* value NULL deletes */
 	STORE_PUT_SERVER_KEY,
+	STORE_PUT_DRAFT,
+	STORE_DEL_DRAFT,
 	STORE_PUT_WEBHOOK,
 	STORE_DEL_WEBHOOK,
 	STORE_WEBHOOK_CURSOR, /* lazy: only that */
@@ -80,6 +82,7 @@ struct store_op {
 		struct server_key_row server_key;
 		struct audit_row audit;
 		struct webhook_row webhook;
+		struct draft_row draft;
 		struct audit_trim audit_trim;
 	};
 };
@@ -113,8 +116,9 @@ struct store_image {
 	struct passkey_row *passkeys;
 	struct setting_row *settings;
 	struct webhook_row *webhooks;
+	struct draft_row *drafts;
 	struct server_key_row *server_keys;
-	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_lock_aums, n_identities, n_signins, n_accounts, n_passkeys, n_services, n_policies, n_settings, n_webhooks, n_server_keys;
+	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_lock_aums, n_identities, n_signins, n_accounts, n_passkeys, n_services, n_policies, n_settings, n_webhooks, n_drafts, n_server_keys;
 };
 void store_image_done(struct store_image *i);
 

@@ -119,6 +119,10 @@ static void look(struct bytes text)
 	struct policy_faults faults;
 	struct policy *open;
 
+	err e = policy_format(text, &out, &faults);
+	if (e != OK && e != ERR_INVALID)
+		abort();
+	buf_clear(&out);
 	if (policy_parse(BYTES_LIT("{}"), &open, &faults) != OK || policy_world_view(open, &was, &was.view) != OK)
 		abort();
 	jsonw_obj(&w);

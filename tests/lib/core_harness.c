@@ -177,6 +177,12 @@ static void db_apply(struct store_image *db, const struct store_op *op)
 			DB_DEL(setting, db->settings, db->n_settings, db->settings[i].tailnet_id == op->setting.tailnet_id &&
 					strcmp(db->settings[i].key, op->setting.key) == 0);
 		break;
+	case STORE_PUT_DRAFT:
+		DB_PUT(draft, db->drafts, db->n_drafts, db->drafts[i].id == op->draft.id);
+		break;
+	case STORE_DEL_DRAFT:
+		DB_DEL(draft, db->drafts, db->n_drafts, db->drafts[i].id == op->draft.id);
+		break;
 	case STORE_PUT_WEBHOOK:
 		DB_PUT(webhook, db->webhooks, db->n_webhooks, db->webhooks[i].id == op->webhook.id);
 		break;

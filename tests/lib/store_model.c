@@ -31,6 +31,7 @@ static size_t lower_bound(const void *list, size_t n, size_t each, int (*cmp)(co
 COMPARE(tailnet, BY_ID)
 COMPARE(user, BY_ID)
 COMPARE(webhook, BY_ID)
+COMPARE(draft, BY_ID)
 COMPARE(node, BY_ID)
 COMPARE(authkey, BY_ID)
 COMPARE(apikey, BY_ID)
@@ -92,6 +93,7 @@ TABLE(tailnet, tailnets, n_tailnets)
 TABLE(policy, policies, n_policies)
 TABLE(user, users, n_users)
 TABLE(webhook, webhooks, n_webhooks)
+TABLE(draft, drafts, n_drafts)
 TABLE(node, nodes, n_nodes)
 TABLE(authkey, authkeys, n_authkeys)
 TABLE(apikey, apikeys, n_apikeys)
@@ -107,6 +109,7 @@ TABLE(setting, settings, n_settings)
 DELETE(policy, policies, n_policies)
 DELETE(user, users, n_users)
 DELETE(webhook, webhooks, n_webhooks)
+DELETE(draft, drafts, n_drafts)
 DELETE(node, nodes, n_nodes)
 DELETE(authkey, authkeys, n_authkeys)
 DELETE(apikey, apikeys, n_apikeys)
@@ -320,6 +323,12 @@ bool store_model_apply(struct store_image *db, const struct store_op *op, char *
 		else
 			del_setting(db, &op->setting);
 		break;
+	case STORE_PUT_DRAFT:
+		put_draft(db, &op->draft);
+		break;
+	case STORE_DEL_DRAFT:
+		del_draft(db, &op->draft);
+		break;
 	case STORE_PUT_WEBHOOK:
 		put_webhook(db, &op->webhook);
 		break;
@@ -363,6 +372,7 @@ void store_model_copy(const struct store_image *from, struct store_image *to)
 	COPY(service, services, n_services);
 	COPY(policy, policies, n_policies);
 	COPY(webhook, webhooks, n_webhooks);
+	COPY(draft, drafts, n_drafts);
 	COPY(setting, settings, n_settings);
 #undef COPY
 }

@@ -221,7 +221,7 @@ void admin_act(struct world *w)
 		{ CMD_APIKEY_CREATE, 1 }, { CMD_APIKEY_LIST, 1 }, { CMD_APIKEY_EXPIRE, 1 }, { CMD_APIKEY_DELETE, 1 },
 		{ CMD_POLICY_GET, 1 }, { CMD_POLICY_SET, 8 }, { CMD_POLICY_CHECK, 1 }, { CMD_POLICY_ROLLBACK, 2 },
 		{ CMD_POLICY_PREVIEW, 1 }, { CMD_POLICY_EXPLAIN, 1 }, { CMD_POLICY_WHO, 1 }, { CMD_POLICY_WHAT, 1 }, { CMD_POLICY_DIFF, 1 },
-		{ CMD_POLICY_MATRIX, 1 }, { CMD_POLICY_GRAPH, 1 }, { CMD_POLICY_SSH, 1 },
+		{ CMD_POLICY_MATRIX, 1 }, { CMD_POLICY_GRAPH, 1 }, { CMD_POLICY_SSH, 1 }, { CMD_DRAFT_SET, 2 }, { CMD_DRAFT_DELETE, 1 },
 		{ CMD_POLICY_HISTORY, 1 }, { CMD_POLICY_VERSION, 1 }, { CMD_DERPMAP_GET, 1 }, { CMD_DNS_RECORDS, 2 },
 		{ CMD_SERVICE_SET, 3 }, { CMD_SERVICE_DELETE, 1 }, { CMD_SERVICE_APPROVE, 4 }, { CMD_SERVICE_LIST, 1 }, { CMD_STATS, 1 }, { CMD_NODE_APPROVE, 6 }, { CMD_NODE_SET_IP, 3 }, { CMD_NODE_ATTR_SET, 5 }, { CMD_NODE_ATTR_DELETE, 2 }, { CMD_NODE_ATTRS_PATCH, 3 },
 		{ CMD_NODE_C2N, 3 }, { CMD_SETTINGS_SET, 4 }, { CMD_SETTINGS_RESET, 2 }, { CMD_SETTINGS_LIST, 1 },
@@ -293,6 +293,11 @@ void admin_act(struct world *w)
 	case CMD_POLICY_DIFF:
 		m->id = some_version(w);
 		m->other = some_version(w);
+		break;
+	case CMD_DRAFT_SET:
+	case CMD_DRAFT_DELETE:
+		m->text = PICK(w, policies);
+		m->author = one_in(w, 2) ? "user:1" : "cli:root";
 		break;
 	case CMD_POLICY_EXPLAIN:
 	case CMD_POLICY_WHO:

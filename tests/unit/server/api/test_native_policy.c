@@ -127,6 +127,23 @@ static void tells_two_versions_apart(void **state)
 	house_close(&h);
 }
 
+static void lays_out(void **state)
+{
+	struct house h;
+
+	(void)state;
+	house_open(&h, NULL);
+	json_t *j = give(&h, HOUSE_UNIX, "POST", NATIVE "/format", "{\n\"acls\":[], // none\n}", "", 200);
+	assert_string_equal(json_text_at(j, "policy"), "{\n\t\"acls\": [], // none\n}\n");
+	assert_true(json_is_true(json_object_get(j, "changed")));
+	json_decref(j);
+	j = give(&h, HOUSE_UNIX, "POST", NATIVE "/format", "{ \"a\": 1 \"b\"", "", 400);
+	assert_string_equal(json_text_at(j, "errors.0.fix.label"), "Insert a comma");
+	json_decref(j);
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", NATIVE "/format", "{}", 400));
+	house_close(&h);
+}
+
 static void answers_questions(void **state)
 {
 	struct house h;
@@ -161,6 +178,90 @@ static void answers_questions(void **state)
 	assert_int_equal(json_array_size(json_object_get(json_object_get(j, "inForce"), "nodes")), 2);
 	json_decref(j);
 	house_close(&h);
+}
+
+/* A role that may write policies. */
+static void grant(struct house *h, const char *user)
+{
+	char path[80];
+
+	snprintf(path, sizeof path, "/api/fairlead/v1/user/%s/role", user);
+	json_decref(house_call(h, HOUSE_UNIX, "POST", path, "{\"role\":\"network-admin\"}", 200));
+}
+
+static void keeps_drafts_by_person(void **state)
+{
+	struct house h;
+
+	(void)state;
+	furnish(&h);
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", "/api/v1/user", "{\"name\":\"bob\"}", 200));
+	grant(&h, "1");
+	json_t *j = house_call(&h, HOUSE_UNIX, "GET", "/api/v1/user?name=bob", "", 200);
+	grant(&h, json_text_at(j, "users.0.id"));
+	json_decref(j);
+	CLEANUP(freep) char *ann = house_key(&h, "all", "ann"), *ann2 = house_key(&h, "policy_file", "ann"), *bob = house_key(&h, "policy_file", "bob"),
+			    *reader = house_key(&h, "all:read", "");
+	json_decref(house_call(&h, ann, "GET", NATIVE "/draft", "", 404));
+	j = give(&h, ann, "PUT", NATIVE "/draft", "{ // not yet", "\"base\":1", 200);
+	assert_true(json_is_null(json_object_get(j, "conflict")) && !json_object_get(j, "policy"));
+	json_decref(j);
+	json_decref(give(&h, HOUSE_UNIX, "PUT", NATIVE "/draft", "{}", "", 200));
+	json_decref(give(&h, reader, "PUT", NATIVE "/draft", "{}", "", 403));
+	house_restart(&h);
+	j = house_call(&h, ann2, "GET", NATIVE "/draft", "", 200); /* the person counts, not the key */
+	assert_string_equal(json_text_at(j, "policy"), "{ // not yet");
+	assert_int_equal(number_at(j, "base", NULL), 1);
+	assert_true(strlen(json_text_at(j, "updatedAt")) > 10);
+	json_decref(j);
+	json_decref(house_call(&h, bob, "GET", NATIVE "/draft", "", 404));
+	json_decref(give(&h, HOUSE_UNIX, "PUT", NATIVE, web, "\"note\":\"faster\"", 200));
+	j = house_call(&h, ann, "GET", NATIVE "/draft", "", 200);
+	assert_string_equal(json_text_at(j, "conflict.note"), "faster");
+	json_decref(j);
+	json_decref(give(&h, ann, "PUT", NATIVE "/draft", "{}", "\"base\":2", 200));
+	j = house_call(&h, ann, "GET", NATIVE "/draft", "", 200);
+	assert_string_equal(json_text_at(j, "policy"), "{}");
+	json_decref(j);
+	json_decref(house_call(&h, ann, "DELETE", NATIVE "/draft", "", 200));
+	json_decref(house_call(&h, ann, "DELETE", NATIVE "/draft", "", 200)); /* as often as you like */
+	json_decref(house_call(&h, ann, "GET", NATIVE "/draft", "", 404));
+	j = house_call(&h, HOUSE_UNIX, "GET", "/api/fairlead/v1/audit?limit=100", "", 200);
+	assert_null(strstr(h.body, "not yet")); /* nobody else is told */
+	json_decref(j);
+	house_close(&h);
+}
+
+/* All together they have a bound; the oldest go. */
+static void drafts_are_bounded(void **state)
+{
+	enum { BIG = 3 << 20 };
+	struct house h;
+	char *text = calloc(1, BIG + 1);
+	char name[16];
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, ' ', BIG);
+	house_open(&h, NULL);
+	for (int i = 1; i <= 7; i++) {
+		char made[40];
+		snprintf(name, sizeof name, "u%d", i);
+		snprintf(made, sizeof made, "{\"name\":\"%s\"}", name);
+		json_t *user = house_call(&h, HOUSE_UNIX, "POST", "/api/v1/user", made, 200);
+		grant(&h, json_text_at(user, "user.id"));
+		json_decref(user);
+		CLEANUP(freep) char *key = house_key(&h, "policy_file", name);
+		json_decref(give(&h, key, "PUT", NATIVE "/draft", text, "", 200));
+		if (i == 1) {
+			json_decref(house_call(&h, key, "GET", NATIVE "/draft", "", 200));
+		}
+	}
+	CLEANUP(freep) char *first = house_key(&h, "policy_file", "u1"), *last = house_key(&h, "policy_file", "u7");
+	json_decref(house_call(&h, first, "GET", NATIVE "/draft", "", 404));
+	json_decref(house_call(&h, last, "GET", NATIVE "/draft", "", 200));
+	house_close(&h);
+	free(text);
 }
 
 /* The policy alone does not open the list of devices. */
@@ -212,7 +313,10 @@ int main(void)
 		cmocka_unit_test(looks_at_drafts),
 		cmocka_unit_test(nobody_overwrites_another),
 		cmocka_unit_test(tells_two_versions_apart),
+		cmocka_unit_test(lays_out),
 		cmocka_unit_test(answers_questions),
+		cmocka_unit_test(keeps_drafts_by_person),
+		cmocka_unit_test(drafts_are_bounded),
 		cmocka_unit_test(who_reads_policies_learns_no_devices),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
