@@ -335,7 +335,7 @@ enum MHD_Result console_dns_try(struct request *r)
 	const char *name = body_text(r, "name"), *type = body_text(r, "type");
 	enum MHD_Result refused;
 
-	if (!may_else_refuse(r, SCOPE_READ(SCOPE_DEVICES_CORE), &refused)) /* it tells of machines */
+	if (!may_else_refuse(r, SCOPE_READ(SCOPE_DNS), &refused) || !may_else_refuse(r, SCOPE_READ(SCOPE_DEVICES_CORE), &refused)) /* it tells of machines */
 		return refused;
 	if (!t)
 		return answer_error(r, 500, "out of memory");

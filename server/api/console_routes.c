@@ -53,7 +53,7 @@ const struct route console_routes[] = {
 	{ "POST", NATIVE "/routes/approve", ACCESS_KEY, console_route_approve, WRITE(DEVICES_ROUTES) },
 	{ "GET", NATIVE "/relays", ACCESS_KEY, console_relays, READ(NETWORKING_SETTINGS) },
 	{ "GET", NATIVE "/dns", ACCESS_KEY, console_dns, READ(DNS) },
-	{ "POST", NATIVE "/dns/try", ACCESS_KEY, console_dns_try, READ(DNS) }, /* and READ(DEVICES_CORE) */
+	{ "POST", NATIVE "/dns/try", ACCESS_KEY, console_dns_try, READ(DNS) | READ(DEVICES_CORE) }, /* both: it asks for each */
 	{ "GET", NATIVE "/checks", ACCESS_KEY, console_checks, READ(FEATURE_SETTINGS) },
 	{ "GET", NATIVE "/first-run", ACCESS_KEY, console_first_run, READ(FEATURE_SETTINGS) },
 	{ "GET", NATIVE "/search", ACCESS_KEY, console_search, ANY_ROLE }, /* what the caller may read */

@@ -18,6 +18,8 @@ handler api_v2_keys, api_v2_key_create, api_v2_key, api_v2_key_update, api_v2_ke
 handler api_v2_acl, api_v2_acl_set, api_v2_acl_validate, api_v2_acl_preview;
 /* v2_user.c */
 handler api_v2_users, api_v2_user, api_v2_user_role, api_v2_user_approve, api_v2_user_suspend, api_v2_user_restore, api_v2_user_delete;
+/* v2_invite.c */
+handler api_v2_invites, api_v2_invites_make, api_v2_invite;
 /* v2_settings.c */
 handler api_v2_dns_nameservers, api_v2_dns_preferences, api_v2_dns_search, api_v2_dns_split, api_v2_dns_split_patch,
 	api_v2_dns_configuration, api_v2_settings, api_v2_settings_patch;

@@ -14,7 +14,6 @@ static const struct {
 	{ "oauth-apps", "this server authorises no third-party OAuth apps" },
 	{ "organizations", "this server holds one tailnet" },
 	{ "oauth/token-exchange", "this server verifies no tokens of other issuers for its API" },
-	{ "user-invites", "this server sends no invitations; make the user, or let people log in" },
 	{ "debug/node", "devices are made by clients that log in, not by call" },
 	{ "device-invites", "devices are not shared into other tailnets here" },
 	{ "/tailnet/{}", "a server is not deleted by call; stop it and take its database away" },

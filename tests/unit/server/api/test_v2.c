@@ -431,6 +431,41 @@ static void acl_preview(void **state)
 	done(call("POST", "/api/v2/tailnet/-/acl/preview?type=user", "{}", 400));
 }
 
+static void invites(void **state)
+{
+	(void)state;
+	char path[96];
+	json_t *j = call("POST", "/api/v2/tailnet/-/user-invites", "[{\"email\":\"eve@example.com\",\"role\":\"auditor\"},{\"email\":\"tim@example.com\"}]", 200);
+	assert_int_equal(json_array_size(j), 2);
+	assert_string_equal(json_text_at(j, "0.role"), "auditor");
+	assert_string_equal(json_text_at(j, "1.role"), "member");
+	const char *url = strstr(json_text_at(j, "0.inviteUrl"), "/welcome/");
+	assert_non_null(url);
+	assert_int_equal(house_ask(&h, "", "GET", url, ""), 200); /* it leads somewhere */
+	snprintf(path, sizeof path, "/api/v2/user-invites/%s", json_text_at(j, "0.id"));
+	json_decref(j);
+	j = call("GET", "/api/v2/tailnet/-/users?role=auditor", "", 200);
+	assert_string_equal(json_text_at(j, "users.0.loginName"), "eve@example.com");
+	json_decref(j);
+	j = call("GET", "/api/v2/tailnet/-/user-invites", "", 200);
+	assert_int_equal(json_array_size(j), 2);
+	json_decref(j);
+	j = call("GET", path, "", 200);
+	assert_string_equal(json_text_at(j, "email"), "eve@example.com");
+	assert_string_equal(json_text_at(j, "inviteUrl"), "(none)"); /* told once */
+	json_decref(j);
+	done(call("DELETE", path, "", 200));
+	done(call("GET", path, "", 404));
+	done(call("DELETE", path, "", 404));
+	done(call("POST", "/api/v2/tailnet/-/user-invites", "[{\"email\":\"tim@example.com\"}]", 409));
+	done(call("POST", "/api/v2/tailnet/-/user-invites", "[{\"role\":\"member\"}]", 400));
+	done(call("POST", "/api/v2/tailnet/-/user-invites", "[{\"email\":\"a@b\",\"role\":\"owner\"}]", 400));
+	done(call("POST", "/api/v2/tailnet/-/user-invites", "{}", 400));
+	char *some = house_key(&h, "users", ""); /* it may make users, but none who may more */
+	json_decref(house_call(&h, some, "POST", "/api/v2/tailnet/-/user-invites", "[{\"email\":\"x@example.com\",\"role\":\"admin\"}]", 400));
+	free(some);
+}
+
 static void contacts(void **state)
 {
 	(void)state;
@@ -480,6 +515,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(acl, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(users, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(acl_preview, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(invites, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(contacts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_rest, set_up, tear_down),
 	};
