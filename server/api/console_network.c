@@ -293,6 +293,7 @@ static void note_latencies(struct relays *rs, const char *hostinfo)
 {
 	static const char name[] = "\"DERPLatency\":{";
 	const char *at = hostinfo ? strstr(hostinfo, name) : NULL;
+	const struct region *last = NULL; /* that the entry before was of: the other family of the same */
 
 	for (at = at ? at + sizeof name - 1 : NULL; at && *at == '"';) {
 		char *end;
@@ -300,11 +301,15 @@ static void note_latencies(struct relays *rs, const char *hostinfo)
 		const char *colon = strstr(end, "\":");
 		if (!colon)
 			return;
-		bool v6 = strncmp(end, "-v6", 3) == 0;
 		double s = strtod(colon + 2, &end);
 		struct region *g = id > 0 && id < INT32_MAX ? region_of(rs, (int)id) : NULL;
-		if (g && s > 0 && s < 60 && !(v6 && g->n_ms && (double)g->ms[g->n_ms - 1] < s * 1000))
-			note_ms(g, (float)(s * 1000));
+		if (g && s > 0 && s < 60) {
+			if (g != last)
+				note_ms(g, (float)(s * 1000));
+			else if (g->n_ms && g->ms[g->n_ms - 1] > (float)(s * 1000))
+				g->ms[g->n_ms - 1] = (float)(s * 1000); /* the better family counts */
+			last = g;
+		}
 		at = *end == ',' ? end + 1 : NULL;
 	}
 }

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "server/api/access.h"
 #include "server/api/console.h"
 #include "server/api/events.h"
 #include "server/api/render.h"
@@ -399,9 +400,15 @@ static enum MHD_Result ask_mine(struct request *r, int64_t end)
 	int64_t user = r->by_cookie ? r->signin_user : r->key_user;
 	struct mine *m = arena_alloc(&r->arena, sizeof *m);
 	struct command *c = m && user ? command_for(r, CMD_SIGNIN_LIST) : NULL;
+	enum MHD_Result refused;
 
 	if (!user)
 		return answer_error(r, 400, "this is nobody's key");
+	/* A person looks after their own; a key that they gave away does what it may. */
+	if (!r->by_cookie && !may_else_refuse(r, end || r->fault ? SCOPE_WRITE(SCOPE_USERS) : SCOPE_READ(SCOPE_USERS), &refused)) {
+		command_free(c);
+		return refused;
+	}
 	if (m) {
 		m->end = end;
 		r->keep = m;
