@@ -40,6 +40,9 @@ static void render_setting(struct jsonw *w, const struct setting_info *i)
 		jsonw_null(w);
 	}
 	jsonw_key(w, "help"), jsonw_str(w, i->help);
+	jsonw_key(w, "min"), jsonw_int(w, i->min);
+	jsonw_key(w, "max"), jsonw_int(w, i->max);
+	jsonw_key(w, "unit"), jsonw_str(w, strcmp(i->type, "duration") == 0 ? "ms" : "");
 	jsonw_obj_end(w);
 }
 

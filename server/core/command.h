@@ -244,6 +244,7 @@ struct setting_info {
 	const char *key, *type, *help;
 	const char *value, *seed; /* in force; of the file */
 	bool set;		  /* by somebody: the file's does not count */
+	int64_t min, max;	  /* of numbers, and of durations in ms; of texts and lists max is how long; 0 and 0: no bounds */
 	const char *file;	  /* NULL: not managed by the file; else where it says so */
 	unsigned line;
 };

@@ -385,6 +385,7 @@ static err add_info(struct core *c, struct tailnet *t, const struct setting_def 
 	*i = (struct setting_info){
 		.key = d->key, .type = types[d->type], .help = d->help, .value = shown(&r->arena, d, &t->set),
 		.seed = shown(&r->arena, d, &c->set), .set = !m && setting_get(c, t->row.id, d->key) != NULL,
+		.min = d->min, .max = d->max,
 	};
 	if (m) {
 		i->file = arena_str(&r->arena, bytes_str(or_empty(c->set.config_file)));
