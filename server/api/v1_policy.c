@@ -1,5 +1,6 @@
 #include "common/base/clock.h"
 #include "server/api/handlers.h"
+#include "server/api/native_policy.h"
 #include "server/api/render.h"
 #include "server/api/state.h"
 
@@ -56,6 +57,8 @@ static enum MHD_Result send_policy(struct request *r, enum command_kind kind, re
 		c->author = c->actor;
 		c->note = command_str(c, body_text(r, "note"));
 	}
+	if (c)
+		take_console(r, c);
 	return ask(r, c, next);
 }
 

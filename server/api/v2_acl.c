@@ -5,6 +5,7 @@
 #include "common/base/cleanup.h"
 #include "common/text/hex.h"
 #include "common/text/hujson.h"
+#include "server/api/native_policy.h"
 #include "server/api/state.h"
 #include "server/api/v2.h"
 #include "server/policy/etag.h"
@@ -117,8 +118,10 @@ enum MHD_Result api_v2_acl_set(struct request *r)
 	if (r->api->cfg.policy_in_file)
 		return answer_error(r, 400, "update is disabled: the policy is read from the file that policy.path names");
 	struct command *c = policy_command(r, CMD_POLICY_SET, buf_view(&r->body));
-	if (c)
+	if (c) {
 		c->if_match = command_str(c, if_match(r));
+		take_console(r, c);
+	}
 	return ask(r, c, on_set);
 }
 

@@ -270,7 +270,7 @@ void job_ask(struct job *j)
 
 /* ---- before it is set ---- */
 
-enum { WEIGHED_NODES_MAX = 5000 /* above, nobody waits for the counts */ };
+enum { WEIGHED_NODES_MAX = 3000 /* above, nobody waits for the counts */ };
 
 static err refuse_lockout(struct job *j, const struct policy_lockout *list)
 {

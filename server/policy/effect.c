@@ -164,6 +164,8 @@ static void reckon_self(struct effect *e, int side)
 	}
 }
 
+static err find_openers(struct effect *e, int side);
+
 static err prepare(struct effect *e)
 {
 	size_t words = MAX_OF(e->old.words, e->new.words);
@@ -183,6 +185,8 @@ static err prepare(struct effect *e)
 		return ERR_NOMEM;
 	if (e->too_much)
 		return OK;
+	TRY(find_openers(e, OLD));
+	TRY(find_openers(e, NEW));
 	count_both(e);
 	reckon_self(e, OLD);
 	reckon_self(e, NEW);
@@ -225,6 +229,8 @@ void effect_end(struct effect *e)
 	free(e->both);
 	free(e->own);
 	free(e->beyond);
+	free(e->open[OLD]);
+	free(e->open[NEW]);
 }
 
 /* ---- ports ---- */
@@ -296,28 +302,38 @@ static const struct sel *place_of(const struct beyond *b, int side)
 	return b->sel[side] ? b->sel[side] : b->sel[!side];
 }
 
-static bool rule_opens(const struct policy *p, size_t rule, const struct sel *place, const struct rule_dst **each, size_t *n, size_t max)
+static err find_openers(struct effect *e, int side)
 {
-	*n = 0;
-	for (size_t d = p->rule[rule].first_dst; d < p->rule[rule].first_dst + p->rule[rule].n_dst && *n < max; d++)
-		if (opens(p, &p->dst[d], place))
-			each[(*n)++] = &p->dst[d];
-	return *n > 0;
+	const struct policy *p = world(e, side)->view->p;
+	size_t words = rights(e, side)->words;
+
+	e->open[side] = calloc(e->n_beyond * words + 1, sizeof *e->open[side]);
+	if (!e->open[side])
+		return ERR_NOMEM;
+	for (size_t b = 0; b < e->n_beyond; b++)
+		for (size_t d = 0; d < p->n_dsts; d++)
+			if (opens(p, &p->dst[d], place_of(&e->beyond[b], side)))
+				bit_set(e->open[side] + b * words, p->dst[d].rule);
+	return OK;
 }
 
-enum { ENTRIES_MAX = 64 };
+static void add_openers(struct effect *e, const struct policy *p, const struct rule *r, const struct sel *place)
+{
+	for (size_t d = r->first_dst; d < r->first_dst + r->n_dst; d++)
+		if (opens(p, &p->dst[d], place))
+			port_sets_add(&e->ports, &p->dst[d]);
+}
 
 const struct port_set *effect_beyond(struct effect *e, int side, size_t row, const struct beyond *b)
 {
 	const struct policy *p = world(e, side)->view->p;
-	const uint64_t *src = rights_src(rights(e, side), class_of(e, side, &e->rows.b[row]));
-	const struct rule_dst *each[ENTRIES_MAX];
-	size_t n;
+	const struct rights *r = rights(e, side);
+	const uint64_t *src = rights_src(r, class_of(e, side, &e->rows.b[row])), *open = e->open[side] + (size_t)(b - e->beyond) * r->words;
 
-	BITS_EACH(i, src, policy_words(p))
-		if (rule_opens(p, i, place_of(b, side), each, &n, ENTRIES_MAX))
-			for (size_t k = 0; k < n; k++)
-				port_sets_add(&e->ports, each[k]);
+	for (size_t w = 0; w < r->words; w++)
+		e->meeting[w] = src[w] & open[w];
+	BITS_EACH(i, e->meeting, policy_words(p))
+		add_openers(e, p, &p->rule[i], place_of(b, side));
 	return port_sets_make(&e->ports);
 }
 

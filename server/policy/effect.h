@@ -18,6 +18,7 @@ struct effect {
 	uint32_t *own;		 /* owned, rows times columns: pairs of one user's nodes, with themselves; NULL: autogroup:self plays no part */
 	struct beyond *beyond;	 /* owned: destinations that are no nodes */
 	size_t n_beyond;
+	uint64_t *open[2];	 /* owned, by place beyond: bits over the rules that open it */
 	bool too_much;		 /* rows times columns times rules: nothing is reckoned */
 };
 

@@ -180,6 +180,53 @@ static void answers_questions(void **state)
 	house_close(&h);
 }
 
+static void inside_the_tailnet(struct house *h)
+{
+	h->api_set.server_url = "http://100.64.0.1:8080";
+}
+
+/* The console is reached at the first device's address only. */
+static void keeps_the_door_open(void **state)
+{
+	static const char shut[] = "{\"acls\": []}",
+			  open[] = "{\"grants\": [{\"src\": [\"autogroup:owner\"], \"dst\": [\"100.64.0.1\"], \"ip\": [\"tcp:8080\"]}]}";
+	struct house h;
+
+	(void)state;
+	house_open(&h, inside_the_tailnet);
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", "/api/v1/user", "{\"name\":\"ann\"}", 200));
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", "/api/fairlead/v1/user/1/role", "{\"role\":\"owner\"}", 200));
+	json_t *j = house_call(&h, HOUSE_UNIX, "POST", "/api/v1/preauthkey", "{\"user\":\"1\",\"reusable\":true}", 200);
+	house_join(&h, json_text_at(j, "preAuthKey.key"), "hub", NULL);
+	house_join(&h, json_text_at(j, "preAuthKey.key"), "laptop", NULL);
+	json_decref(j);
+	j = house_call(&h, HOUSE_UNIX, "POST", "/api/v1/user", "{\"name\":\"bob\"}", 200);
+	json_decref(j);
+	j = give(&h, HOUSE_UNIX, "PUT", NATIVE, shut, "", 200); /* the hub is ann's own: from itself it is reached always */
+	json_decref(j);
+	json_decref(give(&h, HOUSE_UNIX, "PUT", NATIVE, open, "", 200));
+	/* … but not when it is tagged */
+	json_decref(give(&h, HOUSE_UNIX, "PUT", NATIVE, "{\"tagOwners\": {\"tag:hub\": []}}", "", 200));
+	j = house_call(&h, HOUSE_UNIX, "GET", "/api/v1/node", "", 200);
+	CLEANUP(freep) char *path = NULL;
+	assert_string_equal(json_text_at(j, "nodes.0.ipAddresses.0"), "100.64.0.1");
+	assert_true(asprintf(&path, "/api/v1/node/%s/tags", json_text_at(j, "nodes.0.id")) > 0);
+	json_decref(j);
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", path, "{\"tags\":[\"tag:hub\"]}", 200));
+	j = give(&h, HOUSE_UNIX, "POST", NATIVE "/preview", shut, "", 200);
+	assert_string_equal(json_text_at(j, "lockout.0.kind"), "console");
+	json_decref(j);
+	j = give(&h, HOUSE_UNIX, "PUT", NATIVE, shut, "", 409);
+	assert_string_equal(json_text_at(j, "lockout.0.kind"), "console");
+	assert_non_null(strstr(json_text_at(j, "message"), "hub, port 8080"));
+	json_decref(j);
+	json_decref(give(&h, HOUSE_UNIX, "PUT", "/api/v1/policy", shut, "", 400));
+	json_decref(give(&h, HOUSE_UNIX, "PUT", NATIVE, open, "", 200));
+	json_decref(give(&h, HOUSE_UNIX, "PUT", NATIVE, shut, "\"force\":true", 200));
+	json_decref(give(&h, HOUSE_UNIX, "PUT", NATIVE, shut, "", 200)); /* nothing is lost any more */
+	house_close(&h);
+}
+
 /* A role that may write policies. */
 static void grant(struct house *h, const char *user)
 {
@@ -315,6 +362,7 @@ int main(void)
 		cmocka_unit_test(tells_two_versions_apart),
 		cmocka_unit_test(lays_out),
 		cmocka_unit_test(answers_questions),
+		cmocka_unit_test(keeps_the_door_open),
 		cmocka_unit_test(keeps_drafts_by_person),
 		cmocka_unit_test(drafts_are_bounded),
 		cmocka_unit_test(who_reads_policies_learns_no_devices),
