@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """console.py [PART]: the web console in Debian's Chromium, against real servers with machines that come and go. Prints TAP (console.mjs does);
-pictures are left in build/console. PART picks tests by a part of their name. BUILD= names the build folder (default build/asan)."""
+pictures are left in build/console. PART picks tests by a regular expression. BUILD= names the build folder (default build/asan)."""
 import json, os, shutil, subprocess, sys, tempfile
 
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -19,8 +19,10 @@ try:
         else:
             h.s.must("users", "create", "lena", "--display-name", "Lena Hoffmann")
             h.s.must("users", "role", "lena", "owner")
+            h.s.must("users", "create", "mia", "--display-name", "Mia Brandt")
+            h.s.must("users", "create", "omar", "--display-name", "Omar Haddad")
         world[name] = {"base": h.base, "commands": h.commands()}
-    out = os.path.join(top, "build/console")
+    out = os.environ.get("OUT") or os.path.join(top, "build/console")
     shutil.rmtree(out, ignore_errors=True)
     rc = subprocess.run(["node", "console.mjs", out, *sys.argv[1:]], cwd=os.path.join(top, "tests/browser"), input=json.dumps(world), text=True).returncode
     for h in harbours:

@@ -80,7 +80,7 @@ class Harbour:
         self.s = Server(folder, tables=tables)
         self.s.start()
         self.base = f"http://127.0.0.1:{self.s.port}"
-        self.machines, self.keys, self.known, self.lock = {}, {}, {}, threading.Lock()
+        self.machines, self.keys, self.known, self.filters, self.lock = {}, {}, {}, {}, threading.Lock()
 
     def fill(self):
         s = self.s
@@ -135,13 +135,17 @@ class Harbour:
         self.stay(name, c, info)
 
     def stay(self, name, c, info):
-        c.poll(Hostinfo=info, Endpoints=["203.0.113.24:41641", "192.168.1.20:41641"])
+        n = c.poll(Hostinfo=info, Endpoints=["203.0.113.24:41641", "192.168.1.20:41641"])
         c.s.settimeout(None)
 
         def drain():
             try:
                 while True:
-                    c.step()
+                    m = c.message(n)
+                    if m is None:
+                        return
+                    if m.get("PacketFilter") is not None or m.get("PacketFilters"):
+                        self.filters[name] = self.filters.get(name, []) + [m.get("PacketFilters") or m["PacketFilter"]]
             except (Closed, OSError, AssertionError, ValueError):
                 pass
         threading.Thread(target=drain, daemon=True).start()
@@ -176,6 +180,8 @@ class Harbour:
                             harbour.leave(q["name"])
                         elif url.path == "/back":
                             harbour.back(q["name"])
+                        elif url.path == "/filters":  # packet filters that a machine was told
+                            return self.answer(200, {"filters": harbour.filters.get(q["name"], [])})
                         elif url.path == "/link":
                             return self.answer(200, {"url": harbour.link(q["user"])})
                         else:

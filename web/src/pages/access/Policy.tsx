@@ -157,7 +157,7 @@ function Review({ close }: { close: () => void }) {
 	const save = () => {
 		setBusy(true);
 		setError(null);
-		put<Version>('/policy', { policy, note: note.trim(), base: draftBase.value, force: lockout || undefined }).then(async v => {
+		put<Version>('/policy', { policy, note: note.trim(), base: draftBase.value || undefined, force: lockout || undefined }).then(async v => {
 			close();
 			await saved({ ...v, policy: v.policy ?? policy });
 			toast(<>{text.saved(v.version)}</>, () => post('/policy/rollback', { version: v.version - 1, note: `Undo of version ${v.version}` }).then(() => load()));

@@ -16,7 +16,7 @@ export default function Tests() {
 	const policy = draftText.value ?? inForce.value!.policy, [ran, setRan] = useState<Preview | null>(null), [failed, setFailed] = useState('');
 	useEffect(() => {
 		if (draftText.value !== null) return;
-		const run = () => void post<Preview>('/policy/preview', { policy, base: draftBase.value }).then(p => { setRan(p); setFailed(''); }, (e: unknown) => setFailed(e instanceof Error ? e.message : String(e)));
+		const run = () => void post<Preview>('/policy/preview', { policy, base: draftBase.value || undefined }).then(p => { setRan(p); setFailed(''); }, (e: unknown) => setFailed(e instanceof Error ? e.message : String(e)));
 		run();
 		return onChanges(['policy', 'machine'], changes => { if (changes.some(c => c.kind !== 'machine' || c.action === 'create' || c.action === 'delete')) run(); });
 	}, [policy]);

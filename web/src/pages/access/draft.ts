@@ -47,7 +47,7 @@ export function ask(after = PREVIEW_MS): void {
 		abort?.abort();
 		if (policy === null) { preview.value = null; return; }
 		abort = new AbortController();
-		post<Preview>('/policy/preview', { policy, base: draftBase.value }, abort.signal).then(p => {
+		post<Preview>('/policy/preview', { policy, base: draftBase.value || undefined }, abort.signal).then(p => {
 			if (mine !== turn) return;
 			preview.value = p;
 			previewError.value = '';
@@ -68,7 +68,7 @@ export function changed(policy: string): void {
 function keep(): void {
 	const policy = draftText.value;
 	keepTimer = 0;
-	void (policy === null ? del('/policy/draft') : put('/policy/draft', { policy, base: draftBase.value })).catch(() => { /* kept in this tab; the next change tries again */ });
+	void (policy === null ? del('/policy/draft') : put('/policy/draft', { policy, base: draftBase.value || undefined })).catch(() => { /* kept in this tab; the next change tries again */ });
 }
 // A page that goes away keeps what was just typed: requests of ours outlive it (keepalive).
 addEventListener('pagehide', () => { if (keepTimer) { clearTimeout(keepTimer); keep(); } });
