@@ -7,6 +7,8 @@ export const text = {
 	noUdp: 'Everything through a relay', noUdpText: 'Machines whose network blocks UDP: they never get a direct path.',
 	noUdpNone: 'None. Every online machine that has measured its network can try direct paths.',
 	addTitle: 'Add a relay',
-	addText: 'Install fairlead-derp on a machine with a public address, then run this there. It shows the entry for derp.paths or derp.urls; machines hear of the region at once.',
+	addText: 'Install fairlead-derp on a machine with a public address and start it there:',
+	joinText: 'Then put it on the map of this server. Machines hear of it at once.',
+	joinKey: 'API key that may change the network’s settings',
 	crumb: 'Relays', gone: 'There is no such region',
 };

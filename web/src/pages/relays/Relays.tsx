@@ -4,7 +4,7 @@ import { Loaded } from '../../components/resource';
 import { Table } from '../../components/table';
 import { stateOf } from '../../data/machines';
 import { go, href } from '../../data/router';
-import { machineList, machines, useResource } from '../../data/store';
+import { machineList, machines, me, useResource } from '../../data/store';
 import { now } from '../../data/time';
 import type { Region } from '../../data/types';
 import { useKeys } from '../../shell/keys';
@@ -22,7 +22,9 @@ function State({ region: r }: { region: Region }) {
 const addRelay = () => openDialog(close => (
 	<Dialog title={text.addTitle} onClose={close}>
 		<p>{text.addText}</p>
-		<Command text="fairlead-derp --hostname=derp.example.com --region-id=900 --region-code=fra --region-name=Frankfurt" />
+		<Command text="fairlead-derp --hostname derp.example.com --region-id 901 --region-code fra --region-name Frankfurt" />
+		<p>{text.joinText} <span class="muted">It needs an <a href={href('/keys/api')} onClick={close}>{text.joinKey}</a>.</span></p>
+		<Command text={`FAIRLEAD_CLI_API_KEY=… fairlead-derp join ${me.value?.server.url ?? location.origin}`} />
 		<div class="toolbar"><span class="push" /><button type="button" class="button" data-autofocus onClick={close}>Close</button></div>
 	</Dialog>
 ));
