@@ -40,8 +40,7 @@ void worker_post(struct relay_worker *w, uint16_t to, struct relay_msg *m)
 	tell_dirty(w);
 }
 
-/* From any thread, at once. m is taken; NULL is out of memory. */
-static err post(struct relay *r, uint16_t to, struct relay_msg *m)
+err relay_post(struct relay *r, uint16_t to, struct relay_msg *m)
 {
 	struct msg_list one;
 
@@ -509,69 +508,6 @@ bool relay_client_is_mesh(const struct relay_client *c)
 	return c->s.trusted;
 }
 
-/* Adds what time has brought, up to burst. */
-static void refill(int64_t *tokens, int64_t *at_ms, uint64_t rate, uint64_t burst, int64_t now_ms)
-{
-	int64_t passed_ms = now_ms - *at_ms, add;
-
-	if (passed_ms <= 0)
-		return;
-	*at_ms = now_ms;
-	if (__builtin_mul_overflow(passed_ms, (int64_t)MIN_OF(rate, (uint64_t)INT64_MAX), &add))
-		add = INT64_MAX;
-	add /= 1000;
-	*tokens = add > (int64_t)burst - *tokens ? (int64_t)burst : *tokens + add;
-}
-
-/* Until there are tokens again. */
-static int64_t wait_ms(int64_t tokens, uint64_t rate)
-{
-	return tokens >= 0 ? 0 : (int64_t)(((uint64_t)-tokens * 1000 + rate - 1) / rate);
-}
-
-/* What time has brought to the client and to its worker. */
-static void refill_both(struct relay_client *c, uint64_t rate, uint64_t all, int64_t now_ms)
-{
-	uint64_t burst = atomic_load_explicit(&c->w->r->client_burst, memory_order_relaxed);
-
-	if (rate)
-		refill(&c->tokens, &c->tokens_ms, rate, burst, now_ms);
-	if (all)
-		refill(&c->w->tokens, &c->w->tokens_ms, all, MAX_OF(all / 10, (uint64_t)RELAY_AREA_BYTES), now_ms);
-}
-
-static void charge(struct relay_client *c, size_t n, int64_t now_ms)
-{
-	uint64_t rate = atomic_load_explicit(&c->w->r->client_rate, memory_order_relaxed);
-	uint64_t all = atomic_load_explicit(&c->w->r->worker_rate, memory_order_relaxed);
-
-	if (c->s.trusted || (!rate && !all))
-		return;
-	refill_both(c, rate, all, now_ms);
-	c->tokens -= rate ? (int64_t)n : 0;
-	c->w->tokens -= all ? (int64_t)n : 0;
-}
-
-int64_t relay_client_pause_ms(struct relay_client *c, int64_t now_ms)
-{
-	struct relay *r = c->w->r;
-	uint64_t rate = atomic_load_explicit(&r->client_rate, memory_order_relaxed);
-	uint64_t all = atomic_load_explicit(&r->worker_rate, memory_order_relaxed);
-	int64_t ms = c->yield_ms - now_ms;
-
-	if (ms <= 0)
-		c->yield_ms = ms = 0;
-	if (c->s.trusted || (!rate && !all))
-		return ms;
-	refill_both(c, rate, all, now_ms);
-	int64_t limited_ms = rate ? wait_ms(c->tokens, rate) : 0;
-	if (all)
-		limited_ms = MAX_OF(limited_ms, wait_ms(c->w->tokens, all));
-	if (limited_ms)
-		STATS_ADD(&c->w->stats, rate_pauses, 1);
-	return MAX_OF(ms, MIN_OF(limited_ms, (int64_t)RELAY_PAUSE_MAX_MS));
-}
-
 void relay_client_blocked(struct relay_client *c, bool yes)
 {
 	c->blocked = yes;
@@ -583,7 +519,7 @@ void relay_client_feed(struct relay_client *c, uint8_t *p, size_t n, int64_t now
 {
 	STATS_ADD(&c->w->stats, bytes_received, n);
 	c->bytes_in += n;
-	charge(c, n, now_ms);
+	rate_charge(c, n, now_ms);
 	session_feed(&c->s, p, n, now_ms);
 }
 
@@ -824,110 +760,4 @@ void relay_free(struct relay *r)
 const struct node_key *relay_key(const struct relay *r)
 {
 	return &r->opts.key;
-}
-
-err relay_post_collect(struct relay *r, unsigned i, struct relay_collect *k)
-{
-	struct relay_msg *m = msg_new(MSG_COLLECT, NULL, NULL, 0);
-
-	if (m)
-		m->collect = k;
-	return post(r, (uint16_t)i, m);
-}
-
-err relay_admit_done(struct relay *r, struct relay_ticket t, bool allow)
-{
-	struct relay_msg *m = msg_new(MSG_ADMIT, NULL, NULL, 0);
-
-	if (m) {
-		m->id = t.h.id;
-		m->allow = allow;
-	}
-	return post(r, t.h.worker, m);
-}
-
-struct each {
-	void (*fn)(void *ctx, const struct node_pub *key, struct addr from);
-	void *ctx;
-};
-
-static void on_each(void *ctx, const struct node_pub *key, const struct directory_info *info)
-{
-	struct each *e = ctx;
-
-	if (!(info->flags & DERP_PRESENT_MESH)) /* other relays were not asked about */
-		e->fn(e->ctx, key, info->addr.addr);
-}
-
-void relay_each_key(struct relay *r, void (*fn)(void *ctx, const struct node_pub *key, struct addr from), void *ctx)
-{
-	directory_each(r->dir, on_each, &(struct each){ fn, ctx });
-}
-
-/* The same message to every worker. */
-static err post_all(struct relay *r, const struct relay_msg *like)
-{
-	for (unsigned i = 0; i < atomic_load(&r->n_workers); i++) {
-		uint8_t *data = like->n ? malloc(like->n) : NULL;
-
-		if (like->n && !data)
-			return ERR_NOMEM;
-		if (data)
-			memcpy(data, like->data, like->n);
-		struct relay_msg *m = msg_new(like->kind, &like->key, data, like->n);
-		if (m) {
-			m->spread_ms = like->spread_ms;
-			m->try_for_ms = like->try_for_ms;
-		}
-		TRY(post(r, (uint16_t)i, m));
-	}
-	return OK;
-}
-
-err relay_close_key(struct relay *r, const struct node_pub *key)
-{
-	return post_all(r, &(struct relay_msg){ .kind = MSG_CLOSE_KEY, .key = *key });
-}
-
-err relay_health(struct relay *r, struct bytes text)
-{
-	uint8_t copy[1024];
-
-	text = bytes_first(text, sizeof copy);
-	if (text.n)
-		memcpy(copy, text.p, text.n);
-	return post_all(r, &(struct relay_msg){ .kind = MSG_HEALTH, .data = copy, .n = (uint32_t)text.n });
-}
-
-err relay_drain(struct relay *r, uint32_t spread_ms, uint32_t try_for_ms)
-{
-	atomic_store(&r->draining, true);
-	return post_all(r, &(struct relay_msg){ .kind = MSG_DRAIN, .spread_ms = spread_ms, .try_for_ms = try_for_ms });
-}
-
-void relay_set_limits(struct relay *r, const struct relay_limits *l)
-{
-	conn_limits_change(&r->limits, l->max_conns, l->max_conns_per_addr);
-	atomic_store(&r->worker_queued_bytes, l->max_queued_bytes / r->opts.workers);
-	atomic_store(&r->client_rate, l->client_rate ? MAX_OF(l->client_rate, (uint64_t)RELAY_RATE_MIN) : 0);
-	atomic_store(&r->client_burst, MAX_OF(l->client_burst, (uint64_t)RELAY_BURST_MIN));
-	uint64_t each = l->total_rate / r->opts.workers;
-	atomic_store(&r->worker_rate, l->total_rate ? MAX_OF(each, (uint64_t)RELAY_RATE_MIN) : 0);
-}
-
-void relay_stats_read(struct relay *r, struct relay_stats *out)
-{
-	*out = (struct relay_stats){ 0 };
-	for (unsigned i = 0; i < atomic_load(&r->n_workers); i++)
-		stats_sum(&r->worker[i]->stats, out);
-}
-
-struct directory_counts relay_count_keys(struct relay *r)
-{
-	return directory_count(r->dir);
-}
-
-uint32_t relay_conns(const struct relay *r)
-{
-	return atomic_load(&r->limits.n);
 }

@@ -1,4 +1,4 @@
-/* relay_state: what relay.c and relay_mesh.c share: the relay's objects. Each worker, with its clients, belongs to its thread. */
+/* relay_state: what relay.c and its parts share: the relay's objects. Each worker, with its clients, belongs to its thread. */
 #pragma once
 
 #include "common/base/cleanup.h"
@@ -103,6 +103,15 @@ bool worker_deliver(struct relay_worker *w, const struct node_pub *dst, struct s
 bool worker_sheds(struct relay_worker *w, struct session_packet *pkt);
 /* Tells dst's connections that gone is no longer in this region. */
 void worker_tell_gone(struct relay_worker *w, const struct node_pub *dst, const struct node_pub *gone);
+
+/* From any thread, at once. m is taken; NULL is out of memory. */
+MUST_USE err relay_post(struct relay *r, uint16_t to, struct relay_msg *m);
+
+/* ---- relay_rate.c ---- */
+
+void rate_charge(struct relay_client *c, size_t n, int64_t now_ms); /* it has sent n bytes */
+
+/* ---- relay_control.c ---- */
 
 /* MSG_COLLECT to worker number i. */
 MUST_USE err relay_post_collect(struct relay *r, unsigned i, struct relay_collect *k);

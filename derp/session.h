@@ -21,7 +21,8 @@ enum {
 	SESSION_PUSH_PACKETS = 96,	     /* from here on the owner should pull, without waiting for the turn's end */
 	SESSION_PUSH_BYTES = 64 << 10,
 	SESSION_CONTROL_BYTES = 16 << 10,    /* notices that wait for a slow reader; more are dropped */
-	SESSION_WATCH_BYTES = 16 << 20,	     /* of a mesh peer, which must not miss one: more closes it */
+	/* Of a mesh peer, which must not miss one: more closes it. FORWARDERS_KEYS_MAX keys of 56 bytes, and what comes meanwhile. */
+	SESSION_WATCH_BYTES = 64 << 20,
 	SESSION_HELD_BYTES = 512 << 10,	     /* what a client sent on while its admission is decided; more closes it */
 	SESSION_HANDSHAKE_MS = 10000,	     /* from the start to the end of admission */
 	SESSION_KEEPALIVE_MS = 60000,	     /* plus up to SESSION_KEEPALIVE_SPREAD_MS, fixed for a connection */

@@ -382,6 +382,41 @@ static void a_watcher_that_does_not_read_is_closed(void **state)
 	stop();
 }
 
+/* As many keys as a large region has, to a link that reads them only afterwards. */
+static void a_watcher_gets_long_lists(void **state)
+{
+	enum { KEYS = 400000 };
+	uint8_t piece[16384];
+	struct derp_client_event ev;
+	struct derp_peer_present p = { .addr = { addr_v4(192, 0, 2, 1), 1 }, .flags = DERP_PRESENT_REGULAR };
+	size_t n, got = 0;
+
+	(void)state;
+	start();
+	link_up(1, 0);
+	settle();
+	struct link *l = &site[1].link[0];
+	struct session *s = relay_client_session(l->j.far);
+	l->j.stopped = true;
+	for (uint32_t i = 0; i < KEYS; i++) {
+		memcpy(p.key.b, &i, sizeof i);
+		session_tell_came(s, &p);
+	}
+	assert_int_equal(s->state, SESSION_OPEN);
+	while ((n = relay_client_pull(l->j.far, piece, sizeof piece))) {
+		assert_ok(derp_client_feed(&l->j.near, bytes_of(piece, n)));
+		while (join_event(&l->j, &ev)) {
+			uint32_t i = (uint32_t)got++;
+
+			assert_int_equal(ev.kind, DERP_CLIENT_PEER_PRESENT);
+			assert_memory_equal(ev.present.key.b, &i, sizeof i);
+		}
+	}
+	assert_int_equal(got, KEYS);
+	l->j.stopped = false;
+	stop();
+}
+
 static void targets(void **state)
 {
 	(void)state;
@@ -417,6 +452,7 @@ int main(void)
 		cmocka_unit_test(without_the_key_mesh_frames_close),
 		cmocka_unit_test(mesh_peers_need_no_admission),
 		cmocka_unit_test(a_watcher_that_does_not_read_is_closed),
+		cmocka_unit_test(a_watcher_gets_long_lists),
 		cmocka_unit_test(targets),
 	};
 
