@@ -134,7 +134,9 @@ static const char *hint(struct check *c, const struct nearest *n, char out[HINT_
 
 static struct nearest near(const char *wrong)
 {
-	return (struct nearest){ wrong, NULL, strlen(wrong) < 6 ? 3 : 4 }; /* closer than that */
+	size_t n = strlen(wrong);
+
+	return (struct nearest){ wrong, NULL, n < 6 ? (unsigned)MIN_OF(n, (size_t)3) : 4 }; /* closer than that; never all of it anew */
 }
 
 const char *hint_key(struct check *c, const struct syntax *object, const char *wrong, char out[HINT_MAX])

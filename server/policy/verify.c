@@ -264,6 +264,15 @@ static err verify_test(const struct verify *k, const struct reach_test *t)
 		fault(k, &r, TEST_FAILED "%s", t->src_why ? t->src_why : "src means nothing here");
 		return OK;
 	}
+	/* One attempt to connect to one port, as the service has it (conformance/policy policytest-proto-icmp). */
+	if (t->proto != PROTO_ANY && t->proto != 6 && t->proto != 17 && t->proto != 132) {
+		fault(k, &r, TEST_FAILED "src=\"%s\": proto: a test tries tcp, udp or sctp", t->src_text);
+		return OK;
+	}
+	if (!t->n_accept && !t->n_deny) {
+		fault(k, &r, TEST_FAILED "src=\"%s\": the test names nothing under accept or deny", t->src_text);
+		return OK;
+	}
 	err e = resolve(v, t->src, NULL, &from);
 	const uint64_t postures = policy_postures(v->p, &(struct policy_node){ .attrs = t->attr, .n_attrs = t->n_attrs });
 	for (size_t i = 0; t->has_attrs && i < from.n; i++)

@@ -227,6 +227,35 @@ static void tests_name_the_line(void **state)
 	json_decref(a);
 }
 
+static void tests_are_attempts_to_connect(void **state)
+{
+	static const char *const wrong[] = { "{\"src\": \"bob@example.com\"}", "{\"src\": \"bob@example.com\", \"accept\": [], \"deny\": []}",
+		"{\"src\": \"ann@example.com\", \"proto\": \"icmp\", \"deny\": [\"tag:db:443\"]}",
+		"{\"src\": \"ann@example.com\", \"proto\": \"47\", \"accept\": [\"tag:db:443\"]}" };
+	static const char *const right[] = { "{\"src\": \"ann@example.com\", \"proto\": \"6\", \"accept\": [\"tag:db:443\"]}",
+		"{\"src\": \"ann@example.com\", \"proto\": \"sctp\", \"deny\": [\"tag:db:443\"]}" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(wrong) + ARRAY_LEN(right); i++) {
+		bool good = i >= ARRAY_LEN(wrong);
+		CLEANUP(freep) char *text = with("{\"src\": \"bob@example.com\", \"deny\": [\"tag:db:443\"]}", good ? right[i - ARRAY_LEN(wrong)] : wrong[i]);
+		json_t *a = look(text);
+
+		if (json_is_true(json_object_get(a, "valid")) != good)
+			fail_msg("%s: %s", text, json_dumps(json_object_get(a, "tests"), 0));
+		json_decref(a);
+	}
+}
+
+static void no_silly_hints(void **state)
+{
+	(void)state;
+	json_t *a = look("{\"acls\": [{\"action\": \"accept\", \"proto\": \"06\", \"src\": [\"*\"], \"dst\": [\"*:*\"]}]}");
+
+	assert_null(strstr(str(member(a, "errors", 0), "text"), "did you mean"));
+	json_decref(a);
+}
+
 static void warns(void **state)
 {
 	static const struct {
@@ -489,6 +518,8 @@ int main(void)
 		cmocka_unit_test(places_count_as_editors_do),
 		cmocka_unit_test(what_is_wrong_is_left_out),
 		cmocka_unit_test(tests_name_the_line),
+		cmocka_unit_test(tests_are_attempts_to_connect),
+		cmocka_unit_test(no_silly_hints),
 		cmocka_unit_test(warns),
 		cmocka_unit_test(tells_no_machines_to_who_may_not_know),
 		cmocka_unit_test(locks_out),
