@@ -34,6 +34,8 @@ static bool node_event(const struct audit_row *a, struct told *t)
 		return SAY("nodeKeyExpired", "The key of node %.200s has expired");
 	if (strcmp(a->action, "expiring") == 0)
 		return SAY("nodeKeyExpiringInOneDay", "The key of node %.200s expires within a day");
+	if (has(a->after, "\"keySigned\":true"))
+		return SAY("nodeSigned", "The key of node %.200s was signed");
 	if (has(a->after, "\"approved\":true"))
 		return SAY("nodeApproved", "Node %.200s was approved");
 	return has(a->after, "\"approved\":false") && SAY("nodeNeedsApproval", "Node %.200s needs approval");

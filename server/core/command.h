@@ -145,6 +145,7 @@ struct login_facts {
 	size_t n_groups;
 	const char *refresh_token; /* "": keep what is there */
 	const char *provider_sid;
+	bool partial; /* the userinfo endpoint failed: what is empty is not known, and stays as it is */
 };
 
 struct setting_change {

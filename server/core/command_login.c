@@ -80,19 +80,22 @@ static err set_text(char **field, const char *text, bool *changed)
 static err refresh_user(struct core *c, struct user *u, const struct login_facts *f)
 {
 	struct user *other = *f->email ? called(u->t, f->email, u) : NULL;
-	const char *email = other ? or_empty(u->row.email) : f->email;
+	bool keep = other || (f->partial && !*f->email);
+	const char *email = keep ? or_empty(u->row.email) : f->email;
+	const char *shown = f->partial && !*f->display_name ? or_empty(u->row.display_name) : f->display_name;
+	const char *picture = f->partial && !*f->picture_url ? or_empty(u->row.picture_url) : f->picture_url;
 	bool changed = false;
 
 	if (other)
 		log_warn("a changed mail address is another user's; the old one stays", "user=%" PRId64 " other=%" PRId64, u->row.id,
 				other->row.id);
-	if (strcmp(or_empty(u->row.email), email) == 0 && strcmp(or_empty(u->row.display_name), f->display_name) == 0 &&
-			strcmp(or_empty(u->row.picture_url), f->picture_url) == 0)
+	if (strcmp(or_empty(u->row.email), email) == 0 && strcmp(or_empty(u->row.display_name), shown) == 0 &&
+			strcmp(or_empty(u->row.picture_url), picture) == 0)
 		return OK;
 	TRY(touch_user(c, u));
 	TRY(set_text(&u->row.email, email, &changed));
-	TRY(set_text(&u->row.display_name, f->display_name, &changed));
-	TRY(set_text(&u->row.picture_url, f->picture_url, &changed));
+	TRY(set_text(&u->row.display_name, shown, &changed));
+	TRY(set_text(&u->row.picture_url, picture, &changed));
 	return changed ? user_changed(c, u) : OK;
 }
 
@@ -173,12 +176,15 @@ static err renew_identity(struct core *c, struct identity *i, const struct login
 
 	TRY(touch_identity(c, i));
 	TRY(set_text(&i->row.provider, f->provider, &changed));
-	TRY(set_text(&i->row.login, f->login, &changed));
+	if (!f->partial)
+		TRY(set_text(&i->row.login, f->login, &changed));
 	if (*f->refresh_token)
 		TRY(set_text(&i->row.refresh_token, f->refresh_token, &changed));
 	i->row.checked_ms = c->now.wall_ms;
 	bool was_gone = i->row.gone_ms != 0;
 	i->row.gone_ms = 0;
+	if (f->partial && !f->n_groups && !was_gone) /* not known: those of the last time count */
+		return OK;
 	if (same_groups(&i->row, f) && !was_gone)
 		return OK;
 	char **groups = f->n_groups ? calloc(f->n_groups, sizeof(*groups)) : NULL;
@@ -283,6 +289,10 @@ static err login(struct core *c, struct tailnet *t, const struct command *m, str
 
 	if (i && !u)
 		return ERR_STATE;
+	if (!u && f->partial && !*f->email) { /* it would be called by the wrong name for ever */
+		reply_fail(r, ERR_BUSY, "your account is new here, and its details could not be read (the provider's userinfo endpoint failed): try again in a moment");
+		return r->e;
+	}
 	if (!u)
 		TRY(make_user(c, t, f, r, &u));
 	if (!u || !user_may_sign_in(u, r))

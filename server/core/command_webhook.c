@@ -87,6 +87,10 @@ static bool are_words(const struct command *m, struct reply *r)
 		bool fits = w.n < sizeof word;
 		memcpy(word, w.p, fits ? w.n : 0);
 		word[fits ? w.n : 0] = 0;
+		if (webhook_is_unsent(word)) {
+			reply_fail(r, ERR_UNSUPPORTED, "subscriptions: %s is never sent here", word);
+			return false;
+		}
 		if (!webhook_is_subscription(word)) {
 			reply_fail(r, ERR_INVALID, "subscriptions: \"%.*s\" is no event", (int)MIN_OF(w.n, (size_t)64), (const char *)w.p);
 			return false;

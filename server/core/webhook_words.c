@@ -5,14 +5,17 @@
 #include "common/base/bytes.h"
 #include "common/base/cleanup.h"
 
+/* What webhook_body.c makes of audit records. */
 static const char *const managed[] = { "nodeCreated", "nodeNeedsApproval", "nodeApproved", "nodeKeyExpiringInOneDay", "nodeKeyExpired",
-	"nodeDeleted", "nodeSigned", "nodeNeedsSignature", "policyUpdate", "userCreated", "userNeedsApproval", "userSuspended", "userRestored",
-	"userDeleted", "userApproved", "userRoleUpdated" };
-static const char *const misconfigured[] = { "subnetIPForwardingNotEnabled", "exitNodeIPForwardingNotEnabled" };
-static const char *const always[] = { "test", "webhookUpdated", "webhookDeleted" };
+	"nodeDeleted", "nodeSigned", "policyUpdate", "userCreated", "userSuspended", "userRestored", "userDeleted", "userRoleUpdated" };
+/* Nobody waits for approval here, so they never happen; tools subscribe to them along with others. */
+static const char *const idle[] = { "userNeedsApproval", "userApproved" };
+/* They happen, and are not noticed here: who subscribed would wait for ever. */
+static const char *const unsent[] = { "nodeNeedsSignature", "subnetIPForwardingNotEnabled", "exitNodeIPForwardingNotEnabled",
+	"categoryDeviceMisconfigurations" };
+static const char *const always[] = { "test", "webhookUpdated" };
 
 #define MANAGEMENT "categoryTailnetManagement"
-#define MISCONFIGURATION "categoryDeviceMisconfigurations"
 
 static bool in(const char *word, const char *const *list, size_t n)
 {
@@ -24,8 +27,12 @@ static bool in(const char *word, const char *const *list, size_t n)
 
 bool webhook_is_subscription(const char *word)
 {
-	return in(word, managed, ARRAY_LEN(managed)) || in(word, misconfigured, ARRAY_LEN(misconfigured)) ||
-		strcmp(word, MANAGEMENT) == 0 || strcmp(word, MISCONFIGURATION) == 0;
+	return in(word, managed, ARRAY_LEN(managed)) || in(word, idle, ARRAY_LEN(idle)) || strcmp(word, MANAGEMENT) == 0;
+}
+
+bool webhook_is_unsent(const char *word)
+{
+	return in(word, unsent, ARRAY_LEN(unsent));
 }
 
 static bool has_word(const char *words, const char *word)
@@ -42,9 +49,7 @@ bool webhook_wants(const char *subscriptions, const char *event)
 {
 	if (in(event, always, ARRAY_LEN(always)) || has_word(subscriptions, event))
 		return true;
-	if (in(event, managed, ARRAY_LEN(managed)))
-		return has_word(subscriptions, MANAGEMENT);
-	return in(event, misconfigured, ARRAY_LEN(misconfigured)) && has_word(subscriptions, MISCONFIGURATION);
+	return in(event, managed, ARRAY_LEN(managed)) && has_word(subscriptions, MANAGEMENT);
 }
 
 bool webhook_is_provider(const char *word)

@@ -3,8 +3,10 @@
 
 #include <stdbool.h>
 
-/* An event's name, or "categoryTailnetManagement", "categoryDeviceMisconfigurations". */
+/* An event's name, or "categoryTailnetManagement". */
 bool webhook_is_subscription(const char *word);
+/* Tailscale has it, and it is not noticed here. */
+bool webhook_is_unsent(const char *word);
 /* Is the event wanted by who subscribed to these words (spaces between)? Those that nobody need subscribe to always are. */
 bool webhook_wants(const char *subscriptions, const char *event);
 bool webhook_is_provider(const char *word); /* "", slack, mattermost, googlechat, discord */

@@ -322,7 +322,13 @@ err claims_check(const struct claims_want *want, const json_t *answer, struct ar
 	/* Somebody else's userinfo is nobody's. */
 	if (json_is_object(info) && strcmp(text_of(info, "sub"), text_of(k.token, "sub")) == 0)
 		k.info = info;
+	/* Groups and mail addresses may stand in userinfo alone. Without it nobody gets in by what is not known, and nothing that is
+	 * known already is taken away. */
+	f.partial = json_is_string(json_object_get(answer, "userinfo_failed"));
 	err e = read_person(&k, answer, &f);
+	if (e == ERR_DENIED && f.partial)
+		say(&k, e, "your account's details could not be read (the provider's userinfo endpoint failed), and without them you cannot be let in: "
+			   "try again in a moment");
 	if (e == OK)
 		e = keep(a, &f);
 	if (e == ERR_NOMEM)

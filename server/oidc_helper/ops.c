@@ -104,12 +104,15 @@ static err take_tokens(struct provider *p, const json_t *m, struct buf *form, bo
 		TRY(token_verify(p, text_in(m, "jwks_uri"), id_token, &claims, t));
 	else if (!is_refresh)
 		return trouble(t, ERR_INVALID, "invalid", "the provider sent no ID token; is \"openid\" among the scopes?");
-	/* At a login it is a help, not a must: where it fails, the ID token stands alone. A refresh could take groups away that only
-	 * userinfo names, so it is of no use then. */
-	if (ask_userinfo(p, m, text_in(got, "access_token"), &info, t) != OK && is_refresh) {
+	/* At a login it is a help, not a must: where it fails the ID token stands alone, and the server is told that what is not in it is
+	 * not known. A refresh is of no use then. */
+	bool partial = ask_userinfo(p, m, text_in(got, "access_token"), &info, t) != OK;
+	if (partial && is_refresh) {
 		t->kind = "unreachable";
 		return ERR_SYS;
 	}
+	if (partial && json_object_set_new(answer, "userinfo_failed", json_string(t->why)) != 0)
+		return trouble(t, ERR_NOMEM, "unreachable", "out of memory");
 	if (json_object_set(answer, "claims", claims ? claims : json_null()) != 0 ||
 			json_object_set(answer, "userinfo", info ? info : json_null()) != 0)
 		return trouble(t, ERR_NOMEM, "unreachable", "out of memory");

@@ -78,7 +78,7 @@ static void a_subject_is_one_user_for_ever(void **state)
 	assert_int_equal(r->e, ERR_EXISTS);
 	assert_non_null(strstr(r->message, "fairlead users link"));
 	struct command *m = command_new(CMD_IDENTITY_LINK);
-	struct login_facts f = { "", "https://id.example.com", "3", "", "", "", "", "", NULL, 0, "", "" };
+	struct login_facts f = { "", "https://id.example.com", "3", "", "", "", "", "", NULL, 0, "", "", false };
 	m->login = &f;
 	m->user = "ann";
 	assert_ok(harness_command(&h, m)->e);
@@ -90,6 +90,39 @@ static void a_subject_is_one_user_for_ever(void **state)
 	r = sign_in(&h, "4", "carol@example.com", "carol", NULL);
 	assert_ok(r->e);
 	assert_string_equal(r->users[0].name, "carol@example.com");
+	harness_stop(&h);
+}
+
+static struct reply *partly(struct harness *h, const char *subject, const char *group)
+{
+	struct command *m = command_new(CMD_LOGIN);
+	struct login_facts *f = arena_alloc(&m->arena, sizeof *f);
+	const char **groups = arena_array(&m->arena, 1, sizeof *groups);
+
+	groups[0] = group;
+	*f = (struct login_facts){ .provider = "oidc", .issuer = "https://id.example.com", .subject = subject, .login = subject, .email = "", .name = "",
+		.display_name = "", .picture_url = "", .groups = groups, .n_groups = group ? 1 : 0, .refresh_token = "", .provider_sid = "", .partial = true };
+	m->login = f;
+	m->expires_ms = h->now.wall_ms + HOUR;
+	return harness_command(h, m);
+}
+
+static void what_could_not_be_read_stays_as_it_is(void **state)
+{
+	(void)state;
+	struct harness h;
+	harness_start(&h, NULL);
+	assert_ok(sign_in(&h, "1", "ann@example.com", "ann", "ops")->e);
+	assert_ok(partly(&h, "1", NULL)->e);
+	struct user *u = user_find(core_tailnet(h.core, 1), "ann");
+	assert_non_null(u);
+	assert_string_equal(u->row.email, "ann@example.com");
+	assert_int_equal(u->n_groups, 1);
+	assert_string_equal(u->groups[0], "ops");
+	assert_ok(partly(&h, "1", "dev")->e); /* the token names groups: they count */
+	assert_string_equal(u->groups[0], "dev");
+	assert_int_equal(partly(&h, "2", NULL)->e, ERR_BUSY); /* nobody is made under a wrong name */
+	assert_int_equal(h.core->users.n, 1);
 	harness_stop(&h);
 }
 
@@ -324,7 +357,7 @@ static void who_is_gone_is_out(void **state)
 	assert_int_equal(ann->n_groups, 1);
 
 	/* Back-channel logout: of another session, then of this one. */
-	struct login_facts f = { "oidc", "https://id.example.com", "", "", "", "", "", "", NULL, 0, "", "sid-2" };
+	struct login_facts f = { "oidc", "https://id.example.com", "", "", "", "", "", "", NULL, 0, "", "sid-2", false };
 	m = command_new(CMD_BACK_CHANNEL);
 	m->login = &f;
 	assert_ok(harness_command(&h, m)->e);
@@ -428,6 +461,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_subject_is_one_user_for_ever),
+		cmocka_unit_test(what_could_not_be_read_stays_as_it_is),
 		cmocka_unit_test(a_token_is_checked_and_ends),
 		cmocka_unit_test(a_signed_in_person_lets_a_device_in),
 		cmocka_unit_test(a_person_changes_own_devices_only),

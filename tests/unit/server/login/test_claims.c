@@ -171,6 +171,32 @@ static void an_unverified_address_names_nobody(void **state)
 	arena_done(&a);
 }
 
+static void without_userinfo_nobody_gets_in_by_what_is_not_known(void **state)
+{
+	(void)state;
+	struct arena a = arena_make(1 << 20);
+	struct config_oidc p = provider();
+	const char *ops[] = { "ops" }, *b[] = { "b" };
+	json_t *answer = good();
+	struct claims_got got = { 0 };
+	struct claims_why why;
+
+	json_object_set_new(answer, "userinfo_failed", json_string("status 500"));
+	assert_ok(check(&p, answer, &a, &got, &why));
+	assert_true(got.facts.partial);
+	/* The token names the group: that is enough. It does not: nobody is let in, and told why. */
+	p.allowed_groups = (struct config_list){ b, 1 };
+	assert_ok(check(&p, answer, &a, &got, &why));
+	p.allowed_groups = (struct config_list){ ops, 1 };
+	assert_int_equal(check(&p, answer, &a, &got, &why), ERR_DENIED);
+	assert_non_null(strstr(why.text, "userinfo"));
+	json_object_del(answer, "userinfo_failed");
+	assert_int_equal(check(&p, answer, &a, &got, &why), ERR_DENIED);
+	assert_non_null(strstr(why.text, "none of the groups"));
+	json_decref(answer);
+	arena_done(&a);
+}
+
 static void userinfo_counts_for_the_same_subject(void **state)
 {
 	(void)state;
@@ -293,6 +319,7 @@ int main(void)
 		cmocka_unit_test(tokens_of_others_are_refused),
 		cmocka_unit_test(times_are_bounded),
 		cmocka_unit_test(an_unverified_address_names_nobody),
+		cmocka_unit_test(without_userinfo_nobody_gets_in_by_what_is_not_known),
 		cmocka_unit_test(userinfo_counts_for_the_same_subject),
 		cmocka_unit_test(the_lists_are_obeyed),
 		cmocka_unit_test(groups_are_bounded),

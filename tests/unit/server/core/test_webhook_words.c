@@ -1,0 +1,71 @@
+/* A subscription is to something that is sent; what never is, is told apart. */
+#include "server/core/webhook_words.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/api/webhooks.h"
+#include "server/store/rows.h"
+#include "tests/lib/test.h"
+
+/* One record for each event. */
+static const struct {
+	const char *event, *kind, *action, *after;
+} records[] = {
+	{ "nodeCreated", "node", "create", "{}" }, { "nodeNeedsApproval", "node", "create", "{\"approved\":false}" },
+	{ "nodeApproved", "node", "update", "{\"approved\":true}" }, { "nodeKeyExpiringInOneDay", "node", "expiring", "" },
+	{ "nodeKeyExpired", "node", "expired", "" }, { "nodeDeleted", "node", "delete", "" }, { "nodeSigned", "node", "update", "{\"keySigned\":true}" },
+	{ "policyUpdate", "policy", "update", "{}" }, { "userCreated", "user", "create", "{}" },
+	{ "userSuspended", "user", "update", "{\"suspended\":\"2027-01-01T00:00:00Z\"}" }, { "userRestored", "user", "update", "{\"suspended\":null}" },
+	{ "userDeleted", "user", "delete", "" }, { "userRoleUpdated", "user", "update", "{\"role\":\"admin\"}" },
+};
+
+static char *text(const char *s)
+{
+	return (char *)(uintptr_t)s;
+}
+
+static void what_can_be_subscribed_to_is_sent(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof records / sizeof records[0]; i++) {
+		struct webhook_row hook = { .id = 1, .url = text("https://a.example"), .provider = text(""), .secret = text("tskey-webhook-x"), .subscriptions = text(records[i].event) };
+		struct audit_row a = { .id = 2, .at_ms = 3, .kind = text(records[i].kind), .action = text(records[i].action), .after = text(records[i].after),
+			.before = text(""), .actor = text("cli:root"), .target = text("x"), .target_id = text("7") };
+		struct buf body = buf_make(1 << 16);
+		assert_true(webhook_is_subscription(records[i].event));
+		assert_false(webhook_is_unsent(records[i].event));
+		assert_true(webhook_body(&hook, &a, 1, "https://vpn.example", &body));
+		buf_append_u8(&body, 0);
+		assert_non_null(strstr((const char *)buf_view(&body).p, records[i].event));
+		buf_done(&body);
+		hook.subscriptions = text("categoryTailnetManagement");
+		body = buf_make(1 << 16);
+		assert_true(webhook_body(&hook, &a, 1, "https://vpn.example", &body));
+		buf_done(&body);
+	}
+}
+
+static void what_is_never_sent_is_told_apart(void **state)
+{
+	(void)state;
+	static const char *const words[] = { "nodeNeedsSignature", "subnetIPForwardingNotEnabled", "exitNodeIPForwardingNotEnabled",
+		"categoryDeviceMisconfigurations" };
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+		assert_true(webhook_is_unsent(words[i]));
+		assert_false(webhook_is_subscription(words[i]));
+	}
+	assert_true(webhook_is_subscription("userNeedsApproval") && webhook_is_subscription("userApproved")); /* Terraform's provider does */
+	assert_false(webhook_is_unsent("nonsense"));
+	assert_false(webhook_is_subscription("nonsense"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_can_be_subscribed_to_is_sent),
+		cmocka_unit_test(what_is_never_sent_is_told_apart),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
