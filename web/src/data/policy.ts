@@ -30,11 +30,11 @@ export type Graph = { version: number; direction: 'from' | 'to'; of: Party; edge
 const nameWords = (n: Name): string => n.kind === 'self' ? 'own machines' : n.kind === 'internet' ? 'the Internet' : n.kind === 'any' ? 'everything' : n.kind === 'others' ? (n.name === 'autogroup:tagged' ? 'other tags' : 'other members') : n.name;
 export const partyName = (p: Party): string => p.names.map(nameWords).join(', ') + (p.more ? ` and ${p.more} more` : '');
 /** Words of ours begin a sentence with a capital; names stay as they are written. */
-export const capital = (words: string): string => /^(own machines|the Internet|everything|other (tags|members)|no rules|line \d)/.test(words) ? words.replace(/^./, c => c.toUpperCase()) : words;
+export const capital = (words: string): string => /^(own machines|the Internet|everything|other (tags|members)|without rules|line \d)/.test(words) ? words.replace(/^./, c => c.toUpperCase()) : words;
 const count = (n: number, one: string, many: string): string => n === 1 ? `1 ${one}` : `${n.toLocaleString('en')} ${many}`;
 export const partySize = (p: Party): string => [p.people ? count(p.people, 'person', 'people') : '', p.machines ? count(p.machines, 'machine', 'machines') : ''].filter(Boolean).join(', ');
 export const examples = (p: Party): string => p.examples.length ? p.examples.map(e => e.name).join(', ') + (p.machines > p.examples.length ? ` and ${p.machines - p.examples.length} more` : '') : '';
-export const ruleWords = (p: Place): string => p.section === 'default' ? 'no rules at all' : p.line ? `line ${p.line}` : `${p.section} ${p.index + 1}`;
+export const ruleWords = (p: Place): string => p.section === 'default' ? 'without rules all is open' : p.line ? `line ${p.line}` : `${p.section} ${p.index + 1}`;
 export const rulesWords = (list: Place[]): string => {
 	const lines = [...new Set(list.map(ruleWords))];
 	return lines.length > 3 ? `${lines.slice(0, 3).join(', ')} and ${lines.length - 3} more` : lines.join(', ').replace(/, line /g, ', ');

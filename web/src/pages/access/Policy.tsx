@@ -41,7 +41,7 @@ export default function Policy() {
 				return out;
 			};
 			editor.current = makeEditor(host.current, {
-				text: draftText.value ?? now.policy, readOnly: !writable, label: text.editorLabel, words, onChange: changed, onSave: () => review(),
+				text: draftText.value ?? now.policy, readOnly: !writable, label: text.editorLabel, start: text.start, words, onChange: changed, onSave: () => review(),
 				onCursor: at => setInRule(ruleAt(editor.current?.get() ?? '', at) !== undefined),
 			});
 			editor.current.base(now.policy);

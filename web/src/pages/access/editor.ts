@@ -4,7 +4,7 @@ import { defaultKeymap, history, historyKeymap, indentWithTab, toggleComment } f
 import { bracketMatching, codeFolding, foldGutter, foldKeymap, foldService, HighlightStyle, indentService, indentUnit, StreamLanguage, syntaxHighlighting, type StringStream } from '@codemirror/language';
 import { highlightSelectionMatches, openSearchPanel, search, searchKeymap } from '@codemirror/search';
 import { Compartment, EditorState, RangeSet, StateEffect, StateField, type Extension, type Text } from '@codemirror/state';
-import { Decoration, drawSelection, EditorView, GutterMarker, gutterLineClass, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers, WidgetType, type DecorationSet } from '@codemirror/view';
+import { Decoration, drawSelection, EditorView, GutterMarker, gutterLineClass, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers, placeholder, WidgetType, type DecorationSet } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
 import { changedLines } from '../../data/diff';
 import { faultWords, type Fault, type Fix } from '../../data/policy';
@@ -152,6 +152,7 @@ const theme = EditorView.theme({
 	'&.cm-focused': { outline: 'none' },
 	'.cm-scroller': { fontFamily: 'var(--font-code)', lineHeight: '1.375rem', fontVariantLigatures: 'none', overflow: 'auto' },
 	'.cm-content': { paddingBlock: '0.5rem', caretColor: 'var(--text)' },
+	'.cm-placeholder': { color: 'var(--faint)', whiteSpace: 'pre-wrap' },
 	'.cm-cursor': { borderLeftColor: 'var(--text)' },
 	'.cm-gutters': { backgroundColor: 'var(--surface)', color: 'var(--faint)', border: '0' },
 	'.cm-lineNumbers .cm-gutterElement': { minInlineSize: '2.75rem', paddingInlineEnd: '0.5rem' },
@@ -189,7 +190,7 @@ const theme = EditorView.theme({
 });
 
 export function makeEditor(parent: HTMLElement, options: {
-	text: string; readOnly: boolean; label: string; words: () => Word[]; onChange: (text: string) => void; onSave: () => void; onCursor: (at: number) => void;
+	text: string; readOnly: boolean; label: string; start: string; words: () => Word[]; onChange: (text: string) => void; onSave: () => void; onCursor: (at: number) => void;
 }): Editor {
 	const root = parent.shadowRoot ?? parent.attachShadow({ mode: 'open', delegatesFocus: false }), readOnly = new Compartment();
 	const isReadOnly = (on: boolean): Extension => [EditorState.readOnly.of(on), EditorView.editable.of(!on)];
@@ -219,7 +220,7 @@ export function makeEditor(parent: HTMLElement, options: {
 			doc: options.text,
 			extensions: [
 				lineNumbers(), foldGutter({ openText: '⌄', closedText: '›' }), codeFolding({ placeholderText: '…' }), history(), drawSelection(), highlightActiveLine(), highlightActiveLineGutter(), bracketMatching(), closeBrackets(), highlightSelectionMatches(),
-				search({ top: true }), autocompletion({ override: [complete], icons: false }), hujson, folds, indents, syntaxHighlighting(colours), indentUnit.of('  '), EditorState.tabSize.of(2), faultField, changedField, theme,
+				search({ top: true }), autocompletion({ override: [complete], icons: false }), hujson, folds, indents, syntaxHighlighting(colours), indentUnit.of('  '), EditorState.tabSize.of(2), faultField, changedField, theme, placeholder(options.start),
 				readOnly.of(isReadOnly(options.readOnly)),
 				EditorView.contentAttributes.of({ 'aria-label': options.label, tabindex: '0', spellcheck: 'false', autocorrect: 'off', autocapitalize: 'off' }),
 				keymap.of([
