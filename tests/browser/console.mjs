@@ -417,6 +417,8 @@ await test('access: an error under its line, mended by a click; what the draft c
 	await page.waitForTimeout(300);
 	await page.screenshot({ path: `${out}/access-draft.png` });
 	must(/8443/.test(await page.locator('.preview').innerText()), 'the preview does not name the port');
+	await page.reload();
+	await page.waitForSelector('.changes [data-change=gain]', { timeout: 8000 });
 	await page.click('button:has-text("Compare")');
 	await page.waitForSelector('.line[data-diff=add]');
 	await page.screenshot({ path: `${out}/access-compare.png` });
