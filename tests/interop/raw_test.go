@@ -130,6 +130,10 @@ func (r *raw) dial(ctx context.Context) error {
 
 // post sends one request inside the tunnel. The answer's body must be closed.
 func (r *raw) post(ctx context.Context, path string, body any) (*http.Response, error) {
+	return r.send(ctx, "POST", path, body)
+}
+
+func (r *raw) send(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	if r.h2 == nil || !r.h2.CanTakeNewRequest() {
 		r.close()
 		if err := r.dial(ctx); err != nil {
@@ -140,7 +144,7 @@ func (r *raw) post(ctx context.Context, path string, body any) (*http.Response, 
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, "POST", "https://"+hostName+path, bytes.NewReader(b))
+	req, err := http.NewRequestWithContext(ctx, method, "https://"+hostName+path, bytes.NewReader(b))
 	if err != nil {
 		return nil, err
 	}
