@@ -55,9 +55,13 @@ static bool is_tag(const char *s)
 static bool are_sound(const struct command *m, const char *scopes, struct reply *r)
 {
 	scope_set set;
-	struct bytes bad;
+	struct bytes bad = { 0 };
 
-	if (strlen(scopes) > SCOPES_TEXT_MAX || scope_parse(scopes, &set, &bad) != OK) {
+	if (strlen(scopes) > SCOPES_TEXT_MAX) {
+		reply_fail(r, ERR_INVALID, "scopes: at most %d bytes", SCOPES_TEXT_MAX);
+		return false;
+	}
+	if (scope_parse(scopes, &set, &bad) != OK) {
 		reply_fail(r, ERR_INVALID, "scopes: \"%.*s\" is not a scope such as devices:core, devices:core:read or all",
 				(int)MIN_OF(bad.n, (size_t)64), bad.n ? (const char *)bad.p : "");
 		return false;

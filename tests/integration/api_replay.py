@@ -241,6 +241,11 @@ GOOD = {
     f"POST {N}/policy/rollback": lambda w: B({"version": 1}),
     f"GET {N}/policy/versions/{{version}}": lambda w: P(version="1"),
     f"GET {N}/policy/diff": lambda w: {"query": "from=1"},
+    f"POST {N}/policy/format": lambda w: B({"policy": "{}"}),
+    f"GET {N}/policy/draft": lambda w: w.ok("PUT", f"{N}/policy/draft", {"policy": "{}"}) and {},
+    f"PUT {N}/policy/draft": lambda w: B({"policy": "{}"}),
+    f"PUT {N}/derp-map/regions/{{region}}": lambda w: {**P(region="901"), **B({"RegionID": 901, "RegionCode": "x", "Nodes": [
+        {"Name": "901a", "RegionID": 901, "HostName": "relay.example.com"}]})},
     f"POST {N}/policy/diff": lambda w: B({"policy": "{}"}),
     f"POST {N}/policy/explain": lambda w: B({"src": w.shared("node"), "dst": w.node() + ":22", "policy": "{}"}),
     f"POST {N}/policy/who-can-reach": lambda w: B({"dst": w.shared("node") + ":22"}),

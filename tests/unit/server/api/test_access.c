@@ -308,6 +308,22 @@ static void no_body_is_awaited_from_who_shows_no_key(void **state)
 	house_close(&h);
 }
 
+static void scopes_that_are_too_long(void **state)
+{
+	(void)state;
+	struct house h;
+	char body[9000] = "{\"scopes\":\"";
+	size_t at = strlen(body);
+
+	house_open(&h, NULL);
+	memset(body + at, 'x', 8000);
+	snprintf(body + at + 8000, sizeof body - at - 8000, "\"}");
+	json_t *j = house_call(&h, HOUSE_UNIX, "POST", "/api/v1/apikey", body, 400); /* its end was read as a place in memory */
+	assert_non_null(strstr(json_text_at(j, "message"), "scopes: at most"));
+	json_decref(j);
+	house_close(&h);
+}
+
 /* Of who shows a wrong key, or one that may not call, nothing is kept: however many they are, others have room. */
 static void wrong_keys_hold_no_memory(void **state)
 {
@@ -401,6 +417,7 @@ int main(void)
 		cmocka_unit_test(what_a_key_makes_is_no_more_than_it),
 		cmocka_unit_test(both_schemes),
 		cmocka_unit_test(no_body_is_awaited_from_who_shows_no_key),
+		cmocka_unit_test(scopes_that_are_too_long),
 		cmocka_unit_test(wrong_keys_hold_no_memory),
 		cmocka_unit_test(bodies_under_way_are_bounded),
 		cmocka_unit_test(who_reads_cannot_approve),
