@@ -4,6 +4,7 @@
 
 #include "common/base/cleanup.h"
 
+enum { RANGES_COMPARED = 64 /* longer sets open only themselves */, OPENERS_WORK_MAX = 20000000 /* places times entries */ };
 enum { CELLS_MAX = 4 << 20, WORK_MAX = 400000000 /* rows times columns times words */ };
 
 struct pair_ports { /* what the rules that lead from a row to a column give there; by side, column and these rules */
@@ -179,7 +180,7 @@ static err prepare(struct effect *e)
 	}
 	TRY(beyond_of(e));
 	size_t cells = e->rows.n * (e->columns.n + e->n_beyond), entries = e->was->view->p->n_dsts + e->is->view->p->n_dsts + 1;
-	e->too_much = cells > CELLS_MAX || cells > WORK_MAX / (words + 1) || e->rows.n * e->n_beyond > WORK_MAX / entries;
+	e->too_much = cells > CELLS_MAX || cells > WORK_MAX / (words + 1) || e->rows.n * e->n_beyond > WORK_MAX / entries || e->n_beyond > OPENERS_WORK_MAX / entries;
 	e->both = e->too_much ? NULL : calloc(e->rows.n * e->columns.n + 1, sizeof *e->both);
 	if (!e->meeting || (!e->too_much && !e->both))
 		return ERR_NOMEM;
@@ -283,7 +284,7 @@ static bool opens(const struct policy *p, const struct rule_dst *d, const struct
 
 	if (s == place || (s->kind == SEL_ANY && !p->rule[d->rule].n_via))
 		return true;
-	if (s->kind != SEL_RANGES || place->kind != SEL_RANGES || !place->n_ranges)
+	if (s->kind != SEL_RANGES || place->kind != SEL_RANGES || !place->n_ranges || s->n_ranges * place->n_ranges > RANGES_COMPARED)
 		return false;
 	for (size_t i = 0; i < place->n_ranges; i++) {
 		bool inside = false;

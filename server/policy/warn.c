@@ -6,13 +6,17 @@
 
 /* What a policy may say, and yet hardly means. */
 
-enum { COVERS_RULES_MAX = 1000 /* above, rules are not compared with one another */ };
+enum {
+	COVERS_RULES_MAX = 1000,	/* above, rules are not compared with one another … */
+	COVERS_WORK_MAX = 20000000,	/* … and no longer than this: destinations looked at */
+};
 
 struct warn {
 	const struct policy *p;
 	struct policy_faults *out;
 	struct map used; /* struct used, by name */
 	struct arena a;
+	size_t work;
 };
 
 struct used {
@@ -149,9 +153,18 @@ static bool ports_cover(const struct rule_dst *a, const struct rule_dst *b)
 	return b->n_ports > 0;
 }
 
-static bool rule_covers(const struct policy *p, const struct rule *a, const struct rule *b)
+static bool rule_covers(struct warn *w, const struct rule *a, const struct rule *b)
 {
-	if (a->n_via || b->n_via || b->caps || b->back_caps || !set_covers(p, &p->set[a->src], &p->set[b->src]))
+	const struct policy *p = w->p;
+	const struct sel_set *x = &p->set[a->src], *y = &p->set[b->src];
+
+	w->work += x->n * y->n + 1;
+	if (w->work > COVERS_WORK_MAX)
+		return false;
+	if (a->n_via || b->n_via || b->caps || b->back_caps || !set_covers(p, x, y))
+		return false;
+	w->work += a->n_dst * b->n_dst;
+	if (w->work > COVERS_WORK_MAX)
 		return false;
 	for (size_t i = b->first_dst; i < b->first_dst + b->n_dst; i++) {
 		bool found = false;
@@ -171,8 +184,8 @@ static void idle_rules(struct warn *w)
 	for (size_t i = 0; p->n_rules <= COVERS_RULES_MAX && i < p->n_rules; i++)
 		for (size_t k = 0; k < p->n_rules; k++) {
 			/* of two that say the same, the second is the idle one */
-			if (k == i || !p->rule[i].at || !rule_covers(p, &p->rule[k], &p->rule[i]) ||
-			    (k > i && rule_covers(p, &p->rule[i], &p->rule[k])))
+			if (k == i || !p->rule[i].at || !rule_covers(w, &p->rule[k], &p->rule[i]) ||
+			    (k > i && rule_covers(w, &p->rule[i], &p->rule[k])))
 				continue;
 			note(w, p->rule[i].line, p->rule[i].at->column, "this rule changes nothing: line %u lets through all that it does", p->rule[k].line);
 			break;

@@ -123,6 +123,32 @@ def preview(folder):
     s.end()
 
 
+def all_at_once(folder):
+    s = tailnet(folder)
+    p = write(folder + "/p", WEB.rstrip()[:-1] + '\t"ssh": [{"action": "check", "src": ["ann@"], "dst": ["ann@"], "users": ["root"]}],\n}\n')
+    s.must("policy", "set", p)
+    out = s.must("policy", "matrix")
+    assert "-> bob" in out and "80, 443" in out and "line 5" in out, out
+    out = s.must("policy", "matrix", "--ssh")
+    assert "as root, after a check" in out, out
+    out = s.must("policy", "ssh", "laptop", "desk")
+    assert "laptop -> desk: no" in out, out
+    out = s.must("policy", "format", p)
+    assert out == s.must("policy", "format", write(folder + "/q", out)) and "// who may what" in out, out
+    rc, out, err = s.cli("policy", "format", write(folder + "/r", '{"acls": [] "hosts": {}}'))
+    assert rc == 1 and "line 1, column 13: expected , or }" in err, err
+    # a draft is one person's, and survives a restart
+    assert s.ask("GET", NATIVE + "/draft")[0] == 404
+    assert s.ask("PUT", NATIVE + "/draft", {"policy": "{ // soon", "base": 1})[0] == 200
+    s.end()
+    s.start()
+    status, d = s.ask("GET", NATIVE + "/draft")
+    assert status == 200 and d["policy"] == "{ // soon" and d["base"] == 1 and d["conflict"] is None, d
+    status, a = s.ask("PUT", NATIVE, {"policy": OPEN, "base": 7})
+    assert status == 409 and a["conflict"]["version"] == 1, a
+    s.end()
+
+
 def in_a_file(folder):
     path = write(folder + "/policy.hujson", WEB)
     s = Server(folder, tables=f'[policy]\nmode = "file"\npath = "{path}"\n').start()
@@ -173,4 +199,4 @@ def a_broken_file_does_not_open_a_fresh_server(folder):
         assert "No such file" in str(e), e
 
 
-kit.run([faults_are_told_with_their_place, versions, questions, preview, in_a_file, a_broken_file_does_not_open_a_fresh_server])
+kit.run([faults_are_told_with_their_place, versions, questions, preview, all_at_once, in_a_file, a_broken_file_does_not_open_a_fresh_server])

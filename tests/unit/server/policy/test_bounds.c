@@ -1,6 +1,7 @@
 /* Policies that mean harm, or are merely huge: refused in words, or compiled, in a moment. Times are of the CPU and generous,
  * for sanitizers and busy machines; without the bounds each of these takes minutes or all memory. */
-#include "server/policy/policy.h"
+#include "common/text/jsonw.h"
+#include "server/policy/query.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,28 @@ static double cpu_s(void)
 static const struct policy_user ann = { 1, "ann", "ann@example.com", "ann@example.com", POLICY_ROLE_MEMBER, NULL, 0 };
 
 /* Some nodes under it: with routes, tagged, a person's. */
+/* What the console asks while somebody writes such a thing. */
+static void ask_all(struct policy *p, struct policy_view *v)
+{
+	static struct policy_node node[40];
+	struct policy_named named[40];
+	const struct policy_world w = { v, named, 40 };
+	struct policy_faults faults;
+	struct buf out = buf_make(QUERY_ANSWER_MAX);
+	struct jsonw j = jsonw_init(&out);
+
+	for (unsigned i = 0; i < 40; i++) {
+		node[i] = (struct policy_node){ .id = i + 1 };
+		named[i] = (struct policy_named){ "some", &node[i] };
+	}
+	policy_warn(p, (struct bytes){ 0 }, &faults);
+	jsonw_obj(&j);
+	assert_ok(policy_changes_write(&w, &w, &j, NULL));
+	assert_ok(policy_matrix(&w, &w, false, &j));
+	jsonw_obj_end(&j);
+	buf_done(&out);
+}
+
 static void use(struct policy *p)
 {
 	static const char *const tags[] = { "tag:t1" };
@@ -55,6 +78,7 @@ static void use(struct policy *p)
 	policy_may_tag(p, &ann, "tag:t0");
 	if (policy_verify(v, NULL, 0, &faults) == ERR_INVALID)
 		assert_true(faults.n > 0);
+	ask_all(p, v);
 	policy_changes_done(&c);
 	policy_view_free(v);
 }
