@@ -39,7 +39,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (o.status) {
-		int rc = status_run(o.state_dir, o.json, stdout, stderr);
+		int rc = status_run(o.state_dir, o.json, o.rates, stdout, stderr);
 
 		options_done(&o);
 		return rc;

@@ -315,7 +315,7 @@ void options_help(FILE *to)
 	      "  fairlead-derp --hostname derp.example.com --cert fullchain.pem --key privkey.pem\n"
 	      "  fairlead-derp --hostname 203.0.113.7                  with a self-made certificate, which clients pin\n"
 	      "  fairlead-derp --config /etc/fairlead/derp.toml\n"
-	      "  fairlead-derp status [--json] [--state DIR]           who is connected to the relay that runs here\n"
+	      "  fairlead-derp status [--json] [--rates] [--state DIR] who is connected to the relay that runs here\n"
 	      "  fairlead-derp join https://vpn.example.com [--state DIR]  puts the relay that runs here on that server's map\n"
 	      "  fairlead-derp leave https://vpn.example.com [--state DIR] and takes it off; $FAIRLEAD_CLI_API_KEY is the key to show there\n\n"
 	      "It prints the derpMap entry to paste into your server. SIGHUP reads certificate and key list again; SIGTERM\n"
@@ -447,6 +447,10 @@ static err parse_flags(int argc, char **argv, struct derpd_options *o, bool conf
 		}
 		if (sep && o->status && strcmp(name, "json") == 0) {
 			o->json = true;
+			continue;
+		}
+		if (sep && o->status && strcmp(name, "rates") == 0) {
+			o->rates = true;
 			continue;
 		}
 		if (sep && strcmp(name, "version") == 0) {

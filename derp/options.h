@@ -37,7 +37,7 @@ struct derpd_options {
 	const char *mesh_ca; /* NULL: the system's roots */
 	bool debug;
 	bool help, version; /* print and leave */
-	bool status, json;  /* ask the relay that runs */
+	bool status, json, rates; /* ask the relay that runs */
 	const char *join, *leave; /* URL of the server whose region list the relay that runs joins or leaves */
 	const char *region_code, *region_name;
 };

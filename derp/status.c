@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
@@ -191,7 +192,7 @@ static const char *human(uint64_t v, char out[16])
 	return out;
 }
 
-static void print_table(const json_t *root, FILE *out)
+static void print_table(const json_t *root, bool rates, FILE *out)
 {
 	const json_t *derp = json_object_get(root, "derp"), *list = json_object_get(root, "clients"), *c;
 	char in[16], sent[16];
@@ -206,7 +207,7 @@ static void print_table(const json_t *root, FILE *out)
 		N("packets_dropped_queue_head") + N("packets_dropped_queue_tail"), N("packets_dropped_unknown_dest"),
 		N("packets_dropped_gone_disconnected"), N("refused_admission"), N("refused_limit"));
 #undef N
-	fprintf(out, "%-20s %-28s %8s %8s %8s %8s %6s  %s\n", "KEY", "ADDRESS", "AGE", "IN", "OUT", "DROPPED", "QUEUED", "");
+	fprintf(out, "%-20s %-28s %8s %8s %8s %8s %6s  %s\n", "KEY", "ADDRESS", "AGE", rates ? "IN/s" : "IN", rates ? "OUT/s" : "OUT", "DROPPED", "QUEUED", "");
 	json_array_foreach(list, i, c) {
 #define T(name) json_string_value(json_object_get(c, name))
 #define I(name) ((long long)json_integer_value(json_object_get(c, name)))
@@ -220,17 +221,16 @@ static void print_table(const json_t *root, FILE *out)
 	}
 }
 
-int status_run(const char *state_dir, bool json, FILE *out, FILE *errors)
+/* One answer of the relay that runs; NULL, told in errors. */
+static json_t *ask_relay(const char *path, FILE *errors)
 {
-	CLEANUP(freep) char *path = status_socket_path(state_dir);
 	CLEANUP(buf_done) struct buf body = buf_make(STATUS_OUT_MAX);
 	CURL *c = curl_easy_init();
 	long status = 0;
 
-	if (!path || !c) {
+	if (!c) {
 		fputs("fairlead-derp: out of memory\n", errors);
-		curl_easy_cleanup(c);
-		return 1;
+		return NULL;
 	}
 	curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, path);
 	curl_easy_setopt(c, CURLOPT_URL, "http://relay/debug/clients");
@@ -243,15 +243,53 @@ int status_run(const char *state_dir, bool json, FILE *out, FILE *errors)
 	if (e != CURLE_OK || status != 200) {
 		fprintf(errors, "fairlead-derp: no relay answers at %s (%s): is it running, with this --state?\n", path,
 			e != CURLE_OK ? curl_easy_strerror(e) : "it is too busy to tell");
-		return 1;
+		return NULL;
 	}
 	struct bytes v = buf_view(&body);
+	json_t *root = json_loadb((const char *)v.p, v.n, 0, NULL);
+	if (!root)
+		fputs("fairlead-derp: the relay told no JSON\n", errors);
+	return root;
+}
+
+/* bytes_in and bytes_out of each connection become what they grew by since before; one that is new has all of it. */
+static void subtract(json_t *now, const json_t *before)
+{
+	static const char *const what[] = { "bytes_in", "bytes_out" };
+	json_auto_t *by_address = json_object();
+	json_t *c;
+	size_t i;
+
+	json_array_foreach(json_object_get(before, "clients"), i, c)
+		json_object_set(by_address, json_string_value(json_object_get(c, "address")), c);
+	json_array_foreach(json_object_get(now, "clients"), i, c) {
+		const json_t *was = json_object_get(by_address, json_string_value(json_object_get(c, "address")));
+
+		for (size_t k = 0; was && k < ARRAY_LEN(what); k++)
+			json_object_set_new(c, what[k], json_integer(json_integer_value(json_object_get(c, what[k])) -
+								     json_integer_value(json_object_get(was, what[k]))));
+	}
+}
+
+int status_run(const char *state_dir, bool json, bool rates, FILE *out, FILE *errors)
+{
+	CLEANUP(freep) char *path = status_socket_path(state_dir);
+	json_auto_t *before = rates && path ? ask_relay(path, errors) : NULL;
+
+	if (!path || (rates && !before))
+		return 1;
+	if (rates)
+		usleep(1000000);
+	json_auto_t *root = ask_relay(path, errors);
+	if (!root)
+		return 1;
+	if (rates)
+		subtract(root, before);
 	if (json) {
-		fprintf(out, "%.*s\n", (int)v.n, (const char *)v.p);
+		json_dumpf(root, out, JSON_COMPACT);
+		fputc('\n', out);
 		return 0;
 	}
-	json_t *root = json_loadb((const char *)v.p, v.n, 0, NULL);
-	print_table(root, out);
-	json_decref(root);
+	print_table(root, rates, out);
 	return 0;
 }

@@ -23,7 +23,8 @@ struct status_ctx {
  * others get 403. */
 bool status_answer(const struct status_ctx *s, const struct http1_request *r, struct addr from, bool local, struct buf *out);
 
-/* `fairlead-derp status`: asks the relay that has its state in state_dir, prints a table or JSON. An exit status. */
-int status_run(const char *state_dir, bool json, FILE *out, FILE *errors);
+/* `fairlead-derp status`: asks the relay that has its state in state_dir, prints a table or JSON. rates: what goes through each
+ * connection in a second, which it waits for. An exit status. */
+int status_run(const char *state_dir, bool json, bool rates, FILE *out, FILE *errors);
 /* Where its socket file is. Owned; NULL: out of memory. */
 char *status_socket_path(const char *state_dir);

@@ -216,6 +216,19 @@ def websocket_without_the_subprotocol(r):
     d.close()
 
 
+def rates_are_told(r):
+    a, b = r.client(), r.client()
+    p = subprocess.Popen([prog, "status", "--json", "--rates", "--state", r.state], stdout=subprocess.PIPE, text=True)
+    for _ in range(20):
+        a.s.sendall(frame(SEND, b.public + bytes(1000)))
+        packet(b, a, bytes(1000))
+        time.sleep(0.1)
+    rows = {c["key"]: c for c in json.loads(p.communicate(timeout=30)[0])["clients"]}
+    sent, got = rows["nodekey:" + a.public.hex()]["bytes_in"], rows["nodekey:" + b.public.hex()]["bytes_out"]
+    assert 1000 <= sent <= 20 * 1037 and 1000 <= got <= 20 * 1037, (sent, got)
+    a.close(), b.close()
+
+
 def the_checklist_names_tests(r):
     items = set()
     with open(os.path.join(top, "tests", "derp-checklist.md")) as f:
@@ -238,7 +251,7 @@ def main():
     tmp = tempfile.TemporaryDirectory()
     r = Relay(tmp.name)
     tests = (fast_start_in_one_write, the_largest_packet, one_key_twice, a_reader_that_stops, websocket_messages_are_a_stream,
-             websocket_without_the_subprotocol, the_checklist_names_tests)
+             websocket_without_the_subprotocol, rates_are_told, the_checklist_names_tests)
     bad = 0
     print(f"1..{len(tests)}")
     for i, f in enumerate(tests, 1):
