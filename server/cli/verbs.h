@@ -20,6 +20,7 @@ verb_run run_nodes_list, run_nodes_routes, run_nodes_register, run_nodes_expire,
 	run_nodes_attrs, run_nodes_set_attr, run_nodes_unset_attr;
 verb_run run_authkeys_create, run_authkeys_list, run_authkeys_expire, run_authkeys_delete;
 verb_run run_apikeys_create, run_apikeys_list, run_apikeys_expire, run_apikeys_delete;
+verb_run run_oauth_create, run_oauth_list, run_oauth_delete;
 verb_run run_policy_get, run_policy_set, run_policy_check, run_policy_preview, run_policy_format, run_policy_matrix, run_policy_ssh, run_policy_history, run_policy_show, run_policy_diff,
 	run_policy_rollback, run_policy_explain, run_policy_who, run_policy_what;
 verb_run run_audit_list, run_audit_export;

@@ -47,6 +47,17 @@ def https_with_a_key(folder):
     assert rc == 0 and [u["name"] for u in json.loads(out)] == ["ann"], (rc, out, err)
     rc, out, err = far("preauthkeys", "create", "--user", "ann")
     assert rc == 0 and out.startswith("hskey-auth-"), (rc, out, err)
+    rc, out, err = far("oauth-clients", "create", "--scopes", "devices:core:read,dns", "--description", "ci")
+    assert rc == 0 and "-" in out and len(out.split()) == 1, (rc, out, err)
+    rc, out, err = far("oauth-clients", "list", "-o", "json")
+    listed = json.loads(out)
+    assert rc == 0 and len(listed) == 1 and listed[0]["description"] == "ci" and listed[0]["scopes"] == ["devices:core:read", "dns"], (rc, out, err)
+    rc, out, err = far("oauth-clients", "delete", "-i", listed[0]["id"], "--force")
+    assert rc == 0, err
+    rc, out, err = far("oauth-clients", "list", "-o", "json")
+    assert rc == 0 and [k["state"] for k in json.loads(out)] in ([], ["revoked"]), (rc, out, err)
+    rc, out, err = far("oauth-clients", "create")
+    assert rc == 2 and "--scopes" in err, (rc, out, err)
     rc, out, err = far("users", "destroy", "ann", "--force")
     assert rc == 0, err
     rc, out, err = far("users", "destroy", "ann", "--force")
