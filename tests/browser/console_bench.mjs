@@ -12,7 +12,8 @@ const bounded = (what, bytes, most) => { if (bytes > most * 1024) over++; say(wh
 const size = name => statSync(join(dist, `${name}.br`)).size, assets = readdirSync(join(dist, 'assets')).filter(name => /\.(js|css)$/.test(name)).map(name => `assets/${name}`);
 const html = readFileSync(join(dist, 'index.html'), 'utf8');
 const seen = new Set(), statics = name => { if (seen.has(name)) return; seen.add(name); for (const m of readFileSync(join(dist, name), 'utf8').matchAll(/(?:from|import)\s*"\.\/([\w.-]+\.js)"/g)) statics(`assets/${m[1]}`); };
-const entry = html.match(/assets\/index-[\w-]+\.js/)[0], list = assets.find(name => /assets\/List-/.test(name));
+const entry = html.match(/assets\/index-[\w-]+\.js/)[0], list = assets.find(name => /assets\/List-/.test(name) && readFileSync(join(dist, name), 'utf8').includes('table machines'));
+if (!list) throw new Error('which chunk is the list of machines?');
 statics(entry);
 statics(list);
 bounded('HTML, brotli', size('index.html'), 6);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { address, complete, contains, matcher, nearest, parse, sorter, type Context } from '../src/data/filter';
+import { address, complete, contains, matcher, nearest, parse, sorted, sorter, type Context } from '../src/data/filter';
 import { emptyMachines, reduceMachines, type Machine } from '../src/data/machines';
 import { FLAG } from '../src/data/types';
 import { columns, row } from './make';
@@ -85,6 +85,7 @@ test('the nearest real value', () => {
 test('sorting: attention first, names as people count them', () => {
 	const ids = (sort: string) => [...all].sort(sorter(sort, now)).map(m => m.id).join('');
 	assert.equal(ids(''), '51432');
+	for (const sort of ['', 'name', '-seen']) assert.deepEqual(sorted([...all], sort, now).map(m => m.id), [...all].sort(sorter(sort, now)).map(m => m.id));
 	assert.equal(ids('name'), '14532');
 	assert.equal(ids('-name'), '23541');
 	assert.equal(ids('address'), '12345');

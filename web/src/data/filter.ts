@@ -171,3 +171,12 @@ export function sorter(sort: string, nowMs: number): (a: Machine, b: Machine) =>
 		default: return (a, b) => (urgency(a, nowMs) || 9) - (urgency(b, nowMs) || 9) || byName(a, b);
 	}
 }
+
+/** Sorted; the first sort (what asks first, then by name) looks at each machine once, not at each comparison. */
+export function sorted(list: Machine[], sort: string, nowMs: number): Machine[] {
+	if (sort) return list.sort(sorter(sort, nowMs));
+	const byName = sorter('name', nowMs), asking: [number, Machine][] = [], rest: Machine[] = [];
+	for (const m of list) { const u = urgency(m, nowMs); if (u) asking.push([u, m]); else rest.push(m); }
+	asking.sort((a, b) => a[0] - b[0] || byName(a[1], b[1]));
+	return [...asking.map(([, m]) => m), ...rest.sort(byName)];
+}

@@ -2,7 +2,7 @@ import { signal } from '@preact/signals';
 import { useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from 'preact/hooks';
 import { Button, Empty, Field, PageHead, Skeletons, Tabs } from '../../components/basics';
 import { Failed, MenuButton, openForm, type MenuItem } from '../../components/overlays';
-import { matcher, nearest, parse, sorter, type Context, type Token } from '../../data/filter';
+import { matcher, nearest, parse, sorted, type Context, type Token } from '../../data/filter';
 import { has, isRouter, urgency, type Machine } from '../../data/machines';
 import { reorder, visible, type Order } from '../../data/order';
 import { columns as chosenColumns, savedViews } from '../../data/prefs';
@@ -84,7 +84,7 @@ export default function Machines() {
 	// ---- which rows, in which order
 	const target = useMemo(() => {
 		const fits = matcher(tokens, context, state.newest), inView = VIEWS[view] ?? VIEWS['']!;
-		return all.filter(m => inView(m, nowMs, context.me) && fits(m)).sort(sorter(sort, nowMs)).map(m => m.id);
+		return sorted(all.filter(m => inView(m, nowMs, context.me) && fits(m)), sort, nowMs).map(m => m.id);
 	}, [all, tokens, view, sort, context]);
 	const order = useRef<Order & { of: string; from: string[]; size: number }>({ ids: [], waiting: [], of: '', from: [], size: 0 });
 	const hovered = useRef(false), [, again] = useReducer<number, void>(n => n + 1, 0);
