@@ -58,6 +58,34 @@ void node_info_stale(struct node *n)
 	n->info = NULL;
 }
 
+static void on_damp(struct core *c, struct timer *timer)
+{
+	struct tailnet *t = container_of(timer, struct tailnet, damp);
+
+	(void)c;
+	t->flush |= !list_is_empty(&t->dirty);
+}
+
+/* A node that says something else all the time must not keep the streams of all its peers busy. What changes who sees whom, or
+ * can be said by its whole node only, never waits; nor does a round that others begin leave it out. */
+static bool may_tell(struct node *n, unsigned what)
+{
+	struct core *c = n->t->c;
+
+	if (what & ~(unsigned)(PATCH_ONLINE | PATCH_ENDPOINTS | PATCH_HOME | PATCH_DISCO))
+		return true;
+	if (c->now.mono_ms - n->told.since_ms >= FLAP_WINDOW_MS)
+		n->told = (struct node_rate){ .since_ms = c->now.mono_ms };
+	if (n->told.used < FLAP_BURST) {
+		n->told.used++;
+		return true;
+	}
+	n->t->damp.fire = on_damp;
+	if (!n->t->damp.index)
+		timer_arm(&c->timers, &n->t->damp, c->now.mono_ms + FLAP_MERGE_MS);
+	return false;
+}
+
 void node_dirty(struct node *n, unsigned what)
 {
 	node_info_stale(n);
@@ -67,7 +95,7 @@ void node_dirty(struct node *n, unsigned what)
 	map_cache_touch(n->t->cache, &n->m);
 	if (list_is_empty(&n->of_dirty))
 		list_add_tail(&n->t->dirty, &n->of_dirty);
-	n->t->flush = true;
+	n->t->flush |= may_tell(n, what);
 }
 
 void node_self_dirty(struct node *n)

@@ -28,6 +28,9 @@ enum {
 	ID_BLOCK = 256,	      /* ids are reserved in the database so many at a time */
 	GONE_SINKS_MAX = 256, /* streams of unknown keys that are held open (trap T42b) */
 	GONE_HOLD_MS = 120000,
+	FLAP_WINDOW_MS = 5000, /* a node's peers hear of it at once so often in this time … */
+	FLAP_BURST = 12,
+	FLAP_MERGE_MS = 500,   /* … and then what it says within this is one message */
 	ROUTER_LEAVE_MS = 300, /* a stream that broke and comes back within this moves no route */
 	LAZY_MS = 60000,      /* last seen and the like reach the database this often … */
 	LAZY_SOON_MS = 1000,  /* … and who came or went this soon: after a crash it decides who flaps */
@@ -257,7 +260,7 @@ struct node {
 	int64_t report_ms; /* wall: it last told of itself; 0: not since our start */
 	char *refusal;	   /* owned: the newest thing that it was refused; NULL: none */
 	int64_t refusal_ms;
-	struct node_rate tokens, audits;
+	struct node_rate tokens, audits, told; /* told: patches that its peers got at once */
 	unsigned n_c2n; /* questions that wait for its answer (c2n.h) */
 	bool reported; /* told us its endpoints and the like since our start */
 	struct prefix *cand; /* owned: announced and approved, sorted */
@@ -327,6 +330,7 @@ struct tailnet {
 	struct list routers; /* nodes with candidates */
 	size_t n_shared_routes; /* routes with more than one candidate */
 	struct timer probe;
+	struct timer damp; /* patches of nodes that flap wait for it */
 	struct list rerouted; /* struct node.of_rerouted: within one change */
 	struct list sessions;
 	size_t n_sessions;

@@ -353,7 +353,13 @@ void world_settle(struct world *w)
 			world_commit(w, SIZE_MAX);
 		else if (core_wants_flush(w->core))
 			world_flush(w);
-		else if (!clients_answer(w)) /* what they read may make them say something */
+		else if (clients_answer(w)) /* what they read may make them say something */
+			continue;
+		else if (w->core->tailnets[0]->damp.index) { /* somebody flaps */
+			int64_t ms = w->core->tailnets[0]->damp.at_ms - w->now.mono_ms;
+			w->now.mono_ms += ms > 0 ? ms : 0;
+			w->now.wall_ms += ms > 0 ? ms : 0;
+		} else
 			break;
 		if (i == SETTLE_MAX - 1)
 			world_fail(w, "it never settles");

@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "server/core/state.h"
@@ -96,6 +97,43 @@ static void offline_after_a_grace(void **state)
 	p.b.endpoint.port = 5555;
 	device_lite(&p.b);
 	assert_non_null(json_object_get(next_patch(&p.a, p.id_b), "Endpoints"));
+	pair_stop(&p);
+}
+
+/* Another endpoint every 10 ms for two seconds: peers hear of the first ones at once, and then twice a second. */
+static void a_node_that_flaps_is_merged(void **state)
+{
+	struct pair p;
+	size_t n = 0;
+	int64_t port = 0;
+
+	(void)state;
+	pair_start(&p);
+	harness_step(&p.h, FLAP_WINDOW_MS);
+	for (int i = 0; i < 200; i++) {
+		p.b.endpoint.port = (uint16_t)(2000 + i);
+		device_lite(&p.b);
+		harness_step(&p.h, 10);
+		for (json_t *m; (m = device_next(&p.a)); n++)
+			assert_non_null(patch_of(m, p.id_b));
+		if (i < FLAP_BURST)
+			assert_int_equal(n, i + 1);
+	}
+	assert_in_range(n, FLAP_BURST + 3, FLAP_BURST + 2000 / FLAP_MERGE_MS);
+	/* The last one arrives, and then nothing more. */
+	harness_step(&p.h, FLAP_MERGE_MS);
+	for (json_t *m, *patch; (m = device_next(&p.a));)
+		if ((patch = patch_of(m, p.id_b))) {
+			const char *at = json_string_value(json_array_get(json_object_get(patch, "Endpoints"), 0));
+			port = at ? strtol(strrchr(at, ':') + 1, NULL, 10) : 0;
+		}
+	assert_int_equal(port, 2199);
+	harness_step(&p.h, 2 * FLAP_WINDOW_MS);
+	assert_null(device_next(&p.a));
+	/* Calm again, it is told at once. */
+	p.b.endpoint.port = 1999;
+	device_lite(&p.b);
+	assert_non_null(next_patch(&p.a, p.id_b));
 	pair_stop(&p);
 }
 
@@ -518,7 +556,7 @@ static void routes_fail_over(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(offline_after_a_grace),
+		cmocka_unit_test(offline_after_a_grace), cmocka_unit_test(a_node_that_flaps_is_merged),
 		cmocka_unit_test(restart_makes_nobody_flap),
 		cmocka_unit_test(comings_and_goings_are_remembered),
 		cmocka_unit_test(new_nodes_are_announced_when_usable),
