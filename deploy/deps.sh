@@ -21,7 +21,7 @@ BUILD="gcc make pkg-config git ca-certificates libc6-dev
 	libzstd-dev zlib1g-dev libwslay-dev libseccomp-dev libqrencode-dev liboauth2-dev libcurl4-openssl-dev"
 # chromium: the browser of tests/browser. clang and the analysers build the fuzzers and lint; the rest is what integration and interop tests talk through.
 TEST="libcmocka-dev valgrind clang llvm libclang-rt-14-dev clang-tidy clang-format cppcheck
-	python3 python3-jsonschema sqlite3 curl openssl caddy haproxy chromium iproute2 nftables iputils-ping procps util-linux"
+	python3 python3-jsonschema sqlite3 curl openssl caddy haproxy chromium iproute2 nftables iperf3 iputils-ping procps util-linux"
 
 as_root() {
 	if [ "$(id -u)" = 0 ]; then
