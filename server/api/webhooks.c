@@ -12,7 +12,7 @@
 #include "common/base/log.h"
 #include "server/store/audit.h"
 
-enum { IDLE_MS = 60000, ENDPOINTS_MAX = 128 };
+enum { IDLE_MS = 60000, ENDPOINTS_MAX = 128, FLIGHTS_MAX = 16 /* at once */, POLL_MS = 200 };
 
 struct endpoint { /* what the sender remembers of one */
 	int64_t id, cursor, next_ms;
@@ -112,23 +112,29 @@ static size_t swallow(char *p, size_t size, size_t n, void *ctx)
 	return size * n;
 }
 
-static bool post(struct webhooks *w, const struct webhook_row *hook, struct bytes body, char why[CURL_ERROR_SIZE])
+struct sending { /* one POST, alone or beside others */
+	CURL *c;
+	struct curl_slist *headers;
+	size_t left; /* of the answer that is read */
+	char why[CURL_ERROR_SIZE];
+};
+
+static bool sending_begin(struct webhooks *w, const struct webhook_row *hook, struct bytes body, struct sending *s)
 {
 	char signature[128], header[200];
-	size_t left = WEBHOOK_ANSWER_MAX;
-	long status = 0;
 	CURL *c = curl_easy_init();
 
-	snprintf(why, CURL_ERROR_SIZE, "out of memory");
+	*s = (struct sending){ .c = c, .left = WEBHOOK_ANSWER_MAX };
+	snprintf(s->why, sizeof s->why, "out of memory");
 	if (!c)
 		return false;
-	why[0] = 0;
+	s->why[0] = 0;
 	webhook_sign(hook->secret, clock_wall_ms() / 1000, body, signature);
 	snprintf(header, sizeof header, "Tailscale-Webhook-Signature: %s", signature);
-	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+	s->headers = curl_slist_append(NULL, "Content-Type: application/json");
 	if (!hook->provider || !hook->provider[0])
-		headers = curl_slist_append(headers, header);
-	headers = curl_slist_append(headers, "Expect:");
+		s->headers = curl_slist_append(s->headers, header);
+	s->headers = curl_slist_append(s->headers, "Expect:");
 	curl_easy_setopt(c, CURLOPT_URL, hook->url);
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
@@ -142,22 +148,32 @@ static bool post(struct webhooks *w, const struct webhook_row *hook, struct byte
 	curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, is_over);
 	curl_easy_setopt(c, CURLOPT_XFERINFODATA, w);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, swallow);
-	curl_easy_setopt(c, CURLOPT_WRITEDATA, &left);
+	curl_easy_setopt(c, CURLOPT_WRITEDATA, &s->left);
 	curl_easy_setopt(c, CURLOPT_USERAGENT, "fairlead");
-	curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(c, CURLOPT_HTTPHEADER, s->headers);
 	curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
 	curl_easy_setopt(c, CURLOPT_POSTFIELDS, (const char *)body.p);
-	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, why);
-	CURLcode rc = curl_easy_perform(c);
-	curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
-	curl_slist_free_all(headers);
-	curl_easy_cleanup(c);
+	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, s->why);
+	return true;
+}
+
+/* true: the endpoint took it; else s->why. */
+static bool sending_end(struct sending *s, CURLcode rc)
+{
+	long status = 0;
+
+	if (!s->c)
+		return false;
+	curl_easy_getinfo(s->c, CURLINFO_RESPONSE_CODE, &status);
+	curl_slist_free_all(s->headers);
+	curl_easy_cleanup(s->c);
+	s->c = NULL;
 	if (status >= 200 && status < 300)
 		return true;
 	if (rc == CURLE_OK)
-		snprintf(why, CURL_ERROR_SIZE, "status %ld", status);
-	else if (!why[0])
-		snprintf(why, CURL_ERROR_SIZE, "%s", curl_easy_strerror(rc));
+		snprintf(s->why, sizeof s->why, "status %ld", status);
+	else if (!s->why[0])
+		snprintf(s->why, sizeof s->why, "%s", curl_easy_strerror(rc));
 	return false;
 }
 
@@ -182,27 +198,18 @@ static int64_t wait_after(unsigned failures)
 	return 1000 * s[failures < ARRAY_LEN(s) ? failures : ARRAY_LEN(s) - 1];
 }
 
-/* The endpoint as it is now: what the records tell may be that its secret is another one. */
-static bool deliver_page(struct webhooks *w, const struct webhook_row *hook, const struct audit_page *page, char why[CURL_ERROR_SIZE])
-{
-	CLEANUP(buf_done) struct buf body = buf_make(4 << 20);
+struct flight { /* what one endpoint is to be told in this round */
+	const struct webhook_row *hook; /* of the round's list */
+	struct reply *now;		/* the endpoint as it is now, owned: what the records tell may be that its secret is another one */
+	struct buf body;
+	struct sending s;
+	int64_t last_id;
+	bool more, sent; /* sent: there was nothing to tell, or nobody any more */
+	CURLcode rc;
+};
 
-	if (!webhook_body(hook, page->rows, page->n, w->cfg->server_url, &body))
-		return true;
-	struct command *c = command_new(CMD_WEBHOOK_LIST);
-	if (c)
-		c->id = hook->id;
-	struct reply *now = ask_core(w, c);
-	bool done = now && now->e == ERR_NOT_FOUND; /* deleted meanwhile */
-	snprintf(why, CURL_ERROR_SIZE, "the core did not answer");
-	if (now && now->e == OK && now->n_webhooks)
-		done = post(w, &now->webhooks[0], buf_view(&body), why);
-	reply_free(now);
-	return done;
-}
-
-/* true: there may be more at once. */
-static bool serve(struct webhooks *w, const struct webhook_row *hook)
+/* false: nothing to do for it now. */
+static bool flight_begin(struct webhooks *w, const struct webhook_row *hook, struct flight *f)
 {
 	struct endpoint *e = endpoint_of(w, hook);
 	CLEANUP(audit_page_done) struct audit_page page = { 0 };
@@ -218,20 +225,87 @@ static bool serve(struct webhooks *w, const struct webhook_row *hook)
 	}
 	if (!page.n)
 		return false;
-	if (!deliver_page(w, hook, &page, why)) {
+	*f = (struct flight){ .hook = hook, .last_id = page.rows[page.n - 1].id, .more = page.more, .body = buf_make(4 << 20), .rc = CURLE_FAILED_INIT };
+	if (!webhook_body(hook, page.rows, page.n, w->cfg->server_url, &f->body)) {
+		f->sent = true;
+		return true;
+	}
+	struct command *c = command_new(CMD_WEBHOOK_LIST);
+	if (c)
+		c->id = hook->id;
+	f->now = ask_core(w, c);
+	f->sent = f->now && f->now->e == ERR_NOT_FOUND; /* deleted meanwhile */
+	if (f->now && f->now->e == OK && f->now->n_webhooks)
+		sending_begin(w, &f->now->webhooks[0], buf_view(&f->body), &f->s);
+	else
+		snprintf(f->s.why, sizeof f->s.why, "the core did not answer");
+	return true;
+}
+
+/* true: there may be more at once. */
+static bool flight_end(struct webhooks *w, struct flight *f)
+{
+	struct endpoint *e = endpoint_of(w, f->hook);
+	bool sent = sending_end(&f->s, f->rc) || f->sent;
+
+	buf_done(&f->body);
+	reply_free(f->now);
+	if (!sent) {
 		e->next_ms = clock_mono_ms() + wait_after(e->failures++);
-		log_warn("a webhook was not delivered", "webhook=%lld tries=%u cause=%s", (long long)hook->id, e->failures, log_qs(why).s);
+		log_warn("a webhook was not delivered", "webhook=%lld tries=%u cause=%s", (long long)f->hook->id, e->failures, log_qs(f->s.why).s);
 		return false;
 	}
 	e->failures = 0;
-	e->cursor = page.rows[page.n - 1].id;
+	e->cursor = f->last_id;
 	struct command *c = command_new(CMD_WEBHOOK_CURSOR);
 	if (c) {
-		c->id = hook->id;
+		c->id = f->hook->id;
 		c->at_ms = e->cursor;
 	}
 	reply_free(ask_core(w, c));
-	return page.more;
+	return f->more;
+}
+
+/* All at once: a slow endpoint costs the others nothing in this round, and the next one WEBHOOK_TOTAL_S at most. */
+static void fly(struct flight *f, size_t n)
+{
+	CURLM *m = curl_multi_init();
+	int running = 0, left;
+
+	for (size_t i = 0; m && i < n; i++)
+		if (f[i].s.c)
+			curl_multi_add_handle(m, f[i].s.c);
+	do {
+		if (!m || curl_multi_perform(m, &running) != CURLM_OK)
+			break;
+		if (running && curl_multi_poll(m, NULL, 0, POLL_MS, NULL) != CURLM_OK)
+			break;
+	} while (running);
+	for (const CURLMsg *msg; m && (msg = curl_multi_info_read(m, &left));)
+		for (size_t i = 0; i < n; i++)
+			if (msg->msg == CURLMSG_DONE && f[i].s.c == msg->easy_handle)
+				f[i].rc = msg->data.result;
+	for (size_t i = 0; m && i < n; i++)
+		if (f[i].s.c)
+			curl_multi_remove_handle(m, f[i].s.c);
+	curl_multi_cleanup(m);
+}
+
+/* true: some endpoint may have more at once. */
+static bool serve_all(struct webhooks *w, const struct webhook_row *hooks, size_t n_hooks)
+{
+	bool more = false;
+
+	for (size_t at = 0; at < n_hooks;) {
+		struct flight f[FLIGHTS_MAX];
+		size_t n = 0;
+		for (; at < n_hooks && n < FLIGHTS_MAX; at++)
+			n += flight_begin(w, &hooks[at], &f[n]);
+		fly(f, n);
+		for (size_t i = 0; i < n; i++)
+			more |= flight_end(w, &f[i]);
+	}
+	return more;
 }
 
 static void send_test(struct webhooks *w, const struct webhook_row *hook)
@@ -240,10 +314,13 @@ static void send_test(struct webhooks *w, const struct webhook_row *hook)
 	struct audit_row a = { .at_ms = clock_wall_ms(), .kind = kind, .action = empty, .actor = who, .target = empty, .target_id = empty,
 		.before = empty, .after = empty };
 	CLEANUP(buf_done) struct buf body = buf_make(64 << 10);
-	char why[CURL_ERROR_SIZE];
+	struct sending s;
 
-	if (webhook_body(hook, &a, 1, w->cfg->server_url, &body) && !post(w, hook, buf_view(&body), why))
-		log_warn("a webhook's test event was not delivered", "webhook=%lld cause=%s", (long long)hook->id, log_qs(why).s);
+	if (!webhook_body(hook, &a, 1, w->cfg->server_url, &body))
+		return;
+	bool begun = sending_begin(w, hook, buf_view(&body), &s);
+	if (!sending_end(&s, begun ? curl_easy_perform(s.c) : CURLE_OUT_OF_MEMORY))
+		log_warn("a webhook's test event was not delivered", "webhook=%lld cause=%s", (long long)hook->id, log_qs(s.why).s);
 }
 
 /* ---- the thread ---- */
@@ -293,12 +370,11 @@ static void *run(void *arg)
 
 	while (wait_for_work(w)) {
 		struct reply *r = ask_core(w, command_new(CMD_WEBHOOK_LIST));
-		for (size_t i = 0; r && i < r->n_webhooks; i++) {
+		for (size_t i = 0; r && i < r->n_webhooks; i++)
 			while (take_test(w, r->webhooks[i].id))
 				send_test(w, &r->webhooks[i]);
-			if (serve(w, &r->webhooks[i]))
-				webhooks_wake(w); /* the others have their turn first */
-		}
+		if (r && serve_all(w, r->webhooks, r->n_webhooks))
+			webhooks_wake(w);
 		reply_free(r);
 	}
 	return NULL;

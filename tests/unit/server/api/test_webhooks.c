@@ -258,12 +258,41 @@ static void private_addresses_are_refused(void **state)
 	receiver_stop(&r);
 }
 
+/* It takes connections and says nothing, so it holds its own events for WEBHOOK_TOTAL_S. */
+static void a_silent_endpoint_does_not_delay_the_others(void **state)
+{
+	(void)state;
+	struct receiver good, silent = { 0 };
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof at;
+	struct house h;
+
+	silent.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(silent.fd, (struct sockaddr *)&at, sizeof at), 0);
+	assert_int_equal(listen(silent.fd, 16), 0);
+	assert_int_equal(getsockname(silent.fd, (struct sockaddr *)&at, &n), 0);
+	silent.port = ntohs(at.sin_port);
+	receiver_start(&good);
+	house_open(&h, allowed);
+	json_decref(make(&h, &silent, "", "\"userCreated\""));
+	json_decref(make(&h, &silent, "", "\"userCreated\""));
+	json_decref(make(&h, &good, "", "\"userCreated\""));
+	user(&h, "quick");
+	const char *got = nth(&good, 1, WEBHOOK_TOTAL_S / 3);
+	assert_non_null(got);
+	assert_non_null(strstr(got, "quick"));
+	house_close(&h);
+	receiver_stop(&good);
+	close(silent.fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(events_are_told),
 		cmocka_unit_test(failures_are_tried_again),
 		cmocka_unit_test(private_addresses_are_refused),
+		cmocka_unit_test(a_silent_endpoint_does_not_delay_the_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
