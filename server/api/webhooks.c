@@ -266,7 +266,7 @@ static bool flight_end(struct webhooks *w, struct flight *f)
 	return f->more;
 }
 
-/* All at once: a slow endpoint costs the others nothing in this round, and the next one WEBHOOK_TOTAL_S at most. */
+/* All at once: a slow endpoint costs the others nothing in this round; the next round comes WEBHOOK_TOTAL_S later at most. */
 static void fly(struct flight *f, size_t n)
 {
 	CURLM *m = curl_multi_init();

@@ -3,7 +3,8 @@
  * The queue is the audit log: each endpoint has a cursor, and one thread of ours reads what lies behind it, sends what the
  * endpoint subscribed to, and moves the cursor when it was taken in (2xx). So an event is told at least once, survives a
  * restart, and waits as long as the log is kept; an endpoint that fails is asked again after 2 s, 10 s, 30 s … up to an hour.
- * The core is never waited for and never waits. Addresses of this machine and of private networks are refused at connect,
+ * All endpoints are told at the same time; the next round waits for the slowest of one, WEBHOOK_TOTAL_S at most.
+ * The core never waits. Addresses of this machine and of private networks are refused at connect,
  * whatever the name says, unless the settings allow them; redirects are not followed. */
 #pragma once
 
