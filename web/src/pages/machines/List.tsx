@@ -28,6 +28,7 @@ const VIEWS: Record<string, (m: Machine, nowMs: number, me: string) => boolean> 
 	mine: (m, _, id) => m.user === id,
 };
 const OVERSCAN = 12;
+const NARROW = ['address', 'owner', 'facts', 'seen']; // one array: a row is drawn again when its columns change
 const HEADS: [string, string, string?][] = [['address', 'Address', 'address'], ['owner', 'Owner', 'owner'], ['facts', 'Properties'], ['client', 'Client', 'client'], ['relay', 'Relay'], ['created', 'Added', 'created'],
 	['expiry', 'Key expires'], ['id', 'Node ID'], ['day', 'Last 24 h'], ['seen', 'Seen', 'seen']];
 
@@ -151,7 +152,7 @@ export default function Machines() {
 	}));
 	for (const v of savedViews.value) tabs.push({ text: v.name, href: href(`/machines?q=${encodeURIComponent(v.query)}`), count: undefined, on: q === v.query && !view, tone: undefined });
 
-	const shown = narrow ? ['address', 'owner', 'facts', 'seen'] : chosenColumns.value;
+	const shown = narrow ? NARROW : chosenColumns.value;
 	const setFilter = (words: string) => setQuery({ q: words.trim(), peek: '' });
 	const empty = state.loaded && all.length === 0;
 	return (
