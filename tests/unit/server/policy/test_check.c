@@ -240,7 +240,8 @@ static void apps_and_records(void **state)
 	assert_int_equal(app[0].n_domains, 2);
 	assert_string_equal(app[0].domains[0], "example.com");
 	assert_string_equal(app[0].domains[1], "b.test");
-	char *b[] = { "tag:b" }, *c[] = { "tag:c" };
+	char tag_b[] = "tag:b", tag_c[] = "tag:c";
+	char *b[] = { tag_b }, *c[] = { tag_c };
 	assert_true(policy_app_has(&app[0], b, 1));
 	assert_false(policy_app_has(&app[0], c, 1));
 	assert_false(policy_app_has(&app[0], NULL, 0));
