@@ -365,8 +365,9 @@ static err build(struct round *r, struct group *g, struct map_msg **out)
 			unsigned dirty = container_of(m, struct node, m)->dirty & 0xffffu;
 			changed[d.n_changed++] = m;
 			d.new_owner = d.new_owner || is_first_of_owner(r, s, container_of(m, struct node, m));
-			/* A client that has the node may lose "offline" and LastSeen of a whole one (control.md 6.6). */
-			if ((dirty & PATCH_ONLINE) && !m->online)
+			/* A client that has the node may lose "offline" and LastSeen of a whole one, and that it has no disco key any more
+			 * (control.md 6.6). */
+			if (((dirty & PATCH_ONLINE) && !m->online) || ((dirty & PATCH_DISCO) && disco_pub_is_zero(&m->row->disco)))
 				patches[d.n_patches++] = (struct map_patch){ m, dirty };
 		}
 		for (uint64_t w = r->patched[i]; w; w &= w - 1) {

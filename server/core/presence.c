@@ -203,7 +203,7 @@ void presence_start(struct core *c, struct node *n)
 	gate_show(n);
 	n->m.expired = node_is_expired(c, n);
 	node_arm_expiry(c, n);
-	node_dirty(n, DIRTY_WHOLE | DIRTY_SEEN | PATCH_ONLINE);
+	node_dirty(n, DIRTY_WHOLE | DIRTY_SEEN | PATCH_ONLINE | PATCH_DISCO);
 	n->t->reveal = true;
 	if (n->row.was_online && c->set.restart_grace_ms > 0) {
 		/* Who was online before the restart counts as online until the grace is over, so that nobody flaps. */

@@ -22,6 +22,7 @@ static const struct {
 	{ 521552988, "the same" },
 	{ 556531211, "the same" },
 	{ 554234701, "an id of which nobody was told before a crash is given again: that node is as old as the second time" },
+	{ 552235111, "a node that gave up its disco key, was deleted and put back: clients that have it keep the old key of a whole node" },
 };
 
 enum { REGRESSIONS = sizeof regressions / sizeof *regressions };
