@@ -32,7 +32,7 @@ static const char style[] =
 	/* the frame */
 	".bar{display:flex;align-items:center;gap:.75rem;min-height:3.5rem;padding:0 1.5rem;font-weight:600}"
 	".bar .push{margin-left:auto;display:flex;align-items:center;gap:.5rem;font-weight:400;color:var(--muted);min-width:0}"
-	".bar .push span{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}"
+	".bar form{flex:none}.bar .button{white-space:nowrap}.bar .push span{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}"
 	".mark{width:1.25rem;height:1.25rem;fill:none}.mark circle{stroke:var(--accent);stroke-width:2.5}"
 	".mark path{stroke:var(--text);stroke-width:2;stroke-linecap:round}"
 	".foot{padding:1.25rem;color:var(--faint);font-size:.75rem;text-align:center;overflow-wrap:anywhere}"
