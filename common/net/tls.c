@@ -113,6 +113,7 @@ static SSL_CTX *make_ssl(const SSL_METHOD *method)
 			SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_num_tickets(c, 0);
+	SSL_CTX_clear_options(c, SSL_OP_ENABLE_KTLS); /* the system's openssl.cnf may set it; servers' records become ours (take_over) */
 	SSL_CTX_set_options(c, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
 			SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	return c;
@@ -544,6 +545,14 @@ static enum tls_io from_ssl(struct tls *t, int ret)
 	}
 }
 
+/* What the peer asked for by max_fragment_length (RFC 6066), to which OpenSSL agreed. */
+static size_t fragment_max(SSL *ssl)
+{
+	unsigned mode = SSL_SESSION_get_max_fragment_length(SSL_get0_session(ssl));
+
+	return mode >= TLSEXT_max_fragment_length_512 && mode <= TLSEXT_max_fragment_length_4096 ? 256u << mode : TLS_RECORD_PLAIN_MAX;
+}
+
 /* From here on records are our own affair (tls_wire.h says why), where the version is 1.3; otherwise, or without memory, OpenSSL
  * goes on. It has read nothing beyond the handshake, for it was not allowed to read ahead. */
 static void take_over(struct tls *t)
@@ -551,7 +560,7 @@ static void take_over(struct tls *t)
 	const SSL_CIPHER *suite = SSL_get_current_cipher(t->ssl);
 
 	if (t->version == TLS1_3_VERSION && t->secrets && suite && !SSL_has_pending(t->ssl) &&
-		tls_wire_new(t->fd, SSL_CIPHER_get_protocol_id(suite), t->secrets, &t->wire) == OK) {
+		tls_wire_new(t->fd, SSL_CIPHER_get_protocol_id(suite), t->secrets, fragment_max(t->ssl), &t->wire) == OK) {
 		SSL_free(t->ssl);
 		t->ssl = NULL;
 	} else {

@@ -186,7 +186,7 @@ static bool unseal(struct half *h, const uint8_t *record, size_t body_n, uint8_t
 static enum tls_record_step on_alert(struct tls_record *r, struct bytes b)
 {
 	if (b.n != 2)
-		return bad(r, TLS_ALERT_DECODE_ERROR, "a malformed alert");
+		return bad(r, b.n ? TLS_ALERT_DECODE_ERROR : TLS_ALERT_UNEXPECTED_MESSAGE, "a malformed alert");
 	if (b.p[1] == TLS_ALERT_CLOSE_NOTIFY)
 		return TLS_RECORD_END;
 	if (b.p[1] == TLS_ALERT_USER_CANCELED) /* close_notify follows */
@@ -200,8 +200,12 @@ static enum tls_record_step on_handshake(struct tls_record *r, struct bytes b)
 {
 	if (b.n < 1 || b.p[0] != HANDSHAKE_KEY_UPDATE)
 		return bad(r, TLS_ALERT_UNEXPECTED_MESSAGE, "a handshake message after the handshake");
-	if (b.n != KEY_UPDATE_LEN || b.p[1] || b.p[2] || b.p[3] != 1 || b.p[4] > 1)
+	if (b.n > KEY_UPDATE_LEN)
+		return bad(r, TLS_ALERT_UNEXPECTED_MESSAGE, "a KeyUpdate that does not end its record");
+	if (b.n != KEY_UPDATE_LEN || b.p[1] || b.p[2] || b.p[3] != 1)
 		return bad(r, TLS_ALERT_DECODE_ERROR, "a malformed KeyUpdate");
+	if (b.p[4] > 1)
+		return bad(r, TLS_ALERT_ILLEGAL_PARAMETER, "a malformed KeyUpdate");
 	if (r->credit < TLS_RECORD_UPDATE_COST)
 		return bad(r, TLS_ALERT_UNEXPECTED_MESSAGE, "too many KeyUpdates");
 	r->credit -= TLS_RECORD_UPDATE_COST;

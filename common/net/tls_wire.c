@@ -22,6 +22,7 @@ struct tls_wire {
 	struct buf raw;	  /* from the socket, sealed: mostly the beginning of a record */
 	struct buf clear; /* opened, for a caller who had no room for a whole record */
 	struct buf out;	  /* sealed, for the socket, which took only a part */
+	size_t max_out;	  /* content of a record that we send */
 	size_t covers;	  /* bytes of the caller's that out holds: it is told of them when out has gone */
 	bool whole;	  /* raw may hold a whole record */
 	bool dry;	  /* the last read got all that there was: the next one need not ask */
@@ -36,7 +37,7 @@ static void freep_wire(struct tls_wire **w)
 	tls_wire_free(*w);
 }
 
-err tls_wire_new(int fd, unsigned suite, const struct tls_secrets *s, struct tls_wire **out)
+err tls_wire_new(int fd, unsigned suite, const struct tls_secrets *s, size_t max_out, struct tls_wire **out)
 {
 	CLEANUP(freep_wire) struct tls_wire *w = calloc(1, sizeof *w);
 
@@ -44,6 +45,7 @@ err tls_wire_new(int fd, unsigned suite, const struct tls_secrets *s, struct tls
 		return ERR_NOMEM;
 	TRY(tls_record_new(suite, s, &w->rec));
 	w->fd = fd;
+	w->max_out = MIN_OF(max_out, (size_t)TLS_RECORD_PLAIN_MAX);
 	w->why = "";
 	w->raw = buf_make(IN_BYTES);
 	w->clear = buf_make(CLEAR_MAX);
@@ -146,6 +148,7 @@ static enum tls_io open_records(struct tls_wire *w, struct bytes raw, uint8_t *p
 				*n = give(&w->clear, p, cap);
 				break;
 			case TLS_RECORD_NONE:
+				buf_release(&w->clear);
 				break;
 			case TLS_RECORD_END:
 				w->eof = true;
@@ -184,6 +187,8 @@ enum tls_io tls_wire_read(struct tls_wire *w, void *p, size_t cap, size_t *n)
 	size_t had, at = 0;
 	ssize_t got = 0;
 
+	if (!cap)
+		return *n = 0, TLS_OK;
 	if (buf_len(&w->clear))
 		return *n = give(&w->clear, p, cap), TLS_OK;
 	if (w->broken && !w->eof)
@@ -266,7 +271,7 @@ enum tls_io tls_wire_write(struct tls_wire *w, struct bytes b, size_t *n)
 			return fail(w, "cannot seal");
 	}
 	for (unsigned i = 0; i < OUT_RECORDS && took < b.n; i++) {
-		struct bytes piece = bytes_first(bytes_skip(b, took), TLS_RECORD_PLAIN_MAX);
+		struct bytes piece = bytes_first(bytes_skip(b, took), w->max_out);
 		size_t k = tls_record_seal(w->rec, TLS_RECORD_DATA, piece, out_area + at);
 
 		if (!k)

@@ -11,8 +11,9 @@
 
 struct tls_wire;
 
-/* fd is borrowed. Errors as tls_record_new. */
-MUST_USE err tls_wire_new(int fd, unsigned suite, const struct tls_secrets *s, struct tls_wire **out);
+/* fd is borrowed. max_out: bytes of content a record that we send may have (max_fragment_length), at most TLS_RECORD_PLAIN_MAX.
+ * Errors as tls_record_new. */
+MUST_USE err tls_wire_new(int fd, unsigned suite, const struct tls_secrets *s, size_t max_out, struct tls_wire **out);
 void tls_wire_free(struct tls_wire *w); /* says nothing to the peer; NULL is fine */
 
 enum tls_io tls_wire_read(struct tls_wire *w, void *p, size_t cap, size_t *n);

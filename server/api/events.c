@@ -42,6 +42,7 @@ static void wake_all(struct event_hub *h)
 
 	for (struct stream *s = h->streams; s; s = s->next) {
 		if (!s->console || s->over || h->closed || now >= s->due_ms) {
+			s->held = false; /* who is not asleep gathers when it reads */
 			wake(s);
 		} else if (s->at < h->n && !s->held) {
 			s->held = true;

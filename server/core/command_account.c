@@ -141,6 +141,8 @@ static err account_delete(struct core *c, struct tailnet *t, const struct comman
 		reply_fail(r, ERR_NOT_FOUND, "user \"%.64s\" has no password", m->user);
 		return r->e;
 	}
+	if (!apikey_may_act_on(c, m, u, r))
+		return r->e;
 	TRY(touch_account(c, a));
 	account_drop_memory(c, u->row.id);
 	return OK;

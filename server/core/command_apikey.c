@@ -130,6 +130,22 @@ bool apikey_within(struct core *c, const struct command *m, scope_set wanted)
 	return !(wanted & ~(asks->may & (u ? scope_of_role(u->row.role) : SCOPE_EVERYTHING)));
 }
 
+static int64_t asking(struct core *c, const struct command *m)
+{
+	struct apikey *key = by_id(c, m->by_key);
+	struct user *person = signin_user(c, m->by_signin);
+
+	return key ? key->row.user_id : person ? person->row.id : 0;
+}
+
+bool apikey_may_act_on(struct core *c, const struct command *m, const struct user *u, struct reply *r)
+{
+	if (!u || asking(c, m) == u->row.id || apikey_within(c, m, scope_of_role(u->row.role)))
+		return true;
+	reply_fail(r, ERR_DENIED, "user %.64s may do more than who asks", u->row.name);
+	return false;
+}
+
 /* Nobody can make a key that may do more than the key that asks. */
 static bool within(struct core *c, const struct command *m, const char *scopes, struct reply *r)
 {
@@ -155,17 +171,12 @@ static err create(struct core *c, struct tailnet *t, const struct command *m, st
 		reply_fail(r, ERR_NOT_FOUND, "there is no user \"%.64s\"", m->user);
 		return r->e;
 	}
-	struct apikey *asks = by_id(c, m->by_key);
-	struct user *person = signin_user(c, m->by_signin);
-	int64_t asking = asks ? asks->row.user_id : person ? person->row.id : 0;
-	if (!u && asking)
-		row.user_id = asking; /* a user's key makes keys of that user, and so does the user */
+	if (!u)
+		row.user_id = asking(c, m); /* a user's key makes keys of that user, and so does the user */
 	if (!are_sound(m, scopes, r) || !within(c, m, scopes, r) || !apikey_may_tags(c, t, m, r))
 		return r->e;
-	if (u && (asks || person) && u->row.id != asking && !apikey_within(c, m, scope_of_role(u->row.role))) {
-		reply_fail(r, ERR_DENIED, "user %s may do more than the key that asks", u->row.name);
+	if (!apikey_may_act_on(c, m, u, r))
 		return r->e;
-	}
 	row.scopes = strdup(scopes);
 	row.description = strdup(m->description);
 	err e = row.scopes && row.description ? copy_tags(m->tags, m->n_tags, &row) : ERR_NOMEM;

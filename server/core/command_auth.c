@@ -92,6 +92,8 @@ void on_command_auth(struct core *c, const struct command *m, struct reply *r)
 		r->e = r->pendings ? add(r, p) : ERR_NOMEM;
 	} else if (m->kind == CMD_AUTH_REGISTER) {
 		struct user *u = user_find(t, m->user);
+		if (u && !apikey_may_act_on(c, m, u, r))
+			return;
 		if (u)
 			r->e = finish(c, p, u, r);
 		else

@@ -98,6 +98,8 @@ static err authkey_create(struct core *c, struct tailnet *t, const struct comman
 		reply_fail(r, ERR_NOT_FOUND, "there is no user \"%.64s\"", m->user);
 		return r->e;
 	}
+	if (!apikey_may_act_on(c, m, u, r))
+		return r->e;
 	if (!u && !m->n_tags) {
 		reply_fail(r, ERR_INVALID, "an auth key needs a user or tags");
 		return r->e;

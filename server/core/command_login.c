@@ -437,6 +437,8 @@ static err unlink_identity(struct core *c, struct tailnet *t, const struct comma
 		return r->e;
 	}
 	struct user *u = user_by_id(c, i->row.user_id);
+	if (!apikey_may_act_on(c, m, u, r))
+		return r->e;
 	TRY(signins_end(c, u, i, NULL));
 	TRY(touch_identity(c, i));
 	identity_drop_memory(c, m->id);
@@ -549,13 +551,13 @@ static err end_signin(struct core *c, struct tailnet *t, const struct command *m
 	if (*m->user) {
 		struct user *u = user_find(t, m->user);
 		if (u)
-			return signins_end(c, u, NULL, NULL);
+			return apikey_may_act_on(c, m, u, r) ? signins_end(c, u, NULL, NULL) : r->e;
 		reply_fail(r, ERR_NOT_FOUND, "there is no user \"%.64s\"", m->user);
 		return r->e;
 	}
 	struct signin *s = signin_by_id(c, m->id);
 	if (s && s->t == t)
-		return signin_delete(c, s);
+		return apikey_may_act_on(c, m, user_by_id(c, s->row.user_id), r) ? signin_delete(c, s) : r->e;
 	reply_fail(r, ERR_NOT_FOUND, "there is no session %lld", (long long)m->id);
 	return r->e;
 }

@@ -245,7 +245,7 @@ static err move(struct core *c, struct node *n, const struct command *m, struct 
 	struct user *u = user_find(n->t, m->user);
 
 	if (u)
-		return node_move(c, n, u, r);
+		return apikey_may_act_on(c, m, u, r) ? node_move(c, n, u, r) : r->e;
 	reply_fail(r, ERR_NOT_FOUND, "there is no user \"%.64s\"", m->user);
 	return r->e;
 }

@@ -162,6 +162,12 @@ static err delete_user(struct core *c, struct tailnet *t, const struct command *
 		reply_fail(r, ERR_NOT_FOUND, "there is no other user \"%.64s\"", m->user);
 		return r->e;
 	}
+	if (!apikey_may_act_on(c, m, heir, r))
+		return r->e;
+	if (u->row.role == USER_OWNER && (m->by_key || m->by_signin)) {
+		reply_fail(r, ERR_STATE, "user %s is the owner: make somebody else the owner first", u->row.name);
+		return r->e;
+	}
 	while (heir && !list_is_empty(&u->nodes))
 		TRY(node_move(c, container_of(u->nodes.next, struct node, of_user), heir, r));
 	while (m->with_nodes && !list_is_empty(&u->nodes))
@@ -211,6 +217,13 @@ static err set_role(struct core *c, struct tailnet *t, const struct command *m, 
 		TRY(touch_user(c, old));
 		old->row.role = USER_ADMIN;
 		TRY(user_changed(c, old));
+	}
+	/* Links and sessions from before were made, or kept, by who may have been allowed less than this user will be. */
+	if (scope_of_role(role) & ~scope_of_role(u->row.role)) {
+		size_t next = 0;
+		for (struct signin *s; (s = map_next(&c->signins, &next));)
+			if (s->row.user_id == u->row.id && s->row.id != m->by_signin)
+				TRY(signin_delete(c, s));
 	}
 	TRY(touch_user(c, u));
 	u->row.role = role;

@@ -262,6 +262,8 @@ static err change(struct core *c, struct tailnet *t, const struct command *m, st
 		reply_fail(r, ERR_NOT_FOUND, "there is no passkey %lld", (long long)m->id);
 		return r->e;
 	}
+	if (!s && !apikey_may_act_on(c, m, user_by_id(c, p->row.user_id), r))
+		return r->e;
 	if (m->kind == CMD_PASSKEY_RENAME) {
 		if (!name_ok(m->new_name, r))
 			return r->e;

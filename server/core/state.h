@@ -818,6 +818,8 @@ bool apikey_is_token(struct core *c, int64_t id);
 bool apikey_may_tags(struct core *c, struct tailnet *t, const struct command *m, struct reply *r);
 /* Would the key that asks itself have all of this? Commands without a key may give anything. */
 bool apikey_within(struct core *c, const struct command *m, scope_set wanted);
+/* May who asks (key or session) act on u, give u devices and keys, or end what lets u in? Nobody whose role may do more, but oneself. Says why not. */
+bool apikey_may_act_on(struct core *c, const struct command *m, const struct user *u, struct reply *r);
 void apikeys_sweep(struct core *c); /* tokens that expired */
 void on_command_auth(struct core *c, const struct command *m, struct reply *r);
 void on_command_settings(struct core *c, const struct command *m, struct reply *r);

@@ -444,6 +444,8 @@ static enum step body_step(struct conn *c)
 		c->linger = true;
 		return STEP_AGAIN;
 	}
+	size_t had = buf_len(&c->in);
+
 	restart_deadline(c, CONN_STALL_MS);
 	while (c->head_left) {
 		if (http_pair_send(&c->pair, bytes_first(buf_view(&c->in), c->head_left), &n) != OK)
@@ -467,7 +469,7 @@ static enum step body_step(struct conn *c)
 		if (span == 0) {
 			if (c->eof)
 				c->closing = true;
-			return STEP_MORE;
+			return buf_len(&c->in) < had ? STEP_YIELD : STEP_MORE; /* TLS may hold what comes next: no readiness tells of it */
 		}
 		if (http_pair_send(&c->pair, bytes_first(rest, span), &n) != OK)
 			return pair_gone(c);

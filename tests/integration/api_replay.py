@@ -9,7 +9,12 @@ import base64, copy, http.client, itertools, json, os, re, sys, urllib.parse
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib.kit import Server, run
 from lib.ts2021 import Control, Machine
-from jsonschema import Draft202012Validator, FormatChecker
+try:
+    from jsonschema import Draft202012Validator, FormatChecker
+except ImportError:  # deploy/deps.sh installs it for the system's Python, which need not be the first in PATH
+    if os.path.realpath(sys.executable) == os.path.realpath("/usr/bin/python3"):
+        raise
+    os.execv("/usr/bin/python3", ["/usr/bin/python3", *sys.argv])
 
 DOCUMENTS = ("/api/v1/openapi.json", "/api/v2/openapi.json", "/api/fairlead/v1/openapi.json")
 WORDS = ("get", "post", "put", "patch", "delete")

@@ -112,9 +112,15 @@ static void a_browser_has_its_roles_rights(void **state)
 	json_decref(page_call(&h, &b, "PUT", NATIVE "/settings/taildrop.enabled", "{\"value\":false}", 403));
 	json_decref(house_call(&h, HOUSE_UNIX, "POST", path, "{\"role\":\"member\"}", 200));
 	json_decref(page_call(&h, &b, "GET", NATIVE "/me", "", 403));
+	/* Nor does one that is given reach into sessions and links from before: they may be somebody else's. */
+	json_t *link = house_call(&h, HOUSE_UNIX, "POST", NATIVE "/login-links", "{\"user\":\"ann\"}", 200);
 	json_decref(house_call(&h, HOUSE_UNIX, "POST", path, "{\"role\":\"admin\"}", 200));
+	json_decref(page_call(&h, &b, "GET", NATIVE "/settings", "", 401));
+	assert_int_not_equal(house_ask(&h, "", "POST", strstr(json_text_at(link, "url"), "/welcome/"), ""), 303);
+	json_decref(link);
 
 	/* And so does the session's end. */
+	sign_in(&h, &b, "ann");
 	json_decref(page_call(&h, &b, "POST", NATIVE "/me/sign-out", "", 200));
 	json_decref(page_call(&h, &b, "GET", NATIVE "/me", "", 401));
 	house_close(&h);
@@ -188,6 +194,17 @@ static void nobody_gives_more_than_they_have(void **state)
 	json_decref(page_call(&h, &b, "POST", path, "", 403));
 	snprintf(body, sizeof body, "{\"user\":\"olga\"}");
 	json_decref(page_call(&h, &b, "POST", NATIVE "/login-links", body, 403));
+	/* Nor does anybody act as, or end what lets in, who may do more. */
+	struct browser o;
+	sign_in(&h, &o, "olga");
+	json_decref(page_call(&h, &b, "DELETE", NATIVE "/sessions?user=olga", "", 403));
+	json_decref(page_call(&h, &o, "GET", NATIVE "/me", "", 200));
+	json_decref(page_call(&h, &b, "POST", NATIVE "/keys/auth", "{\"user\":\"olga\"}", 403));
+	json_decref(page_call(&h, &b, "POST", NATIVE "/keys/auth", "{\"user\":\"ivan\"}", 200)); /* oneself */
+	snprintf(path, sizeof path, NATIVE "/users/%s", owner);
+	json_decref(page_call(&h, &b, "DELETE", path, "{\"machines\":\"delete\"}", 403));
+	/* An owner does not go by the console: somebody else becomes the owner first. */
+	json_decref(page_call(&h, &o, "DELETE", path, "{\"machines\":\"delete\"}", 400));
 	house_close(&h);
 }
 
