@@ -224,6 +224,7 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **ctx, enu
 	reply_free(r->verdict);
 	json_decref(r->json);
 	drop_body(r);
+	r->api->exports -= r->exporting;
 	buf_done(&r->made);
 	arena_done(&r->arena);
 	free(r);

@@ -185,6 +185,8 @@ static enum MHD_Result on_exported(struct request *r, const struct reply *reply)
 	return answer_buf(r, 200, x->csv ? "text/csv; charset=utf-8" : "application/x-ndjson", &taken);
 }
 
+enum { EXPORTS_MAX = 3 }; /* at once: each is held whole until its reader has it */
+
 /* ?format=ndjson|csv and the filters of /audit. */
 enum MHD_Result console_audit_export(struct request *r)
 {
@@ -199,6 +201,10 @@ enum MHD_Result console_audit_export(struct request *r)
 	x->csv = strcmp(format, "csv") == 0;
 	if (format[0] && !x->csv && strcmp(format, "ndjson") != 0 && !r->fault)
 		r->fault = "format: ndjson or csv";
+	if (r->api->exports >= EXPORTS_MAX && !r->fault)
+		return answer_error(r, 503, "exports of the log are under way; try again when they are done");
+	r->api->exports++;
+	r->exporting = true;
 	r->keep = x;
 	return work_for(r, export_log, on_exported);
 }

@@ -533,6 +533,7 @@ static enum MHD_Result on_add(struct request *r, const struct reply *reply)
 		c->user = arena_printf(&c->arena, "%lld", (long long)((struct my *)r->keep)->id);
 		c->expires_ms = clock_wall_ms() + MY_KEY_TTL_MS;
 		c->description = "made by its owner, for one device";
+		c->key_text = command_str(c, r->token);
 	}
 	return ask(r, c, on_key_made);
 }

@@ -72,6 +72,7 @@ struct request {
 
 	reply_handler *next;
 	bool delivered;
+	bool exporting; /* counts in api.exports */
 	struct reply *reply; /* delivered and not yet looked at; NULL: memory was short */
 	const char *token;   /* of the browser's session, see browser.h */
 	reply_handler *after_signin;

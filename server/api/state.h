@@ -28,6 +28,7 @@ struct api {
 	pthread_cond_t idle;  /* waiting became 0 */
 	size_t waiting;	      /* requests whose reply is on its way */
 	size_t backups;
+	size_t exports; /* of the log, under way; the daemon's thread only */
 	struct api_workers *worker;
 	struct rate requests, failures, guesses, user_guesses; /* the daemon's thread only */
 	size_t body_bytes; /* of requests under way; the daemon's thread only */

@@ -85,6 +85,30 @@ static bool may_make_key(struct core *c, struct tailnet *t, const struct command
 	return apikey_may_tags(c, t, m, r);
 }
 
+/* Keys that people make for themselves (/my): some at a time, and they leave when their time is over. */
+enum { OWN_KEYS_MAX = 10, OWN_KEY_TTL_MS = 15 * 60 * 1000 };
+
+static err tidy_own_keys(struct core *c, const struct user *u, struct reply *r)
+{
+	size_t at = 0, n = 0;
+
+	for (struct authkey *k; (k = map_next(&c->authkeys, &at));) {
+		const struct authkey_row *x = &k->row;
+		if (x->user_id != u->row.id || x->used || x->reusable || !x->expires_ms || x->expires_ms - x->created_ms > OWN_KEY_TTL_MS)
+			continue;
+		if (x->expires_ms > c->now.wall_ms) {
+			n += !x->revoked_ms;
+			continue;
+		}
+		TRY(touch_authkey(c, k));
+		authkey_drop_memory(c, x->id);
+	}
+	if (n < OWN_KEYS_MAX)
+		return OK;
+	reply_fail(r, ERR_TOO_BIG, "you have %d keys that nobody has used: use one, or wait some minutes", OWN_KEYS_MAX);
+	return r->e;
+}
+
 static err authkey_create(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
 {
 	struct user *u = *m->user ? user_find(t, m->user) : NULL;
@@ -115,6 +139,8 @@ static err authkey_create(struct core *c, struct tailnet *t, const struct comman
 		}
 	if (!may_make_key(c, t, m, r))
 		return r->e;
+	if (*m->key_text && u)
+		TRY(tidy_own_keys(c, u, r));
 	r->secret = key_fresh(&r->arena, "hskey-auth-", row.prefix, row.hash);
 	if (!r->secret)
 		return ERR_NOMEM;

@@ -21,26 +21,27 @@ bool user_name_ok(const char *s)
 	return strspn(s, "0123456789") < n;
 }
 
-static struct user *by_exact_name(struct tailnet *t, const char *name)
+/* Somebody else whom this name or mail address means. */
+static struct user *meant_by(struct tailnet *t, const char *text, const struct user *self)
 {
 	size_t at = 0;
 
-	for (struct user *u; (u = map_next(&t->c->users, &at));)
-		if (u->t == t && strcasecmp(u->row.name, name) == 0)
+	for (struct user *u; *text && (u = map_next(&t->c->users, &at));)
+		if (u->t == t && u != self && (strcasecmp(u->row.name, text) == 0 || (u->row.email && strcasecmp(u->row.email, text) == 0)))
 			return u;
 	return NULL;
 }
 
 static bool name_ok(struct tailnet *t, const char *name, const struct user *self, struct reply *r)
 {
-	struct user *other = by_exact_name(t, name);
+	struct user *other = meant_by(t, name, self);
 
 	if (!user_name_ok(name)) {
 		reply_fail(r, ERR_INVALID, "\"%.64s\" cannot be a user's name: 1 to %d characters without spaces and slashes, not digits alone", name,
 				USER_NAME_MAX);
 		return false;
 	}
-	if (other && other != self) {
+	if (other) {
 		reply_fail(r, ERR_EXISTS, "there is a user %s already (id %lld)", other->row.name, (long long)other->row.id);
 		return false;
 	}
@@ -68,6 +69,11 @@ static err create(struct core *c, struct tailnet *t, const struct command *m, st
 		return r->e;
 	if (strlen(m->display_name) > USER_TEXT_MAX || strlen(m->email) > USER_TEXT_MAX || strlen(m->picture_url) > USER_TEXT_MAX) {
 		reply_fail(r, ERR_INVALID, "display name, email and picture URL may have %d bytes each", USER_TEXT_MAX);
+		return r->e;
+	}
+	struct user *other = meant_by(t, m->email, NULL);
+	if (other) {
+		reply_fail(r, ERR_EXISTS, "the mail address is that of user %s (id %lld)", other->row.name, (long long)other->row.id);
 		return r->e;
 	}
 	TRY(next_id(c, &row.id));
