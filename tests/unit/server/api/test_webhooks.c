@@ -258,8 +258,9 @@ static void private_addresses_are_refused(void **state)
 	receiver_stop(&r);
 }
 
-/* It takes connections and says nothing, so it holds its own events for WEBHOOK_TOTAL_S. */
-static void a_silent_endpoint_does_not_delay_the_others(void **state)
+/* They take connections and say nothing, so each holds its own events for WEBHOOK_TOTAL_S. Others wait for the round that is under way, if
+ * one is (making a webhook is told, too), and not for each of them. */
+static void silent_endpoints_delay_the_others_by_a_round_at_most(void **state)
 {
 	(void)state;
 	struct receiver good, silent = { 0 };
@@ -278,7 +279,7 @@ static void a_silent_endpoint_does_not_delay_the_others(void **state)
 	json_decref(make(&h, &silent, "", "\"userCreated\""));
 	json_decref(make(&h, &good, "", "\"userCreated\""));
 	user(&h, "quick");
-	const char *got = nth(&good, 1, WEBHOOK_TOTAL_S / 3);
+	const char *got = nth(&good, 1, WEBHOOK_TOTAL_S * 3 / 2);
 	assert_non_null(got);
 	assert_non_null(strstr(got, "quick"));
 	house_close(&h);
@@ -292,7 +293,7 @@ int main(void)
 		cmocka_unit_test(events_are_told),
 		cmocka_unit_test(failures_are_tried_again),
 		cmocka_unit_test(private_addresses_are_refused),
-		cmocka_unit_test(a_silent_endpoint_does_not_delay_the_others),
+		cmocka_unit_test(silent_endpoints_delay_the_others_by_a_round_at_most),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
