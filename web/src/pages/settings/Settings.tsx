@@ -64,8 +64,8 @@ function Backup() {
 		<Card title="Backup"><div class="body stack">
 			<p>One file holds everything: machines, people, keys, policy and log. A backup is made on the server, while it runs:</p>
 			<Command text="fairlead backup /var/backups/fairlead.db" />
-			<p>To go back, stop the server, put the copy in the place of the database (<code>database.sqlite.path</code> in the configuration file) and start it: a server starts from the copy as it is.</p>
-			<p class="muted">Keep the server’s private key file with it: without it, machines have to sign in again.</p>
+			<p>To go back, stop the server, put the copy in the place of the database (<code>path</code> under <code>[database]</code> in the configuration file) and start it: a server starts from the copy as it is.</p>
+			<p class="muted">The server’s private keys are in it: keep it as safe as the server.</p>
 		</div></Card>
 	);
 }
