@@ -49,7 +49,7 @@ function Identity() {
 				<Card title="Identity providers"><div class="body stack">
 					{issuers.length ? <ul class="lines">{issuers.map(([issuer, name]) => { const n = data.identities.filter(i => i.issuer === issuer).length; return <li key={issuer}><b>{name}</b><code class="muted">{issuer}</code><span class="muted">{n === 1 ? '1 person' : `${n} people`}</span></li>; })}</ul>
 						: <p>Nobody has come through an identity provider yet. People sign in by an invite’s link, with a password or a passkey.</p>}
-					<p class="muted">Providers are set up in the configuration file, under <code>[oidc]</code>; the server asks a new one after a reload.</p>
+					<p class="muted">Providers are set up in the configuration file, under <code>[oidc]</code>; the server knows a new one after a restart.</p>
 					<Command text={'[oidc]\nissuer = "https://id.example.com"\nclient_id = "fairlead"\nclient_secret_path = "/etc/fairlead/oidc.secret"'} />
 					<Facts rows={[['Redirect address', <Copy text={`${me.value?.server.url ?? location.origin}/oidc/callback`} what="redirect address" code />]]} />
 				</div></Card>
