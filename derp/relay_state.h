@@ -95,17 +95,24 @@ static inline struct conn_handle handle_of(const struct relay_client *c)
 
 /* For worker number to, when this turn ends. m is taken. */
 void worker_post(struct relay_worker *w, uint16_t to, struct relay_msg *m);
+/* Tells dst's connections that gone is no longer in this region. */
+void worker_tell_gone(struct relay_worker *w, const struct node_pub *dst, const struct node_pub *gone);
+
+/* From any thread, at once. m is taken; NULL is out of memory. */
+MUST_USE err relay_post(struct relay *r, uint16_t to, struct relay_msg *m);
+
+/* ---- relay_deliver.c ---- */
+
 void worker_count_drop(struct relay_worker *w, enum session_drop why, bool disco);
 /* Delivers a packet to dst where it is connected to this relay, on any worker; pkt is taken. False: it is not, and pkt
  * is still the caller's. congested (may be NULL): it arrives faster than it leaves. */
 bool worker_deliver(struct relay_worker *w, const struct node_pub *dst, struct session_packet *pkt, bool *congested);
 /* True, and pkt is freed, when queues are full of what waits. */
 bool worker_sheds(struct relay_worker *w, struct session_packet *pkt);
-/* Tells dst's connections that gone is no longer in this region. */
-void worker_tell_gone(struct relay_worker *w, const struct node_pub *dst, const struct node_pub *gone);
-
-/* From any thread, at once. m is taken; NULL is out of memory. */
-MUST_USE err relay_post(struct relay *r, uint16_t to, struct relay_msg *m);
+/* A session's packet (session_host). */
+void deliver_on_packet(struct session *s, const struct node_pub *dst, struct session_packet pkt, int64_t now_ms);
+/* MSG_PACKET, from another worker. m stays the caller's, its data does not. */
+void deliver_arrived(struct relay_worker *w, struct relay_msg *m);
 
 /* ---- relay_rate.c ---- */
 

@@ -1,0 +1,190 @@
+/* Where a packet goes: to a client of this worker, to another worker's inbox, to another relay, or nowhere. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "derp/relay_state.h"
+
+/* The client of this worker that gets key's packets, given one of them; NULL: another worker has the active one. */
+static struct relay_client *active_here(struct relay_client *some)
+{
+	struct conn_handle h = directory_active(some->entry);
+
+	if (h.worker != some->w->index)
+		return NULL;
+	struct relay_client *c = some;
+	do {
+		if (c->id == h.id)
+			return c;
+		c = container_of(c->same_key.next, struct relay_client, same_key);
+	} while (c != some);
+	return some;
+}
+
+void worker_count_drop(struct relay_worker *w, enum session_drop why, bool disco)
+{
+	STATS_ADD(&w->stats, dropped_disco, disco);
+	switch (why) {
+	case SESSION_DROP_QUEUE_HEAD:
+		STATS_ADD(&w->stats, dropped_queue_head, 1);
+		return;
+	case SESSION_DROP_QUEUE_TAIL:
+		STATS_ADD(&w->stats, dropped_queue_tail, 1);
+		return;
+	case SESSION_DROP_GONE:
+		STATS_ADD(&w->stats, dropped_gone, 1);
+		return;
+	}
+}
+
+static void forward(struct relay_worker *w, uint16_t to, const struct node_pub *dst, struct session_packet pkt)
+{
+	uint8_t *data = pkt.base == pkt.p ? pkt.base : malloc(pkt.n);
+
+	if (data && data != pkt.base) {
+		memcpy(data, pkt.p, pkt.n);
+		free(pkt.base);
+	} else if (!data) {
+		free(pkt.base);
+	}
+	struct relay_msg *m = data ? msg_new(MSG_PACKET, dst, data, pkt.n) : NULL;
+
+	if (!m) {
+		worker_count_drop(w, SESSION_DROP_QUEUE_TAIL, pkt.disco);
+		return;
+	}
+	m->disco = pkt.disco;
+	worker_post(w, to, m);
+}
+
+/* At most RELAY_GONE_BURST at once, then one a second. */
+static bool may_tell_not_here(struct relay_client *c, int64_t now_ms)
+{
+	int64_t more = (now_ms - c->gone_at_ms) / 1000;
+
+	if (more > 0) {
+		c->gone_tokens = (unsigned)MIN_OF((int64_t)c->gone_tokens + more, (int64_t)RELAY_GONE_BURST);
+		c->gone_at_ms += more * 1000;
+	}
+	if (!c->gone_tokens)
+		return false;
+	c->gone_tokens--;
+	return true;
+}
+
+static void unknown_dest(struct relay_client *c, const struct node_pub *dst, bool disco, int64_t now_ms)
+{
+	struct relay_worker *w = c->w;
+
+	STATS_ADD(&w->stats, dropped_unknown_dest, 1);
+	STATS_ADD(&w->stats, dropped_disco, disco);
+	if (disco && may_tell_not_here(c, now_ms) && session_peer_gone(&c->s, dst, DERP_GONE_NOT_HERE))
+		STATS_ADD(&w->stats, peer_gone_not_here, 1);
+}
+
+/* Onto the queue of a client of this worker. A queue that fills while its socket takes more is pulled at once: a large
+ * read may hold more for one receiver than a queue may. True: it stays full. */
+static bool enqueue(struct relay_client *to, struct session_packet pkt)
+{
+	session_enqueue(&to->s, pkt);
+	if (!session_is_pressed(&to->s))
+		return false;
+	if (!to->blocked)
+		to->opts.push(to->opts.ctx);
+	bool congested = session_is_pressed(&to->s);
+
+	directory_note_congested(to->entry, congested);
+	return congested;
+}
+
+/* head: by_key's answer for dst. The rest as worker_deliver. */
+static bool deliver_to(struct relay_worker *w, struct relay_client *head, const struct node_pub *dst,
+	struct session_packet *pkt, bool *congested)
+{
+	struct relay_client *to = head ? active_here(head) : NULL;
+	struct conn_handle h;
+	bool full = false;
+
+	if (to)
+		full = enqueue(to, *pkt);
+	else if (directory_find(w->r->dir, dst, &h, &full))
+		forward(w, h.worker, dst, *pkt);
+	else
+		return false;
+	if (congested)
+		*congested = full;
+	return true;
+}
+
+bool worker_deliver(struct relay_worker *w, const struct node_pub *dst, struct session_packet *pkt, bool *congested)
+{
+	return deliver_to(w, map_get(&w->by_key, dst->b), dst, pkt, congested);
+}
+
+/* Most packets go where the sender's last one went: hashing a key costs more than comparing one. */
+static bool is_last_dst(const struct relay_client *c, const struct node_pub *dst)
+{
+	return c->last_head && c->last_epoch == c->w->epoch && node_pub_eq(&c->last_dst, dst);
+}
+
+static void remember_dst(struct relay_client *c, const struct node_pub *dst, struct relay_client *head)
+{
+	c->last_dst = *dst;
+	c->last_head = head;
+	c->last_epoch = c->w->epoch;
+	peer_set_add(&c->sent_to, dst);
+}
+
+bool worker_sheds(struct relay_worker *w, struct session_packet *pkt)
+{
+	int64_t max = (int64_t)atomic_load_explicit(&w->r->worker_queued_bytes, memory_order_relaxed);
+
+	if (!max || w->queued_bytes <= max)
+		return false;
+	worker_count_drop(w, SESSION_DROP_QUEUE_TAIL, pkt->disco);
+	free(pkt->base);
+	return true;
+}
+
+void deliver_on_packet(struct session *s, const struct node_pub *dst, struct session_packet pkt, int64_t now_ms)
+{
+	struct relay_client *c = client_of(s);
+	struct relay_worker *w = c->w;
+	bool congested;
+
+	STATS_ADD(&w->stats, packets_received, 1);
+	if (pkt.disco)
+		STATS_ADD(&w->stats, received_disco, 1);
+	else
+		STATS_ADD(&w->stats, received_other, 1);
+	if (worker_sheds(w, &pkt))
+		return;
+	bool same = is_last_dst(c, dst);
+	struct relay_client *head = same ? c->last_head : map_get(&w->by_key, dst->b);
+
+	if (deliver_to(w, head, dst, &pkt, &congested)) {
+		if (!same)
+			remember_dst(c, dst, head);
+		if (congested && !c->yield_ms) {
+			c->yield_ms = now_ms + RELAY_YIELD_MS;
+			STATS_ADD(&w->stats, yields, 1);
+		}
+	} else if (!mesh_forward(w, &s->key, dst, &pkt)) {
+		free(pkt.base);
+		unknown_dest(c, dst, pkt.disco, now_ms);
+	}
+}
+
+void deliver_arrived(struct relay_worker *w, struct relay_msg *m)
+{
+	struct relay_client *head = map_get(&w->by_key, m->key.b);
+	struct session_packet pkt = { .base = m->data, .p = m->data, .n = m->n, .disco = m->disco };
+
+	if (!head) {
+		worker_count_drop(w, SESSION_DROP_GONE, m->disco);
+		return;
+	}
+	struct relay_client *to = active_here(head);
+
+	m->data = NULL; /* the queue's now */
+	enqueue(to ? to : head, pkt);
+}
