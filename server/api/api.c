@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -18,6 +19,7 @@
 #include "server/api/webhooks.h"
 #include "server/api/worker.h"
 #include "server/login/login.h"
+#include "server/store/audit.h"
 
 /* ---- one request: head, body, key, handler ---- */
 
@@ -319,7 +321,8 @@ void api_free(struct api *a)
 void api_changed(struct api *a, const struct audit_row *what)
 {
 	event_hub_put(a->events, what);
-	if (a->webhooks)
+	bool stored = strcmp(what->action, AUDIT_REPORT) != 0 && strcmp(what->action, "online") != 0 && strcmp(what->action, "offline") != 0;
+	if (a->webhooks && stored)
 		webhooks_wake(a->webhooks);
 }
 

@@ -54,11 +54,21 @@ static bool user_event(const struct audit_row *a, struct told *t)
 	return has(a->after, "\"role\":") && SAY("userRoleUpdated", "The role of user %.200s was changed");
 }
 
-static bool event_of(const struct audit_row *a, const struct webhook_row *hook, struct told *t)
+static bool is_of_itself(const struct webhook_row *hook, const struct audit_row *a)
 {
 	char own[24];
 
 	snprintf(own, sizeof own, "%lld", (long long)hook->id);
+	return strcmp(a->kind, "webhook") == 0 && strcmp(a->target_id, own) == 0;
+}
+
+bool webhook_is_own_end(const struct webhook_row *hook, const struct audit_row *a)
+{
+	return is_of_itself(hook, a) && strcmp(a->action, "delete") == 0;
+}
+
+static bool event_of(const struct audit_row *a, const struct webhook_row *hook, struct told *t)
+{
 	if (strcmp(a->kind, "test") == 0)
 		return SAY("test", "This is a test event%.0s");
 	if (strcmp(a->kind, "node") == 0)
@@ -67,8 +77,9 @@ static bool event_of(const struct audit_row *a, const struct webhook_row *hook, 
 		return user_event(a, t);
 	if (strcmp(a->kind, "policy") == 0)
 		return SAY("policyUpdate", "The policy of tailnet %.200s was changed");
-	return strcmp(a->kind, "webhook") == 0 && strcmp(a->action, "update") == 0 && strcmp(a->target_id, own) == 0 &&
-		SAY("webhookUpdated", "The webhook for %.200s was changed");
+	if (webhook_is_own_end(hook, a))
+		return SAY("webhookDeleted", "The webhook for %.200s was deleted");
+	return is_of_itself(hook, a) && strcmp(a->action, "update") == 0 && SAY("webhookUpdated", "The webhook for %.200s was changed");
 }
 
 /* ---- what is sent ---- */
@@ -157,17 +168,4 @@ void webhook_sign(const char *secret, int64_t wall_s, struct bytes body, char ou
 	crypto_auth_hmacsha256_final(&st, mac);
 	hex_encode(bytes_of(mac, sizeof mac), hex);
 	snprintf(out, 128, "t=%lld,v1=%s", (long long)wall_s, hex);
-}
-
-bool webhook_may_connect(struct addr a, bool private_too)
-{
-	a = addr_unmap(a);
-	if (!a.family || addr_is_multicast(a) || addr_is_unspecified(a))
-		return false;
-	if (private_too)
-		return true;
-	/* 0.0.0.0/8 and NAT64 and 6to4 reach what they stand for */
-	bool odd = (a.family == 4 && a.b[0] == 0) || (a.family == 6 && ((a.b[0] == 0x20 && a.b[1] == 0x02) || (a.b[0] == 0 && a.b[1] == 0x64)));
-	bool cgnat = a.family == 4 && a.b[0] == 100 && (a.b[1] & 0xc0) == 64;
-	return !odd && !cgnat && !addr_is_loopback(a) && !addr_is_private(a) && !addr_is_link_local(a) && !addr_is_tailscale(a);
 }

@@ -1,38 +1,58 @@
 #include "server/api/webhooks.h"
 
-#include <curl/curl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "server/api/webhook_send.h"
+#include "server/core/webhook_words.h"
 #include "server/store/audit.h"
 
-enum { IDLE_MS = 60000, ENDPOINTS_MAX = 128, FLIGHTS_MAX = 16 /* at once */, POLL_MS = 200 };
+enum { IDLE_MS = 60000, SHY_MS = 1000, ENDPOINTS_MAX = WEBHOOKS_MAX + FAREWELLS_MAX };
 
 struct endpoint { /* what the sender remembers of one */
 	int64_t id, cursor, next_ms;
 	unsigned failures;
+	bool look;   /* there may be something to tell */
+	bool flying; /* one request at a time: records keep their order */
+	bool listed; /* it was in the list that is looked at */
+};
+
+/* One request on its way. */
+struct flight {
+	struct flight *next;
+	struct sending s;
+	struct buf body;
+	int64_t id, last_id; /* of the endpoint; of the records */
+	bool test, last;     /* last: it tells that the endpoint is gone */
 };
 
 struct webhooks {
 	const struct api_settings *cfg;
 	pthread_t thread;
 	bool running;
-	pthread_mutex_t lock; /* the rest but endpoints */
-	pthread_cond_t wake, answered;
+	CURLM *multi; /* the thread's, but curl_multi_wakeup */
+	pthread_mutex_t lock; /* the rest but what is the thread's */
+	pthread_cond_t answered;
 	bool stop, changed;
 	struct call call;
 	struct reply *reply; /* of the command that the thread waits for */
 	bool has_reply;
-	int64_t test[WEBHOOK_TESTS_MAX];
+	struct test {
+		int64_t id; /* of the endpoint */
+		bool flies; /* else it waits */
+	} test[WEBHOOK_TESTS_MAX];
 	size_t n_tests;
-	struct endpoint endpoint[ENDPOINTS_MAX]; /* the thread's */
+	/* The thread's: */
+	struct endpoint endpoint[ENDPOINTS_MAX];
 	size_t n_endpoints;
+	struct flight *flights;
+	int64_t idle_ms; /* when all are looked at, whether or not something happened */
+	int64_t not_before_ms; /* the core did not answer */
 };
 
 /* ---- asking the core ---- */
@@ -75,120 +95,49 @@ static struct reply *ask_core(struct webhooks *w, struct command *c)
 	return r;
 }
 
-/* ---- sending ---- */
+/* ---- what is on its way ---- */
 
-static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *at)
-{
-	const struct webhooks *w = ctx;
-	struct addrport to = addrport_from_sockaddr(&at->addr);
-
-	(void)purpose;
-	/* Here, at the address that is really dialled: a name may change its mind between a look-up and the next. */
-	if (!webhook_may_connect(to.addr, w->cfg->webhooks_private))
-		return CURL_SOCKET_BAD;
-	return socket(at->family, at->socktype | SOCK_CLOEXEC, at->protocol);
-}
-
-/* The server stops: it does not wait for an endpoint. */
-static int is_over(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
-{
-	struct webhooks *w = ctx;
-
-	(void)a, (void)b, (void)c, (void)d;
-	pthread_mutex_lock(&w->lock);
-	bool stop = w->stop;
-	pthread_mutex_unlock(&w->lock);
-	return stop;
-}
-
-static size_t swallow(char *p, size_t size, size_t n, void *ctx)
-{
-	size_t *left = ctx;
-
-	(void)p;
-	if (size * n > *left)
-		return 0;
-	*left -= size * n;
-	return size * n;
-}
-
-struct sending { /* one POST, alone or beside others */
-	CURL *c;
-	struct curl_slist *headers;
-	size_t left; /* of the answer that is read */
-	char why[CURL_ERROR_SIZE];
-};
-
-static bool sending_begin(struct webhooks *w, const struct webhook_row *hook, struct bytes body, struct sending *s)
+/* taken. false: it could not leave, and is gone; why says so. */
+static bool flight_begin(struct webhooks *w, struct flight *f, const struct webhook_row *hook, char why[CURL_ERROR_SIZE])
 {
 	char signature[128], header[200];
-	CURL *c = curl_easy_init();
+	const char *line = header;
 
-	*s = (struct sending){ .c = c, .left = WEBHOOK_ANSWER_MAX };
-	snprintf(s->why, sizeof s->why, "out of memory");
-	if (!c)
-		return false;
-	s->why[0] = 0;
-	webhook_sign(hook->secret, clock_wall_ms() / 1000, body, signature);
+	webhook_sign(hook->secret, clock_wall_ms() / 1000, buf_view(&f->body), signature);
 	snprintf(header, sizeof header, "Tailscale-Webhook-Signature: %s", signature);
-	s->headers = curl_slist_append(NULL, "Content-Type: application/json");
-	if (!hook->provider || !hook->provider[0])
-		s->headers = curl_slist_append(s->headers, header);
-	s->headers = curl_slist_append(s->headers, "Expect:");
-	curl_easy_setopt(c, CURLOPT_URL, hook->url);
-	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(c, CURLOPT_PROXY, ""); /* what the environment says would dial for us */
-	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)WEBHOOK_CONNECT_S);
-	curl_easy_setopt(c, CURLOPT_TIMEOUT, (long)WEBHOOK_TOTAL_S);
-	curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, w);
-	curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
-	curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, is_over);
-	curl_easy_setopt(c, CURLOPT_XFERINFODATA, w);
-	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, swallow);
-	curl_easy_setopt(c, CURLOPT_WRITEDATA, &s->left);
-	curl_easy_setopt(c, CURLOPT_USERAGENT, "fairlead");
-	curl_easy_setopt(c, CURLOPT_HTTPHEADER, s->headers);
-	curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
-	curl_easy_setopt(c, CURLOPT_POSTFIELDS, (const char *)body.p);
-	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, s->why);
-	return true;
+	bool sign = !hook->provider || !hook->provider[0];
+	if (sending_begin(&f->s, hook->url, sign ? &line : NULL, sign, buf_view(&f->body), w->cfg->webhooks_private) &&
+			curl_multi_add_handle(w->multi, f->s.c) == CURLM_OK) {
+		f->next = w->flights;
+		w->flights = f;
+		return true;
+	}
+	sending_end(&f->s, CURLE_OUT_OF_MEMORY);
+	snprintf(why, CURL_ERROR_SIZE, "%s", f->s.why);
+	buf_done(&f->body);
+	free(f);
+	return false;
 }
 
-/* true: the endpoint took it; else s->why. */
-static bool sending_end(struct sending *s, CURLcode rc)
+static void flight_free(struct webhooks *w, struct flight *f)
 {
-	long status = 0;
-
-	if (!s->c)
-		return false;
-	curl_easy_getinfo(s->c, CURLINFO_RESPONSE_CODE, &status);
-	curl_slist_free_all(s->headers);
-	curl_easy_cleanup(s->c);
-	s->c = NULL;
-	if (status >= 200 && status < 300)
-		return true;
-	if (rc == CURLE_OK)
-		snprintf(s->why, sizeof s->why, "status %ld", status);
-	else if (!s->why[0])
-		snprintf(s->why, sizeof s->why, "%s", curl_easy_strerror(rc));
-	return false;
+	for (struct flight **at = &w->flights; *at; at = &(*at)->next)
+		if (*at == f) {
+			*at = f->next;
+			break;
+		}
+	buf_done(&f->body);
+	free(f);
 }
 
 /* ---- one endpoint ---- */
 
-static struct endpoint *endpoint_of(struct webhooks *w, const struct webhook_row *hook)
+static struct endpoint *endpoint_by_id(struct webhooks *w, int64_t id)
 {
 	for (size_t i = 0; i < w->n_endpoints; i++)
-		if (w->endpoint[i].id == hook->id)
+		if (w->endpoint[i].id == id)
 			return &w->endpoint[i];
-	if (w->n_endpoints == ENDPOINTS_MAX)
-		w->n_endpoints = 0; /* deleted ones pile up; what is forgotten is read from the rows again */
-	struct endpoint *e = &w->endpoint[w->n_endpoints++];
-	*e = (struct endpoint){ .id = hook->id, .cursor = hook->cursor };
-	return e;
+	return NULL;
 }
 
 static int64_t wait_after(unsigned failures)
@@ -198,168 +147,244 @@ static int64_t wait_after(unsigned failures)
 	return 1000 * s[failures < ARRAY_LEN(s) ? failures : ARRAY_LEN(s) - 1];
 }
 
-struct flight { /* what one endpoint is to be told in this round */
-	const struct webhook_row *hook; /* of the round's list */
-	struct reply *now;		/* the endpoint as it is now, owned: what the records tell may be that its secret is another one */
-	struct buf body;
-	struct sending s;
-	int64_t last_id;
-	bool more, sent; /* sent: there was nothing to tell, or nobody any more */
-	CURLcode rc;
-};
-
-/* false: nothing to do for it now. */
-static bool flight_begin(struct webhooks *w, const struct webhook_row *hook, struct flight *f)
+static void note_failure(struct endpoint *e, const char *why)
 {
-	struct endpoint *e = endpoint_of(w, hook);
-	CLEANUP(audit_page_done) struct audit_page page = { 0 };
-	struct audit_query q = { .tailnet_id = hook->tailnet_id, .after_id = e->cursor, .limit = WEBHOOK_BATCH };
-	char why[CURL_ERROR_SIZE];
-
-	if (e->next_ms > clock_mono_ms())
-		return false;
-	if (w->cfg->audit(w->cfg->ctx, &q, &page, why, sizeof why) != OK) {
-		log_warn("webhooks cannot read what happened", "cause=%s", log_qs(why).s);
-		e->next_ms = clock_mono_ms() + wait_after(e->failures++);
-		return false;
-	}
-	if (!page.n)
-		return false;
-	*f = (struct flight){ .hook = hook, .last_id = page.rows[page.n - 1].id, .more = page.more, .body = buf_make(4 << 20), .rc = CURLE_FAILED_INIT };
-	if (!webhook_body(hook, page.rows, page.n, w->cfg->server_url, &f->body)) {
-		f->sent = true;
-		return true;
-	}
-	struct command *c = command_new(CMD_WEBHOOK_LIST);
-	if (c)
-		c->id = hook->id;
-	f->now = ask_core(w, c);
-	f->sent = f->now && f->now->e == ERR_NOT_FOUND; /* deleted meanwhile */
-	if (f->now && f->now->e == OK && f->now->n_webhooks)
-		sending_begin(w, &f->now->webhooks[0], buf_view(&f->body), &f->s);
-	else
-		snprintf(f->s.why, sizeof f->s.why, "the core did not answer");
-	return true;
+	e->next_ms = clock_mono_ms() + wait_after(e->failures++);
+	e->look = true;
+	log_warn("a webhook was not delivered", "webhook=%lld tries=%u cause=%s", (long long)e->id, e->failures, log_qs(why).s);
 }
 
-/* true: there may be more at once. */
-static bool flight_end(struct webhooks *w, struct flight *f)
+static void tell_core(struct webhooks *w, enum command_kind kind, int64_t id, int64_t at)
 {
-	struct endpoint *e = endpoint_of(w, f->hook);
-	bool sent = sending_end(&f->s, f->rc) || f->sent;
+	struct command *c = command_new(kind);
 
-	buf_done(&f->body);
-	reply_free(f->now);
-	if (!sent) {
-		e->next_ms = clock_mono_ms() + wait_after(e->failures++);
-		log_warn("a webhook was not delivered", "webhook=%lld tries=%u cause=%s", (long long)f->hook->id, e->failures, log_qs(f->s.why).s);
-		return false;
-	}
-	e->failures = 0;
-	e->cursor = f->last_id;
-	struct command *c = command_new(CMD_WEBHOOK_CURSOR);
 	if (c) {
-		c->id = f->hook->id;
-		c->at_ms = e->cursor;
+		c->id = id;
+		c->at_ms = at;
 	}
 	reply_free(ask_core(w, c));
-	return f->more;
 }
 
-/* All at once: a slow endpoint costs the others nothing in this round; the next round comes WEBHOOK_TOTAL_S later at most. */
-static void fly(struct flight *f, size_t n)
+static void note_sent(struct webhooks *w, struct endpoint *e, int64_t last_id, bool last)
 {
-	CURLM *m = curl_multi_init();
-	int running = 0, left;
-
-	for (size_t i = 0; m && i < n; i++)
-		if (f[i].s.c)
-			curl_multi_add_handle(m, f[i].s.c);
-	do {
-		if (!m || curl_multi_perform(m, &running) != CURLM_OK)
-			break;
-		if (running && curl_multi_poll(m, NULL, 0, POLL_MS, NULL) != CURLM_OK)
-			break;
-	} while (running);
-	for (const CURLMsg *msg; m && (msg = curl_multi_info_read(m, &left));)
-		for (size_t i = 0; i < n; i++)
-			if (msg->msg == CURLMSG_DONE && f[i].s.c == msg->easy_handle)
-				f[i].rc = msg->data.result;
-	for (size_t i = 0; m && i < n; i++)
-		if (f[i].s.c)
-			curl_multi_remove_handle(m, f[i].s.c);
-	curl_multi_cleanup(m);
+	e->failures = 0;
+	e->cursor = last_id;
+	e->look = true;
+	tell_core(w, last ? CMD_WEBHOOK_FORGET : CMD_WEBHOOK_CURSOR, e->id, last_id);
 }
 
-/* true: some endpoint may have more at once. */
-static bool serve_all(struct webhooks *w, const struct webhook_row *hooks, size_t n_hooks)
+/* How many of the page are for this endpoint: none behind the record that it went. */
+static size_t until_its_end(const struct webhook_row *hook, const struct audit_page *page, bool *ends)
 {
-	bool more = false;
+	*ends = false;
+	for (size_t i = 0; hook->deleted_ms && i < page->n; i++)
+		if (webhook_is_own_end(hook, &page->rows[i])) {
+			*ends = true;
+			return i + 1;
+		}
+	return page->n;
+}
 
-	for (size_t at = 0; at < n_hooks;) {
-		struct flight f[FLIGHTS_MAX];
-		size_t n = 0;
-		for (; at < n_hooks && n < FLIGHTS_MAX; at++)
-			n += flight_begin(w, &hooks[at], &f[n]);
-		fly(f, n);
-		for (size_t i = 0; i < n; i++)
-			more |= flight_end(w, &f[i]);
+/* Reads what lies behind the cursor, and sends it on its way. */
+static void serve(struct webhooks *w, struct endpoint *e, const struct webhook_row *listed)
+{
+	CLEANUP(audit_page_done) struct audit_page page = { 0 };
+	struct audit_query q = { .tailnet_id = listed->tailnet_id, .after_id = e->cursor, .limit = WEBHOOK_BATCH };
+	char why[CURL_ERROR_SIZE] = "out of memory";
+
+	e->look = false;
+	if (listed->deleted_ms && clock_wall_ms() - listed->deleted_ms > FAREWELL_MS) {
+		tell_core(w, CMD_WEBHOOK_FORGET, e->id, 0);
+		return;
 	}
-	return more;
+	if (w->cfg->audit(w->cfg->ctx, &q, &page, why, sizeof why) != OK) {
+		note_failure(e, why);
+		return;
+	}
+	/* As it is now: what the records tell may be that its secret is another one. */
+	struct command *c = page.n ? command_new(CMD_WEBHOOK_LIST) : NULL;
+	if (c)
+		c->id = e->id, c->with_deleted = true;
+	struct reply *now = c ? ask_core(w, c) : NULL;
+	if (page.n && now && now->e == OK && now->n_webhooks) {
+		const struct webhook_row *hook = &now->webhooks[0];
+		bool ends;
+		size_t n = until_its_end(hook, &page, &ends);
+		struct flight *f = calloc(1, sizeof *f);
+		if (f)
+			*f = (struct flight){ .body = buf_make(4 << 20), .id = e->id, .last_id = page.rows[n - 1].id, .last = ends };
+		if (f && !webhook_body(hook, page.rows, n, w->cfg->server_url, &f->body) && !f->body.bad) {
+			note_sent(w, e, f->last_id, ends); /* nothing of it was subscribed to */
+			buf_done(&f->body);
+			free(f);
+		} else if (f && flight_begin(w, f, hook, why)) {
+			e->flying = true;
+		} else {
+			note_failure(e, why);
+		}
+	} else if (page.n && (!now || now->e != ERR_NOT_FOUND)) {
+		note_failure(e, "the core did not answer");
+	}
+	reply_free(now);
 }
 
-static void send_test(struct webhooks *w, const struct webhook_row *hook)
+/* ---- test events ---- */
+
+static bool send_test(struct webhooks *w, const struct webhook_row *hook)
 {
 	static char kind[] = "test", empty[] = "", who[] = "fairlead";
 	struct audit_row a = { .at_ms = clock_wall_ms(), .kind = kind, .action = empty, .actor = who, .target = empty, .target_id = empty,
 		.before = empty, .after = empty };
-	CLEANUP(buf_done) struct buf body = buf_make(64 << 10);
-	struct sending s;
+	struct flight *f = calloc(1, sizeof *f);
+	char why[CURL_ERROR_SIZE] = "out of memory";
 
-	if (!webhook_body(hook, &a, 1, w->cfg->server_url, &body))
-		return;
-	bool begun = sending_begin(w, hook, buf_view(&body), &s);
-	if (!sending_end(&s, begun ? curl_easy_perform(s.c) : CURLE_OUT_OF_MEMORY))
-		log_warn("a webhook's test event was not delivered", "webhook=%lld cause=%s", (long long)hook->id, log_qs(s.why).s);
+	if (f) {
+		*f = (struct flight){ .body = buf_make(64 << 10), .id = hook->id, .test = true };
+		webhook_body(hook, &a, 1, w->cfg->server_url, &f->body);
+		if (flight_begin(w, f, hook, why))
+			return true;
+	}
+	log_warn("a webhook's test event was not delivered", "webhook=%lld cause=%s", (long long)hook->id, log_qs(why).s);
+	return false;
 }
 
-/* ---- the thread ---- */
-
-static bool take_test(struct webhooks *w, int64_t id)
+static bool next_test(struct webhooks *w, int64_t *id)
 {
 	bool found = false;
 
 	pthread_mutex_lock(&w->lock);
 	for (size_t i = 0; i < w->n_tests && !found; i++)
-		if (w->test[i] == id) {
-			w->test[i] = w->test[--w->n_tests];
-			found = true;
+		if (!w->test[i].flies) {
+			w->test[i].flies = found = true;
+			*id = w->test[i].id;
 		}
 	pthread_mutex_unlock(&w->lock);
 	return found;
 }
 
-static int64_t next_due(const struct webhooks *w)
+static void test_is_over(struct webhooks *w, int64_t id)
 {
-	int64_t at = clock_mono_ms() + IDLE_MS;
+	pthread_mutex_lock(&w->lock);
+	for (size_t i = 0; i < w->n_tests; i++)
+		if (w->test[i].flies && w->test[i].id == id) {
+			w->test[i] = w->test[--w->n_tests];
+			break;
+		}
+	pthread_mutex_unlock(&w->lock);
+}
+
+static const struct webhook_row *row_by_id(const struct reply *r, int64_t id)
+{
+	for (size_t i = 0; i < r->n_webhooks; i++)
+		if (r->webhooks[i].id == id)
+			return &r->webhooks[i];
+	return NULL;
+}
+
+static void serve_tests(struct webhooks *w, const struct reply *list)
+{
+	for (int64_t id; next_test(w, &id);) {
+		const struct webhook_row *hook = row_by_id(list, id);
+		if (!hook || hook->deleted_ms || !send_test(w, hook))
+			test_is_over(w, id);
+	}
+}
+
+/* ---- a turn of the thread ---- */
+
+/* Those of the list, and nobody else: what is new is added, what is gone forgotten once nothing of it flies. */
+static void list_endpoints(struct webhooks *w, const struct reply *list)
+{
+	size_t n = 0;
 
 	for (size_t i = 0; i < w->n_endpoints; i++)
-		if (w->endpoint[i].failures)
+		if (w->endpoint[i].flying || row_by_id(list, w->endpoint[i].id))
+			w->endpoint[n++] = w->endpoint[i];
+	w->n_endpoints = n;
+	for (size_t i = 0; i < list->n_webhooks && w->n_endpoints < ENDPOINTS_MAX; i++)
+		if (!endpoint_by_id(w, list->webhooks[i].id))
+			w->endpoint[w->n_endpoints++] = (struct endpoint){ .id = list->webhooks[i].id, .cursor = list->webhooks[i].cursor };
+}
+
+/* When somebody is to be looked at next. */
+static int64_t next_due(const struct webhooks *w)
+{
+	int64_t at = w->idle_ms;
+
+	for (size_t i = 0; i < w->n_endpoints; i++)
+		if (w->endpoint[i].look && !w->endpoint[i].flying)
 			at = MIN_OF(at, w->endpoint[i].next_ms);
-	return at;
+	return MAX_OF(at, w->not_before_ms);
+}
+
+/* all: something happened, perhaps to anybody. */
+static void plan(struct webhooks *w, bool all)
+{
+	struct command *c = command_new(CMD_WEBHOOK_LIST);
+	int64_t now = clock_mono_ms();
+
+	if (c)
+		c->with_deleted = true;
+	struct reply *list = c ? ask_core(w, c) : NULL;
+	all |= now >= w->idle_ms;
+	if (all)
+		w->idle_ms = now + IDLE_MS;
+	w->not_before_ms = list ? 0 : now + SHY_MS;
+	if (list) {
+		list_endpoints(w, list);
+		serve_tests(w, list);
+	}
+	for (size_t i = 0; list && i < w->n_endpoints; i++) {
+		struct endpoint *e = &w->endpoint[i];
+		const struct webhook_row *hook = row_by_id(list, e->id);
+		e->look |= all;
+		if (hook && e->look && !e->flying && e->next_ms <= now)
+			serve(w, e, hook);
+	}
+	reply_free(list);
+}
+
+static void land(struct webhooks *w, struct flight *f, CURLcode rc)
+{
+	struct endpoint *e = endpoint_by_id(w, f->id);
+
+	curl_multi_remove_handle(w->multi, f->s.c);
+	bool sent = sending_end(&f->s, rc);
+	if (f->test) {
+		test_is_over(w, f->id);
+		if (!sent)
+			log_warn("a webhook's test event was not delivered", "webhook=%lld cause=%s", (long long)f->id, log_qs(f->s.why).s);
+	} else if (e) {
+		e->flying = false;
+		if (sent)
+			note_sent(w, e, f->last_id, f->last);
+		else
+			note_failure(e, f->s.why);
+	}
+	flight_free(w, f);
+}
+
+static void step(struct webhooks *w)
+{
+	int running = 0, left;
+
+	curl_multi_perform(w->multi, &running);
+	for (const CURLMsg *m; (m = curl_multi_info_read(w->multi, &left));) {
+		struct flight *f = w->flights;
+		while (f && f->s.c != m->easy_handle)
+			f = f->next;
+		if (f && m->msg == CURLMSG_DONE)
+			land(w, f, m->data.result);
+	}
 }
 
 /* false: it is over. */
-static bool wait_for_work(struct webhooks *w)
+static bool begin_turn(struct webhooks *w, bool *changed)
 {
-	int64_t due = next_due(w);
-	struct timespec ts = { .tv_sec = due / 1000, .tv_nsec = due % 1000 * 1000000 };
-
 	pthread_mutex_lock(&w->lock);
-	if (!w->changed && !w->stop)
-		pthread_cond_timedwait(&w->wake, &w->lock, &ts);
-	w->changed = false;
 	bool go = !w->stop;
+	*changed = w->changed;
+	w->changed = false;
 	pthread_mutex_unlock(&w->lock);
 	return go;
 }
@@ -367,43 +392,54 @@ static bool wait_for_work(struct webhooks *w)
 static void *run(void *arg)
 {
 	struct webhooks *w = arg;
+	bool changed;
 
-	while (wait_for_work(w)) {
-		struct reply *r = ask_core(w, command_new(CMD_WEBHOOK_LIST));
-		for (size_t i = 0; r && i < r->n_webhooks; i++)
-			while (take_test(w, r->webhooks[i].id))
-				send_test(w, &r->webhooks[i]);
-		if (r && serve_all(w, r->webhooks, r->n_webhooks))
-			webhooks_wake(w);
-		reply_free(r);
+	while (begin_turn(w, &changed)) {
+		if (changed || next_due(w) <= clock_mono_ms())
+			plan(w, changed);
+		step(w);
+		int64_t wait_ms = next_due(w) - clock_mono_ms();
+		curl_multi_poll(w->multi, NULL, 0, (int)MAX_OF(wait_ms, 0), NULL);
+	}
+	while (w->flights) { /* the server stops: it does not wait for an endpoint, which is told again after the start */
+		curl_multi_remove_handle(w->multi, w->flights->s.c);
+		sending_end(&w->flights->s, CURLE_ABORTED_BY_CALLBACK);
+		flight_free(w, w->flights);
 	}
 	return NULL;
 }
 
+/* ---- from outside ---- */
+
 void webhooks_wake(struct webhooks *w)
 {
 	pthread_mutex_lock(&w->lock);
+	bool new = !w->changed;
 	w->changed = true;
-	pthread_cond_signal(&w->wake);
 	pthread_mutex_unlock(&w->lock);
+	if (new)
+		curl_multi_wakeup(w->multi);
 }
 
 bool webhooks_test(struct webhooks *w, int64_t id)
 {
+	size_t of_this = 0;
+
 	pthread_mutex_lock(&w->lock);
-	bool room = w->n_tests < WEBHOOK_TESTS_MAX;
+	for (size_t i = 0; i < w->n_tests; i++)
+		of_this += w->test[i].id == id;
+	bool room = w->n_tests < WEBHOOK_TESTS_MAX && of_this < WEBHOOK_TESTS_EACH;
 	if (room)
-		w->test[w->n_tests++] = id;
+		w->test[w->n_tests++] = (struct test){ .id = id };
 	w->changed = true;
-	pthread_cond_signal(&w->wake);
 	pthread_mutex_unlock(&w->lock);
+	curl_multi_wakeup(w->multi);
 	return room;
 }
 
 err webhooks_new(const struct api_settings *cfg, struct webhooks **out)
 {
 	struct webhooks *w = calloc(1, sizeof *w);
-	pthread_condattr_t mono;
 
 	if (!w)
 		return ERR_NOMEM;
@@ -412,11 +448,8 @@ err webhooks_new(const struct api_settings *cfg, struct webhooks **out)
 	w->changed = true; /* what waits since before the start */
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->answered, NULL);
-	pthread_condattr_init(&mono);
-	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->wake, &mono);
-	pthread_condattr_destroy(&mono);
-	w->running = pthread_create(&w->thread, NULL, run, w) == 0;
+	w->multi = curl_multi_init();
+	w->running = w->multi && pthread_create(&w->thread, NULL, run, w) == 0;
 	if (!w->running) {
 		webhooks_free(w);
 		return ERR_SYS;
@@ -431,8 +464,8 @@ void webhooks_stop(struct webhooks *w)
 		return;
 	pthread_mutex_lock(&w->lock);
 	w->stop = true;
-	pthread_cond_signal(&w->wake);
 	pthread_mutex_unlock(&w->lock);
+	curl_multi_wakeup(w->multi);
 	pthread_join(w->thread, NULL);
 	w->running = false;
 }
@@ -442,7 +475,7 @@ void webhooks_free(struct webhooks *w)
 	if (!w)
 		return;
 	webhooks_stop(w);
-	pthread_cond_destroy(&w->wake);
+	curl_multi_cleanup(w->multi);
 	pthread_cond_destroy(&w->answered);
 	pthread_mutex_destroy(&w->lock);
 	free(w);

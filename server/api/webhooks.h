@@ -3,19 +3,17 @@
  * The queue is the audit log: each endpoint has a cursor, and one thread of ours reads what lies behind it, sends what the
  * endpoint subscribed to, and moves the cursor when it was taken in (2xx). So an event is told at least once, survives a
  * restart, and waits as long as the log is kept; an endpoint that fails is asked again after 2 s, 10 s, 30 s … up to an hour.
- * All endpoints are told at the same time; the next round waits for the slowest of one, WEBHOOK_TOTAL_S at most.
- * The core never waits. Addresses of this machine and of private networks are refused at connect,
- * whatever the name says, unless the settings allow them; redirects are not followed. */
+ * Each endpoint goes at its own pace: it has one request on its way at most, so that its events keep their order, and waits for
+ * nobody else's. Tests of an endpoint go beside that. A deleted endpoint is told so, signed with its secret, within FAREWELL_MS;
+ * then its row goes (CMD_WEBHOOK_FORGET). The core never waits. How a request goes out: webhook_send.h. */
 #pragma once
 
 #include "server/api/api.h"
 
 enum {
 	WEBHOOK_BATCH = 50,	    /* records a request at most */
-	WEBHOOK_CONNECT_S = 5,
-	WEBHOOK_TOTAL_S = 15,
-	WEBHOOK_ANSWER_MAX = 64 << 10, /* of the body; it is thrown away */
-	WEBHOOK_TESTS_MAX = 32,	    /* test events that wait */
+	WEBHOOK_TESTS_MAX = 32,	    /* test events that wait or are on their way, in all */
+	WEBHOOK_TESTS_EACH = 4,	    /* and of one endpoint */
 };
 
 struct webhooks;
@@ -32,5 +30,5 @@ struct webhook_row;
 bool webhook_body(const struct webhook_row *hook, const struct audit_row *rows, size_t n, const char *server_url, struct buf *out);
 /* "t=…,v1=…" over the body. */
 void webhook_sign(const char *secret, int64_t wall_s, struct bytes body, char out[128]);
-/* May it be connected to? */
-bool webhook_may_connect(struct addr a, bool private_too);
+/* Does this record tell that the endpoint was deleted? */
+bool webhook_is_own_end(const struct webhook_row *hook, const struct audit_row *a);

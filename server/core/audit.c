@@ -135,7 +135,10 @@ static bool look(struct core *c, const struct image *i, struct subject *s)
 		return false; /* nobody's rule yet */
 	case ROW_WEBHOOK: {
 		struct webhook *w = map_get(&c->webhooks, &i->webhook.id);
-		s->has = w != NULL;
+		s->has = w && !w->row.deleted_ms;
+		s->had &= !i->webhook.deleted_ms;
+		if (!s->had && !s->has)
+			return false; /* deleted before, and told so now */
 		number_id(s, i->webhook.id);
 		SIDES(webhook, url, &w->row);
 		return true;

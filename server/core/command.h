@@ -114,10 +114,11 @@ enum command_kind {
 	CMD_SETTINGS_PATCH, /* changes: all of them, or none -> settings: all */
 
 	CMD_WEBHOOK_CREATE, /* text: URL, name: provider, scopes: subscriptions -> webhooks[0], secret */
-	CMD_WEBHOOK_LIST,   /* id: only that; 0 all -> webhooks, with their secrets: for the sender */
+	CMD_WEBHOOK_LIST,   /* id: only that; 0 all; with_deleted: those that are still to be told so -> webhooks, with their secrets: for the sender */
 	CMD_WEBHOOK_UPDATE, /* id, scopes: subscriptions -> webhooks[0] */
 	CMD_WEBHOOK_ROTATE, /* id -> webhooks[0], secret: the old one ends */
 	CMD_WEBHOOK_DELETE, /* id */
+	CMD_WEBHOOK_FORGET, /* id of a deleted one: it was told so */
 	CMD_WEBHOOK_CURSOR, /* id, at_ms: the audit id that it has had. Lazy */
 
 	CMD_DERPMAP_GET,   /* -> text: JSON */
@@ -209,6 +210,7 @@ struct command {
 	bool force, hidden, ssh, towards; /* hidden: who asks must not learn about nodes */
 	bool console_inside;   /* the console's URL leads to a tailnet address; addrs: those of the server's machine */
 	uint16_t console_port;
+	bool with_deleted; /* CMD_WEBHOOK_LIST: for the sender */
 	bool with_nodes; /* CMD_USER_DELETE: they go, too */
 	bool automatic; /* CMD_NODE_RENAME: by its host's name again */
 	int64_t expires_in_ms; /* CMD_AUTHKEY_CREATE: instead of expires_ms; 0: expires_ms counts */

@@ -7,7 +7,7 @@
 #include "common/text/hex.h"
 #include "server/core/webhook_words.h"
 
-enum { WEBHOOKS_MAX = 100, URL_MAX = 2000, WORDS_MAX = 2000 };
+enum { URL_MAX = 2000, WORDS_MAX = 2000 };
 
 err webhook_put_memory(struct core *c, struct webhook_row *taken)
 {
@@ -62,7 +62,7 @@ static int by_id(const void *a, const void *b)
 	return (x->id > y->id) - (x->id < y->id);
 }
 
-static err list(struct core *c, struct tailnet *t, int64_t only, struct reply *r)
+static err list(struct core *c, struct tailnet *t, int64_t only, bool deleted_too, struct reply *r)
 {
 	size_t at = 0;
 
@@ -70,7 +70,7 @@ static err list(struct core *c, struct tailnet *t, int64_t only, struct reply *r
 	if (!r->webhooks)
 		return ERR_NOMEM;
 	for (struct webhook *w; (w = map_next(&c->webhooks, &at));)
-		if (w->t == t && (!only || w->row.id == only))
+		if (w->t == t && (!only || w->row.id == only) && (!w->row.deleted_ms || deleted_too))
 			TRY(to_arena(&r->arena, &w->row, &r->webhooks[r->n_webhooks++]));
 	if (r->n_webhooks)
 		qsort(r->webhooks, r->n_webhooks, sizeof *r->webhooks, by_id);
@@ -128,6 +128,15 @@ static char *fresh_secret(int64_t id)
 	return n < 0 ? NULL : text;
 }
 
+static size_t deleted_ones(const struct core *c)
+{
+	size_t at = 0, n = 0;
+
+	for (const struct webhook *w; (w = map_next(&c->webhooks, &at));)
+		n += w->row.deleted_ms != 0;
+	return n;
+}
+
 static err create(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
 {
 	struct webhook_row row = { .tailnet_id = t->row.id, .created_ms = c->now.wall_ms, .updated_ms = c->now.wall_ms,
@@ -141,7 +150,7 @@ static err create(struct core *c, struct tailnet *t, const struct command *m, st
 		reply_fail(r, ERR_INVALID, "providerType: slack, mattermost, googlechat, discord or nothing");
 		return r->e;
 	}
-	if (c->webhooks.n >= WEBHOOKS_MAX) {
+	if (c->webhooks.n - deleted_ones(c) >= WEBHOOKS_MAX) {
 		reply_fail(r, ERR_TOO_BIG, "there may be %d webhooks", WEBHOOKS_MAX);
 		return r->e;
 	}
@@ -161,7 +170,7 @@ static err create(struct core *c, struct tailnet *t, const struct command *m, st
 	struct webhook *w = map_get(&c->webhooks, &id);
 	w->touched = c->tx;
 	r->secret = arena_str(&r->arena, bytes_str(w->row.secret));
-	return list(c, t, id, r);
+	return list(c, t, id, false, r);
 }
 
 static err change(struct core *c, struct webhook *w, const struct command *m, struct reply *r)
@@ -179,7 +188,7 @@ static err change(struct core *c, struct webhook *w, const struct command *m, st
 	w->row.updated_ms = c->now.wall_ms;
 	if (rotate)
 		r->secret = arena_str(&r->arena, bytes_str(w->row.secret));
-	return list(c, w->t, w->row.id, r);
+	return list(c, w->t, w->row.id, false, r);
 }
 
 /* Written beside the commits: should it be lost, the endpoint hears of something twice. */
@@ -198,6 +207,26 @@ static err note_cursor(struct core *c, struct webhook *w, int64_t cursor)
 	return OK;
 }
 
+/* For everybody but the sender it is gone; the sender says so to the endpoint, for which it needs the secret, and forgets it then. */
+static err delete(struct core *c, struct webhook *w)
+{
+	TRY(touch_webhook(c, w));
+	if (deleted_ones(c) < FAREWELLS_MAX)
+		w->row.deleted_ms = c->now.wall_ms;
+	else
+		webhook_drop_memory(c, w->row.id);
+	return OK;
+}
+
+static err forget(struct core *c, struct webhook *w)
+{
+	if (!w->row.deleted_ms)
+		return ERR_STATE;
+	TRY(touch_webhook(c, w));
+	webhook_drop_memory(c, w->row.id);
+	return OK;
+}
+
 void on_command_webhook(struct core *c, const struct command *m, struct reply *r)
 {
 	struct tailnet *t = core_tailnet(c, m->tailnet_id);
@@ -207,16 +236,17 @@ void on_command_webhook(struct core *c, const struct command *m, struct reply *r
 		return;
 	}
 	struct webhook *w = m->id ? map_get(&c->webhooks, &m->id) : NULL;
-	if ((m->id || m->kind != CMD_WEBHOOK_LIST) && (!w || w->t != t)) {
+	bool for_sender = m->kind == CMD_WEBHOOK_FORGET || m->kind == CMD_WEBHOOK_CURSOR || m->with_deleted;
+	if ((m->id || m->kind != CMD_WEBHOOK_LIST) && (!w || w->t != t || (w->row.deleted_ms && !for_sender))) {
 		reply_fail(r, ERR_NOT_FOUND, "there is no webhook with id %lld", (long long)m->id);
 		return;
 	}
 	if (m->kind == CMD_WEBHOOK_LIST) {
-		r->e = list(c, t, m->id, r);
+		r->e = list(c, t, m->id, m->with_deleted, r);
 	} else if (m->kind == CMD_WEBHOOK_DELETE) {
-		r->e = touch_webhook(c, w);
-		if (r->e == OK)
-			webhook_drop_memory(c, m->id);
+		r->e = delete(c, w);
+	} else if (m->kind == CMD_WEBHOOK_FORGET) {
+		r->e = forget(c, w);
 	} else if (m->kind == CMD_WEBHOOK_CURSOR) {
 		r->e = note_cursor(c, w, m->at_ms);
 	} else {

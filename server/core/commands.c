@@ -302,6 +302,7 @@ void on_command(struct core *c, struct event *e)
 	case CMD_WEBHOOK_UPDATE:
 	case CMD_WEBHOOK_ROTATE:
 	case CMD_WEBHOOK_DELETE:
+	case CMD_WEBHOOK_FORGET:
 	case CMD_WEBHOOK_CURSOR:
 		on_command_webhook(c, m, r);
 		break;

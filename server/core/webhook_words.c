@@ -13,7 +13,7 @@ static const char *const idle[] = { "userNeedsApproval", "userApproved" };
 /* They happen, and are not noticed here: who subscribed would wait for ever. */
 static const char *const unsent[] = { "nodeNeedsSignature", "subnetIPForwardingNotEnabled", "exitNodeIPForwardingNotEnabled",
 	"categoryDeviceMisconfigurations" };
-static const char *const always[] = { "test", "webhookUpdated" };
+static const char *const always[] = { "test", "webhookUpdated", "webhookDeleted" };
 
 #define MANAGEMENT "categoryTailnetManagement"
 

@@ -3,6 +3,12 @@
 
 #include <stdbool.h>
 
+enum {
+	WEBHOOKS_MAX = 100,
+	FAREWELLS_MAX = 20,	      /* deleted ones that are still to be told so; further ones go without */
+	FAREWELL_MS = 10 * 60 * 1000, /* then they go, told or not */
+};
+
 /* An event's name, or "categoryTailnetManagement". */
 bool webhook_is_subscription(const char *word);
 /* Tailscale has it, and it is not noticed here. */

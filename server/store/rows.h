@@ -295,11 +295,12 @@ struct draft_row { /* see 0081_policy_draft.sql */
 	int64_t base, updated_ms;
 };
 
-struct webhook_row { /* see 0053_webhook.sql */
+struct webhook_row { /* see 0053_webhook.sql, 0130_webhook_deleted.sql */
 	int64_t id, tailnet_id;
 	char *url, *provider, *secret, *subscriptions, *creator;
 	int64_t created_ms, updated_ms;
 	int64_t cursor; /* audit id that it has had; lazy */
+	int64_t deleted_ms; /* gone, and still to be told so; 0: no */
 };
 
 /* Keys of the server itself: "noise", "derp", "tls_cert", "tls_key", … */

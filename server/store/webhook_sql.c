@@ -3,11 +3,12 @@
 err webhook_sql_put(struct sql *s, const struct webhook_row *r)
 {
 	static const char sql[] =
-		"INSERT INTO webhook (id, tailnet_id, url, provider, secret, subscriptions, creator, created_ms, updated_ms, cursor)"
-		" VALUES (:id, :tailnet_id, :url, :provider, :secret, :subscriptions, :creator, :created_ms, :updated_ms, :cursor)"
+		"INSERT INTO webhook (id, tailnet_id, url, provider, secret, subscriptions, creator, created_ms, updated_ms, cursor, deleted_ms)"
+		" VALUES (:id, :tailnet_id, :url, :provider, :secret, :subscriptions, :creator, :created_ms, :updated_ms, :cursor, :deleted_ms)"
 		" ON CONFLICT (id) DO UPDATE SET tailnet_id = excluded.tailnet_id, url = excluded.url, provider = excluded.provider,"
 		" secret = excluded.secret, subscriptions = excluded.subscriptions, creator = excluded.creator,"
-		" created_ms = excluded.created_ms, updated_ms = excluded.updated_ms, cursor = excluded.cursor";
+		" created_ms = excluded.created_ms, updated_ms = excluded.updated_ms, cursor = excluded.cursor,"
+		" deleted_ms = excluded.deleted_ms";
 	struct query q = query_begin(s, sql);
 
 	query_int(&q, ":id", r->id);
@@ -20,6 +21,7 @@ err webhook_sql_put(struct sql *s, const struct webhook_row *r)
 	query_int(&q, ":created_ms", r->created_ms);
 	query_int(&q, ":updated_ms", r->updated_ms);
 	query_int(&q, ":cursor", r->cursor);
+	query_int(&q, ":deleted_ms", r->deleted_ms);
 	return query_run(&q);
 }
 
@@ -44,7 +46,7 @@ err webhook_sql_delete(struct sql *s, int64_t id)
 
 err webhook_sql_list(struct sql *s, struct webhook_row **out, size_t *n)
 {
-	static const char sql[] = "SELECT id, tailnet_id, url, provider, secret, subscriptions, creator, created_ms, updated_ms, cursor"
+	static const char sql[] = "SELECT id, tailnet_id, url, provider, secret, subscriptions, creator, created_ms, updated_ms, cursor, deleted_ms"
 				  " FROM webhook ORDER BY id";
 	struct query q = query_begin(s, sql);
 
@@ -62,6 +64,7 @@ err webhook_sql_list(struct sql *s, struct webhook_row **out, size_t *n)
 		r->created_ms = column_int(&q);
 		r->updated_ms = column_int(&q);
 		r->cursor = column_int(&q);
+		r->deleted_ms = column_int(&q);
 	}
 	return query_end(&q);
 }

@@ -10,8 +10,10 @@
 
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "common/net/sock.h"
 #include "common/text/hex.h"
+#include "server/api/webhook_send.h"
 #include "server/api/webhooks.h"
 #include "tests/lib/api_house.h"
 #include "tests/lib/test.h"
@@ -258,33 +260,121 @@ static void private_addresses_are_refused(void **state)
 	receiver_stop(&r);
 }
 
-/* They take connections and say nothing, so each holds its own events for WEBHOOK_TOTAL_S. Others wait for the round that is under way, if
- * one is (making a webhook is told, too), and not for each of them. */
-static void silent_endpoints_delay_the_others_by_a_round_at_most(void **state)
+/* It takes connections and says nothing, so each request to it lasts WEBHOOK_TOTAL_S. */
+static void silent_start(struct receiver *r)
 {
-	(void)state;
-	struct receiver good, silent = { 0 };
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof at;
+
+	*r = (struct receiver){ 0 };
+	r->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(r->fd, (struct sockaddr *)&at, sizeof at), 0);
+	assert_int_equal(listen(r->fd, 64), 0);
+	assert_int_equal(getsockname(r->fd, (struct sockaddr *)&at, &n), 0);
+	r->port = ntohs(at.sin_port);
+}
+
+/* Somebody waits for an answer there. */
+static void assert_is_asked(const struct receiver *r)
+{
+	struct pollfd p = { .fd = r->fd, .events = POLLIN };
+
+	assert_int_equal(poll(&p, 1, 10000), 1);
+}
+
+static void test_of(struct house *h, json_t *hook, unsigned status)
+{
+	char path[96];
+
+	snprintf(path, sizeof path, "/api/v2/webhooks/%s/test", json_text_at(hook, "endpointId"));
+	json_decref(house_call(h, HOUSE_UNIX, "POST", path, "", status));
+}
+
+static void silent_endpoints_delay_nobody_else(void **state)
+{
+	(void)state;
+	struct receiver good, silent;
 	struct house h;
 
-	silent.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(silent.fd, (struct sockaddr *)&at, sizeof at), 0);
-	assert_int_equal(listen(silent.fd, 16), 0);
-	assert_int_equal(getsockname(silent.fd, (struct sockaddr *)&at, &n), 0);
-	silent.port = ntohs(at.sin_port);
+	silent_start(&silent);
 	receiver_start(&good);
 	house_open(&h, allowed);
-	json_decref(make(&h, &silent, "", "\"userCreated\""));
-	json_decref(make(&h, &silent, "", "\"userCreated\""));
-	json_decref(make(&h, &good, "", "\"userCreated\""));
-	user(&h, "quick");
-	const char *got = nth(&good, 1, WEBHOOK_TOTAL_S * 3 / 2);
+	json_t *one = make(&h, &silent, "", "\"userCreated\""), *two = make(&h, &silent, "", "\"userCreated\"");
+	json_t *three = make(&h, &good, "", "\"userCreated\"");
+	user(&h, "first");
+	assert_is_asked(&silent); /* they are under way, and stay so */
+	int64_t begun = clock_mono_ms();
+	assert_non_null(nth(&good, 1, 10));
+	for (size_t i = 2; i < 10; i++) { /* several times over, not only beside the first request of the silent ones */
+		char name[16];
+		snprintf(name, sizeof name, "quick%zu", i);
+		user(&h, name);
+		const char *got = nth(&good, i, 10);
+		assert_non_null(got);
+		assert_non_null(strstr(got, name));
+	}
+	/* Tests wait for no silent test, nor for events; each endpoint has a few. */
+	for (int i = 0; i < WEBHOOK_TESTS_EACH; i++)
+		test_of(&h, one, 202);
+	test_of(&h, one, 429);
+	test_of(&h, two, 202);
+	test_of(&h, three, 202);
+	const char *got = nth(&good, 10, 10);
 	assert_non_null(got);
-	assert_non_null(strstr(got, "quick"));
+	assert_non_null(strstr(got, "\"type\":\"test\""));
+	assert_true(clock_mono_ms() - begun < WEBHOOK_TOTAL_S * 1000);
+	/* The server stops at once, whoever is silent. */
+	begun = clock_mono_ms();
 	house_close(&h);
+	assert_true(clock_mono_ms() - begun < WEBHOOK_TOTAL_S * 1000 / 2);
+	json_decref(one), json_decref(two), json_decref(three);
 	receiver_stop(&good);
 	close(silent.fd);
+}
+
+/* Who is deleted hears so, last, signed with the secret that it has; also when it was down, and the server started anew. */
+static void a_deleted_endpoint_is_told_so(void **state)
+{
+	(void)state;
+	struct receiver r;
+	struct house h;
+	char path[96];
+
+	receiver_start(&r);
+	house_open(&h, allowed);
+	r.status = 500;
+	json_t *hook = make(&h, &r, "", "\"userCreated\"");
+	user(&h, "before");
+	assert_non_null(nth(&r, 1, 10)); /* refused: it waits */
+	snprintf(path, sizeof path, "/api/v2/webhooks/%s", json_text_at(hook, "endpointId"));
+	json_decref(house_call(&h, HOUSE_UNIX, "DELETE", path, "", 200));
+	json_decref(house_call(&h, HOUSE_UNIX, "GET", path, "", 404));
+	json_decref(house_call(&h, HOUSE_UNIX, "DELETE", path, "", 404));
+	json_decref(house_call(&h, HOUSE_UNIX, "PATCH", path, "{\"subscriptions\":[]}", 404));
+	json_t *list = house_call(&h, HOUSE_UNIX, "GET", "/api/v2/tailnet/-/webhooks", "", 200);
+	assert_int_equal(json_array_size(json_object_get(list, "webhooks")), 0);
+	json_decref(list);
+	user(&h, "after");
+	pthread_mutex_lock(&r.lock);
+	r.status = 204;
+	pthread_mutex_unlock(&r.lock);
+	size_t had = r.n;
+	house_restart(&h);
+	const char *got = nth(&r, had + 1, 10);
+	assert_non_null(got);
+	assert_non_null(strstr(got, "before"));
+	assert_non_null(strstr(got, "\"type\":\"webhookDeleted\""));
+	assert_null(strstr(got, "after"));
+	assert_signed(got, json_text_at(hook, "secret"));
+	json_decref(hook);
+	user(&h, "later");
+	assert_null(nth(&r, had + 2, 1)); /* and nothing more */
+	/* The log has that it was deleted, once. */
+	json_t *log = house_call(&h, HOUSE_UNIX, "GET", "/api/fairlead/v1/audit?kind=webhook", "", 200);
+	assert_int_equal(json_array_size(json_object_get(log, "records")), 2);
+	json_decref(log);
+	house_close(&h);
+	receiver_stop(&r);
 }
 
 int main(void)
@@ -293,7 +383,8 @@ int main(void)
 		cmocka_unit_test(events_are_told),
 		cmocka_unit_test(failures_are_tried_again),
 		cmocka_unit_test(private_addresses_are_refused),
-		cmocka_unit_test(silent_endpoints_delay_the_others_by_a_round_at_most),
+		cmocka_unit_test(silent_endpoints_delay_nobody_else),
+		cmocka_unit_test(a_deleted_endpoint_is_told_so),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
