@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/http/websocket.h"
 #include "common/net/sock.h"
@@ -11,6 +12,7 @@
 enum {
 	OUT_BYTES = 64 << 10, /* of one write: four TLS records */
 	READ_BUDGET = 64 << 10, /* of one connection in one turn: more would only make the others wait */
+	READ_US = 4000, /* of all connections in one turn; then handshakes, new connections and timers have theirs */
 	HEAD_MAX = 1024,
 	WEBSOCKET_OUT_MAX = 4096, /* pongs and a close that wait */
 };
@@ -20,10 +22,11 @@ struct derp_thread {
 	struct loop *loop;
 	struct relay_worker *worker;
 	struct loop_post inbox; /* posted by other threads */
-	struct loop_post flush, reap;
-	bool flushing, reaping; /* flush, reap are with the loop */
+	struct loop_post flush, reap, read, next_turn;
+	bool flushing, reaping, reading; /* flush, reap, read or next_turn are with the loop */
 	atomic_bool stopped;
 	struct list conns, ended;
+	struct list ready; /* have something to read; who waits longest comes first */
 	uint8_t scratch[OUT_BYTES]; /* output on its way from queues to TLS */
 };
 
@@ -36,8 +39,7 @@ struct derp_conn {
 	struct relay_client *client;
 	struct loop_timer timer;
 	struct loop_timer pause; /* reading waits for it: a rate, or a congested receiver */
-	struct loop_post again; /* there is more to read, after the others had their turn */
-	bool again_posted;
+	struct list ready;	/* in its thread's, or alone */
 	bool paused;  /* reading waits for admission */
 	bool ending;
 	bool read_wants_write;
@@ -46,8 +48,6 @@ struct derp_conn {
 	int64_t stalled_ms; /* since when pending does not move; 0: it does */
 	struct derp_count count; /* settled is NULL once called */
 };
-
-static void read_some(struct derp_conn *c);
 
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
 
@@ -86,12 +86,8 @@ static void on_reap(struct loop_post *p)
 	struct derp_thread *t = container_of(p, struct derp_thread, reap);
 
 	t->reaping = false;
-	list_each_safe(it, &t->ended) {
-		struct derp_conn *c = container_of(it, struct derp_conn, in);
-
-		if (!c->again_posted) /* else when that has run: its node lies in c */
-			conn_free(c);
-	}
+	list_each_safe(it, &t->ended)
+		conn_free(container_of(it, struct derp_conn, in));
 }
 
 static void reap_soon(struct derp_thread *t)
@@ -113,9 +109,23 @@ static void conn_end(struct derp_conn *c, const char *why)
 	loop_io_want(c->io, 0);
 	loop_timer_stop(&c->timer);
 	loop_timer_stop(&c->pause);
+	list_del(&c->ready);
 	list_del(&c->in);
 	list_add_tail(&c->t->ended, &c->in);
 	reap_soon(c->t);
+}
+
+/* It has something to read, or may have: that is done when the turn's callbacks are through, so that whoever is not yet a
+ * client does not wait behind those who are. */
+static void make_ready(struct derp_conn *c)
+{
+	if (c->ending || !list_is_empty(&c->ready))
+		return;
+	list_add_tail(&c->t->ready, &c->ready);
+	if (c->t->reading)
+		return;
+	c->t->reading = true;
+	loop_defer_node(c->t->loop, &c->t->read);
 }
 
 /* ---- out -------------------------------------------------------------------------------------------------------- */
@@ -226,10 +236,7 @@ static void push(void *ctx)
 		return;
 	if (c->paused && session_wants_input(relay_client_session(c->client))) {
 		c->paused = false; /* bytes may wait inside TLS, where no readiness tells of them */
-		if (!c->again_posted) {
-			c->again_posted = true;
-			loop_post_node(t->loop, &c->again);
-		}
+		make_ready(c);
 	}
 	set_want(c);
 	set_timer(c);
@@ -312,10 +319,7 @@ static void read_some(struct derp_conn *c)
 			break;
 		}
 		if (left == 0) {
-			if (!c->again_posted) {
-				c->again_posted = true;
-				loop_post_node(c->t->loop, &c->again);
-			}
+			make_ready(c);
 			break;
 		}
 		uint8_t *area = relay_area(c->t->worker, &cap); /* may flush, and so end us */
@@ -351,18 +355,36 @@ static void read_some(struct derp_conn *c)
 
 static void on_pause_over(struct loop_timer *timer)
 {
-	read_some(container_of(timer, struct derp_conn, pause));
+	make_ready(container_of(timer, struct derp_conn, pause));
 }
 
-static void on_again(struct loop_post *p)
+/* Each that is ready now, once, until the time is up; the others come first in the next turn. */
+static void on_read(struct loop_post *p)
 {
-	struct derp_conn *c = container_of(p, struct derp_conn, again);
+	struct derp_thread *t = container_of(p, struct derp_thread, read);
+	int64_t until_us = clock_mono_us() + READ_US;
+	struct list end; /* behind it are those who have more */
 
-	c->again_posted = false;
-	if (c->ending)
-		reap_soon(c->t);
-	else
+	list_add_tail(&t->ready, &end);
+	while (t->ready.next != &end) {
+		struct derp_conn *c = container_of(t->ready.next, struct derp_conn, ready);
+
+		list_del(&c->ready);
 		read_some(c);
+		if (clock_mono_us() >= until_us)
+			break;
+	}
+	list_del(&end);
+	t->reading = !list_is_empty(&t->ready);
+	if (t->reading)
+		loop_post_node(t->loop, &t->next_turn);
+}
+
+static void on_next_turn(struct loop_post *p)
+{
+	struct derp_thread *t = container_of(p, struct derp_thread, next_turn);
+
+	loop_defer_node(t->loop, &t->read);
 }
 
 static void on_ready(struct loop_io *io, unsigned ready, void *ctx)
@@ -375,7 +397,7 @@ static void on_ready(struct loop_io *io, unsigned ready, void *ctx)
 	if (buf_len(&c->pending) && (ready & (LOOP_WRITE | LOOP_READ)))
 		push(c);
 	if (!c->ending && ((ready & (LOOP_READ | LOOP_HANGUP)) || c->read_wants_write))
-		read_some(c);
+		make_ready(c);
 }
 
 /* ---- the thread ------------------------------------------------------------------------------------------------- */
@@ -424,6 +446,9 @@ err derp_thread_new(struct relay *r, struct loop *l, struct derp_thread **out)
 	t->inbox.fn = on_inbox;
 	t->flush.fn = on_flush;
 	t->reap.fn = on_reap;
+	t->read.fn = on_read;
+	t->next_turn.fn = on_next_turn;
+	list_init(&t->ready);
 	list_init(&t->conns);
 	list_init(&t->ended);
 	err e = relay_worker_new(r, wake, t, &t->worker);
@@ -498,7 +523,7 @@ void derp_conn_start(struct derp_thread *t, const struct derp_conn_start *s)
 	c->fd = s->fd;
 	c->tls = s->tls;
 	c->count = s->count;
-	c->again.fn = on_again;
+	list_init(&c->ready);
 	c->pending = buf_make(OUT_BYTES + 2 * HEAD_MAX + WEBSOCKET_OUT_MAX);
 	list_add_tail(&t->conns, &c->in);
 	loop_timer_init(&c->timer, t->loop, on_timer);
@@ -516,8 +541,7 @@ void derp_conn_start(struct derp_thread *t, const struct derp_conn_start *s)
 		feed_websocket(c, s->early);
 	else
 		feed_copy(c, s->early);
-	if (!c->ending)
-		read_some(c); /* TLS may hold what came with the request */
+	make_ready(c); /* TLS may hold what came with the request */
 	if (!c->ending)
 		set_timer(c);
 }

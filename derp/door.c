@@ -14,12 +14,14 @@
 enum {
 	ACCEPTS_A_TURN = 64,
 	READ_CHUNK = 4096,
+	TURN_US = 2000, /* of all guests of a door: a flood of handshakes does not keep clients waiting for longer */
 };
 
 struct door {
 	struct door_opts o;
 	struct loop_io *io;
 	struct list guests; /* oldest first */
+	struct loop_share share;
 };
 
 struct guest {
@@ -220,6 +222,8 @@ static void on_ready(struct loop_io *io, unsigned ready, void *ctx)
 	bool gone = false;
 
 	(void)io, (void)ready;
+	if (!loop_share_left(&g->d->share))
+		return;
 	switch (step(g, &gone)) {
 	case NEXT_READ:
 		loop_io_want(g->io, LOOP_READ);
@@ -304,6 +308,7 @@ err door_new(const struct door_opts *o, struct door **out)
 	}
 	d->o = *o;
 	list_init(&d->guests);
+	loop_share_init(&d->share, o->loop, TURN_US);
 	err e = loop_io_new(o->loop, o->listen_fd, on_accept, d, &d->io);
 	if (e != OK) {
 		door_free(d);
@@ -328,5 +333,6 @@ void door_free(struct door *d)
 	list_each_safe(it, &d->guests)
 		guest_free(container_of(it, struct guest, in));
 	door_shut(d);
+	loop_share_done(&d->share);
 	free(d);
 }

@@ -137,6 +137,7 @@ static void on_activity(struct session *s)
 {
 	struct relay_client *c = client_of(s);
 
+	c->idle++; /* until it turns out to be a packet that somebody gets */
 	if (!c->entry || !directory_is_shared(c->entry))
 		return;
 	struct conn_handle h = directory_active(c->entry);
@@ -235,6 +236,8 @@ err relay_client_new(
 	c->since_ms = now_ms;
 	c->tokens = (int64_t)atomic_load(&w->r->client_burst);
 	c->tokens_ms = now_ms;
+	c->idle_tokens = RELAY_IDLE_BURST;
+	c->idle_ms = now_ms;
 	list_init(&c->same_key);
 	list_init(&c->dirty);
 	list_init(&c->watching);
@@ -347,8 +350,8 @@ void relay_client_feed(struct relay_client *c, uint8_t *p, size_t n, int64_t now
 {
 	STATS_ADD(&c->w->stats, bytes_received, n);
 	c->bytes_in += n;
-	rate_charge(c, n, now_ms);
 	session_feed(&c->s, p, n, now_ms);
+	rate_charge(c, n, now_ms);
 }
 
 size_t relay_client_pull(struct relay_client *c, uint8_t *dst, size_t cap)

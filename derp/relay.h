@@ -21,6 +21,10 @@ enum {
 	RELAY_INBOX_BYTES = 8 << 20,	  /* packets from other threads that wait; more are dropped */
 	RELAY_GONE_BURST = 3,		  /* PeerGone(not here) a sender, then one a second */
 	RELAY_YIELD_MS = 2,		  /* a sender to a congested receiver is not read from for so long */
+	/* Frames a second from one client that bring nobody a packet: pings, packets to keys that are not here, kinds that we do
+	 * not know. Over it reading pauses, as over a rate: whoever floods with them gets no more of a thread than that. */
+	RELAY_IDLE_RATE = 20000,
+	RELAY_IDLE_BURST = 4000,
 	RELAY_PAUSE_MAX_MS = 1000,	  /* then the rate is looked at again: it may have changed */
 	RELAY_RATE_MIN = 1000,		  /* bytes a second; a lower rate that is not 0 counts as this */
 	RELAY_BURST_MIN = 65568,	  /* the largest frame's payload, as derper */
@@ -104,7 +108,8 @@ bool relay_client_is_mesh(const struct relay_client *c);
 void relay_client_feed(struct relay_client *c, uint8_t *p, size_t n, int64_t now_ms);
 /* session_pull, counted. */
 size_t relay_client_pull(struct relay_client *c, uint8_t *dst, size_t cap);
-/* How long its owner should not read from it: its rate is used up, or whom it sends to is congested. 0: read on. */
+/* How long its owner should not read from it: its rate is used up, or it says much that is of use to nobody, or whom it
+ * sends to is congested. 0: read on. */
 int64_t relay_client_pause_ms(struct relay_client *c, int64_t now_ms);
 /* The socket takes no more for now, or does again. */
 void relay_client_blocked(struct relay_client *c, bool yes);

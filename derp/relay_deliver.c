@@ -162,13 +162,16 @@ void deliver_on_packet(struct session *s, const struct node_pub *dst, struct ses
 	struct relay_client *head = same ? c->last_head : map_get(&w->by_key, dst->b);
 
 	if (deliver_to(w, head, dst, &pkt, &congested)) {
+		c->idle--;
 		if (!same)
 			remember_dst(c, dst, head);
 		if (congested && !c->yield_ms) {
 			c->yield_ms = now_ms + RELAY_YIELD_MS;
 			STATS_ADD(&w->stats, yields, 1);
 		}
-	} else if (!mesh_forward(w, &s->key, dst, &pkt)) {
+	} else if (mesh_forward(w, &s->key, dst, &pkt)) {
+		c->idle--;
+	} else {
 		free(pkt.base);
 		unknown_dest(c, dst, pkt.disco, now_ms);
 	}

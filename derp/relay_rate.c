@@ -1,6 +1,7 @@
 #include "derp/relay_state.h"
 
-/* How fast clients may send: a bucket a client and one a worker. Over them reading pauses, so nothing is lost. */
+/* How fast clients may send: a bucket of bytes a client and one a worker, and one of frames that are of use to nobody.
+ * Over them reading pauses, so nothing is lost. */
 
 /* Adds what time has brought, up to burst. */
 static void refill(int64_t *tokens, int64_t *at_ms, uint64_t rate, uint64_t burst, int64_t now_ms)
@@ -38,11 +39,27 @@ void rate_charge(struct relay_client *c, size_t n, int64_t now_ms)
 	uint64_t rate = atomic_load_explicit(&c->w->r->client_rate, memory_order_relaxed);
 	uint64_t all = atomic_load_explicit(&c->w->r->worker_rate, memory_order_relaxed);
 
+	if (c->idle && !c->s.trusted) {
+		refill(&c->idle_tokens, &c->idle_ms, RELAY_IDLE_RATE, RELAY_IDLE_BURST, now_ms);
+		c->idle_tokens -= c->idle;
+	}
+	c->idle = 0;
 	if (c->s.trusted || (!rate && !all))
 		return;
 	refill_both(c, rate, all, now_ms);
 	c->tokens -= rate ? (int64_t)n : 0;
 	c->w->tokens -= all ? (int64_t)n : 0;
+}
+
+static int64_t idle_wait_ms(struct relay_client *c, int64_t now_ms)
+{
+	if (c->idle_tokens >= 0)
+		return 0;
+	refill(&c->idle_tokens, &c->idle_ms, RELAY_IDLE_RATE, RELAY_IDLE_BURST, now_ms);
+	int64_t ms = wait_ms(c->idle_tokens, RELAY_IDLE_RATE);
+
+	STATS_ADD(&c->w->stats, idle_pauses, ms > 0);
+	return MIN_OF(ms, (int64_t)RELAY_PAUSE_MAX_MS);
 }
 
 int64_t relay_client_pause_ms(struct relay_client *c, int64_t now_ms)
@@ -54,6 +71,7 @@ int64_t relay_client_pause_ms(struct relay_client *c, int64_t now_ms)
 
 	if (ms <= 0)
 		c->yield_ms = ms = 0;
+	ms = MAX_OF(ms, idle_wait_ms(c, now_ms));
 	if (c->s.trusted || (!rate && !all))
 		return ms;
 	refill_both(c, rate, all, now_ms);

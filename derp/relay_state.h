@@ -29,6 +29,9 @@ struct relay_client {
 	int64_t yield_ms;   /* do not read before; 0: read */
 	int64_t tokens;	    /* bytes that it may still send now; below 0: how many too many */
 	int64_t tokens_ms;  /* when they were counted last */
+	int64_t idle_tokens; /* the same for frames that brought nobody a packet */
+	int64_t idle_ms;
+	unsigned idle; /* such frames since they were charged last */
 	unsigned gone_tokens;
 	int64_t gone_at_ms;
 	bool home;
@@ -116,7 +119,8 @@ void deliver_arrived(struct relay_worker *w, struct relay_msg *m);
 
 /* ---- relay_rate.c ---- */
 
-void rate_charge(struct relay_client *c, size_t n, int64_t now_ms); /* it has sent n bytes */
+/* It has sent n bytes; c->idle is charged and begins anew. */
+void rate_charge(struct relay_client *c, size_t n, int64_t now_ms);
 
 /* ---- relay_control.c ---- */
 

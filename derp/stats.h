@@ -34,6 +34,7 @@
 	C(forwarded_in, "packets_forwarded_in")                                                                        \
 	C(dropped_unknown_dest_on_fwd, "packets_dropped_unknown_dest_on_fwd")                                          \
 	C(rate_pauses, "rate_limit_pauses")                                                                            \
+	C(idle_pauses, "idle_frame_pauses")                                                                            \
 	C(yields, "sender_yields")                                                                                     \
 	C(write_timeouts, "sclient_write_timeouts")                                                                    \
 	C(refused_limit, "refused_limit")                                                                              \

@@ -234,6 +234,33 @@ void loop_defer_cancel(struct loop *l, struct loop_post *p)
 	}
 }
 
+static void on_share_over(struct loop_post *p)
+{
+	container_of(p, struct loop_share, over)->begun = false;
+}
+
+void loop_share_init(struct loop_share *s, struct loop *l, int64_t us)
+{
+	*s = (struct loop_share){ .loop = l, .us = us, .over.fn = on_share_over };
+}
+
+bool loop_share_left(struct loop_share *s)
+{
+	if (s->begun)
+		return clock_mono_us() < s->until_us;
+	s->begun = true;
+	s->until_us = clock_mono_us() + s->us;
+	loop_defer_node(s->loop, &s->over);
+	return true;
+}
+
+void loop_share_done(struct loop_share *s)
+{
+	if (s->begun)
+		loop_defer_cancel(s->loop, &s->over);
+	s->begun = false;
+}
+
 struct heap_post {
 	struct loop_post node;
 	void (*fn)(void *arg);

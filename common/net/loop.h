@@ -43,6 +43,18 @@ void loop_defer_node(struct loop *l, struct loop_post *p);
 /* Its owner goes before its turn came: it will not be called. Harmless when it does not wait. */
 void loop_defer_cancel(struct loop *l, struct loop_post *p);
 
+/* A share of each turn's time, for work that must not keep the others waiting: handshakes, say. Who is told no returns at
+ * once; its descriptor is still ready and is reported again in the next turn. Own thread only. */
+struct loop_share {
+	struct loop *loop;
+	struct loop_post over;
+	int64_t us, until_us;
+	bool begun; /* asked in this turn */
+};
+void loop_share_init(struct loop_share *s, struct loop *l, int64_t us);
+bool loop_share_left(struct loop_share *s); /* counted from the first call of the turn, which is always told yes */
+void loop_share_done(struct loop_share *s); /* twice is fine, and of one that is all zero */
+
 /* Descriptors. The io borrows fd: the owner closes fd after loop_io_close returned, not before. */
 typedef void (*loop_io_fn)(struct loop_io *io, unsigned ready, void *ctx);
 MUST_USE err loop_io_new(struct loop *l, int fd, loop_io_fn fn, void *ctx, struct loop_io **out);

@@ -122,9 +122,13 @@ static void on_stop(struct wire_member *m, bool hard)
 
 static void on_ready(struct loop_io *io, unsigned ready, void *ctx)
 {
+	struct conn *c = ctx;
+
 	(void)io;
 	(void)ready;
-	conn_turn(ctx);
+	if (c->stage <= STAGE_TLS && !loop_share_left(&c->wire->handshakes))
+		return;
+	conn_turn(c);
 }
 
 /* ---- bytes --------------------------------------------------------------------------------------------------------- */

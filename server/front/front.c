@@ -12,7 +12,10 @@
 #include "derp/relay.h"
 #include "server/front/wire.h"
 
-enum { BACKLOG = 4096 };
+enum {
+	BACKLOG = 4096,
+	WIRE_HANDSHAKES_US = 2000, /* a turn: a flood of them does not keep sessions and relayed packets waiting for longer */
+};
 
 struct front {
 	struct front_opts opts;
@@ -93,6 +96,7 @@ void front_free(struct front *f)
 			continue;
 		wire_unlisten(w);
 		loop_timer_done(&w->stop_timer);
+		loop_share_done(&w->handshakes);
 		loop_free(w->loop);
 		derp_thread_free(w->derp);
 		buf_done(&w->plain);
@@ -171,6 +175,8 @@ err front_start(const struct front_opts *o, char *why, size_t why_cap, struct fr
 			e = wire_listeners_new(w, o->n_listeners);
 		if (e == OK)
 			loop_timer_init(&w->stop_timer, w->loop, stop_hard);
+		if (e == OK)
+			loop_share_init(&w->handshakes, w->loop, WIRE_HANDSHAKES_US);
 	}
 	if (e != OK)
 		snprintf(why, why_cap, "cannot make an event loop: %s", err_text(e));

@@ -30,6 +30,7 @@ struct wire {
 	struct wire_listener *listeners;
 	size_t n_listeners;
 	struct loop_timer stop_timer;
+	struct loop_share handshakes;
 	struct buf plain, sealed; /* where each ts2021 session in turn makes its output */
 	struct derp_thread *derp; /* the relay's part of this thread; NULL: no relay */
 	struct front_counters *counters;

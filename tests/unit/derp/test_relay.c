@@ -321,6 +321,50 @@ static void rates_pause_reading(void **state)
 	stop();
 }
 
+/* What brings nobody a packet is read only so fast; packets that arrive are not counted. */
+static void frames_of_no_use_pause_reading(void **state)
+{
+	struct joined a, b;
+	struct node_key nobody;
+
+	(void)state;
+	start(NULL);
+	join_connect(&a, w, NULL, 0);
+	join_connect(&b, w, NULL, 0);
+	node_key_new(&nobody);
+	for (unsigned i = 0; i < 2 * RELAY_IDLE_BURST; i++) {
+		send_to(&a, &b.key.pub, BYTES_LIT("hello"), 1000);
+		expect_packet(&b, &a.key.pub, BYTES_LIT("hello"));
+	}
+	assert_int_equal(relay_client_pause_ms(a.far, 1000), 0);
+
+	for (unsigned i = 0; i < RELAY_IDLE_BURST; i++)
+		send_to(&a, &nobody.pub, BYTES_LIT("hello"), 1000);
+	assert_int_equal(relay_client_pause_ms(a.far, 1000), 0);
+	for (unsigned i = 0; i < RELAY_IDLE_RATE / 10; i++)
+		send_to(&a, &nobody.pub, BYTES_LIT("hello"), 1000);
+	assert_int_equal(relay_client_pause_ms(a.far, 1000), 100);
+	assert_int_equal(relay_client_pause_ms(a.far, 1040), 60);
+	assert_int_equal(relay_client_pause_ms(a.far, 1100), 0);
+	assert_int_equal(relay_client_pause_ms(b.far, 1000), 0);
+	assert_int_equal(stats().idle_pauses, 2);
+
+	/* Pings, and frames of the future, whole and in pieces. */
+	for (unsigned i = 0; i < RELAY_IDLE_BURST + RELAY_IDLE_RATE / 100; i++) {
+		uint8_t frame[] = { i % 2 ? DERP_PING : 0x77, 0, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8 };
+
+		if (i % 3) {
+			relay_client_feed(b.far, frame, sizeof frame, 2000);
+		} else {
+			relay_client_feed(b.far, frame, 7, 2000);
+			relay_client_feed(b.far, frame + 7, sizeof frame - 7, 2000);
+		}
+	}
+	assert_int_equal(relay_client_pause_ms(b.far, 2000), 10);
+	join_close(&a), join_close(&b);
+	stop();
+}
+
 static void too_many_with_one_key(void **state)
 {
 	struct joined j[DIRECTORY_CONNS_PER_KEY + 1];
@@ -517,6 +561,7 @@ int main(void)
 		cmocka_unit_test(a_large_read_loses_nothing),
 		cmocka_unit_test(senders_to_a_stopped_receiver_yield),
 		cmocka_unit_test(rates_pause_reading),
+		cmocka_unit_test(frames_of_no_use_pause_reading),
 		cmocka_unit_test(too_many_with_one_key),
 		cmocka_unit_test(a_stopped_reader_costs_its_own_queue_only),
 		cmocka_unit_test(admission_now_or_later),

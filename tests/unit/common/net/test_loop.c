@@ -112,6 +112,38 @@ static void what_was_cancelled_does_not_run(void **state)
 	assert_ok(loop_new(&l));
 }
 
+static struct loop_share share;
+
+static void in_the_next_turn(void *arg)
+{
+	(void)arg;
+	assert_true(loop_share_left(&share));
+	loop_stop(l);
+}
+
+static void use_it_up(void *arg)
+{
+	(void)arg;
+	assert_true(loop_share_left(&share));
+	int64_t until_us = clock_mono_us() + 2000;
+	while (clock_mono_us() < until_us)
+		;
+	assert_false(loop_share_left(&share));
+	assert_ok(loop_post(l, in_the_next_turn, NULL));
+}
+
+static void a_share_is_of_one_turn(void **state)
+{
+	(void)state;
+	loop_share_init(&share, l, 1000);
+	assert_ok(loop_post(l, use_it_up, NULL));
+	loop_run(l);
+	loop_share_done(&share);
+	loop_free(l); /* what was cancelled does not run */
+	loop_share_done(&share);
+	assert_ok(loop_new(&l));
+}
+
 /* ---- timers ----------------------------------------------------------------------------------------------------- */
 
 static char order[8];
@@ -306,6 +338,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(posts_from_threads_arrive_in_order), T(posts_left_over_run_in_loop_free), T(what_was_cancelled_does_not_run),
+		T(a_share_is_of_one_turn),
 		T(timers_run_in_order_and_stop),
 		T(a_timer_for_now_starves_nobody), T(the_wall_clock_is_close), T(descriptors_report_what_was_asked),
 		T(a_descriptor_number_may_come_back_at_once), T(signals_arrive_on_the_loop),
