@@ -365,7 +365,10 @@ const struct sel *check_sel(struct check *c, const struct syntax *at, const char
 
 bool check_sels(struct check *c, const struct syntax *list, unsigned takes, const char *where, uint32_t **out, size_t *n)
 {
+	*out = NULL;
 	*n = 0;
+	if (list->kind == SYNTAX_NULL) /* as good as [] */
+		return true;
 	if (list->kind != SYNTAX_LIST) {
 		FAULT(c, list, "%s must be a list, as in [\"tag:web\"]", where);
 		return false;

@@ -69,7 +69,7 @@ enum {
 };
 /* Parses and interns; NULL: a fault was noted. where: "src", "dst": begins the fault. Spaces around text do not count. */
 const struct sel *check_sel(struct check *c, const struct syntax *at, const char *text, unsigned takes, const char *where);
-/* A list of texts; *out in the arena. False: it is no list (noted). */
+/* A list of texts, null being an empty one; *out in the arena. False: it is no list (noted). */
 bool check_sels(struct check *c, const struct syntax *list, unsigned takes, const char *where, uint32_t **out, size_t *n);
 /* The number of the set; UINT32_MAX: no memory. */
 uint32_t check_set(struct check *c, const uint32_t *sel, size_t n, uint64_t postures);

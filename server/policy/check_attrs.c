@@ -155,15 +155,12 @@ static void check_attr(struct check *c, const struct syntax *v, struct node_attr
 	const struct syntax *target = check_get(v, "target"), *attr = check_get(v, "attr"), *app = check_get(v, "app"),
 			    *pool = check_get(v, "ipPool");
 
-	if (!target) {
-		FAULT(c, v, "target is missing: which nodes, as in [\"tag:web\"] or [\"*\"]");
-		return;
-	}
-	if (target->kind == SYNTAX_LIST && (c->n_targets += target->n) > ATTR_TARGETS_MAX) {
+	if (target && target->kind == SYNTAX_LIST && (c->n_targets += target->n) > ATTR_TARGETS_MAX) {
 		FAULT(c, target, "at most %d targets in all entries of nodeAttrs together: name groups and tags", ATTR_TARGETS_MAX);
 		return;
 	}
-	check_sels(c, target, TAKES_TARGET, "target", &a->target, &a->n_targets);
+	if (target) /* without: nobody, as with [] */
+		check_sels(c, target, TAKES_TARGET, "target", &a->target, &a->n_targets);
 	if (attr && !is_kind(c, attr, SYNTAX_LIST, "attr is a list of attributes"))
 		return;
 	if (app && !is_kind(c, app, SYNTAX_OBJECT, "app is an object: {\"tailscale.com/app-connectors\": [{…}]}"))

@@ -217,8 +217,6 @@ void check_owners(struct check *c, const struct syntax *v)
 
 		o->tag = t->key;
 		check_tag_name(c, t);
-		if (t->kind == SYNTAX_NULL)
-			continue;
 		check_sels(c, t, TAKES_PEOPLE, "tag owner", &o->owner, &o->n);
 	}
 }

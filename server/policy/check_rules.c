@@ -24,6 +24,7 @@ struct proto {
 static const struct proto protos[] = {
 	{ "tcp", 6 },	{ "udp", 17 },	 { "sctp", 132 },    { "icmp", 1 }, { "ipv6-icmp", 58 }, { "igmp", 2 }, { "ipv4", 4 },
 	{ "ip-in-ip", 4 }, { "egp", 8 }, { "igp", 9 },	     { "gre", 47 }, { "esp", 50 },	 { "ah", 51 },	{ "fc", 133 },
+	{ "icmpv4", 1 }, { "icmpv6", 58 }, { "dccp", 33 }, { "tsmp", 99 }, /* tailscale@de9ec7ee2 types/ipproto/ipproto.go, acceptedNames */
 };
 
 bool policy_proto(struct bytes text, int16_t *out)
@@ -174,12 +175,13 @@ struct sides {
 	size_t n_src, n_dst;
 };
 
-static bool check_src(struct check *c, const struct syntax *rule, const struct syntax *src, struct sides *s)
+/* A side that is missing is an empty list, as for the service: nobody, nothing (warn.c says so). */
+static const struct syntax no_list = { .kind = SYNTAX_LIST, .line = 1, .column = 1 };
+
+static bool check_src(struct check *c, const struct syntax *src, struct sides *s)
 {
-	if (!src) {
-		FAULT(c, rule, "src is missing: who may, as in \"src\": [\"group:admins\"]");
-		return false;
-	}
+	if (!src)
+		src = &no_list;
 	return check_sels(c, src, TAKES_SRC, "src", &s->src, &s->n_src);
 }
 
@@ -205,6 +207,11 @@ static void finish_rule(struct check *c, struct rule *r, const struct sides *s, 
 	c->p->n_rules++;
 }
 
+static bool all_ports(const struct port_range *range, size_t n)
+{
+	return n == 1 && range->first == 0 && range->last == UINT16_MAX;
+}
+
 /* ---- acls ---- */
 
 static void check_acl_dst(struct check *c, const struct syntax *v, struct rule *r, struct sides *s, int16_t proto, bool ports)
@@ -217,7 +224,7 @@ static void check_acl_dst(struct check *c, const struct syntax *v, struct rule *
 	size_t n;
 	if (!check_ports(c, v, bytes_str(list), &range, &n))
 		return;
-	if (!ports && strcmp(list, "*") != 0) {
+	if (!ports && !all_ports(range, n)) {
 		FAULT(c, v, "dst=\"%s\": this protocol has no ports: write :* at the end", v->text);
 		return;
 	}
@@ -259,12 +266,9 @@ static void check_acl(struct check *c, const struct syntax *v)
 		return;
 	src = src ? src : check_get(v, "users"); /* the names of old */
 	dst = dst ? dst : check_get(v, "ports");
-	if (!check_src(c, v, src, &s))
+	dst = dst ? dst : &no_list;
+	if (!check_src(c, src, &s) || !is_kind(c, dst, SYNTAX_LIST, "dst must be a list, as in [\"tag:web:443\"]"))
 		return;
-	if (!dst || dst->kind != SYNTAX_LIST) {
-		FAULT(c, dst ? dst : v, "dst is missing or no list");
-		return;
-	}
 	s.dst = check_array(c, dst->n, sizeof *s.dst);
 	for (const struct syntax *d = dst->first; s.dst && d; d = d->next)
 		check_acl_dst(c, d, r, &s, proto, ports);
@@ -285,6 +289,10 @@ static bool check_ip(struct check *c, const struct syntax *at, struct ip_specs *
 	bool takes_ports = true;
 	int16_t proto = PROTO_ANY;
 
+	if (memchr(at->text, ',', strlen(at->text))) {
+		FAULT(c, at, "ip=\"%s\": one port or range in a text: write \"tcp:80\", \"tcp:443\"", at->text);
+		return false;
+	}
 	if (!ports.p) {
 		ports = name;
 		uint64_t ignored;
@@ -297,12 +305,15 @@ static bool check_ip(struct check *c, const struct syntax *at, struct ip_specs *
 	} else if (!bytes_eq_str(name, "*") && !check_proto(c, at, name, &proto, &takes_ports)) {
 		return false;
 	}
-	if (!takes_ports && !bytes_eq_str(ports, "*")) {
+	struct port_range *range = &specs->range[specs->n];
+	specs->proto[specs->n++] = proto;
+	if (!check_port(c, at, ports, range))
+		return false;
+	if (!takes_ports && !all_ports(range, 1)) {
 		FAULT(c, at, "ip=\"%s\": this protocol has no ports: write :* at the end", at->text);
 		return false;
 	}
-	specs->proto[specs->n] = proto;
-	return check_port(c, at, ports, &specs->range[specs->n++]);
+	return true;
 }
 
 static bool check_ips(struct check *c, const struct syntax *v, struct ip_specs *specs)
@@ -409,7 +420,7 @@ static void check_app(struct check *c, const struct syntax *v, struct rule *r)
 		return;
 	for (const struct syntax *k = v->first; k; k = k->next) {
 		check_cap_name(c, k);
-		if (!is_kind(c, k, SYNTAX_LIST, "a capability has a list of values: [{…}]"))
+		if (k->kind != SYNTAX_NULL && !is_kind(c, k, SYNTAX_LIST, "a capability has a list of values: [{…}]"))
 			continue;
 		struct jsonw w = jsonw_init(&caps), b = jsonw_init(&back);
 		w.comma = buf_len(&caps) > 0;
@@ -477,16 +488,15 @@ static void check_grant(struct check *c, const struct syntax *v)
 		FAULT(c, v, "ip and app can not both be empty: a grant gives ports, capabilities, or both");
 		return;
 	}
-	if (!check_src(c, v, check_get(v, "src"), &s) || (ip && !check_ips(c, ip, &specs)))
+	if (!check_src(c, check_get(v, "src"), &s) || (ip && !check_ips(c, ip, &specs)))
 		return;
 	if (app)
 		check_app(c, app, r);
 	if (via)
 		check_via(c, via, r);
-	if (!dst || dst->kind != SYNTAX_LIST) {
-		FAULT(c, dst ? dst : v, "dst is missing or no list");
+	dst = dst ? dst : &no_list;
+	if (!is_kind(c, dst, SYNTAX_LIST, "dst must be a list, as in [\"tag:web\"]"))
 		return;
-	}
 	check_grant_dsts(c, dst, r, &s, &specs, app && app->n);
 	finish_rule(c, r, &s, rule_postures(c, v));
 }

@@ -143,6 +143,8 @@ static int by_user(const void *a, const void *b)
 {
 	const struct view_node *const *x = a, *const *y = b;
 
+	if (!(*x)->user_id != !(*y)->user_id)
+		return !(*x)->user_id - !(*y)->user_id; /* tagged ones last */
 	if ((*x)->user_id != (*y)->user_id)
 		return ((*x)->user_id > (*y)->user_id) - ((*x)->user_id < (*y)->user_id);
 	return ((*x)->id > (*y)->id) - ((*x)->id < (*y)->id);

@@ -121,6 +121,28 @@ static void empty_groups(struct warn *w)
 
 /* ---- rules that change nothing ---- */
 
+static bool has_none(const struct syntax *rule, const char *field, const char *of_old)
+{
+	const struct syntax *v = check_get(rule, field);
+
+	v = v ? v : check_get(rule, of_old);
+	return !v || (v->kind == SYNTAX_LIST && !v->n);
+}
+
+static void empty_rules(struct warn *w)
+{
+	for (size_t i = 0; i < w->p->n_rules; i++) {
+		const struct syntax *at = w->p->rule[i].at;
+
+		if (!at)
+			continue;
+		if (has_none(at, "src", "users"))
+			note(w, at->line, at->column, "this rule has no src: it lets nobody through");
+		else if (has_none(at, "dst", "ports"))
+			note(w, at->line, at->column, "this rule has no dst: it lets nobody through to anything");
+	}
+}
+
 static bool set_covers(const struct policy *p, const struct sel_set *a, const struct sel_set *b)
 {
 	if (a->postures) /* asks for something, b perhaps for something else */
@@ -200,6 +222,7 @@ void policy_warn(const struct policy *p, struct bytes text, struct policy_faults
 	if (p->root && p->root->kind == SYNTAX_OBJECT) {
 		use_all(&w);
 		empty_groups(&w);
+		empty_rules(&w);
 		idle_rules(&w);
 		unused(&w, "groups");
 		unused(&w, "hosts");

@@ -41,7 +41,7 @@ static const struct {
 	{ "policytest-allpass-grants-only-tag-src-ipv6-literal-dst",
 	  "the rule names fd7a:115c:a1e0::10, which the case gives as an address of beedrill, yet beedrill gets no rule for it. The "
 	  "same rule with beedrill's IPv4 address (…-ip-literal-dst) gives one, and so does an IPv6 range (routes-r8): the nodes' "
-	  "IPv6 addresses were written over after the capture, the policy's were not" },
+	  "IPv6 addresses were written over after the capture, the policy's were not (nor that of grant-k15, which is nobody's)" },
 	{ "sshtest-malformed-dst-bare-ipv6",
 	  "the same fd7a:115c:a1e0::10: the service knew no such node. With beedrill's IPv4 address it accepts the test" },
 };

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/base/cleanup.h"
 #include "tests/lib/test.h"
 
 /* A bit of everything that a policy may say. */
@@ -70,7 +71,11 @@ static const struct {
 	{ "{\"tagOwners\":{\"tag:a\":[]},\"ssh\":[{\"action\":\"accept\",\"users\":[\"root\"],\"src\":[\"tag:a\"],\"dst\":[\"autogroup:member\"]}]}", 1,
 	  92, "tags in src" },
 	{ "{\"grants\": [{}]}", 1, 13, "ip and app can not both be empty" },
-	{ "{\"grants\": [{\"ip\":[\"tcp\"],\"dst\":[\"*\"]}]}", 1, 13, "src is missing" },
+	{ "{\"grants\": [{\"ip\":[\"tcp\"],\"src\":\"*\",\"dst\":[\"*\"]}]}", 1, 33, "src must be a list" },
+	{ "{\"grants\": [{\"ip\":[\"tcp\"],\"src\":[\"*\"],\"dst\":\"*\"}]}", 1, 45, "dst must be a list" },
+	{ "{\"grants\": [{\"ip\":[\"80,443\"],\"src\":[\"*\"],\"dst\":[\"*\"]}]}", 1, 20, "one port or range in a text" },
+	{ "{\"grants\": [{\"ip\":[\"tcp:80,443\"],\"src\":[\"*\"],\"dst\":[\"*\"]}]}", 1, 20, "one port or range in a text" },
+	{ "{\"grants\": [{\"ip\":[\"icmpv6:1-65535\"],\"src\":[\"*\"],\"dst\":[\"*\"]}]}", 1, 20, "no ports" },
 	{ "{\"grants\": [{\"ip\":[\"tcp:99999\"],\"src\":[\"*\"],\"dst\":[\"*\"]}]}", 1, 20, "no port" },
 	{ "{\"grants\": [{\"ip\":[\"icmp:22\"],\"src\":[\"*\"],\"dst\":[\"*\"]}]}", 1, 20, "no ports" },
 	{ "{\"grants\": [{\"ip\":[\"*\"],\"src\":[\"*\"],\"dst\":[\"::/0\"]}]}", 1, 44, "to allow all IP addresses" },
@@ -105,7 +110,7 @@ static const struct {
 	{ "{\"postures\": {\"posture:a\": [\"node:os IN ['x'\"]}}", 1, 29, "no condition" },
 	{ "{\"ipsets\": {\"ipset:a\": [\"ipset:b\"], \"ipset:b\": [\"ipset:a\"]}}", 1, 24, "contain each other" },
 	{ "{\"ipsets\": {\"ipset:a\": [\"remove lan\"]}}", 1, 25, "\"lan\" is no address" },
-	{ "{\"nodeAttrs\": [{\"attr\": [\"x\"]}]}", 1, 16, "target is missing" },
+	{ "{\"nodeAttrs\": [{\"target\": \"*\", \"attr\": [\"x\"]}]}", 1, 27, "target must be a list" },
 	{ "{\"nodeAttrs\": [{\"target\": [\"autogroup:self\"], \"attr\": [\"x\"]}]}", 1, 28, "invalid target" },
 	{ "{\"tests\": [{\"source\": \"ann@\"}]}", 1, 13, "unknown field \"source\"" },
 	{ "{\"OneCGNATRoute\": \"always\"}", 1, 19, "mac-always" },
@@ -133,7 +138,7 @@ static void faults_name_their_place(void **state)
 	size_t wrong = 0;
 
 	(void)state;
-	for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
 		struct policy_faults f;
 		struct policy *p = NULL;
 		struct bytes text = test_exact(bytes_str(faults[i].text));
@@ -146,6 +151,48 @@ static void faults_name_their_place(void **state)
 		test_exact_free(text);
 	}
 	assert_int_equal(wrong, 0);
+}
+
+/* What Go reads as nothing is nothing here, too: the service takes a missing list as it takes an empty one. */
+static void what_is_missing_is_empty(void **state)
+{
+	static const char *const taken[] = {
+		"{\"grants\": [{\"ip\": [\"tcp\"], \"dst\": [\"*\"]}]}",
+		"{\"grants\": [{\"ip\": [\"tcp\"], \"src\": null, \"dst\": null, \"via\": null, \"app\": null}]}",
+		"{\"grants\": [{\"app\": {\"example.com/cap/x\": null}, \"src\": [\"*\"], \"dst\": [\"*\"]}]}",
+		"{\"acls\": [{\"action\": \"accept\"}]}",
+		"{\"nodeAttrs\": [{\"attr\": [\"x\"]}, {\"target\": null, \"attr\": null}]}",
+		"{\"autoApprovers\": {\"routes\": {\"10.0.0.0/8\": null}, \"exitNode\": null}, \"tagOwners\": {\"tag:a\": null}}",
+		"{\"groups\": null, \"acls\": null, \"ssh\": null, \"tests\": null}",
+		"{\"acls\": [{\"action\": \"accept\", \"src\": [\"*\"], \"proto\": \"icmp\", \"dst\": [\"*:0-65535\"]}]}", /* that is *:* */
+		"{\"grants\": [{\"ip\": [\"icmpv4:*\", \"icmpv6:0-65535\", \"tsmp:*\", \"dccp:*\", \"ICMP\", \"*:22\", \"*:*\"], \"src\": [\"*\"], \"dst\": [\"*\"]}]}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(taken); i++) {
+		struct policy_faults f;
+		struct policy *p;
+
+		if (policy_parse(bytes_str(taken[i]), &p, &f) != OK)
+			fail_msg("%s: %u:%u %s", taken[i], f.fault[0].line, f.fault[0].column, f.fault[0].text);
+		policy_unref(p);
+	}
+}
+
+static void rules_without_a_side_are_warned_of(void **state)
+{
+	static const char text[] = "{\"acls\": [{\"action\": \"accept\", \"src\": [\"*\"]},\n{\"action\": \"accept\", \"src\": [], \"dst\": [\"*:*\"]}]}";
+	struct policy_faults f;
+	struct policy *p;
+
+	(void)state;
+	assert_ok(policy_parse(bytes_str(text), &p, &f));
+	policy_warn(p, bytes_str(text), &f);
+	assert_int_equal(f.n, 2);
+	assert_string_equal(f.fault[0].text, "this rule has no dst: it lets nobody through to anything");
+	assert_string_equal(f.fault[1].text, "this rule has no src: it lets nobody through");
+	assert_int_equal(f.fault[1].line, 2);
+	policy_unref(p);
 }
 
 static void every_fault_is_told_up_to_the_ceiling(void **state)
@@ -269,7 +316,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_complete_policy_is_accepted),	cmocka_unit_test(faults_name_their_place),
-		cmocka_unit_test(every_fault_is_told_up_to_the_ceiling), cmocka_unit_test(tags_and_routes), cmocka_unit_test(groups_of_a_provider),
+		cmocka_unit_test(every_fault_is_told_up_to_the_ceiling), cmocka_unit_test(what_is_missing_is_empty),
+		cmocka_unit_test(rules_without_a_side_are_warned_of), cmocka_unit_test(tags_and_routes), cmocka_unit_test(groups_of_a_provider),
 		cmocka_unit_test(broken_texts_are_survived), cmocka_unit_test(apps_and_records),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
