@@ -111,7 +111,7 @@ struct config {
 	int64_t audit_retention_ms, audit_max; /* audit.retention, audit.max_records */
 	const char *policy_mode, *policy_path; /* "database" | "file" */
 	const char *log_level, *log_format;
-	bool devices_approval;
+	bool devices_approval, users_approval;
 	struct config_list own_attributes; /* node.own_attributes */
 	bool taildrop, logtail, auto_update, randomize_client_port; /* taildrop.enabled, logtail.enabled, auto_update.enabled */
 

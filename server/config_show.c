@@ -254,6 +254,7 @@ void config_core_settings(const struct config *c, const struct tailcfg_derp_map 
 		.audit_retention_ms = c->audit_retention_ms,
 		.audit_max = c->audit_max,
 		.devices_approval = c->devices_approval,
+		.users_approval = c->users_approval,
 		.own_attributes = c->own_attributes.s,
 		.n_own_attributes = c->own_attributes.n,
 		.managed = c->managed_keys,

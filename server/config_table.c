@@ -26,6 +26,7 @@ const struct config_key config_keys[] = {
 	LIVE(KEY_BOOL, "randomize_client_port", randomize_client_port, 0, 0, "false"),
 
 	LIVE(KEY_BOOL, "devices_approval", devices_approval, 0, 0, "false"),
+	LIVE(KEY_BOOL, "users_approval", users_approval, 0, 0, "false"),
 	LIVE(KEY_MANAGED, "managed", managed, 0, 0, ""),
 
 	TEXT("database.path", database_path, NULL),

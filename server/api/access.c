@@ -226,7 +226,7 @@ static enum MHD_Result on_session_checked(struct request *r, const struct reply 
 	r->actor = arena_printf(&r->arena, "user:%s", u->name);
 	if (!r->actor)
 		return answer_error(r, 500, "out of memory");
-	r->may = scope_of_role(u->role);
+	r->may = scope_of_user(u);
 	r->signin = reply->signins[0].id;
 	r->signin_user = u->id;
 	r->signin_ms = reply->signins[0].auth_ms;
@@ -286,7 +286,7 @@ bool may_send_body(const struct request *r)
 		return false;
 	if (!r->by_cookie)
 		return scope_allows(r->verdict->may, r->route->need);
-	return r->verdict->n_users && scope_allows(scope_of_role(r->verdict->users[0].role), r->route->need);
+	return r->verdict->n_users && scope_allows(scope_of_user(&r->verdict->users[0]), r->route->need);
 }
 
 enum MHD_Result begin_request(struct request *r)

@@ -85,7 +85,7 @@ handler console_machine_approve, console_machine_rename, console_machine_tags, c
 
 /* ---- console_people.c ---- */
 
-handler console_users, console_user, console_user_create, console_user_role, console_user_suspend, console_user_restore, console_user_rename,
+handler console_users, console_user, console_user_create, console_user_role, console_user_suspend, console_user_restore, console_user_approve, console_user_rename,
 	console_user_delete, console_invites, console_invite, console_invite_end, console_my_sessions, console_my_session_end;
 
 /* ---- console_keys.c ---- */

@@ -99,6 +99,18 @@ static void look_at_machine(struct request *r, struct attention *a, const struct
 		look_at_routes(r, a, n);
 }
 
+/* ---- users ---- */
+
+static void look_at_users(struct request *r, struct attention *a, const struct reply *reply)
+{
+	for (size_t i = 0; i < reply->n_users; i++) {
+		const struct user_row *u = &reply->users[i];
+		const char *name = u->waits_ms ? arena_str(&r->arena, bytes_str(u->name ? u->name : "")) : NULL;
+		if (u->waits_ms)
+			put(a, (struct item){ "user-unapproved", AREA_USERS, false, u->waits_ms, 0, u->id, 0, "", name ? name : "" });
+	}
+}
+
 /* ---- keys ---- */
 
 static bool ends_soon(const struct attention *a, int64_t revoked_ms, int64_t expires_ms)
@@ -257,6 +269,18 @@ static enum MHD_Result on_authkeys(struct request *r, const struct reply *reply)
 	return ask_apikeys(r);
 }
 
+static enum MHD_Result go_on_with_keys(struct request *r)
+{
+	return console_may_read(r, SCOPE_AUTH_KEYS) ? ask(r, command_for(r, CMD_AUTHKEY_LIST), on_authkeys) : ask_apikeys(r);
+}
+
+static enum MHD_Result on_users(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	look_at_users(r, r->keep, reply);
+	return go_on_with_keys(r);
+}
+
 enum MHD_Result console_attention(struct request *r)
 {
 	struct attention *a = arena_alloc(&r->arena, sizeof *a);
@@ -267,5 +291,5 @@ enum MHD_Result console_attention(struct request *r)
 		return answer_error(r, 500, "out of memory");
 	a->now_ms = clock_wall_ms();
 	r->keep = a;
-	return console_may_read(r, SCOPE_AUTH_KEYS) ? ask(r, command_for(r, CMD_AUTHKEY_LIST), on_authkeys) : ask_apikeys(r);
+	return console_may_read(r, SCOPE_USERS) ? ask(r, command_for(r, CMD_USER_LIST), on_users) : go_on_with_keys(r);
 }

@@ -173,7 +173,7 @@ static enum MHD_Result on_signin_known(struct request *r, const struct reply *re
 
 	if (reply->e != OK || !reply->n_users)
 		return go_and_sign_in(r);
-	if (!scope_of_role(reply->users[0].role))
+	if (!scope_of_user(&reply->users[0]))
 		return answer_redirect(r, 303, "/my");
 	return answer_asset(r, page);
 }

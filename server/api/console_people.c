@@ -21,7 +21,7 @@ static void put_row(struct jsonw *w, const struct user_row *u, const struct pers
 	jsonw_key(w, "email"), jsonw_str(w, u->email);
 	jsonw_key(w, "picture"), jsonw_str(w, u->picture_url);
 	jsonw_key(w, "role"), jsonw_str(w, user_role_text(u->role));
-	jsonw_key(w, "state"), jsonw_str(w, u->suspended_ms ? "suspended" : "active");
+	jsonw_key(w, "state"), jsonw_str(w, u->suspended_ms ? "suspended" : u->waits_ms ? "waiting" : "active");
 	jsonw_key(w, "provider"), jsonw_str(w, u->provider);
 	jsonw_key(w, "providerId"), jsonw_str(w, u->provider_id);
 	jsonw_key(w, "groups"), jsonw_arr(w);
@@ -203,6 +203,11 @@ enum MHD_Result console_user_suspend(struct request *r)
 enum MHD_Result console_user_restore(struct request *r)
 {
 	return ask(r, act(r, CMD_USER_RESTORE), on_changed);
+}
+
+enum MHD_Result console_user_approve(struct request *r)
+{
+	return ask(r, act(r, CMD_USER_APPROVE), on_changed);
 }
 
 /* {"name"} */

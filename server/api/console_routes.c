@@ -34,6 +34,7 @@ const struct route console_routes[] = {
 	{ "POST", NATIVE "/users/{}/role", ACCESS_KEY, console_user_role, WRITE(USERS) },
 	{ "POST", NATIVE "/users/{}/suspend", ACCESS_KEY, console_user_suspend, WRITE(USERS) },
 	{ "POST", NATIVE "/users/{}/restore", ACCESS_KEY, console_user_restore, WRITE(USERS) },
+	{ "POST", NATIVE "/users/{}/approve", ACCESS_KEY, console_user_approve, WRITE(USERS) },
 	{ "POST", NATIVE "/users/{}/rename", ACCESS_KEY, console_user_rename, WRITE(USERS) },
 	{ "GET", NATIVE "/invites", ACCESS_KEY, console_invites, READ(USERS) },
 	{ "POST", NATIVE "/invites", ACCESS_KEY, console_invite, WRITE(USERS) },

@@ -6,7 +6,7 @@
 /* v1_user.c */
 handler api_user_create, api_user_list, api_user_rename, api_user_delete;
 /* native_user.c */
-handler api_native_user_role, api_native_user_suspend, api_native_user_restore;
+handler api_native_user_role, api_native_user_suspend, api_native_user_restore, api_native_user_approve;
 /* v1_node.c */
 handler api_node_list, api_node_get, api_node_delete, api_node_expire, api_node_rename, api_node_tags, api_node_approve,
 	api_node_move, api_node_register, api_node_backfill;

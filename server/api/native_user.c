@@ -31,3 +31,8 @@ enum MHD_Result api_native_user_restore(struct request *r)
 {
 	return ask(r, command_for_user(r, CMD_USER_RESTORE), on_user);
 }
+
+enum MHD_Result api_native_user_approve(struct request *r)
+{
+	return ask(r, command_for_user(r, CMD_USER_APPROVE), on_user);
+}

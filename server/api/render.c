@@ -34,7 +34,7 @@ void render_user(struct jsonw *w, const struct user_row *u)
 	jsonw_key(w, "provider"), jsonw_str(w, u->provider);
 	jsonw_key(w, "profilePicUrl"), jsonw_str(w, u->picture_url);
 	jsonw_key(w, "role"), jsonw_str(w, user_role_text(u->role));
-	jsonw_key(w, "status"), jsonw_str(w, u->suspended_ms ? "suspended" : "active");
+	jsonw_key(w, "status"), jsonw_str(w, u->suspended_ms ? "suspended" : u->waits_ms ? "waiting" : "active");
 	jsonw_obj_end(w);
 }
 

@@ -149,6 +149,7 @@ static const struct route routes[] = {
 	{ "POST", "/api/fairlead/v1/user/{}/role", ACCESS_KEY, api_native_user_role, WRITE(USERS) },
 	{ "POST", "/api/fairlead/v1/user/{}/suspend", ACCESS_KEY, api_native_user_suspend, WRITE(USERS) },
 	{ "POST", "/api/fairlead/v1/user/{}/restore", ACCESS_KEY, api_native_user_restore, WRITE(USERS) },
+	{ "POST", "/api/fairlead/v1/user/{}/approve", ACCESS_KEY, api_native_user_approve, WRITE(USERS) },
 	{ "POST", "/api/fairlead/v1/node/{}/approve", ACCESS_KEY, api_native_node_approve, WRITE(DEVICES_CORE) },
 	{ "POST", "/api/fairlead/v1/node/{}/ip", ACCESS_KEY, api_native_node_ip, WRITE(DEVICES_CORE) },
 	{ "GET", "/api/fairlead/v1/node/{}/attributes", ACCESS_KEY, api_native_node_attrs, READ(DEVICES_POSTURE) },

@@ -343,7 +343,7 @@ struct tailnet_setting {
 static const struct tailnet_setting tailnet_settings[] = {
 	{ "devicesApprovalOn", "devices_approval", SCOPE_FEATURE_SETTINGS, false, NULL },
 	{ "devicesAutoUpdatesOn", "auto_update.enabled", SCOPE_FEATURE_SETTINGS, false, NULL },
-	{ "usersApprovalOn", NULL, SCOPE_FEATURE_SETTINGS, false, "users do not wait for approval here" },
+	{ "usersApprovalOn", "users_approval", SCOPE_FEATURE_SETTINGS, false, NULL },
 	{ "networkFlowLoggingOn", NULL, SCOPE_LOGS_NETWORK, false, "this server collects no network flow logs" },
 	{ "regionalRoutingOn", NULL, SCOPE_FEATURE_SETTINGS, false, "routers of one prefix stand in for each other; there is no choice by region" },
 	{ "postureIdentityCollectionOn", NULL, SCOPE_FEATURE_SETTINGS, false, "device identity is asked for one device at a time (nodes ask)" },

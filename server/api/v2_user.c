@@ -47,7 +47,7 @@ static void render(struct jsonw *w, const struct user_row *u, const struct seen 
 	jsonw_key(w, "created"), jsonw_time(w, u->created_ms);
 	jsonw_key(w, "type"), jsonw_str(w, "member");
 	jsonw_key(w, "role"), jsonw_str(w, user_role_text(u->role));
-	jsonw_key(w, "status"), jsonw_str(w, u->suspended_ms ? "suspended" : idle ? "idle" : "active");
+	jsonw_key(w, "status"), jsonw_str(w, u->suspended_ms ? "suspended" : u->waits_ms ? "needs-approval" : idle ? "idle" : "active");
 	jsonw_key(w, "deviceCount"), jsonw_uint(w, s->devices);
 	if (s->last_ms)
 		jsonw_key(w, "lastSeen"), jsonw_time(w, s->last_ms);
@@ -171,16 +171,9 @@ enum MHD_Result api_v2_user_restore(struct request *r)
 	return act(r, for_user(r, CMD_USER_RESTORE));
 }
 
-/* Users wait for nobody here: approving one that is there changes nothing. */
-static enum MHD_Result on_found(struct request *r, const struct reply *reply)
-{
-	FAIL_ON(r, reply);
-	return reply->n_users ? answer_empty(r) : answer_error(r, 404, "user not found");
-}
-
 enum MHD_Result api_v2_user_approve(struct request *r)
 {
-	return ask(r, for_user(r, CMD_USER_LIST), on_found);
+	return act(r, for_user(r, CMD_USER_APPROVE));
 }
 
 /* With all devices, as Tailscale does it. */

@@ -44,13 +44,16 @@ static bool node_event(const struct audit_row *a, struct told *t)
 static bool user_event(const struct audit_row *a, struct told *t)
 {
 	if (strcmp(a->action, "create") == 0)
-		return SAY("userCreated", "User %.200s was created");
+		return has(a->after, "\"approved\":false") ? SAY("userNeedsApproval", "User %.200s needs approval") :
+				SAY("userCreated", "User %.200s was created");
 	if (strcmp(a->action, "delete") == 0)
 		return SAY("userDeleted", "User %.200s was deleted");
 	if (has(a->after, "\"suspended\":\""))
 		return SAY("userSuspended", "User %.200s was suspended");
 	if (has(a->after, "\"suspended\":null"))
 		return SAY("userRestored", "User %.200s was restored");
+	if (has(a->after, "\"approved\":true"))
+		return SAY("userApproved", "User %.200s was approved");
 	return has(a->after, "\"role\":") && SAY("userRoleUpdated", "The role of user %.200s was changed");
 }
 

@@ -67,6 +67,8 @@ static const struct verb verbs[] = {
 	  { ID("the user"), { "name", 'n', "NAME", "the user", NULL } }, run_users_suspend },
 	{ "users", "restore", "unsuspend", "[NAME]", 1, "give a suspended user's devices their access back", "users restore ann",
 	  { ID("the user"), { "name", 'n', "NAME", "the user", NULL } }, run_users_restore },
+	{ "users", "approve", "", "[NAME]", 1, "let in a user who waits for approval (setting users_approval)", "users approve ann",
+	  { ID("the user"), { "name", 'n', "NAME", "the user", NULL } }, run_users_approve },
 
 	{ "users", "identities", "", "", 0, "list accounts at identity providers, and whose they are", "users identities --user ann",
 	  { { "user", 'u', "USER", "only this user's", NULL } }, run_users_identities },

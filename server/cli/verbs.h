@@ -12,7 +12,8 @@ verb_run run_completion;
 verb_run run_policy_get_offline, run_policy_set_offline, run_policy_check_offline; /* verbs_offline.c */
 #define POLICY_BYPASS "bypass-server-and-access-database-directly"
 verb_run run_serve, run_version, run_health, run_stats, run_backup, run_config_check, run_config_show, run_derp_map, run_derp_list, run_derp_add, run_derp_remove;
-verb_run run_users_create, run_users_list, run_users_rename, run_users_destroy, run_users_role, run_users_suspend, run_users_restore;
+verb_run run_users_create, run_users_list, run_users_rename, run_users_destroy, run_users_role, run_users_suspend, run_users_restore,
+	run_users_approve;
 verb_run run_dns_get, run_dns_set, run_dns_reset, run_dns_records, run_dns_add, run_dns_remove;
 verb_run run_settings_list, run_settings_get, run_settings_set, run_settings_reset;
 verb_run run_nodes_list, run_nodes_routes, run_nodes_register, run_nodes_expire, run_nodes_rename, run_nodes_delete,

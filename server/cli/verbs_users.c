@@ -119,3 +119,8 @@ int run_users_restore(struct cli *x)
 {
 	return for_user(x, "/api/fairlead/v1/user/%/restore");
 }
+
+int run_users_approve(struct cli *x)
+{
+	return for_user(x, "/api/fairlead/v1/user/%/approve");
+}

@@ -112,6 +112,7 @@ void audit_fields_user(struct audit_fields *f, const struct user_row *r)
 	audit_put_text(f, "providerId", r->provider_id);
 	audit_put_text(f, "role", user_role_text(r->role));
 	audit_put_time(f, "suspended", r->suspended_ms);
+	audit_put_bool(f, "approved", !r->waits_ms);
 }
 
 void audit_fields_node(struct audit_fields *f, const struct node_row *r)

@@ -19,6 +19,7 @@ enum command_kind {
 	CMD_USER_ROLE,	 /* id, role ("network-admin") -> users[0]; a new owner makes the old one an admin */
 	CMD_USER_SUSPEND, /* id -> users[0]: its devices are cut off at once; ERR_STATE: the owner */
 	CMD_USER_RESTORE, /* id -> users[0] */
+	CMD_USER_APPROVE, /* id -> users[0]: it waits no more (setting users_approval), and its devices take part */
 
 	/* With key_text, a token, only one's own node, and only GET, RENAME, RENEW, EXPIRE (now) and DELETE: /my. */
 	CMD_NODE_LIST,		 /* filter: user (name, email or id text; "" = all), or ids -> nodes, lock_on */

@@ -123,11 +123,11 @@ bool apikey_within(struct core *c, const struct command *m, scope_set wanted)
 
 	if (m->by_signin) {
 		u = signin_user(c, m->by_signin);
-		return !(wanted & ~(u ? scope_of_role(u->row.role) : 0));
+		return !(wanted & ~(u ? user_scopes(u) : 0));
 	}
 	if (!asks)
 		return true;
-	return !(wanted & ~(asks->may & (u ? scope_of_role(u->row.role) : SCOPE_EVERYTHING)));
+	return !(wanted & ~(asks->may & (u ? user_scopes(u) : SCOPE_EVERYTHING)));
 }
 
 static int64_t asking(struct core *c, const struct command *m)
@@ -396,7 +396,7 @@ static err check(struct core *c, struct tailnet *t, const struct command *m, str
 		k->row.last_seen_ms = c->now.wall_ms;
 	}
 	struct user *u = user_by_id(c, k->row.user_id);
-	r->may = k->may & (u ? scope_of_role(u->row.role) : SCOPE_EVERYTHING);
+	r->may = k->may & (u ? user_scopes(u) : SCOPE_EVERYTHING);
 	return answer_keys(r, &k, 1);
 }
 

@@ -35,7 +35,7 @@ static err add_person(struct core *c, struct user *u, struct reply *r)
 	struct person_info *p = &r->people[r->n_users];
 	const char **groups = arena_array(&r->arena, u->n_groups + 1, sizeof *groups);
 
-	TRY(user_to_arena(&r->arena, &u->row, &r->users[r->n_users]));
+	TRY(user_to_arena(&r->arena, u, &r->users[r->n_users]));
 	if (!groups)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < u->n_groups; i++)

@@ -61,7 +61,7 @@ static err add_authkey(struct core *c, struct reply *r, const struct authkey *k)
 
 	TRY(authkey_to_arena(&r->arena, &k->row, &r->authkeys[r->n_authkeys]));
 	if (u)
-		TRY(user_to_arena(&r->arena, &u->row, &r->authkey_users[r->n_authkeys]));
+		TRY(user_to_arena(&r->arena, u, &r->authkey_users[r->n_authkeys]));
 	r->n_authkeys++;
 	return OK;
 }

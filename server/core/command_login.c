@@ -20,7 +20,7 @@ err reply_give_user(struct reply *r, const struct user *u)
 	r->users = arena_array(&r->arena, 1, sizeof *r->users);
 	if (!r->users)
 		return ERR_NOMEM;
-	TRY(user_to_arena(&r->arena, &u->row, &r->users[0]));
+	TRY(user_to_arena(&r->arena, u, &r->users[0]));
 	r->n_users = 1;
 	return OK;
 }
@@ -101,7 +101,8 @@ static err refresh_user(struct core *c, struct user *u, const struct login_facts
 
 static err make_user(struct core *c, struct tailnet *t, const struct login_facts *f, struct reply *r, struct user **out)
 {
-	struct user_row row = { .tailnet_id = t->row.id, .created_ms = c->now.wall_ms };
+	struct user_row row = { .tailnet_id = t->row.id, .created_ms = c->now.wall_ms,
+		.waits_ms = t->set.users_approval ? c->now.wall_ms : 0 };
 	struct user *other = called(t, f->login, NULL);
 
 	if (other) {
@@ -136,7 +137,8 @@ static err make_user(struct core *c, struct tailnet *t, const struct login_facts
 	TRY(e);
 	*out = user_by_id(c, id);
 	(*out)->touched = c->tx;
-	log_info("user made at a first login", "user=%" PRId64 " name=%s issuer=%s", id, log_qs(name).s, log_qs(f->issuer).s);
+	log_info("user made at a first login", "user=%" PRId64 " name=%s issuer=%s approved=%s", id, log_qs(name).s, log_qs(f->issuer).s,
+			t->set.users_approval ? "no" : "yes");
 	return OK;
 }
 
@@ -526,7 +528,7 @@ static err list_signins(struct core *c, struct tailnet *t, const struct command 
 	for (size_t i = 0; i < r->n_signins; i++) { /* users[i] is whose signins[i] is */
 		struct user *its = user_by_id(c, r->signins[i].user_id);
 		if (its)
-			TRY(user_to_arena(&r->arena, &its->row, &r->users[i]));
+			TRY(user_to_arena(&r->arena, its, &r->users[i]));
 	}
 	r->n_users = r->n_signins;
 	return OK;

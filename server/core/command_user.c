@@ -50,7 +50,7 @@ static bool name_ok(struct tailnet *t, const char *name, const struct user *self
 
 static err add_user(struct reply *r, const struct user *u)
 {
-	TRY(user_to_arena(&r->arena, &u->row, &r->users[r->n_users]));
+	TRY(user_to_arena(&r->arena, u, &r->users[r->n_users]));
 	r->n_users++;
 	return OK;
 }
@@ -217,6 +217,10 @@ static err set_role(struct core *c, struct tailnet *t, const struct command *m, 
 		reply_fail(r, ERR_STATE, "user %s is suspended and cannot become the owner", u->row.name);
 		return r->e;
 	}
+	if (role == USER_OWNER && user_waits(u)) {
+		reply_fail(r, ERR_STATE, "user %s waits for approval and cannot become the owner", u->row.name);
+		return r->e;
+	}
 	for (struct user *old; role == USER_OWNER && (old = map_next(&c->users, &at));) {
 		if (old == u || old->t != t || old->row.role != USER_OWNER)
 			continue;
@@ -258,6 +262,22 @@ static err set_suspended(struct core *c, struct tailnet *t, const struct command
 	return one_user(r, u);
 }
 
+/* Also one whom nobody makes wait at the moment: it will not have to when the setting is on again. */
+static err approve(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
+{
+	struct user *u = user_to_change(c, t, m, r);
+
+	if (!u)
+		return r->e;
+	if (u->row.waits_ms) {
+		TRY(touch_user(c, u));
+		u->row.waits_ms = 0;
+		TRY(user_changed(c, u));
+		log_info("user approved", "user=%" PRId64 " devices=%zu actor=%s", u->row.id, u->n_nodes, log_qs(m->actor).s);
+	}
+	return one_user(r, u);
+}
+
 void on_command_user(struct core *c, const struct command *m, struct reply *r)
 {
 	struct tailnet *t = core_tailnet(c, m->tailnet_id);
@@ -275,5 +295,7 @@ void on_command_user(struct core *c, const struct command *m, struct reply *r)
 		e = set_role(c, t, m, r);
 	else if (m->kind == CMD_USER_SUSPEND || m->kind == CMD_USER_RESTORE)
 		e = set_suspended(c, t, m, r);
+	else if (m->kind == CMD_USER_APPROVE)
+		e = approve(c, t, m, r);
 	r->e = e;
 }

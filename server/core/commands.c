@@ -22,9 +22,13 @@ static bool texts_to(struct arena *a, char *const *from, size_t n, char ***out)
 	return true;
 }
 
-err user_to_arena(struct arena *a, const struct user_row *from, struct user_row *out)
+err user_to_arena(struct arena *a, const struct user *u, struct user_row *out)
 {
+	const struct user_row *from = &u->row;
+
 	*out = *from;
+	if (!user_waits(u))
+		out->waits_ms = 0;
 	return text_to(a, from->name, &out->name) && text_to(a, from->display_name, &out->display_name) &&
 			text_to(a, from->email, &out->email) && text_to(a, from->picture_url, &out->picture_url) &&
 			text_to(a, from->provider, &out->provider) && text_to(a, from->provider_id, &out->provider_id) ?
@@ -176,6 +180,7 @@ void on_command(struct core *c, struct event *e)
 	case CMD_USER_ROLE:
 	case CMD_USER_SUSPEND:
 	case CMD_USER_RESTORE:
+	case CMD_USER_APPROVE:
 		on_command_user(c, m, r);
 		break;
 	case CMD_NODE_LIST:

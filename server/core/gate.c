@@ -13,6 +13,8 @@ static enum node_shut shut_of(struct core *c, const struct node *n)
 
 	if (u && u->row.suspended_ms)
 		return SHUT_SUSPENDED;
+	if (u && user_waits(u))
+		return SHUT_USER_WAITS;
 	if (n->t->set.devices_approval && !n->row.authorized)
 		return SHUT_UNAPPROVED;
 	return SHUT_NO;
@@ -32,11 +34,19 @@ static const struct map_message *message_of(enum node_shut shut)
 		.severity = "high", .impacts = true,
 	};
 
+	static const struct map_message user_waits_too = {
+		.id = "user-needs-approval", .title = "Account needs approval",
+		.text = "This account waits for an administrator's approval. The device has no access until then.",
+		.severity = "high", .impacts = true,
+	};
+
 	switch (shut) {
 	case SHUT_NO:
 		return NULL;
 	case SHUT_SUSPENDED:
 		return &suspended;
+	case SHUT_USER_WAITS:
+		return &user_waits_too;
 	case SHUT_UNAPPROVED:
 		return &unapproved;
 	}

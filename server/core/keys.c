@@ -151,7 +151,7 @@ bool apikey_is_valid(const struct core *c, const struct apikey *k)
 		return false;
 	if (k->row.parent_id && (!parent || !apikey_is_valid(c, parent)))
 		return false;
-	return !k->row.user_id || (u && !u->row.suspended_ms);
+	return !k->row.user_id || (u && !u->row.suspended_ms && !user_waits(u));
 }
 
 err apikeys_drop_of_user(struct core *c, const struct user *u)

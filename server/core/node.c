@@ -811,6 +811,8 @@ static err fill_info(struct core *c, struct node *n, struct node_info *i)
 	TRY(node_row_copy(&n->row, &i->row));
 	if (u) {
 		TRY(user_row_copy(&u->row, &i->user));
+		if (!user_waits(u))
+			i->user.waits_ms = 0;
 	} else {
 		struct user_row tagged = { .id = TAGGED_USER_ID, .tailnet_id = n->t->row.id };
 		TRY(user_row_copy(&tagged, &i->user));

@@ -28,6 +28,8 @@ static const char *shut_text(enum node_shut s)
 		return NULL;
 	case SHUT_SUSPENDED:
 		return "its user is suspended";
+	case SHUT_USER_WAITS:
+		return "its user waits for approval";
 	case SHUT_UNAPPROVED:
 		return "it waits for approval";
 	}

@@ -243,7 +243,7 @@ static err list(struct core *c, struct tailnet *t, const struct command *m, stru
 	for (size_t i = 0; i < r->n_passkeys; i++) { /* users[i] is whose passkeys[i] is */
 		struct user *its = user_by_id(c, r->passkeys[i].user_id);
 		if (its)
-			TRY(user_to_arena(&r->arena, &its->row, &r->users[i]));
+			TRY(user_to_arena(&r->arena, its, &r->users[i]));
 	}
 	r->n_users = r->n_passkeys;
 	return OK;

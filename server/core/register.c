@@ -132,7 +132,7 @@ static bool has_tag(char *const *tags, size_t n, const char *tag)
 
 static bool may_tag(struct tailnet *t, struct user *u, const char *tag)
 {
-	if (!u)
+	if (!u || user_waits(u)) /* what is tagged has no owner, and would not wait */
 		return false;
 	struct policy_user pu = user_facts(u);
 	return policy_may_tag(t->policy, &pu, tag);
@@ -295,6 +295,10 @@ static err admit_claim(struct core *c, const struct claim *cl, char *why, size_t
 
 	if (cl->user && cl->user->row.suspended_ms) {
 		snprintf(why, why_cap, "user %.64s is suspended; an administrator can restore it", cl->user->row.name);
+		return ERR_DENIED;
+	}
+	if (cl->user && cl->n_tags && user_waits(cl->user)) {
+		snprintf(why, why_cap, "user %.64s waits for an administrator's approval; until then its devices can have no tags", cl->user->row.name);
 		return ERR_DENIED;
 	}
 	if (ambiguous) {

@@ -108,3 +108,8 @@ scope_set scope_of_role(enum user_role role)
 	}
 	return 0;
 }
+
+scope_set scope_of_user(const struct user_row *u)
+{
+	return u->waits_ms ? 0 : scope_of_role(u->role);
+}

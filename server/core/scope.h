@@ -51,6 +51,8 @@ void scope_need_text(scope_set need, char *out, size_t cap);
 
 /* What a user may do by role. */
 scope_set scope_of_role(enum user_role role);
+/* The same of a user as replies give it: nothing while it waits for approval. */
+scope_set scope_of_user(const struct user_row *u);
 
 static inline bool scope_allows(scope_set have, scope_set need)
 {

@@ -38,6 +38,7 @@ const struct setting_def setting_defs[] = {
 	DURATION("node.ephemeral.inactivity_timeout", ephemeral_timeout_ms, 65 * SECOND, YEAR, EFFECT_EPHEMERAL,
 		"ephemeral nodes are deleted this long after they went offline"),
 	BOOL("devices_approval", devices_approval, EFFECT_GATE, "new devices wait until an administrator approves them"),
+	BOOL("users_approval", users_approval, EFFECT_GATE, "who signs in for the first time waits until an administrator approves them"),
 	{ "node.own_attributes", SETTING_LIST, AT(own_attributes), AT(n_own_attributes), 0, 64, 0,
 	  "attributes that devices may set of themselves: [\"custom:x\"], [\"*\"] for all", NULL, NULL, NULL },
 	{ .key = "contacts.account", .type = SETTING_TEXT, .offset = AT(contact_account), .max = CONTACT_MAX, .check = check_contacts,

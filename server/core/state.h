@@ -234,6 +234,7 @@ enum { /* beside PATCH_* in node.dirty */
 enum node_shut { /* why a node takes no part */
 	SHUT_NO,
 	SHUT_SUSPENDED,	 /* its user is */
+	SHUT_USER_WAITS, /* an administrator has to approve its user */
 	SHUT_UNAPPROVED, /* an administrator has to approve it */
 };
 
@@ -832,6 +833,8 @@ void on_command_console(struct core *c, struct tailnet *t, const struct command 
 void on_command_account(struct core *c, const struct command *m, struct reply *r);
 struct user *signin_user(struct core *c, int64_t signin_id); /* whose session that is; NULL: it ended, or may no more */
 bool user_may_sign_in(struct user *u, struct reply *r); /* false: reply says why */
+bool user_waits(const struct user *u); /* for approval: it may sign in and do nothing else, and its devices take no part */
+scope_set user_scopes(const struct user *u); /* by its role; none while it waits */
 /* Who asks with the token m->key_text; NULL: reply says why. */
 struct signin *signin_asking(struct core *c, struct tailnet *t, const struct command *m, struct reply *r, struct user **u);
 MUST_USE err reply_give_user(struct reply *r, const struct user *u);
@@ -898,7 +901,7 @@ MUST_USE err reply_add_node(struct core *c, struct reply *r, struct node *n); /*
 MUST_USE err reply_room_nodes(struct reply *r, size_t n);
 
 /* Rows copied into a reply's arena. */
-MUST_USE err user_to_arena(struct arena *a, const struct user_row *from, struct user_row *out);
+MUST_USE err user_to_arena(struct arena *a, const struct user *from, struct user_row *out); /* waits_ms 0, too, where nobody has to wait */
 MUST_USE err apikey_to_arena(struct arena *a, const struct apikey_row *from, struct apikey_row *out);
 MUST_USE err authkey_to_arena(struct arena *a, const struct authkey_row *from, struct authkey_row *out);
 MUST_USE err pending_to_arena(struct arena *a, const struct pending_row *from, struct pending_row *out);

@@ -10,6 +10,16 @@ struct user *user_by_id(struct core *c, int64_t id)
 	return id ? map_get(&c->users, &id) : NULL;
 }
 
+bool user_waits(const struct user *u)
+{
+	return u->row.waits_ms && u->t->set.users_approval;
+}
+
+scope_set user_scopes(const struct user *u)
+{
+	return user_waits(u) ? 0 : scope_of_role(u->row.role);
+}
+
 /* People are few and admins ask rarely: a walk, so that names, emails and ids need no index each. */
 struct user *user_find(struct tailnet *t, const char *text)
 {

@@ -7,9 +7,8 @@
 
 /* What webhook_body.c makes of audit records. */
 static const char *const managed[] = { "nodeCreated", "nodeNeedsApproval", "nodeApproved", "nodeKeyExpiringInOneDay", "nodeKeyExpired",
-	"nodeDeleted", "nodeSigned", "policyUpdate", "userCreated", "userSuspended", "userRestored", "userDeleted", "userRoleUpdated" };
-/* Nobody waits for approval here, so they never happen; tools subscribe to them along with others. */
-static const char *const idle[] = { "userNeedsApproval", "userApproved" };
+	"nodeDeleted", "nodeSigned", "policyUpdate", "userCreated", "userSuspended", "userRestored", "userDeleted", "userRoleUpdated", "userNeedsApproval",
+	"userApproved" };
 /* They happen, and are not noticed here: who subscribed would wait for ever. */
 static const char *const unsent[] = { "nodeNeedsSignature", "subnetIPForwardingNotEnabled", "exitNodeIPForwardingNotEnabled",
 	"categoryDeviceMisconfigurations" };
@@ -27,7 +26,7 @@ static bool in(const char *word, const char *const *list, size_t n)
 
 bool webhook_is_subscription(const char *word)
 {
-	return in(word, managed, ARRAY_LEN(managed)) || in(word, idle, ARRAY_LEN(idle)) || strcmp(word, MANAGEMENT) == 0;
+	return in(word, managed, ARRAY_LEN(managed)) || strcmp(word, MANAGEMENT) == 0;
 }
 
 bool webhook_is_unsent(const char *word)

@@ -69,7 +69,7 @@ struct core_settings {
 	const char *policy_file;	  /* the policy is read from it, and set no other way; NULL: none */
 	int64_t audit_retention_ms;	  /* audit records go after this; 0: never */
 	int64_t audit_max;		  /* records kept; 0: no ceiling */
-	bool devices_approval;
+	bool devices_approval, users_approval;
 	const char *contact_account, *contact_support, *contact_security; /* mail addresses; NULL or "": none */
 	const char *const *own_attributes; /* that devices may set of themselves */
 	size_t n_own_attributes;

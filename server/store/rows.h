@@ -35,6 +35,7 @@ struct user_row {
 	int64_t created_ms;
 	enum user_role role;
 	int64_t suspended_ms; /* since then its devices are cut off; 0: they are not */
+	int64_t waits_ms; /* since then it waits for approval, where users have to (setting users_approval); 0: it was approved */
 };
 
 enum register_method { REGISTER_UNSPECIFIED, REGISTER_AUTH_KEY, REGISTER_CLI, REGISTER_OIDC };

@@ -4,13 +4,13 @@ err user_sql_put(struct sql *s, const struct user_row *r)
 {
 	static const char sql[] =
 		"INSERT INTO user (id, tailnet_id, name, display_name, email, picture_url, provider, provider_id, created_ms,"
-		" role, suspended_ms)"
+		" role, suspended_ms, waits_ms)"
 		" VALUES (:id, :tailnet_id, :name, :display_name, :email, :picture_url, :provider, :provider_id, :created_ms,"
-		" :role, :suspended_ms)"
+		" :role, :suspended_ms, :waits_ms)"
 		" ON CONFLICT (id) DO UPDATE SET tailnet_id = excluded.tailnet_id, name = excluded.name,"
 		" display_name = excluded.display_name, email = excluded.email, picture_url = excluded.picture_url,"
 		" provider = excluded.provider, provider_id = excluded.provider_id, created_ms = excluded.created_ms,"
-		" role = excluded.role, suspended_ms = excluded.suspended_ms";
+		" role = excluded.role, suspended_ms = excluded.suspended_ms, waits_ms = excluded.waits_ms";
 	struct query q = query_begin(s, sql);
 
 	query_int(&q, ":id", r->id);
@@ -24,6 +24,7 @@ err user_sql_put(struct sql *s, const struct user_row *r)
 	query_int(&q, ":created_ms", r->created_ms);
 	query_int(&q, ":role", r->role);
 	query_int_or_null(&q, ":suspended_ms", r->suspended_ms);
+	query_int_or_null(&q, ":waits_ms", r->waits_ms);
 	return query_run(&q);
 }
 
@@ -39,7 +40,7 @@ err user_sql_delete(struct sql *s, int64_t id)
 err user_sql_list(struct sql *s, struct user_row **out, size_t *n)
 {
 	static const char sql[] = "SELECT id, tailnet_id, name, display_name, email, picture_url, provider, provider_id,"
-				  " created_ms, role, suspended_ms FROM user ORDER BY id";
+				  " created_ms, role, suspended_ms, waits_ms FROM user ORDER BY id";
 	struct query q = query_begin(s, sql);
 
 	while (query_next(&q)) {
@@ -57,6 +58,7 @@ err user_sql_list(struct sql *s, struct user_row **out, size_t *n)
 		r->created_ms = column_int(&q);
 		r->role = (enum user_role)column_int(&q);
 		r->suspended_ms = column_int(&q);
+		r->waits_ms = column_int(&q);
 	}
 	return query_end(&q);
 }

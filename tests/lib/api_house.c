@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "common/base/random.h"
 #include "common/wire/tailcfg_request.h"
 #include "server/store/audit.h"
@@ -263,4 +264,27 @@ void house_knock(struct house *h, const char *hostname)
 	assert_ok(r->e);
 	assert_non_null(memmem(r->body.p, r->body.n, "\"AuthURL\":\"http", 15));
 	reply_free(r);
+}
+
+void house_login(struct house *h, const char *name)
+{
+	struct joining j = { { joined }, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL };
+	struct event *e = event_new(EV_COMMAND);
+	struct command *m = command_new(CMD_LOGIN);
+	struct login_facts *f = arena_alloc(&m->arena, sizeof *f);
+
+	*f = (struct login_facts){ .provider = "oidc", .issuer = "https://id.example.com", .subject = name, .login = name, .email = "", .name = name,
+		.display_name = "", .picture_url = "", .refresh_token = "", .provider_sid = "" };
+	m->login = f;
+	m->agent = "Firefox";
+	m->expires_ms = clock_wall_ms() + 3600 * 1000;
+	e->command = m;
+	e->call = &j.call;
+	assert_ok(core_post(h->core, e));
+	pthread_mutex_lock(&j.lock);
+	while (!j.reply)
+		pthread_cond_wait(&j.done, &j.lock);
+	pthread_mutex_unlock(&j.lock);
+	assert_ok(j.reply->e);
+	reply_free(j.reply);
 }

@@ -41,6 +41,8 @@ char *house_header(const struct house *h, const char *name);
 void house_join(struct house *h, const char *auth_key, const char *hostname, const char *routes);
 /* A device asks to join, and waits for a person. */
 void house_knock(struct house *h, const char *hostname);
+/* A person signs in by a provider for the first time. */
+void house_login(struct house *h, const char *name);
 /* An API key with these scopes ("" all), of this user ("" none); owned. */
 char *house_key(struct house *h, const char *scopes, const char *user);
 const char *json_text_at(const json_t *j, const char *path); /* "a.b.0.c"; "(none)" when it is no text */

@@ -594,8 +594,8 @@ static char *dump(struct core *c)
 	}
 	at = 0;
 	for (struct user *x; (x = map_next(&c->users, &at)); n++)
-		buf_printf(&out, "user %lld %s nodes=%zu role=%d suspended=%d\n", (long long)x->row.id, x->row.name, x->n_nodes, (int)x->row.role,
-				x->row.suspended_ms != 0);
+		buf_printf(&out, "user %lld %s nodes=%zu role=%d suspended=%d waits=%d\n", (long long)x->row.id, x->row.name, x->n_nodes, (int)x->row.role,
+				x->row.suspended_ms != 0, x->row.waits_ms != 0);
 	at = 0;
 	for (struct authkey *x; (x = map_next(&c->authkeys, &at)); n++) {
 		assert_true(map_get(&c->authkeys_by_prefix, x->row.prefix) == x);

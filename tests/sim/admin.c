@@ -14,7 +14,7 @@ static const char *const tag_names[] = { "tag:web", "tag:db", "tag:unknown", "no
 static const char *const node_names[] = { "web", "db", "web-1", "gateway", "UPPER", "-bad-", "ann-laptop", "node" };
 static const char *const route_texts[] = { "10.1.0.0/16", "10.2.0.0/16", "0.0.0.0/0", "::/0", "fd00:1::/48", "10.1.2.3/16", "100.64.7.0/24", "128.0.0.0/1" };
 
-static const char *const settings[][3] = { { "taildrop.enabled", "false", "true" }, { "devices_approval", "true", "false" },
+static const char *const settings[][3] = { { "taildrop.enabled", "false", "true" }, { "devices_approval", "true", "false" }, { "users_approval", "true", "true" }, { "users_approval", "true", "false" },
 	{ "node.own_attributes", "custom:self", "*" }, { "node.expiry", "1h", "0s" },
 	{ "randomize_client_port", "true", "maybe" }, { "node.ephemeral.inactivity_timeout", "70s", "1s" },
 	{ "dns.magic_dns", "false", "true" }, { "dns.override_local_dns", "true", "false" }, { "dns.base_domain", "other.example", "-bad-" },

@@ -252,7 +252,8 @@ static void check_rows(struct world *w)
 		struct user *u = user_by_id(c, w->db.users[i].id);
 		size_t nodes = 0;
 		if (!u || !same_text(u->row.name, w->db.users[i].name) || !same_text(u->row.email, w->db.users[i].email) ||
-				u->row.role != w->db.users[i].role || u->row.suspended_ms != w->db.users[i].suspended_ms)
+				u->row.role != w->db.users[i].role || u->row.suspended_ms != w->db.users[i].suspended_ms ||
+				u->row.waits_ms != w->db.users[i].waits_ms)
 			world_fail(w, "user %lld is another one in memory", (long long)w->db.users[i].id);
 		for (size_t k = 0; k < w->db.n_nodes; k++)
 			nodes += w->db.nodes[k].user_id == u->row.id;
@@ -283,6 +284,7 @@ static void check_rows(struct world *w)
 	for (size_t i = 0; i < w->db.n_settings; i++)
 		if (!same_text(setting_get(c, w->db.settings[i].tailnet_id, w->db.settings[i].key), w->db.settings[i].value))
 			world_fail(w, "setting %s is another one in memory", w->db.settings[i].key);
+	check_people(w);
 	struct tailnet *t = c->tailnets[0];
 	if (t->n_versions != w->db.n_policies || c->policies.n != w->db.n_policies)
 		world_fail(w, "%zu versions of the policy in memory, %zu in the database", t->n_versions, w->db.n_policies);
@@ -313,7 +315,8 @@ static const struct node_row *naive_row(struct world *w, int64_t id)
 static bool naive_shut(struct world *w, const struct node *n)
 {
 	for (size_t i = 0; i < w->db.n_users; i++)
-		if (w->db.users[i].id == n->row.user_id && w->db.users[i].suspended_ms)
+		if (w->db.users[i].id == n->row.user_id &&
+				(w->db.users[i].suspended_ms || (w->db.users[i].waits_ms && naive_bool(w, "users_approval", w->set.users_approval))))
 			return true;
 	return naive_bool(w, "devices_approval", w->set.devices_approval) && !naive_row(w, n->row.id)->authorized;
 }

@@ -44,6 +44,10 @@ static void one_step(struct world *w)
 		client_act(w->clients[chance(w, w->n_clients)]);
 	else if (what < 130 && one_in(w, 8))
 		lock_act(w);
+	else if (what < 130 && one_in(w, 5))
+		people_act(w);
+	else if (what < 130 && one_in(w, 5))
+		ssh_act(w);
 	else if (what < 130)
 		admin_act(w);
 	else if (what < 150)
@@ -84,8 +88,8 @@ static void print_figures(const struct world *w, size_t nodes)
 		[EV_JOB_DONE] = "job" };
 
 	printf("# seed %llu: %zu events, %zu rounds, %zu nodes, %zu messages read, %zu failures, %zu restarts, %zu checks, %zu maps"
-		" compared; longest event in us:", (unsigned long long)w->seed, w->events, w->rounds, nodes, w->messages, w->failures,
-		w->restarts, w->checks, w->compared);
+		" compared; %zu logins, %zu people approved, %zu devices connected (%zu of who waits); %zu SSH sessions held, %zu let in; longest event in us:", (unsigned long long)w->seed, w->events, w->rounds, nodes, w->messages, w->failures,
+		w->restarts, w->checks, w->compared, w->logins, w->approved, w->connected, w->waited, w->ssh_held, w->ssh_in);
 	for (size_t i = 0; i < EVENT_KINDS; i++)
 		if (w->max_ns[i])
 			printf(" %s %lld", names[i], (long long)(w->max_ns[i] / 1000));

@@ -9,6 +9,8 @@
  *   client.c   what simulated devices do, and the maps that they build
  *   admin.c    what administrators do
  *   lock.c     what devices do with tailnet lock
+ *   people.c   who signs in, and what they do with devices
+ *   ssh.c      SSH sessions that wait for a person
  *   check.c    what must always hold; any breach ends the process with the seed and the step
  *   sim_*.c    mixes of these */
 #pragma once
@@ -86,9 +88,11 @@ struct world {
 	size_t n_users, n_nodes;
 	char auth_ids[32][AUTH_ID_LEN + 1];
 	size_t n_auth_ids;
+	char ssh_ids[16][AUTH_ID_LEN + 1], tokens[16][64], link[64]; /* sessions that wait; signed-in browsers; a link to sign in by */
+	size_t n_ssh_ids, n_tokens;
 
 	/* Figures. */
-	size_t events, rounds, messages, failures, restarts, checks, compared;
+	size_t events, rounds, messages, failures, restarts, checks, compared, logins, connected, waited, approved, ssh_held, ssh_in;
 	int64_t max_ns[EVENT_KINDS];
 };
 
@@ -100,7 +104,7 @@ struct sim_call {
 	struct client *client; /* NULL: an admin's */
 	void (*done)(struct sim_call *c, struct reply *r); /* r is borrowed */
 	int kind;
-	int64_t id;
+	int64_t id, other;
 	struct node_pub key;
 	bool stolen;
 };
@@ -130,6 +134,9 @@ struct life *world_life_or_new(struct world *w, int64_t id);
 
 void admin_act(struct world *w);
 void lock_act(struct world *w); /* lock.c */
+void people_act(struct world *w);
+void check_people(struct world *w);
+void ssh_act(struct world *w);
 void admin_start(struct world *w); /* some users and keys */
 
 /* Looks into the effects of an event: nobody hears of a node that it may not see. */

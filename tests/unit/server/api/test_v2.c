@@ -396,6 +396,53 @@ static void users(void **state)
 	done(call("GET", "/api/v2/tailnet/-/users?type=strange", "", 400));
 }
 
+static void people_wait_for_approval(void **state)
+{
+	(void)state;
+	char path[64];
+
+	json_t *j = call("PATCH", "/api/v2/tailnet/-/settings", "{\"usersApprovalOn\":true}", 200);
+	assert_true(json_is_true(json_object_get(j, "usersApprovalOn")));
+	json_decref(j);
+	house_login(&h, "zoe");
+	j = call("GET", "/api/v2/tailnet/-/users", "", 200);
+	size_t n = json_array_size(json_object_get(j, "users"));
+	snprintf(path, sizeof path, "users.%zu.status", n - 1);
+	assert_string_equal(json_text_at(j, path), "needs-approval");
+	snprintf(path, sizeof path, "users.%zu.id", n - 1);
+	char id[24], one[64];
+	snprintf(id, sizeof id, "%s", json_text_at(j, path));
+	json_decref(j);
+	j = house_call(&h, HOUSE_UNIX, "GET", "/api/fairlead/v1/attention", "", 200);
+	assert_string_equal(json_text_at(j, "items.0.kind"), "user-unapproved");
+	assert_string_equal(json_text_at(j, "items.0.user"), id);
+	assert_string_equal(json_text_at(j, "items.0.text"), "zoe");
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "counts"), "users")), 1);
+	json_decref(j);
+	snprintf(one, sizeof one, "/api/fairlead/v1/users?ids=%s", id);
+	j = house_call(&h, HOUSE_UNIX, "GET", one, "", 200);
+	assert_string_equal(json_text_at(j, "users.0.state"), "waiting");
+	json_decref(j);
+	snprintf(one, sizeof one, "/api/v2/users/%s/approve", id);
+	char *reader = house_key(&h, "users:read", "");
+	json_decref(house_call(&h, reader, "POST", one, "", 403));
+	free(reader);
+	done(call("POST", one, "", 200));
+	snprintf(one, sizeof one, "/api/v2/users/%s", id);
+	j = call("GET", one, "", 200);
+	assert_string_equal(json_text_at(j, "status"), "active");
+	json_decref(j);
+	j = house_call(&h, HOUSE_UNIX, "GET", "/api/fairlead/v1/attention", "", 200);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "counts"), "users")), 0);
+	json_decref(j);
+	done(call("POST", "/api/v2/users/99999/approve", "", 404));
+	snprintf(one, sizeof one, "/api/fairlead/v1/user/%s/approve", id); /* twice is fine */
+	j = house_call(&h, HOUSE_UNIX, "POST", one, "", 200);
+	assert_string_equal(json_text_at(j, "user.status"), "active");
+	json_decref(j);
+	done(call("PATCH", "/api/v2/tailnet/-/settings", "{\"usersApprovalOn\":false}", 200));
+}
+
 static void acl_preview(void **state)
 {
 	static const char text[] = "{\n\t// rules\n\t\"acls\": [\n\t\t{\"action\": \"accept\", \"src\": [\"ann@example.com\"], \"dst\": [\"100.64.0.1:22,80\"]},\n"
@@ -514,6 +561,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(oauth, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(acl, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(users, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(people_wait_for_approval, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(acl_preview, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(invites, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(contacts, set_up, tear_down),

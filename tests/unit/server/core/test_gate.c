@@ -1,6 +1,9 @@
 /* Who takes part: users that are suspended lose their devices' access at once, and get it back. */
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "common/base/cleanup.h"
+#include "server/core/state.h"
 #include "tests/lib/core_harness.h"
 #include "tests/lib/test.h"
 
@@ -321,6 +324,168 @@ static void logins_by_hand_are_approved(void **state)
 	harness_stop(&h);
 }
 
+/* A person who comes by a provider for the first time. */
+static struct reply *sign_in(struct harness *h, const char *name, char token[64])
+{
+	struct command *m = command_new(CMD_LOGIN);
+	struct login_facts *f = arena_alloc(&m->arena, sizeof *f);
+
+	*f = (struct login_facts){ .provider = "oidc", .issuer = "https://id.example.com", .subject = name, .login = name, .email = "", .name = name,
+		.display_name = "", .picture_url = "", .refresh_token = "", .provider_sid = "" };
+	m->login = f;
+	m->agent = "Firefox";
+	m->expires_ms = h->now.wall_ms + 12 * 3600 * 1000LL;
+	struct reply *r = harness_command(h, m);
+	if (r && r->e == OK)
+		snprintf(token, 64, "%s", r->secret);
+	return r;
+}
+
+/* The device asks to join, and whoever has the token connects it on the page. */
+static struct reply *connect_device(struct harness *h, struct device *d, const char *token)
+{
+	const char *url = json_string_value(json_object_get(device_register(d, NULL), "AuthURL"));
+	struct command *m = command_new(CMD_AUTH_CONNECT);
+
+	assert_non_null(url);
+	m->auth_id = arena_str(&m->arena, bytes_str(strrchr(url, '/') + 1));
+	m->key_text = arena_str(&m->arena, bytes_str(token));
+	return harness_command(h, m);
+}
+
+static bool says(struct harness *h, const char *action, const char *member)
+{
+	for (size_t i = 0; i < h->n_audits; i++)
+		if (strcmp(h->audits[i].kind, "user") == 0 && strcmp(h->audits[i].action, action) == 0 && strstr(or_empty(h->audits[i].after), member))
+			return true;
+	return false;
+}
+
+static void people_who_come_by_a_provider_wait_for_approval(void **state)
+{
+	struct harness h;
+	struct device a, b, t;
+	char before[64], token[64];
+
+	(void)state;
+	harness_start(&h, NULL);
+	device_init(&a, &h, "a");
+	device_init(&b, &h, "b");
+	device_init(&t, &h, "t");
+	assert_ok(sign_in(&h, "ann", before)->e); /* before it was asked for: needs none */
+	set_setting(&h, "users_approval", "true");
+	assert_ok(connect_device(&h, &a, before)->e);
+	assert_ok(verify(&h, &a));
+	device_stream(&a);
+	device_lite(&a);
+	device_skip(&a);
+	harness_user(&h, "made-by-an-admin");
+	struct reply *r = harness_command(&h, for_user(CMD_USER_LIST, 0));
+	for (size_t i = 0; i < r->n_users; i++)
+		assert_int_equal(r->users[i].waits_ms, 0);
+
+	r = sign_in(&h, "bob", token);
+	assert_ok(r->e);
+	int64_t bob = r->users[0].id;
+	assert_true(r->users[0].waits_ms > 0);
+	assert_true(says(&h, "create", "\"approved\":false"));
+	r = connect_device(&h, &b, token);
+	assert_ok(r->e);
+	assert_true(r->nodes[0]->user.waits_ms > 0);
+	int64_t id = r->nodes[0]->row.id;
+	device_stream(&b);
+	device_lite(&b);
+	json_t *m = device_next(&b);
+	assert_false(authorized(m));
+	assert_string_equal(shown(m), "user-needs-approval");
+	assert_null(json_object_get(m, "Peers"));
+	assert_null(device_next(&a));
+	assert_int_equal(verify(&h, &b), ERR_NOT_FOUND);
+	/* The role counts from the approval on, and the owner is nobody who waits. */
+	assert_int_equal(set_role(&h, bob, "owner")->e, ERR_STATE);
+	assert_ok(set_role(&h, bob, "admin")->e);
+	assert_int_equal(user_scopes(user_by_id(h.core, bob)), 0);
+	/* Tags would take the device out of the account that waits: not by a key either. */
+	const char *key = harness_authkey_tags(&h, "bob", 0, "tag:x");
+	m = device_register(&t, key);
+	assert_non_null(strstr(json_string_value(json_object_get(m, "Error")), "bob waits for an administrator's approval"));
+	harness_restart(&h);
+	assert_int_equal(verify(&h, &b), ERR_NOT_FOUND);
+	device_stream(&a);
+	device_stream(&b);
+	assert_false(authorized(device_next(&b)));
+	device_skip(&a);
+
+	/* A commit that fails lets nobody in. */
+	char *was = harness_dump(&h);
+	h.hold = true;
+	assert_null(harness_command(&h, for_user(CMD_USER_APPROVE, bob)));
+	harness_fail(&h);
+	h.hold = false;
+	harness_settle(&h);
+	char *is = harness_dump(&h);
+	assert_string_equal(was, is);
+	assert_int_equal(verify(&h, &b), ERR_NOT_FOUND);
+	free(was);
+	free(is);
+	device_stream(&a);
+	device_stream(&b);
+	device_skip(&a);
+	device_skip(&b);
+
+	r = harness_command(&h, for_user(CMD_USER_APPROVE, bob));
+	assert_ok(r->e);
+	assert_int_equal(r->users[0].waits_ms, 0);
+	assert_true(says(&h, "update", "\"approved\":true"));
+	assert_true(user_scopes(user_by_id(h.core, bob)) == SCOPE_EVERYTHING);
+	assert_ok(verify(&h, &b));
+	m = device_next(&b);
+	while (m && !json_array_size(json_object_get(m, "Peers")))
+		m = device_next(&b);
+	assert_true(authorized(m));
+	assert_null(shown(m));
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(device_next(&a), "PeersChanged"), 0), "ID")), id);
+	assert_ok(harness_command(&h, for_user(CMD_USER_APPROVE, bob))->e); /* twice is fine */
+	assert_int_equal(harness_command(&h, for_user(CMD_USER_APPROVE, 99999))->e, ERR_NOT_FOUND);
+	device_done(&a);
+	device_done(&b);
+	device_done(&t);
+	harness_stop(&h);
+}
+
+/* Who waits is let in while nobody has to wait, and waits again after it; suspension comes first. */
+static void the_setting_decides_whether_people_wait(void **state)
+{
+	struct harness h;
+	struct device b;
+	char token[64];
+
+	(void)state;
+	harness_start(&h, NULL);
+	set_setting(&h, "users_approval", "true");
+	device_init(&b, &h, "b");
+	int64_t bob = sign_in(&h, "bob", token)->users[0].id;
+	assert_ok(connect_device(&h, &b, token)->e);
+	device_stream(&b);
+	device_lite(&b);
+	assert_string_equal(shown(device_next(&b)), "user-needs-approval");
+	set_setting(&h, "users_approval", "false");
+	assert_ok(verify(&h, &b));
+	assert_int_equal(harness_command(&h, for_user(CMD_USER_LIST, bob))->users[0].waits_ms, 0);
+	set_setting(&h, "users_approval", "true");
+	assert_int_equal(verify(&h, &b), ERR_NOT_FOUND);
+	assert_true(harness_command(&h, for_user(CMD_USER_LIST, bob))->users[0].waits_ms > 0);
+	device_skip(&b);
+	assert_ok(harness_command(&h, for_user(CMD_USER_SUSPEND, bob))->e);
+	assert_string_equal(shown(device_next(&b)), "user-suspended");
+	assert_ok(harness_command(&h, for_user(CMD_USER_APPROVE, bob))->e);
+	assert_int_equal(verify(&h, &b), ERR_NOT_FOUND);
+	assert_ok(harness_command(&h, for_user(CMD_USER_RESTORE, bob))->e);
+	assert_ok(verify(&h, &b));
+	device_done(&b);
+	harness_stop(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -330,6 +495,8 @@ int main(void)
 		cmocka_unit_test(roles),
 		cmocka_unit_test(new_devices_wait_for_approval),
 		cmocka_unit_test(logins_by_hand_are_approved),
+		cmocka_unit_test(people_who_come_by_a_provider_wait_for_approval),
+		cmocka_unit_test(the_setting_decides_whether_people_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

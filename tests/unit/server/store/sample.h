@@ -29,7 +29,7 @@ static inline char **dup_list(size_t n, const char *stem)
 static inline struct user_row sample_user(int64_t id)
 {
 	struct user_row r = { .id = id, .tailnet_id = 1, .created_ms = 1700000000000 + id,
-				.role = USER_AUDITOR, .suspended_ms = 1700000000009 };
+				.role = USER_AUDITOR, .suspended_ms = 1700000000009, .waits_ms = 1700000000008 };
 	char name[32];
 
 	snprintf(name, sizeof name, "user%lld", (long long)id);

@@ -210,6 +210,7 @@ static void every_row_comes_back(void **state)
 	assert_string_equal(i.users[0].provider_id, user.provider_id);
 	assert_int_equal(i.users[0].role, USER_AUDITOR);
 	assert_int_equal(i.users[0].suspended_ms, 1700000000009);
+	assert_int_equal(i.users[0].waits_ms, 1700000000008);
 	assert_int_equal(i.users[0].created_ms, user.created_ms);
 	assert_int_equal(i.n_nodes, 2);
 	assert_same_node(&i.nodes[0], &want);
