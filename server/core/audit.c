@@ -146,8 +146,9 @@ static bool look(struct core *c, const struct image *i, struct subject *s)
 	case ROW_APIKEY: {
 		struct apikey *k = map_get(&c->apikeys, &i->apikey.id);
 		s->has = k != NULL;
-		if ((i->existed ? i->apikey.kind : k ? k->row.kind : APIKEY_TOKEN) == APIKEY_TOKEN)
-			return false; /* an hour's token is a use of its client, no change */
+		bool token = (i->existed ? i->apikey.kind : k ? k->row.kind : APIKEY_TOKEN) == APIKEY_TOKEN;
+		if (token && (i->existed || !k))
+			return false; /* it goes by itself after an hour, or with its client; which client's it is, is told when it is made */
 		number_id(s, i->apikey.id);
 		SIDES(apikey, prefix, &k->row);
 		return true;

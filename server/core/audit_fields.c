@@ -155,7 +155,9 @@ void audit_fields_authkey(struct audit_fields *f, const struct authkey_row *r)
 void audit_fields_apikey(struct audit_fields *f, const struct apikey_row *r)
 {
 	audit_put_text(f, "prefix", r->prefix);
-	audit_put_text(f, "type", r->kind == APIKEY_CLIENT ? "client" : "api");
+	audit_put_text(f, "type", r->kind == APIKEY_CLIENT ? "client" : r->kind == APIKEY_TOKEN ? "token" : "api");
+	if (r->kind == APIKEY_TOKEN)
+		audit_put_id(f, "client", r->parent_id);
 	audit_put_id(f, "user", r->user_id);
 	audit_put_text(f, "scopes", r->scopes);
 	audit_put_texts(f, "tags", r->tags, r->n_tags);

@@ -133,6 +133,7 @@ enum command_kind {
 	CMD_PEOPLE,	   /* ids: only these -> users, people */
 	CMD_ME,		   /* id: a user, 0 none -> users[0], domain, stats, text: the name of the owner, "" none */
 };
+#define COMMAND_KINDS (CMD_ME + 1) /* the last one, and one more */
 
 struct policy_faults;
 

@@ -341,6 +341,7 @@ static err token(struct core *c, struct tailnet *t, const struct command *m, str
 		reply_fail(r, ERR_AUTH, "this client secret is not valid");
 		return r->e;
 	}
+	audit_who(c, m->via, m->from, "oauthclient:%s", client->row.prefix);
 	const char *scopes = *m->scopes ? m->scopes : client->row.scopes;
 	if (!are_sound(m, scopes, r))
 		return r->e;

@@ -548,6 +548,9 @@ static err end_signin(struct core *c, struct tailnet *t, const struct command *m
 	}
 	if (*m->key_text) { /* a browser ends its own; twice is fine */
 		struct signin *s = signin_by_token(c, m->key_text, SIGNIN_BROWSER);
+		struct user *u = s && s->t == t ? user_by_id(c, s->row.user_id) : NULL;
+		if (u)
+			audit_who(c, "web", m->from, "user:%s", u->row.name);
 		return s && s->t == t ? signin_delete(c, s) : OK;
 	}
 	if (*m->user) {
