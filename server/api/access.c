@@ -303,7 +303,6 @@ enum MHD_Result begin_request(struct request *r)
 	}
 	if (!wants_key(r, origin_of(r->conn)))
 		return r->route->begin(r);
-	if (r->verdict)
-		return r->by_cookie ? on_session_checked(r, r->verdict) : on_key_checked(r, r->verdict);
+	/* Also after an early verdict: while the body came, which takes as long as its sender likes, the key or its user may have lost something. */
 	return r->by_cookie ? check_session(r) : check_key(r);
 }

@@ -7,7 +7,7 @@
 /* The head is there: what needs no body is decided, so that no stranger's body is kept. false: it answered (*result). */
 bool check_head(struct request *r, enum MHD_Result *result);
 /* Is who asks looked up by the core? Then ask_early does it before a byte of the body is kept: the verdict waits in the request,
- * and a body that is nobody's is read and thrown away. */
+ * and a body that is nobody's is read and thrown away. Once the body is whole, who asks is looked up again. */
 bool is_looked_up(const struct request *r);
 enum MHD_Result ask_early(struct request *r);
 bool may_send_body(const struct request *r); /* with a verdict */

@@ -9,6 +9,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/random.h"
 #include "server/api/access.h"
 #include "server/api/browser.h"
 #include "server/api/events.h"
@@ -99,6 +100,7 @@ static struct request *request_new(struct api *a, struct MHD_Connection *conn)
 	r->api = a;
 	r->conn = conn;
 	r->arena = arena_make(4 * API_POLICY_BODY_MAX);
+	snprintf(r->id, sizeof r->id, "%08x-%08llx", a->boot, (unsigned long long)++a->n_requests & 0xffffffff);
 	return r;
 }
 
@@ -244,6 +246,7 @@ err api_new(const struct api_settings *cfg, struct api **out)
 	static struct login nobody; /* without providers and keys: nobody signs in */
 	a->cfg = *cfg;
 	a->started_ms = clock_wall_ms();
+	random_fill(&a->boot, sizeof a->boot);
 	if (!a->cfg.login)
 		a->cfg.login = &nobody;
 	pthread_mutex_init(&a->lock, NULL);

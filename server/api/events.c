@@ -333,6 +333,24 @@ static bool still_good(const struct event_hub *h, const struct stream *s, uint64
 	return true;
 }
 
+/* Is it the same who listens? Nobody in particular (the unix socket) never is. */
+static bool is_same_listener(const struct stream *a, const struct stream *b)
+{
+	int64_t x = a->parent ? a->parent : a->key, y = b->parent ? b->parent : b->key;
+
+	return a->user || b->user ? a->user == b->user : x && x == y;
+}
+
+/* Holding the lock. */
+static size_t streams_of(const struct event_hub *h, const struct stream *who)
+{
+	size_t n = 0;
+
+	for (const struct stream *s = h->streams; s; s = s->next)
+		n += is_same_listener(s, who);
+	return n;
+}
+
 static enum MHD_Result start(struct request *r, struct resume *m)
 {
 	struct event_hub *h = r->api->events;
@@ -347,7 +365,8 @@ static enum MHD_Result start(struct request *r, struct resume *m)
 		.expires_ms = r->by_cookie ? r->signin_expires_ms : r->key_expires_ms, .console = m->console != NULL, .may = r->may };
 	m->text = (struct buf){ 0 };
 	pthread_mutex_lock(&h->lock);
-	bool room = h->n_streams < EVENTS_STREAMS_MAX && !h->closed;
+	bool greedy = streams_of(h, s) >= EVENTS_STREAMS_EACH;
+	bool room = h->n_streams < EVENTS_STREAMS_MAX && !h->closed && !greedy;
 	s->at = h->n;
 	s->over = r->actor && !r->trusted && !still_good(h, s, r->events_at);
 	if (m->console)
@@ -367,7 +386,7 @@ static enum MHD_Result start(struct request *r, struct resume *m)
 	if (!room) {
 		buf_done(&s->first);
 		free(s);
-		return answer_error(r, 503, "too many streams are open");
+		return greedy ? answer_error(r, 429, "this key, or its user, has too many streams open") : answer_error(r, 503, "too many streams are open");
 	}
 	if (!buf_len(&s->first))
 		buf_append_str(&s->first, keepalive); /* the head leaves at once */

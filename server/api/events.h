@@ -17,6 +17,7 @@
 enum {
 	EVENTS_KEPT = 4096,	    /* in the ring */
 	EVENTS_STREAMS_MAX = 256,   /* at once */
+	EVENTS_STREAMS_EACH = 32,   /* of one user, or of one key that has none (with the tokens of an OAuth client) */
 	EVENTS_REPLAY_MAX = 10000,  /* records from the log for one that comes back */
 	EVENTS_KEEPALIVE_MS = 15000,
 	EVENT_ID_MAX = 48,

@@ -4,6 +4,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/text/json.h"
 #include "server/policy/draft.h"
 #include "server/api/state.h"
@@ -212,13 +213,27 @@ static void add_cors(struct request *r, struct MHD_Response *response)
 	MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS");
 	MHD_add_response_header(response, "Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, If-Match");
 	MHD_add_response_header(response, "Access-Control-Max-Age", "600");
+	MHD_add_response_header(response, "Access-Control-Expose-Headers", "ETag, Retry-After, X-Request-Id");
+}
+
+/* What failed on our side is for the operator; all else for who looks closely. */
+static void note_answer(struct request *r, unsigned status)
+{
+	const char *path = r->route ? r->route->pattern : "", *method = r->route ? r->route->method : "";
+
+	if (status == 500 || status == 504)
+		log_warn("a request failed", "request=%s method=%s path=\"%s\" status=%u actor=%s", r->id, method, path, status, log_qs(r->actor ? r->actor : "").s);
+	else
+		log_debug("request", "request=%s method=%s path=\"%s\" status=%u actor=%s", r->id, method, path, status, log_qs(r->actor ? r->actor : "").s);
 }
 
 enum MHD_Result answer_response(struct request *r, unsigned status, const char *type, struct MHD_Response *response)
 {
 	if (!response)
 		return MHD_NO;
+	note_answer(r, status);
 	MHD_add_response_header(response, "Content-Type", type);
+	MHD_add_response_header(response, "X-Request-Id", r->id);
 	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
 	MHD_add_response_header(response, "X-Frame-Options", "DENY");
 	/* Not no-referrer but in the console, which has no forms: browsers then send "Origin: null" with our own forms. */
@@ -401,6 +416,7 @@ static enum MHD_Result answer_problem_v2(struct request *r, unsigned status, con
 
 	jsonw_key(&w, "message"), jsonw_str(&w, message);
 	jsonw_key(&w, "status"), jsonw_uint(&w, status);
+	jsonw_key(&w, "requestId"), jsonw_str(&w, r->id);
 	if (n) {
 		jsonw_key(&w, "data"), jsonw_arr(&w), jsonw_obj(&w);
 		jsonw_key(&w, "user"), jsonw_str(&w, "");
@@ -428,6 +444,7 @@ static enum MHD_Result answer_problem(struct request *r, unsigned status, const 
 	jsonw_key(&w, "status"), jsonw_uint(&w, status);
 	jsonw_key(&w, "title"), jsonw_str(&w, title_of(status));
 	jsonw_key(&w, "detail"), jsonw_str(&w, message);
+	jsonw_key(&w, "requestId"), jsonw_str(&w, r->id);
 	/* Headscale's own clients show errors[0].message before anything else. */
 	const char *only = message;
 	if (!n)

@@ -68,6 +68,7 @@ struct request {
 	size_t n_cookies;
 	const char *location;	 /* of a redirect, in the arena */
 	bool page_wide, page_script; /* page.h: cards; it loads the script of passkeys */
+	char id[24]; /* X-Request-Id: of this process, and counted */
 	const char *fault; /* the first thing wrong with what was sent, a sentence */
 
 	reply_handler *next;

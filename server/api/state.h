@@ -36,6 +36,8 @@ struct api {
 	struct webhooks *webhooks;
 	char *openapi[API_OPENAPIS]; /* owned; NULL: nobody asked yet. The daemon's thread only */
 	bool stopping;
+	uint32_t boot;	    /* of this process: begins the ids of its requests */
+	uint64_t n_requests; /* the daemon's thread only */
 	int64_t started_ms; /* wall clock */
 	struct signin_failure failed[SIGNIN_FAILURES_MAX]; /* a ring; the daemon's thread only */
 	size_t n_failed;

@@ -205,6 +205,11 @@ enum MHD_Result api_v2_acl_preview(struct request *r)
 {
 	bool user = strcmp(query(r, "type"), "user") == 0, ipport = strcmp(query(r, "type"), "ipport") == 0;
 	const char *whom = query(r, "previewFor");
+	enum MHD_Result refused;
+
+	/* Which rules let somebody in at an address tells whose it is: its tags, its owner's groups. */
+	if (ipport && !may_else_refuse(r, SCOPE_READ(SCOPE_DEVICES_CORE), &refused))
+		return refused;
 	struct command *c = policy_command(r, CMD_POLICY_MATCHES, buf_view(&r->body));
 
 	if (!r->fault && !user && !ipport)

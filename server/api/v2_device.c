@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/text/json.h"
 #include "common/wire/tailcfg_hostinfo.h"
+#include "server/api/console.h"
 #include "server/api/v2.h"
 
 enum { FILTERS_MAX = 16 };
@@ -234,32 +235,75 @@ static bool wants_all(struct request *r)
 	return strcmp(query(r, "fields"), "all") == 0;
 }
 
-static enum MHD_Result on_devices(struct request *r, const struct reply *reply)
-{
-	FAIL_ON(r, reply);
-	struct filters f = { 0 };
-	CLEANUP(buf_done) struct buf one = buf_make(1 << 20);
-	bool all = wants_all(r);
-	struct buf out;
+struct device_list { /* what is listed, while it is written */
+	struct console_nodes nodes;
+	struct filters filters;
+	const char *domain;
+	bool all;
+};
 
-	MHD_get_connection_values(r->conn, MHD_GET_ARGUMENT_KIND, take_filter, &f);
-	if (f.too_many)
-		return answer_error(r, 400, "too many filters");
-	struct jsonw w = answer_begin(&out);
-	jsonw_key(&w, "devices"), jsonw_arr(&w);
-	for (size_t i = 0; i < reply->n_nodes; i++) {
-		if (!f.n) {
-			render_device(&w, reply->nodes[i], reply->domain, all);
+static void write_devices(struct jsonw *w, const struct device_list *l)
+{
+	CLEANUP(buf_done) struct buf one = buf_make(1 << 20);
+
+	jsonw_key(w, "devices"), jsonw_arr(w);
+	for (size_t i = 0; i < l->nodes.n; i++) {
+		if (!l->filters.n) {
+			render_device(w, l->nodes.node[i], l->domain, l->all);
 			continue;
 		}
 		buf_clear(&one);
 		struct jsonw d = jsonw_init(&one);
-		render_device(&d, reply->nodes[i], reply->domain, all);
-		if (jsonw_ok(&d) && passes(&f, buf_view(&one)))
-			jsonw_raw(&w, buf_view(&one));
+		render_device(&d, l->nodes.node[i], l->domain, l->all);
+		if (jsonw_ok(&d) && passes(&l->filters, buf_view(&one)))
+			jsonw_raw(w, buf_view(&one));
 	}
-	jsonw_arr_end(&w);
-	return answer_end(r, &w, &out);
+	jsonw_arr_end(w);
+	jsonw_obj_end(w);
+}
+
+/* On a worker. */
+static void make_devices(struct request *r, struct reply *reply)
+{
+	struct device_list *l = r->keep;
+	struct jsonw w = answer_begin(&r->made);
+
+	(void)reply;
+	write_devices(&w, l);
+	console_nodes_done(&l->nodes);
+}
+
+static enum MHD_Result on_devices_made(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	return console_answer_made(r);
+}
+
+/* Hostinfo is read, and filters look into each device's JSON: hundreds of ms for thousands of devices, so others need not wait for that. */
+static enum MHD_Result on_devices(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	struct device_list here = { .domain = reply->domain, .all = wants_all(r) }, *l = &here;
+
+	MHD_get_connection_values(r->conn, MHD_GET_ARGUMENT_KIND, take_filter, &here.filters);
+	if (here.filters.too_many)
+		return answer_error(r, 400, "too many filters");
+	if (!here.all && !here.filters.n) {
+		struct buf out;
+		struct jsonw w = answer_begin(&out);
+		here.nodes = (struct console_nodes){ .node = reply->nodes, .n = reply->n_nodes };
+		write_devices(&w, &here);
+		return answer_json(r, 200, &out);
+	}
+	l = arena_alloc(&r->arena, sizeof *l);
+	if (!l)
+		return answer_error(r, 500, "out of memory");
+	*l = here;
+	l->domain = arena_str(&r->arena, bytes_str(reply->domain ? reply->domain : ""));
+	if (!l->domain || console_keep_nodes(r, reply, &l->nodes) != OK)
+		return answer_error(r, 500, "out of memory");
+	r->keep = l;
+	return console_work(r, make_devices, on_devices_made, &l->nodes);
 }
 
 enum MHD_Result api_v2_devices(struct request *r)

@@ -5,14 +5,19 @@
 #include "server/api/state.h"
 #include "server/api/v2.h"
 #include "server/api/webhooks.h"
+#include "server/core/webhook_words.h"
 
-static void render(struct jsonw *w, const struct webhook_row *h, const char *secret)
+/* whole: who may change it sees where it leads, too; who may only read sees the host. */
+static void render(struct jsonw *w, const struct webhook_row *h, const char *secret, bool whole)
 {
+	char masked[600];
+
 	struct bytes rest = bytes_str(h->subscriptions);
 
+	webhook_url_masked(h->url, masked, sizeof masked);
 	jsonw_obj(w);
 	jsonw_key(w, "endpointId"), render_id(w, h->id);
-	jsonw_key(w, "endpointUrl"), jsonw_str(w, h->url);
+	jsonw_key(w, "endpointUrl"), jsonw_str(w, whole ? h->url : masked);
 	jsonw_key(w, "providerType"), jsonw_str(w, h->provider);
 	jsonw_key(w, "creatorLoginName"), jsonw_str(w, h->creator);
 	jsonw_key(w, "created"), jsonw_time(w, h->created_ms);
@@ -29,12 +34,17 @@ static void render(struct jsonw *w, const struct webhook_row *h, const char *sec
 	jsonw_obj_end(w);
 }
 
+static bool sees_whole(const struct request *r)
+{
+	return scope_allows(r->may, SCOPE_WRITE(SCOPE_WEBHOOKS));
+}
+
 static enum MHD_Result on_webhook(struct request *r, const struct reply *reply)
 {
 	FAIL_ON(r, reply);
 	struct buf out = buf_make(API_ANSWER_MAX);
 	struct jsonw w = jsonw_init(&out);
-	render(&w, &reply->webhooks[0], reply->secret);
+	render(&w, &reply->webhooks[0], reply->secret, sees_whole(r));
 	return answer_json(r, 200, &out);
 }
 
@@ -45,7 +55,7 @@ static enum MHD_Result on_webhooks(struct request *r, const struct reply *reply)
 	struct jsonw w = answer_begin(&out);
 	jsonw_key(&w, "webhooks"), jsonw_arr(&w);
 	for (size_t i = 0; i < reply->n_webhooks; i++)
-		render(&w, &reply->webhooks[i], NULL);
+		render(&w, &reply->webhooks[i], NULL, sees_whole(r));
 	jsonw_arr_end(&w);
 	return answer_end(r, &w, &out);
 }

@@ -9,6 +9,7 @@
 #include "common/text/jsonw.h"
 #include "common/wire/tka.h"
 #include "server/core/state.h"
+#include "server/core/webhook_words.h"
 
 /* ---- who ---- */
 
@@ -80,6 +81,7 @@ struct subject { /* of a record */
 	int64_t tailnet_id;
 	char id[600];
 	const char *name;
+	char masked[600]; /* the name, where all of it would tell a secret */
 	bool had, has;
 	struct audit_fields before, after;
 };
@@ -141,6 +143,8 @@ static bool look(struct core *c, const struct image *i, struct subject *s)
 			return false; /* deleted before, and told so now */
 		number_id(s, i->webhook.id);
 		SIDES(webhook, url, &w->row);
+		webhook_url_masked(s->name, s->masked, sizeof s->masked);
+		s->name = s->masked;
 		return true;
 	}
 	case ROW_APIKEY: {

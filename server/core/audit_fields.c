@@ -6,6 +6,7 @@
 #include "common/base/cleanup.h"
 #include "common/text/hex.h"
 #include "common/text/jsonw.h"
+#include "server/core/webhook_words.h"
 
 /* ---- members ---- */
 
@@ -166,16 +167,17 @@ void audit_fields_apikey(struct audit_fields *f, const struct apikey_row *r)
 	audit_put_time(f, "revoked", r->revoked_ms);
 }
 
-/* Of the secret only that it changed. */
+/* Of the secret only that it changed, and of the URL, which may be another one, where it leads. */
 void audit_fields_webhook(struct audit_fields *f, const struct webhook_row *r)
 {
 	uint8_t hash[crypto_generichash_BYTES_MIN];
-	char hex[2 * sizeof hash + 1];
+	char hex[2 * sizeof hash + 1], url[600];
 	const char *secret = r->secret ? r->secret : "";
 
 	crypto_generichash(hash, sizeof hash, (const uint8_t *)secret, strlen(secret), NULL, 0);
 	hex_encode(bytes_of(hash, sizeof hash), hex);
-	audit_put_text(f, "url", r->url);
+	webhook_url_masked(r->url ? r->url : "", url, sizeof url);
+	audit_put_text(f, "url", url);
 	audit_put_text(f, "provider", r->provider);
 	audit_put_text(f, "subscriptions", r->subscriptions);
 	audit_put_text(f, "secretFingerprint", hex);

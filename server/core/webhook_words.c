@@ -1,5 +1,6 @@
 #include "server/core/webhook_words.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/bytes.h"
@@ -56,4 +57,14 @@ bool webhook_is_provider(const char *word)
 	static const char *const providers[] = { "", "slack", "mattermost", "googlechat", "discord" };
 
 	return in(word, providers, ARRAY_LEN(providers));
+}
+
+void webhook_url_masked(const char *url, char *out, size_t cap)
+{
+	const char *host = strstr(url, "://");
+	size_t n = host ? 3 + (size_t)(host - url) : 0;
+
+	n += strcspn(url + n, "/?");
+	bool more = url[n] && strcmp(url + n, "/") != 0;
+	snprintf(out, cap, "%.*s%s", (int)MIN_OF(n, (size_t)1000), url, more ? "/…" : "/");
 }

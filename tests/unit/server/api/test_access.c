@@ -386,6 +386,74 @@ static void bodies_under_way_are_bounded(void **state)
 	house_close(&h);
 }
 
+/* A body may take as long as its sender likes: what counts is what the user may do when it is whole. */
+static void what_is_lost_while_the_body_comes_is_lost(void **state)
+{
+	(void)state;
+	struct house h;
+	char head[2048], right[160], path[64];
+
+	house_open(&h, NULL);
+	json_t *ann = house_call(&h, HOUSE_UNIX, "POST", "/api/v1/user", "{\"name\":\"ann\"}", 200);
+	snprintf(path, sizeof path, "/api/v2/users/%s/role", json_text_at(ann, "user.id"));
+	json_decref(ann);
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", path, "{\"role\":\"admin\"}", 200));
+	char *key = house_key(&h, "", "ann");
+	snprintf(right, sizeof right, "Authorization: Bearer %s\r\n", key);
+	int fd = begin_upload(&h, right, 100, 99), other = begin_upload(&h, right, 100, 99);
+	usleep(200000); /* the head is looked at, and she may */
+	assert_int_equal(send(other, " ", 1, MSG_NOSIGNAL), 1);
+	assert_int_equal(status_from(other, head), 400); /* spaces are no policy */
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", path, "{\"role\":\"auditor\"}", 200));
+	assert_int_equal(send(fd, " ", 1, MSG_NOSIGNAL), 1);
+	assert_int_equal(status_from(fd, head), 403);
+	close(fd), close(other);
+	free(key);
+	house_close(&h);
+}
+
+static void every_answer_has_its_number(void **state)
+{
+	(void)state;
+	struct house h;
+	char last[24] = "";
+	static const char *const paths[] = { "/api/v1/node", "/api/v2/tailnet/-/devices", "/api/v2/device/1", "/nowhere", "/health", "/login" };
+
+	house_open(&h, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		int status = house_ask(&h, i == 1 ? "wrong" : HOUSE_UNIX, "GET", paths[i], "");
+		CLEANUP(freep) char *id = house_header(&h, "X-Request-Id");
+		if (!id || strlen(id) != 17 || strcmp(id, last) == 0)
+			fail_msg("%s: %s", paths[i], id);
+		snprintf(last, sizeof last, "%s", id);
+		if (status >= 400 && !strstr(h.body, id))
+			fail_msg("%s does not name %s: %s", paths[i], id, h.body);
+	}
+	house_close(&h);
+}
+
+static void who_only_reads_does_not_see_where_webhooks_lead(void **state)
+{
+	(void)state;
+	struct house h;
+
+	house_open(&h, NULL);
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", "/api/v2/tailnet/-/webhooks",
+			"{\"endpointUrl\":\"https://hooks.slack.com/services/T0/B0/verysecret\",\"providerType\":\"slack\",\"subscriptions\":[]}", 200));
+	char *reads = house_key(&h, "all:read", ""), *writes = house_key(&h, "webhooks", "");
+	json_t *j = house_call(&h, reads, "GET", "/api/v2/tailnet/-/webhooks", "", 200);
+	assert_string_equal(json_text_at(j, "webhooks.0.endpointUrl"), "https://hooks.slack.com/…");
+	json_decref(j);
+	j = house_call(&h, writes, "GET", "/api/v2/tailnet/-/webhooks", "", 200);
+	assert_string_equal(json_text_at(j, "webhooks.0.endpointUrl"), "https://hooks.slack.com/services/T0/B0/verysecret");
+	json_decref(j);
+	assert_int_equal(house_ask(&h, reads, "GET", "/api/fairlead/v1/audit?kind=webhook", ""), 200);
+	assert_non_null(strstr(h.body, "https://hooks.slack.com/…"));
+	assert_null(strstr(h.body, "verysecret"));
+	free(reads), free(writes);
+	house_close(&h);
+}
+
 static void who_reads_cannot_approve(void **state)
 {
 	(void)state;
@@ -421,6 +489,9 @@ int main(void)
 		cmocka_unit_test(wrong_keys_hold_no_memory),
 		cmocka_unit_test(bodies_under_way_are_bounded),
 		cmocka_unit_test(who_reads_cannot_approve),
+		cmocka_unit_test(what_is_lost_while_the_body_comes_is_lost),
+		cmocka_unit_test(every_answer_has_its_number),
+		cmocka_unit_test(who_only_reads_does_not_see_where_webhooks_lead),
 		cmocka_unit_test(other_origins_only_where_allowed),
 	};
 

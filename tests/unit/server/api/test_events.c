@@ -315,11 +315,43 @@ static void a_stream_ends_with_its_key(void **state)
 	house_close(&h);
 }
 
+static void nobody_takes_all_streams(void **state)
+{
+	(void)state;
+	struct house h;
+	struct listener l[EVENTS_STREAMS_EACH], more, other;
+
+	house_open(&h, NULL);
+	json_t *ann = house_call(&h, HOUSE_UNIX, "POST", "/api/v1/user", "{\"name\":\"ann\"}", 200);
+	char path[64];
+	snprintf(path, sizeof path, "/api/v2/users/%s/role", json_text_at(ann, "user.id"));
+	json_decref(ann);
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", path, "{\"role\":\"admin\"}", 200));
+	char *one = house_key(&h, "", "ann"), *two = house_key(&h, "", "ann"), *nobodys = house_key(&h, "", "");
+	for (size_t i = 0; i < EVENTS_STREAMS_EACH; i++) {
+		listen_with(&l[i], &h, i % 2 ? one : two, NULL);
+		if (!hears(&l[i], "still here"))
+			fail_msg("stream %zu: %s", i, text(&l[i]));
+	}
+	listen_with(&more, &h, one, NULL);
+	assert_true(hears(&more, "HTTP/1.1 429 "));
+	stop_listening(&more);
+	listen_with(&other, &h, nobodys, NULL);
+	assert_true(hears(&other, "still here"));
+	listen_to(&more, &h, NULL);
+	assert_true(hears(&more, "still here"));
+	stop_listening(&other), stop_listening(&more);
+	for (size_t i = 0; i < EVENTS_STREAMS_EACH; i++)
+		stop_listening(&l[i]);
+	free(one), free(two), free(nobodys);
+	house_close(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(changes_are_heard), cmocka_unit_test(who_is_slow_is_ended),
 		cmocka_unit_test(a_stream_ends_with_its_key), cmocka_unit_test(the_console_hears_which_objects_changed),
-		cmocka_unit_test(the_console_hears_what_it_may_see) };
+		cmocka_unit_test(the_console_hears_what_it_may_see), cmocka_unit_test(nobody_takes_all_streams) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

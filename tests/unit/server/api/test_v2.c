@@ -474,6 +474,12 @@ static void acl_preview(void **state)
 	assert_string_equal(json_text_at(j, "matches.0.ports.0"), "*:*");
 	json_decref(j);
 	done(call("POST", "/api/v2/tailnet/-/acl/preview?type=user&previewFor=ann@example.com", "{ not json", 400));
+	/* Whose an address is, is told only to who may see devices. */
+	char *blind = house_key(&h, "policy_file:read", ""), *sees = house_key(&h, "policy_file:read devices:core:read", "");
+	done(house_call(&h, blind, "POST", "/api/v2/tailnet/-/acl/preview?type=ipport&previewFor=100.64.0.1:443", text, 403));
+	done(house_call(&h, blind, "POST", "/api/v2/tailnet/-/acl/preview?type=user&previewFor=ann@example.com", text, 200));
+	done(house_call(&h, sees, "POST", "/api/v2/tailnet/-/acl/preview?type=ipport&previewFor=100.64.0.1:443", text, 200));
+	free(blind), free(sees);
 	done(call("POST", "/api/v2/tailnet/-/acl/preview?type=who&previewFor=ann@example.com", "{}", 400));
 	done(call("POST", "/api/v2/tailnet/-/acl/preview?type=user", "{}", 400));
 }

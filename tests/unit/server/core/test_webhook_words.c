@@ -61,11 +61,30 @@ static void what_is_never_sent_is_told_apart(void **state)
 	assert_false(webhook_is_subscription("nonsense"));
 }
 
+static void only_the_host_of_a_url_is_shown(void **state)
+{
+	static const struct {
+		const char *url, *shown;
+	} t[] = { { "https://hooks.slack.com/services/T0/B0/x", "https://hooks.slack.com/…" }, { "http://10.0.0.1:8080/?token=x", "http://10.0.0.1:8080/…" },
+		{ "https://example.com", "https://example.com/" }, { "https://example.com/", "https://example.com/" },
+		{ "https://example.com?key=x", "https://example.com/…" }, { "nonsense/secret", "nonsense/…" }, { "", "/" } };
+	char out[64], tiny[4];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
+		webhook_url_masked(t[i].url, out, sizeof out);
+		assert_string_equal(out, t[i].shown);
+		webhook_url_masked(t[i].url, tiny, sizeof tiny);
+		assert_true(strlen(tiny) < sizeof tiny);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_can_be_subscribed_to_is_sent),
 		cmocka_unit_test(what_is_never_sent_is_told_apart),
+		cmocka_unit_test(only_the_host_of_a_url_is_shown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
