@@ -324,6 +324,12 @@ static err back_up(void *ctx, const char *to, char *why, size_t why_cap)
 	return store_backup(s->store, to, why, why_cap);
 }
 
+static err verify_backup(void *ctx, const char *path, char *why, size_t why_cap)
+{
+	(void)ctx;
+	return store_verify_backup(path, why, why_cap);
+}
+
 static err read_audit(void *ctx, const struct audit_query *ask, struct audit_page *out, char *why, size_t why_cap)
 {
 	struct server *s = ctx;
@@ -451,6 +457,7 @@ static err start_api(struct server *s)
 		.audit = read_audit,
 		.audit_count = count_audit,
 		.backup = back_up,
+		.verify_backup = verify_backup,
 		.assets = web_assets,
 		.n_assets = web_assets_n,
 	};

@@ -44,6 +44,8 @@ struct api_settings { /* strings are borrowed and live as long as the api */
 	err (*audit_count)(void *ctx, const struct audit_query *ask, uint64_t *count, size_t n, char *why, size_t why_cap);
 	/* Blocks; called on a thread of its own. */
 	err (*backup)(void *ctx, const char *to, char *why, size_t why_cap);
+	/* Could a server start from this copy? ERR_INVALID: no. Blocks, as backup. */
+	err (*verify_backup)(void *ctx, const char *path, char *why, size_t why_cap);
 };
 
 enum {

@@ -6,7 +6,8 @@
 struct backup {
 	struct request *r;
 	struct api *api;
-	char *to; /* owned */
+	long_job *job;
+	char *path; /* owned */
 };
 
 static bool take_slot(struct api *a)
@@ -39,7 +40,7 @@ static void *backup_main(void *arg)
 	struct backup *b = arg;
 	struct reply *reply = reply_new();
 	char why[300] = "";
-	err e = b->api->cfg.backup(b->api->cfg.ctx, b->to, why, sizeof why);
+	err e = b->job(b->api, b->path, why, sizeof why);
 
 	if (reply) {
 		reply->e = e;
@@ -47,7 +48,7 @@ static void *backup_main(void *arg)
 	}
 	free_slot(b->api);
 	b->r->call.deliver(&b->r->call, reply);
-	free(b->to);
+	free(b->path);
 	free(b);
 	return NULL;
 }
@@ -63,6 +64,30 @@ static void start(struct backup *b)
 		backup_main(b); /* out of threads: better a slow server than no backup */
 }
 
+enum MHD_Result run_long(struct request *r, long_job *job, const char *path, reply_handler *next)
+{
+	if (!take_slot(r->api))
+		return answer_error(r, 503, "another backup is at work, or the server is stopping");
+	struct backup *b = calloc(1, sizeof *b);
+	char *copy = strdup(path);
+	r->keep = arena_str(&r->arena, bytes_str(path));
+	r->next = next;
+	if (!b || !copy || !r->keep || !api_wait_begins(r)) {
+		free_slot(r->api);
+		free(copy);
+		free(b);
+		return answer_error(r, 503, "the backup could not be started");
+	}
+	*b = (struct backup){ .r = r, .api = r->api, .job = job, .path = copy };
+	start(b);
+	return MHD_YES;
+}
+
+static err copy_to(struct api *a, const char *path, char *why, size_t why_cap)
+{
+	return a->cfg.backup(a->cfg.ctx, path, why, why_cap);
+}
+
 enum MHD_Result begin_backup(struct request *r)
 {
 	const char *to = body_text(r, "path");
@@ -71,19 +96,5 @@ enum MHD_Result begin_backup(struct request *r)
 		return answer_error(r, 400, r->fault ? r->fault : "path: an absolute file name is needed");
 	if (!r->api->cfg.backup)
 		return answer_error(r, 501, "this server has no database file to copy");
-	if (!take_slot(r->api))
-		return answer_error(r, 503, "another backup is running, or the server is stopping");
-	struct backup *b = calloc(1, sizeof *b);
-	char *copy = strdup(to);
-	r->keep = arena_str(&r->arena, bytes_str(to));
-	r->next = on_backup;
-	if (!b || !copy || !r->keep || !api_wait_begins(r)) {
-		free_slot(r->api);
-		free(copy);
-		free(b);
-		return answer_error(r, 503, "the backup could not be started");
-	}
-	*b = (struct backup){ .r = r, .api = r->api, .to = copy };
-	start(b);
-	return MHD_YES;
+	return run_long(r, copy_to, to, on_backup);
 }

@@ -104,6 +104,10 @@ handler console_routes_list, console_route_approve, console_relays;
 
 handler console_dns, console_dns_try;
 
+/* ---- console_backups.c ---- */
+
+handler console_backups, console_backup_make, console_backup_get, console_backup_delete, console_backup_verify;
+
 /* ---- console_server.c ---- */
 
 handler console_checks, console_first_run, console_search;

@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
@@ -38,7 +39,42 @@ static void put_texts(struct jsonw *w, char *const *list, size_t n)
 	jsonw_arr_end(w);
 }
 
-static void put_authkey(struct jsonw *w, const struct authkey_row *k)
+/* Who came with which auth key; sorted by key. */
+struct arrival {
+	int64_t key, at_ms;
+};
+struct arrivals {
+	struct jsonw w;
+	struct arrival *list;
+	size_t n;
+};
+
+static int by_key(const void *a, const void *b)
+{
+	const struct arrival *x = a, *y = b;
+
+	return (x->key > y->key) - (x->key < y->key);
+}
+
+static void put_arrivals(struct jsonw *w, const struct arrivals *all, int64_t key)
+{
+	size_t lo = 0, hi = all->n, n = 0;
+	int64_t last = 0;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		if (all->list[mid].key < key)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < all->n && all->list[lo].key == key; lo++, n++)
+		last = all->list[lo].at_ms > last ? all->list[lo].at_ms : last;
+	jsonw_key(w, "machines"), jsonw_uint(w, n);
+	jsonw_key(w, "lastUsedMs"), jsonw_int(w, last);
+}
+
+static void put_authkey(struct jsonw *w, const struct authkey_row *k, const struct arrivals *all)
 {
 	jsonw_obj(w);
 	jsonw_key(w, "id"), render_id(w, k->id);
@@ -54,6 +90,8 @@ static void put_authkey(struct jsonw *w, const struct authkey_row *k)
 	jsonw_key(w, "createdMs"), jsonw_int(w, k->created_ms);
 	jsonw_key(w, "expiresMs"), jsonw_int(w, k->expires_ms);
 	jsonw_key(w, "revokedMs"), jsonw_int(w, k->revoked_ms);
+	if (all)
+		put_arrivals(w, all, k->id);
 	jsonw_obj_end(w);
 }
 
@@ -100,7 +138,7 @@ static void put_apikeys(struct jsonw *w, const struct reply *reply, enum apikey_
 
 static enum MHD_Result on_apikeys(struct request *r, const struct reply *reply)
 {
-	struct jsonw *w = r->keep;
+	struct jsonw *w = &((struct arrivals *)r->keep)->w;
 
 	FAIL_ON(r, reply);
 	if (console_may_read(r, SCOPE_API_TOKENS))
@@ -114,25 +152,43 @@ static enum MHD_Result on_apikeys(struct request *r, const struct reply *reply)
 
 static enum MHD_Result on_authkeys(struct request *r, const struct reply *reply)
 {
-	struct jsonw *w = arena_alloc(&r->arena, sizeof *w);
+	struct arrivals *all = r->keep;
+	struct jsonw *w = &all->w;
 
 	FAIL_ON(r, reply);
-	if (!w)
-		return answer_error(r, 500, "out of memory");
 	*w = answer_begin(&r->made);
 	if (console_may_read(r, SCOPE_AUTH_KEYS)) {
 		jsonw_key(w, "auth"), jsonw_arr(w);
 		for (size_t i = 0; i < reply->n_authkeys; i++)
-			put_authkey(w, &reply->authkeys[i]);
+			put_authkey(w, &reply->authkeys[i], console_may_read(r, SCOPE_DEVICES_CORE) ? all : NULL);
 		jsonw_arr_end(w);
 	}
-	r->keep = w;
 	return ask(r, command_for(r, CMD_APIKEY_LIST), on_apikeys);
+}
+
+static enum MHD_Result on_key_nodes(struct request *r, const struct reply *reply)
+{
+	struct arrivals *all = r->keep;
+
+	FAIL_ON(r, reply);
+	all->list = arena_array(&r->arena, reply->n_nodes ? reply->n_nodes : 1, sizeof *all->list);
+	if (!all->list)
+		return answer_error(r, 500, "out of memory");
+	for (size_t i = 0; i < reply->n_nodes; i++)
+		if (reply->nodes[i]->row.authkey_id)
+			all->list[all->n++] = (struct arrival){ reply->nodes[i]->row.authkey_id, reply->nodes[i]->row.created_ms };
+	if (all->n)
+		qsort(all->list, all->n, sizeof *all->list, by_key);
+	return ask(r, command_for(r, CMD_AUTHKEY_LIST), on_authkeys);
 }
 
 enum MHD_Result console_keys(struct request *r)
 {
-	return ask(r, command_for(r, CMD_AUTHKEY_LIST), on_authkeys);
+	r->keep = arena_alloc(&r->arena, sizeof(struct arrivals));
+	if (!r->keep)
+		return answer_error(r, 500, "out of memory");
+	return console_may_read(r, SCOPE_AUTH_KEYS) && console_may_read(r, SCOPE_DEVICES_CORE) ? ask(r, command_for(r, CMD_NODE_LIST), on_key_nodes) :
+			ask(r, command_for(r, CMD_AUTHKEY_LIST), on_authkeys);
 }
 
 /* ---- making ---- */
@@ -186,7 +242,7 @@ static enum MHD_Result on_made(struct request *r, const struct reply *reply)
 
 	jsonw_key(&w, "key");
 	if (reply->n_authkeys)
-		put_authkey(&w, &reply->authkeys[0]);
+		put_authkey(&w, &reply->authkeys[0], NULL);
 	else
 		put_apikey(&w, &reply->apikeys[0]);
 	jsonw_key(&w, "secret"), jsonw_str(&w, reply->secret);

@@ -144,6 +144,8 @@ void store_stop(struct store *s);
 /* A consistent copy of the live database into a new file, in bounded steps beside running commits; any thread, blocks.
  * ERR_EXISTS: the file is there already. */
 MUST_USE err store_backup(struct store *s, const char *to, char *why, size_t why_cap);
+/* Is the file such a copy, and whole? It is only read. ERR_INVALID: it is not; why says what is wrong. Any thread, blocks. */
+MUST_USE err store_verify_backup(const char *path, char *why, size_t why_cap);
 
 struct store_stats {
 	uint64_t commits, ops, failures;

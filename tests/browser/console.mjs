@@ -131,7 +131,7 @@ for (const [name, path, prepare] of [
 	['tests', '/console/access/tests'], ['history', '/console/access/history'], ['no-such-page', '/console/nowhere'],
 	['users', '/console/users'], ['users-none', '/console/users?q=role:owner+zzz'], ['user', `/console/users/${await userId('mia')}`], ['user-gone', '/console/users/999999'], ['invites', '/console/users?view=invites'],
 	['keys', '/console/keys/auth'], ['keys-api', '/console/keys/api'], ['keys-oauth', '/console/keys/oauth'], ['routes', '/console/routes'], ['routes-exit', '/console/routes?view=exit'], ['routes-inside', '/console/routes?q=10.40.1.7'],
-	['dns', '/console/dns'], ['relays', '/console/relays'], ['relay', '/console/relays/999'], ['logs', '/console/logs/changes?span=all'], ['connections', '/console/logs/connections'], ['sign-ins', '/console/logs/signins'],
+	['dns', '/console/dns'], ['relays', '/console/relays'], ['relay', '/console/relays/900'], ['logs', '/console/logs/changes?span=all'], ['connections', '/console/logs/connections'], ['sign-ins', '/console/logs/signins'],
 	['settings', '/console/settings/general'], ['settings-approval', '/console/settings/approval'], ['settings-identity', '/console/settings/identity'], ['webhooks', '/console/settings/webhooks'], ['backup', '/console/settings/backup'],
 	['health', '/console/settings/health'], ['about', '/console/settings/about'],
 	...world.pages ?? [],

@@ -127,7 +127,7 @@ class Harbour:
     def join(self, name, key, info={}):
         machine = Machine()
         info = {"OS": "linux", "Hostname": name, "IPNVersion": "1.98.2", "Distro": "debian", "DistroVersion": "12", "GoArch": "amd64",
-                "NetInfo": {"WorkingUDP": True, "MappingVariesByDestIP": False, "WorkingIPv6": True, "PreferredDERP": 999, "DERPLatency": {"999-v4": 0.009}}, **info}
+                "NetInfo": {"WorkingUDP": True, "MappingVariesByDestIP": False, "WorkingIPv6": True, "PreferredDERP": 900, "DERPLatency": {"900-v4": 0.009}}, **info}
         self.known[name] = machine, info
         c = Control(self.s.connect(), machine, self.s.key())
         a = c.register(self.key(key), hostinfo=info)

@@ -30,6 +30,12 @@ static err back_up(void *ctx, const char *to, char *why, size_t why_cap)
 	return store_backup(((struct house *)ctx)->store, to, why, why_cap);
 }
 
+static err verify_backup(void *ctx, const char *path, char *why, size_t why_cap)
+{
+	(void)ctx;
+	return store_verify_backup(path, why, why_cap);
+}
+
 static err read_audit(void *ctx, const struct audit_query *ask, struct audit_page *out, char *why, size_t why_cap)
 {
 	return store_audit_read(((struct house *)ctx)->store, ask, out, why, why_cap);
@@ -82,7 +88,8 @@ void house_open(struct house *h, void (*tweak)(struct house *h))
 		.magic_dns = true, .max_pending = 16, .max_pending_per_addr = 4, .min_capver = 113, .pending_ttl_ms = 3600000 };
 	assert_ok(prefix_parse(BYTES_LIT("100.64.0.0/10"), &h->set.v4));
 	assert_ok(prefix_parse(BYTES_LIT("fd7a:115c:a1e0::/48"), &h->set.v6));
-	h->api_set = (struct api_settings){ .server_url = h->set.server_url, .ctx = h, .post = post, .audit = read_audit, .audit_count = count_audit, .backup = back_up };
+	h->api_set = (struct api_settings){ .server_url = h->set.server_url, .ctx = h, .post = post, .audit = read_audit, .audit_count = count_audit, .backup = back_up,
+		.verify_backup = verify_backup };
 	if (tweak)
 		tweak(h);
 	start(h);

@@ -1,6 +1,6 @@
 import { render } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
-import { Button, Notice } from './components/basics';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { Failed } from './components/overlays';
 import { ApiError } from './data/api';
 import { startLive } from './data/live';
 import { startTheme } from './data/prefs';
@@ -20,8 +20,10 @@ startClock();
 const list = loadMachines();
 
 function App() {
-	const [error, setError] = useState<ApiError | null>(null);
+	const [error, setError] = useState<ApiError | null>(null), [retryAt, setRetryAt] = useState(0), tries = useRef(0);
+	const timer = useRef(0);
 	const start = () => {
+		clearTimeout(timer.current);
 		loadMe().then(answer => {
 			setError(null);
 			startLive(answer.lastEvent);
@@ -29,11 +31,17 @@ function App() {
 			void loadRegions();
 		}, problem => {
 			if (problem instanceof ApiError && problem.status === 403) location.assign('/my');
-			else setError(problem instanceof ApiError ? problem : new ApiError(String(problem), 0));
+			else {
+				const known = problem instanceof ApiError ? problem : new ApiError(String(problem), 0), wait = Math.max(known.retryAfter, Math.min(30, 2 ** ++tries.current)) * 1000;
+				setError(known);
+				setRetryAt(Date.now() + wait);
+				clearTimeout(timer.current);
+				timer.current = window.setTimeout(start, wait);
+			}
 		});
 	};
 	useEffect(start, []);
-	if (error) return <main class="page"><h1>{text.notLoaded}</h1><Notice tone="warn" alert actions={<Button label={text.tryAgain} size="small" onClick={start} />}>{error.message}</Notice></main>;
+	if (error) return <main class="page"><h1>{text.notLoaded}</h1><Failed what={text.theConsole} error={error} retryAt={retryAt} onRetry={start} /></main>;
 	return me.value ? <Shell /> : null;
 }
 

@@ -3,7 +3,7 @@ import { signal } from '@preact/signals';
 import type { ComponentChildren, VNode } from 'preact';
 import { useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { ApiError } from '../data/api';
-import { Button, Field, Icon, Notice } from './basics';
+import { Button, Copy, Field, Icon, Notice } from './basics';
 import type { IconName } from './icons';
 
 // ---- toasts -----------------------------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ export const DialogFoot = ({ children }: { children: ComponentChildren }) => <fo
 
 /** What is not saved, in a dialog: the server's sentence. */
 export const Wrong = ({ error }: { error: unknown }) => error ? (
-	<Notice tone="danger" alert>{error instanceof Error ? error.message : String(error)}{error instanceof ApiError && error.requestId && <span class="muted"> Request {error.requestId}</span>}</Notice>
+	<Notice tone="danger" alert>{error instanceof Error ? error.message : String(error)}{error instanceof ApiError && error.status >= 500 && error.requestId && <span class="muted request"> Request <Copy text={error.requestId} what="request ID" code /></span>}</Notice>
 ) : null;
 
 /** A short form in a dialog. `run` throws what went wrong; the dialog stays open then. */
@@ -246,7 +246,7 @@ export function Failed({ what, error, retryAt, onRetry }: { what: string; error:
 	return (
 		<Notice tone={error.status === 403 ? undefined : 'warn'} icon={error.status === 403 ? 'lock' : undefined} alert actions={onRetry && error.status !== 403 ? <Button label="Try now" size="small" onClick={onRetry} /> : undefined}>
 			<b>{error.status === 403 ? `You may not see ${what}.` : `Could not load ${what}.`}</b> {error.message}{left > 0 && ` Trying again in ${left} s.`}
-			{error.requestId && <span class="muted"> Request <code>{error.requestId}</code></span>}
+			{error.requestId && <span class="muted request"> Request <Copy text={error.requestId} what="request ID" code /></span>}
 		</Notice>
 	);
 }

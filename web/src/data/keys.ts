@@ -1,6 +1,6 @@
 // Keys as GET /keys answers them, and what a new auth key would do, in a sentence. No DOM.
 export type State = 'active' | 'used' | 'expired' | 'revoked';
-export type AuthKey = { id: string; prefix: string; description: string; user: string; tags: string[]; reusable: boolean; ephemeral: boolean; preauthorized: boolean; used: boolean; state: State; createdMs: number; expiresMs: number };
+export type AuthKey = { id: string; prefix: string; description: string; user: string; tags: string[]; reusable: boolean; ephemeral: boolean; preauthorized: boolean; used: boolean; machines?: number; lastUsedMs?: number; state: State; createdMs: number; expiresMs: number };
 export type ApiKey = { id: string; prefix: string; description: string; user: string; scopes: string[]; createdMs: number; expiresMs: number; seenMs: number; state: State };
 export type OauthClient = { id: string; prefix: string; description: string; scopes: string[]; tags: string[]; createdMs: number; seenMs: number; state: State };
 export type KeysAnswer = { auth?: AuthKey[]; api?: ApiKey[]; oauth?: OauthClient[] };

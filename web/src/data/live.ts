@@ -1,11 +1,11 @@
 // One event stream per browser, not per tab: HTTP/1.1 allows six connections a host. Tabs elect a leader by Web Locks; it reads the stream and
 // tells the others by BroadcastChannel. Where either is missing (an insecure origin has no Web Locks), each tab reads for itself.
 import { signal } from '@preact/signals';
-import { apiUrl } from './api';
-import { receive, resync } from './store';
+import { apiUrl, leave } from './api';
+import { again, receive, resync } from './store';
 import type { Frame } from './types';
 
-export type LiveState = 'starting' | 'live' | 'reconnecting' | 'stopped';
+export type LiveState = 'starting' | 'live' | 'reconnecting' | 'offline' | 'stopped';
 export const live = signal<LiveState>('starting');
 export const silentSince = signal(0);
 
@@ -13,10 +13,18 @@ const SILENT_MS = 25_000;   // the server sends a comment every 15 s
 const STOPPED_MS = 40_000;
 const CHECK_MS = 5_000;
 
-type Message = { kind: 'frame'; data: Frame } | { kind: 'resync' } | { kind: 'alive' };
-let last = Date.now();
+type Message = { kind: 'frame'; data: Frame } | { kind: 'resync' } | { kind: 'alive' } | { kind: 'again' } | { kind: 'lost' };
+let last = Date.now(), hurry: (() => void) | null = null;
+
+/** Does not wait for its turn: somebody asks, or the network is there again. */
+export const tryNow = (): void => hurry?.();
+
 
 function hear(message: Message): void {
+	if (message.kind === 'lost') {
+		if (live.value === 'live') live.value = navigator.onLine ? 'reconnecting' : 'offline';
+		return;
+	}
 	last = Date.now();
 	if (live.value !== 'live') {
 		const missed = live.value !== 'starting';
@@ -26,16 +34,19 @@ function hear(message: Message): void {
 	}
 	if (message.kind === 'frame') receive(message.data.changes, message.data.attention === true);
 	else if (message.kind === 'resync') resync();
+	else if (message.kind === 'again') again();
 }
 
 /** Reads the stream until it ends; EventSource hides the comments that tell that the line still works, fetch shows them. */
-async function read(after: { id: string }, tell: (message: Message) => void, abort: AbortSignal): Promise<void> {
+async function read(after: { id: string }, first: boolean, tell: (message: Message) => void, abort: AbortSignal): Promise<void> {
 	const headers: Record<string, string> = { Accept: 'text/event-stream' };
 	if (after.id) headers['Last-Event-ID'] = after.id;
 	const response = await fetch(apiUrl('/events?view=console'), { headers, signal: abort, credentials: 'same-origin', cache: 'no-store' });
-	if (response.status === 401) { location.assign(`/login?to=${encodeURIComponent(location.pathname + location.search)}`); return; }
+	if (response.status === 401) { void leave(`/login?to=${encodeURIComponent(location.pathname + location.search)}`); return; }
+	if (response.status === 403) tell({ kind: 'again' }); // a role that may not look any more: the page says so
 	if (!response.ok || !response.body) throw new Error(`events: ${response.status}`);
 	tell({ kind: 'alive' });
+	if (!first) tell({ kind: 'again' });
 	const reader = response.body.getReader(), decoder = new TextDecoder();
 	let text = '';
 	for (;;) {
@@ -60,19 +71,24 @@ async function read(after: { id: string }, tell: (message: Message) => void, abo
 }
 
 async function lead(after: { id: string }, tell: (message: Message) => void, stop: AbortSignal): Promise<void> {
-	for (let failures = 0; !stop.aborted; failures++) {
+	for (let failures = 0, first = true; !stop.aborted; failures++, first = false) {
 		const abort = new AbortController(), end = () => abort.abort();
 		stop.addEventListener('abort', end);
 		const began = Date.now();
 		let heard = Date.now();
 		const watch = setInterval(() => { if (Date.now() - heard > SILENT_MS) abort.abort(); }, CHECK_MS);
 		try {
-			await read(after, message => { heard = Date.now(); tell(message); }, abort.signal);
-		} catch { /* said by the state below */ }
+			await read(after, first, message => { heard = Date.now(); tell(message); }, abort.signal);
+			failures = 0;
+		} catch { if (failures > 0) tell({ kind: 'lost' }); }
 		clearInterval(watch);
 		stop.removeEventListener('abort', end);
 		if (Date.now() - began > 10_000) failures = 0;
-		await new Promise(done => setTimeout(done, Math.min(15_000, 500 * 2 ** failures) * (0.75 + Math.random() / 2)));
+		await new Promise<void>(done => {
+			hurry = done;
+			setTimeout(done, Math.min(15_000, 500 * 2 ** failures) * (0.75 + Math.random() / 2));
+		});
+		hurry = null;
 	}
 }
 
@@ -82,10 +98,13 @@ export function startLive(lastEvent: string): () => void {
 	if (channel) channel.onmessage = event => hear(event.data as Message);
 	const timer = setInterval(() => {
 		const silent = Date.now() - last;
-		if (silent > STOPPED_MS) live.value = 'stopped';
+		if (silent > STOPPED_MS) live.value = navigator.onLine ? 'stopped' : 'offline';
 		else if (silent > SILENT_MS && live.value === 'live') live.value = 'reconnecting';
 		if (silent > SILENT_MS) silentSince.value = silent;
 	}, CHECK_MS);
+	// The browser knows of a network that went away before the line does.
+	addEventListener('offline', () => { if (live.value === 'live') live.value = 'offline'; });
+	addEventListener('online', () => { if (live.value === 'offline') live.value = 'reconnecting'; tryNow(); });
 	if (navigator.locks && channel) {
 		void navigator.locks.request('fairlead-events', { signal: stop.signal }, () => lead(after, message => { hear(message); channel.postMessage(message); }, stop.signal)).catch(() => { /* stopped */ });
 	} else void lead(after, hear, stop.signal);

@@ -1,7 +1,7 @@
 // What is in memory, as signals: who I am, the machines, what needs attention, and anything a page asked for (useResource).
 import { computed, effect, signal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
-import { ApiError, get, setCsrf } from './api';
+import { ApiError, get, leave, setCsrf } from './api';
 import { emptyMachines, reduceMachines, stale, type Machine, type MachineAction } from './machines';
 import { actorWords } from '../text/actors';
 import { serverNow, setServerTime } from './time';
@@ -37,10 +37,15 @@ export const reason = (scope: Scope, things: string): string | undefined =>
 export const dispatch = (action: MachineAction): void => { machines.value = reduceMachines(machines.value, action); };
 export const putMachine = (row: MachineRow): void => dispatch({ type: 'row', row, nowMs: serverNow() });
 
+/** People by id and keys by prefix, as a page that lists them has learned. */
+export const keyNames = signal(new Map<string, string>());
+export const personName = (id: string): string => { const o = machines.value.owners.get(id); return o ? o.displayName || o.name : ''; };
+
 /** Who a log record or a version names: people by the name that others see, machines by theirs. */
 export function who(actor: string): string {
 	const [kind, name = ''] = actor.split(/:(.*)/s);
 	if (kind === 'user') { for (const o of machines.value.owners.values()) if (o.name === name) return o.displayName || name; }
+	if (kind === 'authkey' || kind === 'apikey') { const called = keyNames.value.get(name); if (called) return `${kind === 'authkey' ? 'Auth key' : 'API key'} ${called}`; }
 	if (kind === 'node') return machines.value.byId.get(name)?.name ?? actorWords(actor);
 	return actorWords(actor);
 }
@@ -54,14 +59,37 @@ export async function loadMe(): Promise<Me> {
 	return answer;
 }
 
-let listing: Promise<void> | null = null;
+/** What changed about me or the server while the page was open; shown until it is closed. */
+export const news = signal<{ kind: 'role'; role: string } | { kind: 'version'; version: string } | null>(null);
+/** The stream was cut and is there again: who I am, and which server it is, may have changed. */
+export function again(): void {
+	const before = me.peek();
+	void get<Me>('/me').then(answer => {
+		setCsrf(answer.csrf);
+		const role = answer.user?.role ?? '';
+		if (before && before.user?.role !== role) {
+			news.value = { kind: 'role', role: ROLE_WORDS[role] ?? role };
+			resync();
+		} else if (before && before.server.version !== answer.server.version) news.value = { kind: 'version', version: answer.server.version };
+		me.value = answer;
+	}, error => { if (error instanceof ApiError && error.status === 403) void leave('/my'); });
+}
+
+let listing: Promise<void> | null = null, listFailures = 0;
+export const listRetryAt = signal(0);
 export function loadMachines(): Promise<void> {
 	listing ??= get<MachineColumns>('/machines').then(answer => {
 		setServerTime(answer.nowMs);
 		dispatch({ type: 'list', answer });
 		listError.value = null;
+		listFailures = listRetryAt.value = 0;
 	}, error => {
-		if (error instanceof ApiError) listError.value = error;
+		if (!(error instanceof ApiError)) return;
+		listError.value = error;
+		if (!mayPass(error)) return;
+		const wait = waitFor(error, listFailures++);
+		listRetryAt.value = Date.now() + wait;
+		setTimeout(() => { if (listRetryAt.peek()) void loadMachines(); }, wait);
 	}).finally(() => { listing = null; });
 	return listing;
 }
@@ -141,6 +169,9 @@ export function resync(): void {
 // ---- what pages ask for ------------------------------------------------------------------------------------------------------
 
 export type Resource<T> = { data: T | undefined; error: ApiError | undefined; loading: boolean; retryAt: number; reload: () => void; set: (data: T) => void };
+/** A failure that may pass by itself, and when to try again. */
+const mayPass = (e: ApiError): boolean => e.status === 0 || e.status >= 500 || e.status === 429;
+const waitFor = (e: ApiError, failures: number): number => Math.max(e.retryAfter, Math.min(30, 2 ** failures)) * 1000;
 type Entry = { state: ReturnType<typeof signal<{ data?: unknown; error?: ApiError; loading: boolean; retryAt: number }>>; run: () => void; timer: number; asked: number };
 const cache = new Map<string, Entry>();
 const MOST_CACHED = 60;
@@ -163,8 +194,7 @@ function entryOf(path: string): Entry {
 			}, (error: unknown) => {
 				if (mine !== turn) return;
 				const known = error instanceof ApiError ? error : new ApiError(String(error), 0);
-				const again = known.status === 0 || known.status >= 500 || known.status === 429;
-				const wait = again ? Math.max(known.retryAfter, Math.min(30, 2 ** failures++)) * 1000 : 0;
+				const again = mayPass(known), wait = again ? waitFor(known, failures++) : 0;
 				state.value = { data: known.status === 404 ? undefined : state.value.data, error: known, loading: false, retryAt: again ? Date.now() + wait : 0 };
 				if (again) e.timer = window.setTimeout(() => { if (users.get(path)) e.run(); }, wait);
 			});

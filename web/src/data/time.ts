@@ -70,3 +70,12 @@ export function when(time: number | string | null | undefined, nowMs = now.value
 	if (nowMs - ms < 6 * DAY) return `${DAYS[new Date(ms).getDay()]} ${clock(ms)}`;
 	return day(ms, nowMs);
 }
+
+/** "1.4 MB", "812 KB". */
+export function bytes(n: number): string {
+	if (n < 1024) return `${n} B`;
+	const units = ['KB', 'MB', 'GB', 'TB'];
+	let i = -1;
+	do { n /= 1024; i++; } while (n >= 999.5 && i < units.length - 1);
+	return `${n < 9.95 ? n.toFixed(1) : Math.round(n)} ${units[i]}`;
+}

@@ -3,11 +3,11 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { Avatar, Button, Dot, Icon, Mark, Notice, Skeletons } from '../components/basics';
 import { Dialogs, MenuButton, Toasts, type MenuItem } from '../components/overlays';
 import { post, leave } from '../data/api';
-import { live, silentSince } from '../data/live';
+import { live, silentSince, tryNow } from '../data/live';
 import { theme, type Theme } from '../data/prefs';
 import { href, match, place } from '../data/router';
 import { urgency } from '../data/machines';
-import { attention, machineList, machines, may, me } from '../data/store';
+import { attention, machineList, machines, may, me, news } from '../data/store';
 import { now } from '../data/time';
 import { text } from '../text/shell';
 import { commandKey, helpOpen, paletteOpen } from './keys';
@@ -117,8 +117,22 @@ function Outlet() {
 }
 
 function StoppedNotice() {
-	if (live.value !== 'stopped') return null;
-	return <div class="banner"><Notice tone="warn" alert><b>{text.stopped(Math.round(silentSince.value / 1000))}</b> {text.stoppedMore}</Notice></div>;
+	if (live.value !== 'stopped' && live.value !== 'offline') return null;
+	return (
+		<div class="banner"><Notice tone="warn" alert actions={live.value === 'stopped' && <Button label={text.tryNow} size="small" onClick={tryNow} />}>
+			<b>{live.value === 'offline' ? text.offline : text.stopped(Math.round(silentSince.value / 1000))}</b> {live.value === 'offline' ? text.offlineMore : text.stoppedMore}
+		</Notice></div>
+	);
+}
+
+function News() {
+	const n = news.value;
+	if (!n) return null;
+	return (
+		<div class="banner"><Notice tone="accent" alert actions={<>{n.kind === 'version' && <Button label={text.reload} size="small" onClick={() => location.reload()} />}<Button label={text.close} kind="quiet" size="small" icon="x" iconOnly onClick={() => { news.value = null; }} /></>}>
+			{n.kind === 'role' ? <><b>{text.newRole(n.role)}</b> {text.newRoleMore}</> : <><b>{text.newServer(n.version)}</b> {text.newServerMore}</>}
+		</Notice></div>
+	);
 }
 
 export function Shell() {
@@ -133,7 +147,7 @@ export function Shell() {
 				<a class="skip button" href="#content" onClick={event => { event.preventDefault(); document.getElementById('content')!.focus(); }}>{text.skip}</a>
 				<header class="top-bar"><Mark /><span class="truncate">{tailnetName()}</span><Button label={text.search} kind="quiet" icon="search" iconOnly onClick={() => { paletteOpen.value = true; }} /></header>
 				<Sidebar />
-				<main class="main" id="content" tabIndex={-1}><StoppedNotice /><Outlet /></main>
+				<main class="main" id="content" tabIndex={-1}><StoppedNotice /><News /><Outlet /></main>
 				<BottomBar />
 			</div>
 			{paletteOpen.value && <Palette />}

@@ -30,6 +30,8 @@ export const NAV: { head: string; items: NavItem[] }[] = [
 type Load = () => Promise<{ default: Page }>;
 /** First match wins. A place of NAV is shown once there is a page for it. */
 export const ROUTES: { pattern: string; load: Load }[] = [
+	{ pattern: '/t/:tailnet/*', load: () => import('../pages/Tailnet') },
+	{ pattern: '/t/:tailnet', load: () => import('../pages/Tailnet') },
 	{ pattern: '/machines', load: () => import('../pages/machines/List') },
 	{ pattern: '/machines/by-name/:name', load: () => import('../pages/machines/ByName') },
 	{ pattern: '/machines/:id', load: () => import('../pages/machines/Machine') },

@@ -45,3 +45,10 @@ export const EVENTS: [string, string][] = [
 	['userSuspended', 'A person was suspended'], ['userRestored', 'A person was restored'], ['userDeleted', 'A person was removed'], ['userRoleUpdated', 'A role changed'],
 ];
 export const PROVIDERS: [string, string][] = [['', 'Any program (JSON, signed)'], ['slack', 'Slack'], ['discord', 'Discord'], ['mattermost', 'Mattermost'], ['googlechat', 'Google Chat']];
+export const backup = {
+	title: 'Backups', make: 'Back up now', made: 'Made', notMade: 'No backup was made', holds: 'One file holds everything: machines, people, keys, policy and log. The server goes on while it is made.',
+	none: 'No backups yet', noneText: 'Back up before an upgrade, and every night. A backup takes seconds.', verify: 'Verify now', verifying: 'Reading all of it…', unverified: 'Not verified', whole: 'Whole', notVerified: 'Not verified',
+	download: 'Download…', secrets: 'The server’s private keys are in it. Whoever has the file can be this server: keep it as safe as the server.', adminsOnly: 'Only an owner or admin may: the server’s private keys are in a backup.',
+	where: 'Where they are', cron: 'A copy on the same disk does not help when the disk is lost. Every night, from cron or a systemd timer:', back: 'Going back',
+	steps: ['Stop the server.', 'Put the backup in the place of the database: path under [database] in the configuration file. Remove the files beside it that end in -wal and -shm.', 'Start the server. It starts from the copy as it is; machines reconnect by themselves.'],
+};

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "common/base/cleanup.h"
@@ -1128,6 +1129,145 @@ static void files_are_kept_for_a_year(void **state)
 	house_close(&h);
 }
 
+static void own_database(struct house *h)
+{
+	own_url(h);
+	h->api_set.database_path = h->file;
+}
+
+static void backups_are_made_looked_at_and_fetched(void **state)
+{
+	(void)state;
+	struct house h;
+	struct browser b, auditor;
+	char path[128], name[64];
+
+	house_open(&h, own_database);
+	make_user(&h, "ann", "owner", b.user_id);
+	make_user(&h, "eve", "auditor", auditor.user_id);
+	sign_in(&h, &b, "ann");
+	sign_in(&h, &auditor, "eve");
+	json_t *list = page_call(&h, &b, "GET", NATIVE "/backups", "", 200);
+	assert_int_equal(json_array_size(json_object_get(list, "backups")), 0);
+	assert_true(json_integer_value(json_object_get(list, "databaseBytes")) > 0);
+	json_decref(list);
+
+	json_t *made = page_call(&h, &b, "POST", NATIVE "/backups", "", 200);
+	snprintf(name, sizeof name, "%s", json_text_at(made, "backup.name"));
+	assert_int_equal(strlen(name), 27);
+	json_int_t size = json_integer_value(json_object_get(json_object_get(made, "backup"), "bytes"));
+	assert_true(size > 4096);
+	json_decref(made);
+	list = page_call(&h, &b, "GET", NATIVE "/backups", "", 200);
+	assert_string_equal(json_text_at(list, "backups.0.name"), name);
+	assert_int_equal(json_array_size(json_object_get(list, "backups")), 1);
+	json_decref(list);
+
+	/* Another one within the second does not overwrite it. */
+	int again = by_browser(&h, &b, b.csrf, "", "POST", NATIVE "/backups", "");
+	assert_true(again == 200 || again == 409);
+
+	/* The file itself: a database, as an attachment. */
+	snprintf(path, sizeof path, NATIVE "/backups/%s", name);
+	assert_int_equal(by_browser(&h, &b, NULL, "", "GET", path, ""), 200);
+	assert_memory_equal(h.body, "SQLite format 3", 15);
+	char *as = house_header(&h, "Content-Disposition");
+	assert_non_null(as);
+	assert_non_null(strstr(as, name));
+	free(as);
+	snprintf(path, sizeof path, NATIVE "/backups/%s/verify", name);
+	json_t *verdict = page_call(&h, &b, "POST", path, "", 200);
+	assert_true(json_is_boolean(json_object_get(verdict, "whole")));
+	json_decref(verdict);
+
+	/* Who may not do everything gets none, nor does a page of somebody else's; and no name leads out of the folder. */
+	snprintf(path, sizeof path, NATIVE "/backups/%s", name);
+	json_decref(page_call(&h, &auditor, "GET", path, "", 403));
+	json_decref(page_call(&h, &auditor, "POST", NATIVE "/backups", "", 403));
+	assert_int_equal(by_browser(&h, &b, NULL, "", "POST", NATIVE "/backups", ""), 403);
+	assert_int_equal(house_ask(&h, "", "GET", path, ""), 401);
+	static const char *const others[] = { "..%2ftest.db", "%2e%2e", "unfinished.db", "fairlead-20261129-01380a.db", "fairlead-20261129-013800.db%00x", "fairlead-20261129-013800.dbx", "test.db" };
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		snprintf(path, sizeof path, NATIVE "/backups/%s", others[i]);
+		int status = by_browser(&h, &b, NULL, "", "GET", path, "");
+		assert_true(status == 404 || status == 400);
+		status = by_browser(&h, &b, b.csrf, "", "DELETE", path, "");
+		assert_true(status == 404 || status == 400);
+	}
+	/* A link that somebody put there is no backup. */
+	char link[160];
+	snprintf(link, sizeof link, "%s/backups/fairlead-20200101-000000.db", h.folder);
+	assert_int_equal(symlink("/etc/hostname", link), 0);
+	json_decref(page_call(&h, &b, "GET", NATIVE "/backups/fairlead-20200101-000000.db", "", 404));
+
+	snprintf(path, sizeof path, NATIVE "/backups/%s", name);
+	json_decref(page_call(&h, &b, "DELETE", path, "", 200));
+	json_decref(page_call(&h, &b, "GET", path, "", 404));
+	house_close(&h);
+}
+
+/* More than are kept are not made. */
+static void backups_have_a_bound(void **state)
+{
+	(void)state;
+	struct house h;
+	char path[160];
+
+	house_open(&h, own_database);
+	json_decref(house_call(&h, HOUSE_UNIX, "POST", NATIVE "/backups", "", 200));
+	for (int i = 0; i < 29; i++) {
+		snprintf(path, sizeof path, "%s/backups/fairlead-20200101-0000%02d.db", h.folder, i);
+		FILE *f = fopen(path, "w");
+		assert_non_null(f);
+		fclose(f);
+	}
+	json_t *refused = house_call(&h, HOUSE_UNIX, "POST", NATIVE "/backups", "", 409);
+	assert_non_null(strstr(json_text_at(refused, "message"), "remove one first"));
+	json_decref(refused);
+	json_decref(house_call(&h, HOUSE_UNIX, "DELETE", NATIVE "/backups/fairlead-20200101-000003.db", "", 200));
+	/* What a server that was killed left behind is no hindrance. */
+	snprintf(path, sizeof path, "%s/backups/unfinished.db", h.folder);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	fclose(f);
+	for (int tries = 0; house_ask(&h, HOUSE_UNIX, "POST", NATIVE "/backups", "") != 200; tries++) { /* its name is of the second */
+		assert_true(tries < 30);
+		usleep(100000);
+	}
+	json_t *bad = house_call(&h, HOUSE_UNIX, "POST", NATIVE "/backups/fairlead-20200101-000004.db/verify", "", 200);
+	assert_true(json_is_false(json_object_get(bad, "whole")));
+	json_decref(bad);
+	house_close(&h);
+}
+
+static void keys_say_who_came_with_them(void **state)
+{
+	(void)state;
+	struct house h;
+	char user[24], body[128];
+
+	house_open(&h, own_url);
+	make_user(&h, "ann", "owner", user);
+	snprintf(body, sizeof body, "{\"user\":\"%s\",\"reusable\":true}", user);
+	json_t *key = house_call(&h, HOUSE_UNIX, "POST", NATIVE "/keys/auth", body, 200);
+	json_t *other = house_call(&h, HOUSE_UNIX, "POST", NATIVE "/keys/auth", body, 200);
+	house_join(&h, json_text_at(key, "secret"), "one", NULL);
+	house_join(&h, json_text_at(key, "secret"), "two", NULL);
+	json_t *keys = house_call(&h, HOUSE_UNIX, "GET", NATIVE "/keys", "", 200), *k;
+	size_t i, seen = 0;
+	json_array_foreach(json_object_get(keys, "auth"), i, k) {
+		bool used = strcmp(json_text_at(k, "id"), json_text_at(key, "key.id")) == 0;
+		assert_int_equal(json_integer_value(json_object_get(k, "machines")), used ? 2 : 0);
+		assert_true((json_integer_value(json_object_get(k, "lastUsedMs")) > 0) == used);
+		seen++;
+	}
+	assert_int_equal(seen, 2);
+	json_decref(keys);
+	json_decref(other);
+	json_decref(key);
+	house_close(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1152,6 +1292,9 @@ int main(void)
 		cmocka_unit_test(the_page_is_for_who_is_signed_in),
 		cmocka_unit_test(only_the_console_is_come_back_to),
 		cmocka_unit_test(files_are_kept_for_a_year),
+		cmocka_unit_test(backups_are_made_looked_at_and_fetched),
+		cmocka_unit_test(backups_have_a_bound),
+		cmocka_unit_test(keys_say_who_came_with_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

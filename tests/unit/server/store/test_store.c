@@ -550,6 +550,46 @@ static void copy_file(const char *from, const char *to)
 	free(data);
 }
 
+static void a_backup_can_be_verified(void **state)
+{
+	char copy[160], odd[160], why[200];
+	(void)state;
+
+	char folder[] = "/tmp/fairlead-verify-XXXXXX";
+	assert_non_null(mkdtemp(folder));
+	snprintf(odd, sizeof odd, "%s/a?b#c%%20.db", folder); /* SQLite's URIs give these signs a meaning */
+	snprintf(copy, sizeof copy, "%s/copy.db", folder);
+	struct store *s;
+	assert_ok(store_open(odd, why, sizeof why, &s));
+	assert_ok(store_backup(s, copy, why, sizeof why));
+	assert_int_equal(store_verify_backup(copy, why, sizeof why), ERR_INVALID); /* no server ever started from this: it has no keys */
+	uint8_t key[32] = { 1 };
+	assert_ok(store_put_server_key(s, "noise", bytes_of(key, sizeof key)));
+	assert_int_equal(unlink(copy), 0);
+	assert_ok(store_backup(s, copy, why, sizeof why));
+	store_stop(s);
+	assert_ok(store_verify_backup(copy, why, sizeof why));
+	assert_ok(store_verify_backup(odd, why, sizeof why));
+
+	/* Cut, overwritten in the middle, another program's, no file: each is told. */
+	FILE *f = fopen(copy, "r+");
+	assert_non_null(f);
+	assert_int_equal(fseek(f, 5000, SEEK_SET), 0);
+	for (int i = 0; i < 20000; i++)
+		fputc(0x5a, f);
+	fclose(f);
+	assert_int_equal(store_verify_backup(copy, why, sizeof why), ERR_INVALID);
+	assert_int_equal(truncate(copy, 3000), 0);
+	assert_int_equal(store_verify_backup(copy, why, sizeof why), ERR_INVALID);
+	assert_int_equal(truncate(copy, 0), 0);
+	assert_int_equal(store_verify_backup(copy, why, sizeof why), ERR_INVALID);
+	assert_int_equal(unlink(copy), 0);
+	assert_int_equal(store_verify_backup(copy, why, sizeof why), ERR_INVALID);
+	assert_true(strlen(why) > 0);
+	unlink(odd);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 static void a_backup_is_a_whole_server(void **state)
 {
 	(void)state;
@@ -676,6 +716,7 @@ int main(void)
 		cmocka_unit_test(real_write_errors_are_survived),
 		cmocka_unit_test(what_was_reported_survives_a_kill),
 		cmocka_unit_test(a_backup_is_a_whole_server),
+		cmocka_unit_test(a_backup_can_be_verified),
 		cmocka_unit_test(the_log_moves_when_it_is_quiet),
 		cmocka_unit_test(files_are_the_owners_only),
 		cmocka_unit_test(a_second_server_is_kept_out),

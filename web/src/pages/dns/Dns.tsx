@@ -164,7 +164,7 @@ function Try({ dns }: { dns: Dns }) {
 	return (
 		<Card title={text.tryName}><form class="body stack" onSubmit={e => { e.preventDefault(); ask(); }}>
 			<Field label="Name" help={text.tryHelp}>{ids => <input class="input code" {...ids} autocomplete="off" spellcheck={false} placeholder={dns.domain ? `${example()}.${dns.domain}` : example()} value={name} onInput={e => setName(e.currentTarget.value)} />}</Field>
-			<select class="input" aria-label="As seen from" value={from} onChange={e => setFrom(e.currentTarget.value)}><option value="">As seen from any machine</option>{[...machineList.value].sort((a, b) => a.order < b.order ? -1 : 1).slice(0, 500).map(m => <option key={m.id} value={m.id}>As seen from {m.name}</option>)}</select>
+			<Field label="As seen from">{ids => <select class="input" {...ids} value={from} onChange={e => setFrom(e.currentTarget.value)}><option value="">Any machine</option>{[...machineList.value].sort((a, b) => a.order < b.order ? -1 : 1).slice(0, 500).map(m => <option key={m.id} value={m.id}>{m.name}</option>)}</select>}</Field>
 			<div class="row">
 				<select class="input" aria-label="Type" value={type} onChange={e => setType(e.currentTarget.value)}><option>A</option><option>AAAA</option></select>
 				<Button type="submit" label={text.ask} busy={busy} />

@@ -5,7 +5,7 @@ import { Table, type Column } from '../../components/table';
 import { del } from '../../data/api';
 import type { ApiKey, AuthKey, KeysAnswer, OauthClient, State } from '../../data/keys';
 import { href, place, setQuery } from '../../data/router';
-import { may, me, reason, refresh, useResource } from '../../data/store';
+import { may, me, personName, reason, refresh, useResource } from '../../data/store';
 import { ago, day, full, now, until } from '../../data/time';
 import type { Scope } from '../../data/types';
 import type { PageProps } from '../../shell/nav';
@@ -37,8 +37,11 @@ function ScopeList({ scopes }: { scopes: string[] }) {
 }
 
 export default function Keys({ params }: PageProps) {
-	const kind = (['auth', 'api', 'oauth'].includes(params.kind ?? '') ? params.kind : 'auth') as Kind, answer = useResource<KeysAnswer>('/keys', ['key']);
+	const kind = (['auth', 'api', 'oauth'].includes(params.kind ?? '') ? params.kind : 'auth') as Kind, answer = useResource<KeysAnswer>('/keys', ['key', 'machine']);
 	const kinds = (['auth', 'api', 'oauth'] as Kind[]).filter(k => may(SCOPE[k], 'read')), ended = place.value.query.get('ended') === '1', off = reason(SCOPE[kind], 'keys');
+	const people = useResource<{ users: { id: string; name: string; displayName: string }[] }>(may('users', 'read') ? '/users' : null);
+	const person = (id: string): string => { const p = people.data?.users.find(u => u.id === id); return p ? p.displayName || p.name : personName(id) || (id ? `person ${id}` : ''); };
+	const link = (id: string) => id && may('users', 'read') ? <a href={href(`/users/${id}`)}>{person(id)}</a> : person(id);
 	const menu = (k: Any) => k.state === 'active' ? <Button label={`Revoke ${nameOf(k)}`} size="small" kind="quiet" icon="trash" iconOnly reason={off} onClick={() => revoke(kind, k)} /> : '';
 	const show = <T extends Any>(rows: T[], columns: Column<T>[]) => {
 		const live = rows.filter(k => k.state === 'active'), past = rows.length - live.length, shown = ended ? rows : live;
@@ -57,15 +60,15 @@ export default function Keys({ params }: PageProps) {
 			<Loaded resource={answer} what="the keys">{data => kind === 'auth' ? show<AuthKey>(data.auth ?? [], [
 				{ head: 'Name', cell: k => <Name of={k} /> },
 				{ head: 'What it adds', cell: k => <span class="chips">{k.tags.map(t => <Tag key={t} name={t} />)}{k.ephemeral && <Chip kind="ephemeral" icon="timer">Ephemeral</Chip>}{k.reusable && <Chip icon="infinity">Reusable</Chip>}{k.preauthorized && <Chip icon="check">Approved at once</Chip>}{!k.tags.length && !k.ephemeral && !k.reusable && !k.preauthorized && 'One machine'}</span> },
-				{ head: 'For', cell: k => k.tags.length ? 'nobody (tagged)' : k.user },
-				{ head: 'Used', cell: k => k.used ? 'Yes' : 'Not yet' },
+				{ head: 'For', cell: k => k.tags.length ? <span class="faint" title="Tagged machines belong to nobody">nobody</span> : link(k.user) },
+				{ head: 'Machines', cell: k => k.machines ? <span title={full(k.lastUsedMs ?? 0)}>{k.machines.toLocaleString('en')}, last {ago(k.lastUsedMs ?? 0)}</span> : k.used ? 'none left' : 'none yet' },
 				{ head: 'Made', cell: k => <span title={full(k.createdMs)}>{ago(k.createdMs)}</span> },
 				{ head: 'Expires', cell: k => <Ends state={k.state} expiresMs={k.expiresMs} /> },
 				{ head: '', cell: menu },
 			]) : kind === 'api' ? show<ApiKey>(data.api ?? [], [
 				{ head: 'Name', cell: k => <Name of={k} /> },
 				{ head: 'What it may do', cell: k => <ScopeList scopes={k.scopes} /> },
-				{ head: 'Acts for', cell: k => k.user || 'the server' },
+				{ head: 'Acts for', cell: k => k.user ? link(k.user) : 'the server' },
 				{ head: 'Last used', cell: k => <span title={full(k.seenMs)}>{ago(k.seenMs)}</span> },
 				{ head: 'Expires', cell: k => <Ends state={k.state} expiresMs={k.expiresMs} /> },
 				{ head: '', cell: menu },

@@ -1,11 +1,12 @@
-import { useRef, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { Avatar, Button, Copy, copyText, Empty, Facts, Icon, LinkButton, Skeletons } from '../../components/basics';
 import { Diff } from '../../components/diff';
 import { Failed, MenuButton, toast } from '../../components/overlays';
 import { query as queryOf } from '../../data/api';
 import { href, place, setQuery } from '../../data/router';
-import { machines, useResource, who as whoWords } from '../../data/store';
+import { keyNames, machines, may, useResource, who as whoWords } from '../../data/store';
 import { clock, day, full, now } from '../../data/time';
+import type { KeysAnswer } from '../../data/keys';
 import type { AuditRecord } from '../../data/types';
 import { kindWords, sentence, viaWords } from '../../text/audit';
 import { text } from '../../text/logs';
@@ -22,6 +23,8 @@ export function filterOf(query: URLSearchParams, more: Record<string, string | n
 
 export default function Changes() {
 	const query = place.value.query, who = query.get('who') ?? '', what = query.get('what') ?? '', narrowed = who !== '' || what !== '' || query.has('q') || query.has('from');
+	const keys = useResource<KeysAnswer>(may('auth_keys', 'read') || may('api_access_tokens', 'read') ? '/keys' : null);
+	useEffect(() => { if (keys.data) keyNames.value = new Map([...keys.data.auth ?? [], ...keys.data.api ?? []].filter(k => k.description).map(k => [k.prefix, k.description])); }, [keys.data]);
 	// The span's begin moves by the minute: it must not ask again each time.
 	const key = ['span', 'from', 'to', 'who', 'what', 'q'].map(k => query.get(k) ?? '').join('\n'), path = useRef({ key: '', path: '' });
 	if (path.current.key !== key) path.current = { key, path: `/audit${filterOf(query, { limit: 60, order: 'desc' })}` };
@@ -70,6 +73,12 @@ const pretty = (value: unknown): string => value === null || value === undefined
 const LINKS: Record<string, (r: AuditRecord) => string | null> = {
 	node: r => machines.value.byId.has(r.targetId) ? `/machines/${r.targetId}` : null, user: r => r.action === 'delete' ? null : `/users/${r.targetId}`, policy: () => '/access/history', setting: r => r.target.startsWith('dns.') ? '/dns' : '/settings/general',
 };
+/** Its sentence with what it is about in bold, and a link where that is still there. */
+function Sentence({ record: r, to }: { record: AuditRecord; to?: string | null }) {
+	const words = sentence(r), name = r.kind === 'policy' ? 'access policy' : r.target, at = name ? words.indexOf(name) : -1;
+	if (at < 0) return <>{words}</>;
+	return <>{words.slice(0, at)}{to ? <a href={href(to)}>{name}</a> : <b>{name}</b>}{words.slice(at + name.length)}</>;
+}
 function Entry({ record: r }: { record: AuditRecord }) {
 	const [open, setOpen] = useState(false), who = whoWords(r.actor), to = LINKS[r.kind]?.(r), ms = Date.parse(r.time);
 	const version = r.kind === 'policy' ? (r.after as { version?: number } | null)?.version : undefined, note = r.kind === 'policy' ? (r.after as { note?: string } | null)?.note : undefined;
@@ -78,7 +87,7 @@ function Entry({ record: r }: { record: AuditRecord }) {
 			<summary>
 				<Icon name="right" /><time dateTime={r.time} title={full(r.time)}>{clock(r.time)}</time>
 				<span class="row who"><Avatar name={who} icon={r.actor.startsWith('node:') || r.actor.startsWith('machine:') ? 'machine' : r.actor.includes('key:') ? 'key' : undefined} /><span class="truncate">{who}</span></span>
-				<span class="what">{sentence(r)}</span><span class="via">{viaWords(r.via)}</span>
+				<span class="what"><Sentence record={r} to={to} /></span><span class="via">{viaWords(r.via)}</span>
 			</summary>
 			{open && <div class="detail">
 				{note && <p>“{note}”</p>}

@@ -7,7 +7,7 @@ import { has, isRouter, urgency, type Machine } from '../../data/machines';
 import { reorder, visible, type Order } from '../../data/order';
 import { columns as chosenColumns, savedViews } from '../../data/prefs';
 import { go, href, place, setQuery } from '../../data/router';
-import { listError, loadMachines, machineList, machines, may, me, reason, regionNames } from '../../data/store';
+import { listError, listRetryAt, loadMachines, machineList, machines, may, me, reason, regionNames } from '../../data/store';
 import { now } from '../../data/time';
 import { announce } from '../../shell/announce';
 import { useKeys } from '../../shell/keys';
@@ -158,7 +158,7 @@ export default function Machines() {
 	return (
 		<div class="page" ref={page}>
 			<PageHead title={text.title} actions={<Button label={text.add} kind="primary" icon="plus" reason={reason('devices:core', 'machines')} onClick={() => setQuery({ add: '1' }, { replace: false })} />} />
-			{listError.value && <Failed what="the machines" error={listError.value} onRetry={() => void loadMachines()} />}
+			{listError.value && <Failed what="the machines" error={listError.value} retryAt={listRetryAt.value} onRetry={() => void loadMachines()} />}
 			{!state.loaded && !listError.value && <Skeletons rows={12} />}
 			{empty && <Guide />}
 			{state.loaded && !empty && (

@@ -7,7 +7,7 @@ import { reason, refresh } from '../../data/store';
 import type { Scope } from '../../data/types';
 import { CAREFUL, text, WORDS } from '../../text/settings';
 
-export type Setting = { key: string; type: 'bool' | 'int' | 'duration' | 'text' | 'list' | 'custom'; value: unknown; fileValue: unknown; isSet: boolean; managedBy: { file: string; line: number } | null; help: string };
+export type Setting = { key: string; type: 'bool' | 'int' | 'duration' | 'text' | 'list' | 'json'; value: unknown; fileValue: unknown; isSet: boolean; managedBy: { file: string; line: number } | null; help: string };
 const scopeOf = (key: string): Scope => key.startsWith('dns.') ? 'dns' : key.startsWith('node.routes') ? 'networking_settings' : key.startsWith('contacts.') ? 'account_settings' : 'feature_settings';
 const shown = (value: unknown): string => Array.isArray(value) ? value.map(String).join(', ') : value === true ? 'on' : value === false ? 'off' : value === '' || value === null || value === undefined ? 'nothing' : String(value);
 

@@ -8,6 +8,7 @@ import type { Scope } from '../../data/types';
 import type { PageProps } from '../../shell/nav';
 import { GROUPS, text } from '../../text/settings';
 import { SettingsCard, type Setting } from './Rows';
+import Backup from './Backup';
 import Webhooks from './Webhooks';
 
 const NEEDS: Record<string, Scope> = { webhooks: 'webhooks', backup: 'all', identity: 'users' };
@@ -27,7 +28,7 @@ function General({ tab }: { tab: string }) {
 	const answer = useResource<{ settings: Setting[] }>('/settings', ['setting']);
 	return <Loaded resource={answer} what="the settings" rows={8}>{data => {
 		const byKey = new Map(data.settings.map(s => [s.key, s])), named = new Set(GROUPS.flatMap(g => g[2]));
-		const others = data.settings.filter(s => !named.has(s.key) && !s.key.startsWith('dns.') && s.type !== 'custom');
+		const others = data.settings.filter(s => !named.has(s.key) && !s.key.startsWith('dns.') && s.type !== 'json');
 		return (
 			<>
 				{GROUPS.filter(g => g[0] === tab).map(([, title, keys]) => <SettingsCard key={title} title={title} settings={keys.map(k => byKey.get(k)).filter(s => s !== undefined)} />)}
@@ -57,17 +58,6 @@ function Identity() {
 			</>
 		);
 	}}</Loaded>;
-}
-
-function Backup() {
-	return (
-		<Card title="Backup"><div class="body stack">
-			<p>One file holds everything: machines, people, keys, policy and log. A backup is made on the server, while it runs:</p>
-			<Command text="fairlead backup /var/backups/fairlead.db" />
-			<p>To go back, stop the server, put the copy in the place of the database (<code>path</code> under <code>[database]</code> in the configuration file) and start it: a server starts from the copy as it is.</p>
-			<p class="muted">The server’s private keys are in it: keep it as safe as the server.</p>
-		</div></Card>
-	);
 }
 
 type Check = { id: string; state: 'ok' | 'warn' | 'fail' | 'unknown'; text: string; fix: string; value: string };
