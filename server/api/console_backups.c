@@ -209,9 +209,14 @@ static enum MHD_Result on_room(struct request *r, const struct reply *reply)
 		return answer_error(r, 409, "the disk has no room for another copy of the database");
 	if (mkdir(l->folder, 0700) != 0 && errno != EEXIST)
 		return answer_error(r, 500, arena_printf(&r->arena, "the folder %s cannot be made: %s", l->folder, strerror(errno)));
-	gmtime_r(&now, &tm);
-	strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm);
-	const char *path = arena_printf(&r->arena, "%s/fairlead-%s.db", l->folder, stamp);
+	const char *path = NULL;
+	struct stat st;
+	do { /* the first second from now that has none */
+		gmtime_r(&now, &tm);
+		strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm);
+		path = arena_printf(&r->arena, "%s/fairlead-%s.db", l->folder, stamp);
+		now++;
+	} while (path && lstat(path, &st) == 0);
 	return path ? run_long(r, make_whole, path, on_made) : answer_error(r, 500, "out of memory");
 }
 

@@ -128,6 +128,9 @@ class World:
     def webhook(self):
         return self.ok("POST", "/api/v2/tailnet/-/webhooks", {"endpointUrl": "https://example.com/x", "subscriptions": ["nodeCreated"]})["endpointId"]
 
+    def backup(self):
+        return self.ok("POST", "/api/fairlead/v1/backups")["backup"]["name"]
+
     def client_key(self):
         return self.ok("POST", "/api/v2/tailnet/-/keys", {"keyType": "client", "scopes": ["dns:read"]})
 
@@ -292,6 +295,9 @@ GOOD = {
     f"DELETE {N}/invites/{{id}}": lambda w: P(id=w.invite()),
     f"POST {N}/routes/approve": lambda w: B({"prefix": "10.7.0.0/24", "machine": w.shared("node"), "approved": True}),
     f"POST {N}/dns/try": lambda w: B({"name": "wiki.example.com", "type": "A"}),
+    f"GET {N}/backups/{{name}}": lambda w: P(name=w.shared("backup")),
+    f"POST {N}/backups/{{name}}/verify": lambda w: P(name=w.shared("backup")),
+    f"DELETE {N}/backups/{{name}}": lambda w: P(name=w.backup()),
     f"GET {N}/search": lambda w: {"query": "q=o"},
     f"POST {N}/webhooks": lambda w: B({"endpointUrl": "https://example.com/x", "subscriptions": ["nodeCreated"]}),
     f"PATCH {N}/webhooks/{{endpointId}}": lambda w: B({"subscriptions": ["nodeDeleted"]}),
