@@ -154,6 +154,7 @@ static void set_want(struct derp_conn *c)
 	if (s->state == SESSION_OPEN)
 		settle(&c->count);
 	relay_client_blocked(c->client, buf_len(&c->pending) > 0);
+	relay_client_holds(c->client, buf_len(&c->pending) + tls_holds(c->tls));
 	if (session_wants_input(s) && !loop_timer_armed(&c->pause))
 		want |= LOOP_READ;
 	if (buf_len(&c->pending) || c->read_wants_write)

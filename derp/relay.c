@@ -319,6 +319,7 @@ void relay_client_end(struct relay_client *c)
 	else
 		STATS_ADD(&w->stats, handshakes_failed, 1);
 	session_done(&c->s);
+	relay_client_holds(c, 0);
 	peer_set_done(&c->sent_to);
 	list_del(&c->dirty);
 	list_del(&c->all);
@@ -344,6 +345,14 @@ void relay_client_blocked(struct relay_client *c, bool yes)
 	c->blocked = yes;
 	if (!yes && c->entry && !session_is_pressed(&c->s))
 		directory_note_congested(c->entry, false);
+}
+
+void relay_client_holds(struct relay_client *c, size_t n)
+{
+	if (n == c->held)
+		return;
+	on_queued(&c->s, (int64_t)n - (int64_t)c->held);
+	c->held = n;
 }
 
 void relay_client_feed(struct relay_client *c, uint8_t *p, size_t n, int64_t now_ms)

@@ -34,7 +34,9 @@ enum {
 struct relay_limits {
 	uint32_t max_conns;	     /* handshakes included */
 	uint32_t max_conns_per_addr; /* per IPv4 address or IPv6 /64 */
-	uint64_t max_queued_bytes;   /* in queues and half-read frames, all clients together; split among workers */
+	/* What waits for clients and what they left half sent, all together; split among workers. Over it nothing more is kept for
+	 * clients that do not read, while those who do get their packets. */
+	uint64_t max_queued_bytes;
 	/* What is read, in bytes a second: over it reading pauses, so that TCP holds the sender back and nothing is lost.
 	 * Mesh peers are exempt. */
 	uint64_t client_rate;
@@ -113,6 +115,8 @@ size_t relay_client_pull(struct relay_client *c, uint8_t *dst, size_t cap);
 int64_t relay_client_pause_ms(struct relay_client *c, int64_t now_ms);
 /* The socket takes no more for now, or does again. */
 void relay_client_blocked(struct relay_client *c, bool yes);
+/* So many bytes wait for it, or of it, outside of the session: they count as queued ones do. */
+void relay_client_holds(struct relay_client *c, size_t n);
 void relay_client_write_timeout(struct relay_client *c); /* counts it and closes the session */
 
 /* ---- any thread ------------------------------------------------------------------------------------------------- */

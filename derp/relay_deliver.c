@@ -81,10 +81,25 @@ static void unknown_dest(struct relay_client *c, const struct node_pub *dst, boo
 		STATS_ADD(&w->stats, peer_gone_not_here, 1);
 }
 
+/* More is kept for clients of this worker than may be. */
+static bool is_full(const struct relay_worker *w)
+{
+	int64_t max = (int64_t)atomic_load_explicit(&w->r->worker_queued_bytes, memory_order_relaxed);
+
+	return max && w->queued_bytes > max;
+}
+
 /* Onto the queue of a client of this worker. A queue that fills while its socket takes more is pulled at once: a large
- * read may hold more for one receiver than a queue may. True: it stays full. */
+ * read may hold more for one receiver than a queue may. True: it stays full. Only what would have to be kept is shed when
+ * memory is used up: whoever reads gets its packets all the same. */
 static bool enqueue(struct relay_client *to, struct session_packet pkt)
 {
+	if (to->blocked && is_full(to->w)) {
+		to->dropped++;
+		worker_count_drop(to->w, SESSION_DROP_QUEUE_TAIL, pkt.disco);
+		free(pkt.base);
+		return true;
+	}
 	session_enqueue(&to->s, pkt);
 	if (!session_is_pressed(&to->s))
 		return false;
@@ -134,17 +149,6 @@ static void remember_dst(struct relay_client *c, const struct node_pub *dst, str
 	peer_set_add(&c->sent_to, dst);
 }
 
-bool worker_sheds(struct relay_worker *w, struct session_packet *pkt)
-{
-	int64_t max = (int64_t)atomic_load_explicit(&w->r->worker_queued_bytes, memory_order_relaxed);
-
-	if (!max || w->queued_bytes <= max)
-		return false;
-	worker_count_drop(w, SESSION_DROP_QUEUE_TAIL, pkt->disco);
-	free(pkt->base);
-	return true;
-}
-
 void deliver_on_packet(struct session *s, const struct node_pub *dst, struct session_packet pkt, int64_t now_ms)
 {
 	struct relay_client *c = client_of(s);
@@ -156,8 +160,6 @@ void deliver_on_packet(struct session *s, const struct node_pub *dst, struct ses
 		STATS_ADD(&w->stats, received_disco, 1);
 	else
 		STATS_ADD(&w->stats, received_other, 1);
-	if (worker_sheds(w, &pkt))
-		return;
 	bool same = is_last_dst(c, dst);
 	struct relay_client *head = same ? c->last_head : map_get(&w->by_key, dst->b);
 

@@ -50,8 +50,6 @@ void mesh_on_forward(struct session *s, const struct node_pub *src, const struct
 
 	(void)now_ms;
 	STATS_ADD(&w->stats, forwarded_in, 1);
-	if (worker_sheds(w, &pkt))
-		return;
 	if (worker_deliver(w, dst, &pkt, NULL)) {
 		forwarders_note(w->r->remote, src, dst);
 		return;

@@ -26,6 +26,7 @@ struct relay_client {
 	int64_t since_ms;
 	uint64_t bytes_in, bytes_out, dropped;
 	bool blocked;	    /* its socket takes no more */
+	size_t held;	    /* by its owner, counted in queued_bytes */
 	int64_t yield_ms;   /* do not read before; 0: read */
 	int64_t tokens;	    /* bytes that it may still send now; below 0: how many too many */
 	int64_t tokens_ms;  /* when they were counted last */
@@ -110,8 +111,6 @@ void worker_count_drop(struct relay_worker *w, enum session_drop why, bool disco
 /* Delivers a packet to dst where it is connected to this relay, on any worker; pkt is taken. False: it is not, and pkt
  * is still the caller's. congested (may be NULL): it arrives faster than it leaves. */
 bool worker_deliver(struct relay_worker *w, const struct node_pub *dst, struct session_packet *pkt, bool *congested);
-/* True, and pkt is freed, when queues are full of what waits. */
-bool worker_sheds(struct relay_worker *w, struct session_packet *pkt);
 /* A session's packet (session_host). */
 void deliver_on_packet(struct session *s, const struct node_pub *dst, struct session_packet pkt, int64_t now_ms);
 /* MSG_PACKET, from another worker. m stays the caller's, its data does not. */

@@ -127,6 +127,8 @@ struct config {
 		int64_t api_requests_per_second;	/* of one API key, and of one address; 0: no ceiling */
 		int64_t api_wrong_keys_per_second;	/* from one address; 0: no ceiling */
 		int64_t max_relay_clients;
+		int64_t relay_queued_mib;		/* what waits for slow clients of the relay, in all; 0: no ceiling */
+		int64_t relay_rate_client, relay_rate_total; /* bytes a second that the relay reads from one, from all; 0: no ceiling */
 	} limits;
 };
 

@@ -129,6 +129,9 @@ const struct config_key config_keys[] = {
 	LIVE(KEY_INT, "limits.max_nodes", limits.max_nodes, 0, MANY, "0"),
 	INT("limits.api_requests_per_second", limits.api_requests_per_second, 0, MANY, "20000"),
 	INT("limits.api_wrong_keys_per_second", limits.api_wrong_keys_per_second, 0, MANY, "10"),
-	INT("limits.max_relay_clients", limits.max_relay_clients, 2, MANY, "10000"),
+	LIVE(KEY_INT, "limits.max_relay_clients", limits.max_relay_clients, 2, MANY, "10000"),
+	LIVE(KEY_INT, "limits.relay_queued_mib", limits.relay_queued_mib, 0, MANY, "256"),
+	LIVE(KEY_INT, "limits.relay_rate_client", limits.relay_rate_client, 0, 10000LL * MANY, "0"),
+	LIVE(KEY_INT, "limits.relay_rate_total", limits.relay_rate_total, 0, 10000LL * MANY, "0"),
 };
 const size_t config_keys_n = sizeof config_keys / sizeof config_keys[0];

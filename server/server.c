@@ -285,11 +285,21 @@ static unsigned wire_count(const struct config *c)
 	return c->wire_threads ? (unsigned)c->wire_threads : cores > 0 ? (unsigned)cores : 1;
 }
 
+static struct relay_limits relay_limits_of(const struct config *c)
+{
+	return (struct relay_limits){
+		.max_conns = (uint32_t)c->limits.max_relay_clients,
+		.max_queued_bytes = (uint64_t)c->limits.relay_queued_mib << 20,
+		.client_rate = (uint64_t)c->limits.relay_rate_client,
+		.total_rate = (uint64_t)c->limits.relay_rate_total,
+	};
+}
+
 static err start_relay(struct server *s)
 {
 	struct relay_opts o = {
 		.key = s->keys.derp,
-		.limits = { .max_conns = (uint32_t)s->cfg->limits.max_relay_clients },
+		.limits = relay_limits_of(s->cfg),
 		.workers = wire_count(s->cfg),
 		.admit = may_relay,
 		.admit_ctx = s,
@@ -690,6 +700,11 @@ static void on_reload(int signo, void *ctx)
 	set_log(g.cfg);
 	limit_caps(g.cfg, caps);
 	limits_set(s->limits, caps);
+	if (s->relay) {
+		struct relay_limits l = relay_limits_of(g.cfg);
+
+		relay_set_limits(s->relay, &l);
+	}
 	fixed = config_needs_restart(s->start.cfg, g.cfg);
 	if (fixed && fixed[0])
 		log_warn("these keys changed, but need a restart", "keys=%s", log_qs(fixed).s);

@@ -637,6 +637,11 @@ enum tls_io tls_write(struct tls *t, struct bytes b, size_t *n)
 	return ret == 1 ? TLS_OK : from_ssl(t, ret);
 }
 
+size_t tls_holds(const struct tls *t)
+{
+	return t->wire ? tls_wire_holds(t->wire) : 0;
+}
+
 const char *tls_why(const struct tls *t)
 {
 	return t->why;

@@ -58,6 +58,8 @@ enum tls_io tls_handshake(struct tls *t);
 enum tls_io tls_read(struct tls *t, void *p, size_t cap, size_t *n);
 /* Takes what it can; *n > 0 on TLS_OK. After WANT_* call again with the same bytes (a moved copy is fine). */
 enum tls_io tls_write(struct tls *t, struct bytes b, size_t *n);
+/* Bytes that it keeps until the socket takes or brings more; what OpenSSL keeps of its own, a record at most, is not known. */
+size_t tls_holds(const struct tls *t);
 const char *tls_why(const struct tls *t); /* borrowed; "" when nothing failed */
 int tls_version(const struct tls *t);	  /* 0x0304 = TLS 1.3; 0 before the handshake */
 /* Client streams, after the handshake: DER of each presented certificate, i = 0 the leaf; n 0 = no such one. Borrowed. */

@@ -297,6 +297,11 @@ enum tls_io tls_wire_write(struct tls_wire *w, struct bytes b, size_t *n)
 	return TLS_OK;
 }
 
+size_t tls_wire_holds(const struct tls_wire *w)
+{
+	return buf_len(&w->raw) + buf_len(&w->clear) + buf_len(&w->out);
+}
+
 void tls_wire_end(struct tls_wire *w)
 {
 	const uint8_t alert[] = { 1, TLS_ALERT_CLOSE_NOTIFY };

@@ -18,6 +18,7 @@ void tls_wire_free(struct tls_wire *w); /* says nothing to the peer; NULL is fin
 
 enum tls_io tls_wire_read(struct tls_wire *w, void *p, size_t cap, size_t *n);
 enum tls_io tls_wire_write(struct tls_wire *w, struct bytes b, size_t *n);
+size_t tls_wire_holds(const struct tls_wire *w); /* as tls_holds */
 /* close_notify, where it can be sent at once. Nothing may be written after it. */
 void tls_wire_end(struct tls_wire *w);
 const char *tls_wire_why(const struct tls_wire *w); /* static text; "" when nothing failed */

@@ -500,22 +500,39 @@ static void limits_refuse(void **state)
 
 static void memory_in_all_is_bounded(void **state)
 {
-	struct joined a, s[8];
+	struct joined a, b, s[8];
 	uint8_t p[1400] = { 0 };
 
 	(void)state;
 	start(&(struct relay_opts){ .limits = { .max_queued_bytes = 100000 } });
 	join_connect(&a, w, NULL, 0);
+	join_connect(&b, w, NULL, 0);
 	for (unsigned i = 0; i < ARRAY_LEN(s); i++) {
 		join_connect(&s[i], w, NULL, 0);
 		s[i].stopped = true;
+		relay_client_blocked(s[i].far, true);
 	}
 	for (unsigned i = 0; i < 400; i++)
 		send_to(&a, &s[i % ARRAY_LEN(s)].key.pub, bytes_of(p, sizeof p), 1);
 	assert_true(stats().queued_bytes < 100000 + 2 * sizeof p);
-	assert_true(stats().dropped_queue_tail > 0);
-	join_close(&a);
-	for (unsigned i = 0; i < ARRAY_LEN(s); i++)
+	uint64_t shed = stats().dropped_queue_tail;
+	assert_true(shed > 0);
+	/* Who reads is as well off as ever. */
+	send_to(&a, &b.key.pub, BYTES_LIT("hello"), 1);
+	expect_packet(&b, &a.key.pub, BYTES_LIT("hello"));
+	assert_int_equal(stats().dropped_queue_tail, shed);
+	join_close(&s[0]);
+	/* What an owner keeps for a client counts as well. */
+	relay_client_holds(b.far, 50000);
+	uint64_t before = stats().queued_bytes;
+	relay_client_holds(b.far, 70000);
+	assert_int_equal(stats().queued_bytes, before + 20000);
+	for (unsigned i = 0; i < 20; i++)
+		send_to(&a, &s[1].key.pub, bytes_of(p, sizeof p), 1);
+	assert_true(stats().dropped_queue_tail >= shed + 19);
+	relay_client_holds(b.far, 1);
+	join_close(&a), join_close(&b); /* with that one */
+	for (unsigned i = 1; i < ARRAY_LEN(s); i++)
 		join_close(&s[i]);
 	stop();
 }
