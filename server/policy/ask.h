@@ -34,6 +34,10 @@ struct crowd *crowds_of(const struct policy_world *w, const struct party *p, siz
 /* Every class that has nodes. */
 struct crowd *crowds_of_all(const struct policy_world *w, size_t *n);
 
+/* ways.c: does a client that sends to such an address (no machine's) come to a router whose filter has the entry? */
+bool ways_lead(struct policy_view *v, const struct rule_dst *d, const struct probe *src, struct addr a);
+bool ways_exist(struct policy_view *v, struct addr a); /* some machine carries a route to it */
+
 /* HOP_POSTURE: all else fits. */
 enum hop { HOP_SOURCE, HOP_DESTINATION, HOP_ROUTE, HOP_PROTOCOL, HOP_PORT, HOP_POSTURE, HOP_NONE };
 

@@ -247,6 +247,17 @@ static void write_routes(struct jsonw *w, const struct view_node *n, const struc
 			write_range_ports(w, range_of(n->routes[i]), d);
 }
 
+/* With via a router is never the end of the way: of a set that has its own address, too, that part is left out. Routes inside the
+ * tailnet's ranges are 4via6. */
+static bool is_beyond(const struct view_node *n, struct range r)
+{
+	bool beyond = !addr_is_tailscale(r.first) || !addr_is_tailscale(r.last);
+
+	for (size_t i = 0; i < n->n_routes && !beyond; i++)
+		beyond = n->routes[i].bits > 0 && range_overlaps(range_of(n->routes[i]), r);
+	return beyond;
+}
+
 /* "*" stays "*" (it means what is behind a router, too), ranges stay as written, names become the node's addresses. */
 static void write_dst(const struct policy *p, struct jsonw *w, const struct view_node *n, const struct rule_dst *d)
 {
@@ -261,7 +272,8 @@ static void write_dst(const struct policy *p, struct jsonw *w, const struct view
 		return;
 	case SEL_RANGES:
 		for (size_t i = 0; i < s->n_ranges; i++)
-			write_range_ports(w, s->ranges[i], d);
+			if (!p->rule[d->rule].n_via || is_beyond(n, s->ranges[i]))
+				write_range_ports(w, s->ranges[i], d);
 		return;
 	case SEL_INTERNET:
 		write_internet(w, d);

@@ -377,26 +377,6 @@ static bool source_but_posture(const struct policy_world *w, const struct rule *
 	return src->node && v->p->set[r->src].postures && class_in_set(v, v->cls[src->node->cls], &plain);
 }
 
-static bool is_behind(const struct view_node *n, struct addr a)
-{
-	for (size_t i = 0; i < n->n_routes; i++)
-		if (prefix_contains(n->routes[i], a))
-			return true;
-	return false;
-}
-
-/* Does a router carry the address, by this rule one of its via? */
-static bool is_routed(const struct policy_world *w, const struct rule *r, struct addr a)
-{
-	list_each(it, &w->view->routers) {
-		const struct view_node *n = container_of(it, struct view_node, routing);
-
-		if (is_behind(n, a) && (!r->n_via || class_carries(r, w->view->cls[n->cls])))
-			return true;
-	}
-	return false;
-}
-
 static enum hop entry_takes(const struct policy_world *w, const struct rule *r, const struct rule_dst *d, const struct probe *src,
 			    const struct probe *dst, int16_t proto, int port)
 {
@@ -404,7 +384,7 @@ static enum hop entry_takes(const struct policy_world *w, const struct rule *r, 
 		return HOP_DESTINATION; /* through a router, never to one */
 	if (!probe_is_destination(w->view, d, src, dst))
 		return HOP_DESTINATION;
-	if (!dst->node && !is_routed(w, r, dst->addr))
+	if (!dst->node && !ways_lead(w->view, d, src, dst->addr))
 		return HOP_ROUTE;
 	if (!d->n_ports)
 		return HOP_PORT; /* capabilities only */

@@ -8,6 +8,7 @@
  *	ssh.c attrs.c  its SSH rules and node capabilities
  *	verify.c       tests and sshTests
  *	query.c	       who somebody means, and whether one reaches another, with the rule or the hop that fails
+ *	ways.c	       to an address that is no machine's: which router, and whether its filter lets it through
  *	reach.c	       who can reach, what can be reached
  *	preview.c      what another policy would change
  *
@@ -434,7 +435,9 @@ struct policy_view {
 	uint64_t *changed, *back_changed; /* scratch: bit sets over rules */
 	uint32_t *who, *route;	   /* scratch: policy_match */
 	uint64_t n_changes;
+	struct ways *ways; /* owned; ways.c: to the address asked about last */
 };
+void ways_free(struct ways *w);
 
 /* Does the class count as a source of this set? */
 bool class_in_set(const struct policy_view *v, const struct policy_class *c, const struct sel_set *s);

@@ -217,7 +217,10 @@ static void say_no(const struct telling *t, struct buf *out)
 		return;
 	case HOP_ROUTE:
 		say_line(t, "Line", out);
-		buf_printf(out, ", but no machine carries a route to %s.", t->to_name);
+		if (ways_exist(t->w->view, t->dst->addr))
+			buf_printf(out, ", but no machine that carries a route to %s takes this from %s.", t->to_name, t->from_name);
+		else
+			buf_printf(out, ", but no machine carries a route to %s.", t->to_name);
 		return;
 	case HOP_POSTURE:
 		say_line(t, "Line", out);
@@ -281,7 +284,10 @@ static void step_rule(struct jsonw *w, const struct telling *t)
 {
 	struct buf text = buf_make(512);
 
-	say_line(t, "line", &text);
+	if (t->hop == HOP_DESTINATION)
+		buf_printf(&text, "line %u leads elsewhere", t->rule->line);
+	else
+		say_line(t, "line", &text);
 	jsonw_obj(w);
 	jsonw_key(w, "kind"), jsonw_str(w, "rule");
 	jsonw_key(w, "text"), jsonw_bytes(w, buf_view(&text));
@@ -318,7 +324,8 @@ void write_sentence(struct jsonw *w, const struct policy_world *world, const str
 	name_probe(world, dst, t.to_name, &t.to_user);
 	if (rule) {
 		find_source(&t);
-		find_destination(&t);
+		if (hop != HOP_DESTINATION) /* a rule with via names it, perhaps, and yet does not lead to it */
+			find_destination(&t);
 	}
 	if (hop == HOP_NONE && rule)
 		say_yes(&t, &out);

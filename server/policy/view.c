@@ -103,6 +103,7 @@ void policy_view_free(struct policy_view *v)
 	map_done(&v->by_key);
 	map_done(&v->parts);
 	map_done(&v->own);
+	ways_free(v->ways);
 	policy_unref(v->p);
 	free(v);
 }
