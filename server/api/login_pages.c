@@ -1,23 +1,65 @@
 #include "server/api/login.h"
 
+#include <jansson.h>
+
+#include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "server/api/browser.h"
 #include "server/api/handlers.h"
+#include "server/api/my.h"
 #include "server/api/page.h"
+#include "server/api/reach_text.h"
 #include "server/api/state.h"
 #include "server/login/login.h"
 
+enum {
+	PROOF_LEN = 8,		   /* hexadecimal digits: 32 bits of the link */
+	DEVICE_TEXT_MAX = 64 << 10, /* names and tags that a device told, escaped */
+};
+
 /* ---- a link that nobody can answer by signing in ---- */
 
+static const char *said(const json_t *hostinfo, const char *key)
+{
+	const char *text = json_string_value(json_object_get(hostinfo, key));
+
+	return text ? text : "";
+}
+
+/* "Linux, Debian 12, Tailscale 1.98.2" */
+static void put_system(struct buf *b, const struct pending_row *p)
+{
+	CLEANUP(json_decrefp) json_t *h = json_loads(p->hostinfo_json ? p->hostinfo_json : "", 0, NULL);
+	const char *distro = said(h, "Distro"), *version = said(h, distro[0] ? "DistroVersion" : "OSVersion"), *client = said(h, "IPNVersion");
+
+	buf_printf(b, "<dt>%s</dt><dd>", word(W_SYSTEM));
+	put_escaped(b, p->os && p->os[0] ? system_name(p->os) : word(W_NOT_KNOWN));
+	if (distro[0]) {
+		buf_append_str(b, ", ");
+		put_escaped(b, distro);
+	}
+	if (version[0] && (distro[0] || strcmp(p->os ? p->os : "", "linux") != 0)) { /* Linux alone would say its kernel's */
+		buf_append_str(b, " ");
+		put_escaped(b, version);
+	}
+	if (client[0]) {
+		buf_append_str(b, ", Tailscale ");
+		put_escaped_bytes(b, bytes_of(client, strcspn(client, "-")));
+	}
+	buf_append_str(b, "</dd>");
+}
+
+/* The link is what the device shows: whoever sees its end there, and here, has this device before them. */
 static void put_device(struct buf *b, const struct pending_row *p)
 {
-	char key[KEY_SHORT_MAX];
-
+	buf_printf(b, "<div class=\"proof\"><span>%s</span><code>%s</code></div><dl>", word(W_PROOF), p->auth_id + AUTH_ID_LEN - PROOF_LEN);
 	put_fact(b, W_NAME, p->hostname);
-	put_fact(b, W_SYSTEM, p->os);
-	put_fact(b, W_ASKED_FROM, p->remote && p->remote[0] ? p->remote : word(W_NOT_KNOWN));
-	put_ago(b, W_ASKED_AGO, p->created_ms, clock_wall_ms());
-	put_fact(b, W_KEY, node_pub_short(&p->key, key));
+	put_system(b, p);
+	buf_printf(b, "<dt>%s</dt><dd>", word(W_ASKED_FROM));
+	put_escaped(b, p->remote && p->remote[0] ? p->remote : word(W_NOT_KNOWN));
+	buf_append_str(b, ", ");
+	put_since(b, p->created_ms, clock_wall_ms());
+	buf_append_str(b, "</dd>");
 	for (size_t i = 0; i < p->n_request_tags; i++)
 		put_fact(b, W_TAGS, p->request_tags[i]);
 }
@@ -30,7 +72,6 @@ enum MHD_Result login_show_waiting(struct request *r, const struct reply *reply)
 		return page_say(r, status_of(reply->e), W_SORRY, W_SORRY_BUSY);
 	const struct pending_row *p = &reply->pendings[0];
 	struct buf b = page_begin(r, W_WAITING);
-	buf_append_str(&b, "<dl>");
 	put_device(&b, p);
 	buf_append_str(&b, "</dl>");
 	buf_printf(&b, "<p><a class=\"button\" data-kind=\"primary\" href=\"/login?connect=%s\">%s</a></p>", p->auth_id, word(W_WAITING_SIGN_IN));
@@ -70,6 +111,7 @@ enum MHD_Result login_show_ssh(struct request *r, const struct reply *reply)
 struct person { /* copied: the reply that told of them is gone when the next one comes */
 	const char *name, *login;
 	int64_t id, auth_ms;
+	const char *device; /* a piece of the page that is written already */
 };
 
 static struct person *note_person(struct request *r, const struct reply *reply)
@@ -105,26 +147,51 @@ static const char *under(struct request *r, const char *path, const char *what)
 
 /* ---- consent ---- */
 
-static enum MHD_Result on_connect_waiting(struct request *r, const struct reply *reply)
+/* What the device's name says comes from the device: it stands among the facts, and never in the title or on the button. */
+static enum MHD_Result show_consent(struct request *r, const struct reply *reply)
 {
 	const struct person *who = r->keep;
+	const char *csrf = csrf_of(r, r->token), *yes = under(r, "connect", ""), *no = under(r, "connect", "/deny");
+
+	if (!csrf || !yes || !no)
+		return answer_error(r, 500, "out of memory");
+	struct buf b = page_begin(r, W_CONNECT);
+	buf_printf(&b, "<p class=\"muted\">%s <b>", word(W_CONNECT_OWNER));
+	put_escaped(&b, who->login);
+	buf_append_str(&b, "</b>.</p>");
+	buf_append_str(&b, who->device);
+	reach_put(&b, reply);
+	buf_printf(&b, "</dl><p class=\"notice\">%s</p><div class=\"row\">", word(W_CONNECT_WARN));
+	put_button(&b, "primary", yes, csrf, W_CONNECT_YES);
+	put_button(&b, "", no, csrf, W_CONNECT_NO);
+	buf_append_str(&b, "</div>");
+	return page_end(r, 200, &b);
+}
+
+static enum MHD_Result on_connect_waiting(struct request *r, const struct reply *reply)
+{
+	struct person *who = r->keep;
+	char date[DATE_MAX];
 
 	if (reply->e == OK && reply->n_ssh_checks)
 		return answer_redirect(r, 303, under(r, "auth", ""));
 	if (reply->e != OK || !reply->n_pendings)
 		return login_show_waiting(r, reply);
-	const char *csrf = csrf_of(r, r->token), *yes = under(r, "connect", ""), *no = under(r, "connect", "/deny");
-	if (!csrf || !yes || !no)
-		return answer_error(r, 500, "out of memory");
-	struct buf b = page_begin(r, W_CONNECT);
-	buf_append_str(&b, "<dl>");
+	struct buf b = buf_make(DEVICE_TEXT_MAX);
 	put_device(&b, &reply->pendings[0]);
-	put_fact(&b, W_CONNECT_OWNER, who->login);
-	buf_printf(&b, "</dl><p class=\"notice\" data-tone=\"warn\">%s</p><div class=\"row\">", word(W_CONNECT_WARN));
-	put_button(&b, "primary", yes, csrf, W_CONNECT_YES);
-	put_button(&b, "", no, csrf, W_CONNECT_NO);
-	buf_append_str(&b, "</div>");
-	return page_end(r, 200, &b);
+	if (reply->expires_ms)
+		buf_printf(&b, "<dt>%s</dt><dd>%s %lld %s, %s %s</dd>", word(W_SIGN_IN_FACT), word(W_ENDS_IN),
+				(long long)((reply->expires_ms - clock_wall_ms() + DAY_MS / 2) / DAY_MS), word(W_DAYS), word(W_ON), date_text(reply->expires_ms, date));
+	else
+		put_fact(&b, W_SIGN_IN_FACT, word(W_ENDS_NEVER));
+	who->device = b.bad ? NULL : arena_str(&r->arena, buf_view(&b));
+	buf_done(&b);
+	struct command *c = who->device ? command_for(r, CMD_POLICY_WHAT) : NULL;
+	if (c) {
+		c->auth_id = command_str(c, r->param[0]);
+		c->key_text = command_str(c, r->token);
+	}
+	return ask(r, c, show_consent);
 }
 
 static enum MHD_Result on_connect_signin(struct request *r, const struct reply *reply)
@@ -133,7 +200,12 @@ static enum MHD_Result on_connect_signin(struct request *r, const struct reply *
 		return answer_redirect(r, 302, under(r, "register", ""));
 	if (!note_person(r, reply))
 		return answer_error(r, 500, "out of memory");
-	return login_ask_waiting(r, r->param[0], on_connect_waiting);
+	struct command *c = command_for(r, CMD_AUTH_GET);
+	if (c) {
+		c->auth_id = command_str(c, r->param[0]);
+		c->key_text = command_str(c, r->token);
+	}
+	return ask(r, c, on_connect_waiting);
 }
 
 enum MHD_Result login_page_connect(struct request *r)
@@ -145,20 +217,21 @@ enum MHD_Result login_page_connect(struct request *r)
 
 static enum MHD_Result on_connected(struct request *r, const struct reply *reply)
 {
-	char text[ADDR_TEXT_MAX], ends[RFC3339_MAX];
+	char text[ADDR_TEXT_MAX], ends[DATE_MAX];
 
 	if (reply->e == ERR_NOT_FOUND)
 		return page_gone(r);
 	if (reply->e != OK)
 		return page_refused(r, status_of(reply->e), reply->message, NULL);
 	const struct node_row *n = &reply->nodes[0]->row;
-	struct buf b = page_begin(r, W_DONE);
-	put_word(&b, W_DONE_TEXT);
+	bool waits = !reply->nodes[0]->approved;
+	struct buf b = page_begin(r, waits ? W_DONE_WAITS : W_DONE);
+	put_word(&b, waits ? W_DONE_WAITS_TEXT : W_DONE_TEXT);
 	buf_append_str(&b, "<dl>");
 	put_fact(&b, W_NAME, n->given_name);
 	put_fact(&b, W_CONNECT_OWNER, n->n_tags ? n->tags[0] : reply->n_users ? reply->users[0].name : "");
 	put_fact(&b, W_DONE_ADDRESS, addr_text(n->v4.family ? n->v4 : n->v6, text));
-	put_fact(&b, W_DONE_KEY_ENDS, n->expires_ms ? time_rfc3339(n->expires_ms, ends) : word(W_DONE_NEVER));
+	put_fact(&b, W_DONE_KEY_ENDS, n->expires_ms ? date_text(n->expires_ms, ends) : word(W_DONE_NEVER));
 	buf_append_str(&b, "</dl>");
 	return page_end(r, 200, &b);
 }
@@ -228,7 +301,7 @@ static enum MHD_Result on_auth_waiting(struct request *r, const struct reply *re
 		return answer_error(r, 500, "out of memory");
 	struct buf b = page_begin(r, W_SSH);
 	put_session(&b, k);
-	buf_printf(&b, "<p class=\"notice\" data-tone=\"warn\">%s</p><div class=\"row\">", word(W_SSH_WARN));
+	buf_printf(&b, "<p class=\"notice\">%s</p><div class=\"row\">", word(W_SSH_WARN));
 	put_button(&b, "primary", yes, csrf, W_SSH_YES);
 	put_button(&b, "", no, csrf, W_SSH_NO);
 	buf_append_str(&b, "</div>");

@@ -10,7 +10,7 @@
 #include "server/api/page.h"
 #include "server/api/state.h"
 
-enum { DAY_MS = 24 * 3600 * 1000, SOON_DAYS = 7 };
+enum { SOON_DAYS = 7 };
 
 struct my { /* one request on its way; texts are in the arena */
 	const char *name, *login, *csrf;
@@ -80,17 +80,6 @@ static enum MHD_Result failed(struct request *r, const struct reply *reply)
 }
 
 /* ---- devices ---- */
-
-static const char *system_name(const char *os)
-{
-	static const char *const names[][2] = { { "linux", "Linux" }, { "windows", "Windows" }, { "macOS", "macOS" }, { "iOS", "iOS" },
-		{ "android", "Android" }, { "tvOS", "tvOS" }, { "freebsd", "FreeBSD" } };
-
-	for (size_t i = 0; os && i < ARRAY_LEN(names); i++)
-		if (strcmp(os, names[i][0]) == 0)
-			return names[i][1];
-	return os ? os : "";
-}
 
 static void put_state(struct buf *b, const struct node_info *n, int64_t now_ms)
 {

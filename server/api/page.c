@@ -1,5 +1,9 @@
 #include "server/api/page.h"
 
+#include <stdio.h>
+#include <time.h>
+
+#include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "server/api/browser.h"
 #include "server/api/handlers.h"
@@ -56,8 +60,13 @@ enum MHD_Result page_end(struct request *r, unsigned status, struct buf *b)
 
 void put_escaped(struct buf *b, const char *text)
 {
-	for (const char *c = text ? text : ""; *c; c++) {
-		switch (*c) {
+	put_escaped_bytes(b, bytes_str(text ? text : ""));
+}
+
+void put_escaped_bytes(struct buf *b, struct bytes text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		switch (text.p[i]) {
 		case '&':
 			buf_append_str(b, "&amp;");
 			break;
@@ -74,9 +83,31 @@ void put_escaped(struct buf *b, const char *text)
 			buf_append_str(b, "&#39;");
 			break;
 		default:
-			buf_append_u8(b, (uint8_t)*c);
+			buf_append_u8(b, text.p[i]);
 		}
 	}
+}
+
+const char *date_text(int64_t wall_ms, char out[DATE_MAX])
+{
+	time_t s = (time_t)(wall_ms / 1000);
+	struct tm tm;
+
+	if (!gmtime_r(&s, &tm))
+		tm = (struct tm){ .tm_mday = 1, .tm_year = 70 };
+	snprintf(out, DATE_MAX, "%d %s %d", tm.tm_mday, word((enum word)(W_JAN + tm.tm_mon)), tm.tm_year + 1900);
+	return out;
+}
+
+const char *system_name(const char *os)
+{
+	static const char *const names[][2] = { { "linux", "Linux" }, { "windows", "Windows" }, { "macOS", "macOS" }, { "iOS", "iOS" },
+		{ "android", "Android" }, { "tvOS", "tvOS" }, { "freebsd", "FreeBSD" } };
+
+	for (size_t i = 0; os && i < ARRAY_LEN(names); i++)
+		if (strcmp(os, names[i][0]) == 0)
+			return names[i][1];
+	return os ? os : "";
 }
 
 void put_word(struct buf *b, enum word w)

@@ -11,6 +11,10 @@ struct buf page_begin_wide(struct request *r, enum word title, const char *who);
 enum MHD_Result page_end(struct request *r, unsigned status, struct buf *b);
 
 void put_escaped(struct buf *b, const char *text);
+void put_escaped_bytes(struct buf *b, struct bytes text);
+enum { DATE_MAX = 32, DAY_MS = 24 * 3600 * 1000 };
+const char *date_text(int64_t wall_ms, char out[DATE_MAX]); /* "18 May 2027", in UTC */
+const char *system_name(const char *os); /* "macOS", as people know it */
 void put_word(struct buf *b, enum word w);	/* <p>…</p> */
 void put_fact(struct buf *b, enum word name, const char *value); /* nothing when value is empty */
 void put_ago(struct buf *b, enum word name, int64_t then_ms, int64_t now_ms);

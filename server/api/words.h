@@ -17,6 +17,21 @@
 	X(WAITING_SIGN_IN, "Sign in to connect it")                                                                                \
 	X(CONNECT, "Connect this device?")                                                                                         \
 	X(CONNECT_OWNER, "It will belong to")                                                                                      \
+	X(PROOF, "The link that the device shows ends in")                                                                         \
+	X(SIGN_IN_FACT, "Sign-in")                                                                                                 \
+	X(ENDS_IN, "Ends in")                                                                                                      \
+	X(ENDS_NEVER, "Does not end")                                                                                              \
+	X(ON, "on")                                                                                                                \
+	X(WILL_REACH, "It will reach")                                                                                             \
+	X(NOTHING_YET, "Nothing yet")                                                                                              \
+	X(MACHINE, "machine")                                                                                                      \
+	X(MACHINES, "machines")                                                                                                    \
+	X(EXIT_NODE, "exit node")                                                                                                  \
+	X(EXIT_NODES, "exit nodes")                                                                                                \
+	X(MORE_NETWORKS, "more networks")                                                                                          \
+	X(AND, "and")                                                                                                              \
+	X(JAN, "Jan") X(FEB, "Feb") X(MAR, "Mar") X(APR, "Apr") X(MAY, "May") X(JUN, "Jun")                                       \
+	X(JUL, "Jul") X(AUG, "Aug") X(SEP, "Sep") X(OCT, "Oct") X(NOV, "Nov") X(DEC, "Dec")                                       \
 	X(CONNECT_WARN, "Go on only if you started this on that device yourself. If somebody sent you this link, choose Not mine.") \
 	X(CONNECT_YES, "Connect")                                                                                                  \
 	X(CONNECT_NO, "Not mine")                                                                                                  \
@@ -34,6 +49,8 @@
 	X(AGO_DAYS, "days ago")                                                                                                    \
 	X(DONE, "Connected")                                                                                                       \
 	X(DONE_TEXT, "The device is part of the network now. You can close this page.")                                           \
+	X(DONE_WAITS, "Waits for approval")                                                                                        \
+	X(DONE_WAITS_TEXT, "The device is yours. It joins the network by itself as soon as an administrator approves it. You can close this page.") \
 	X(DONE_KEY_ENDS, "Sign-in ends")                                                                                           \
 	X(DONE_NEVER, "never")                                                                                                     \
 	X(DONE_ADDRESS, "Address")                                                                                                 \

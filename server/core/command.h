@@ -41,7 +41,7 @@ enum command_kind {
 	CMD_NODE_C2N,		 /* id, text: path ("/echo", "/posture/identity"), at_ms: wait so long -> status, text, took_ms */
 	CMD_NODE_BACKFILL_IPS,	 /* -> lines: what was given to whom */
 
-	CMD_AUTH_GET,	   /* auth_id -> pendings[0], or ssh_checks[0] */
+	CMD_AUTH_GET,	   /* auth_id -> pendings[0], or ssh_checks[0]; key_text, a token -> expires_ms: when the device's key would end */
 	CMD_AUTH_LIST,	   /* -> pendings, ssh_checks */
 	CMD_AUTH_REGISTER, /* auth_id, user -> nodes[0] */
 	CMD_AUTH_APPROVE,  /* auth_id; of an SSH check with user: only the owner of the source, whose session (key_text, a token) is newer than the check (ERR_AUTH) */
@@ -97,7 +97,7 @@ enum command_kind {
 	CMD_POLICY_EXPLAIN,  /* name: source, new_name: destination[:port][/proto] -> text: JSON, as all questions (policy/query.h); text: a draft */
 	CMD_POLICY_MATCHES,  /* name: who is among the sources, or new_name: where somebody is let in; text: a draft -> text: {matches} */
 	CMD_POLICY_WHO,	     /* new_name: destination; text: a draft -> text */
-	CMD_POLICY_WHAT,     /* name: source; text: a draft -> text */
+	CMD_POLICY_WHAT,     /* name: source; text: a draft -> text. auth_id, key_text: a token: what the device there will reach as the asker's */
 	CMD_POLICY_MATRIX,   /* ssh; text: a draft -> text */
 	CMD_POLICY_GRAPH,    /* name: of whom, towards: to it, ssh; text: a draft -> text */
 	CMD_POLICY_SSH,	     /* name: source, new_name: destination, user; text: a draft -> text */
@@ -331,6 +331,7 @@ struct reply {
 	bool deferred;	   /* inside the core: somebody else answers later */
 	unsigned status;   /* CMD_NODE_C2N: of the device's HTTP answer */
 	int64_t took_ms;
+	int64_t expires_ms; /* CMD_AUTH_GET; 0: never */
 };
 struct reply *reply_new(void);
 void reply_free(struct reply *r);

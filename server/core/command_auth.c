@@ -90,6 +90,8 @@ void on_command_auth(struct core *c, const struct command *m, struct reply *r)
 	if (m->kind == CMD_AUTH_GET) {
 		r->pendings = arena_array(&r->arena, 1, sizeof *r->pendings);
 		r->e = r->pendings ? add(r, p) : ERR_NOMEM;
+		struct signin *s = *m->key_text ? signin_by_token(c, m->key_text, SIGNIN_BROWSER) : NULL;
+		r->expires_ms = register_expires(c, t, p->row.n_request_tags != 0, s ? s->row.node_expires_ms : 0);
 	} else if (m->kind == CMD_AUTH_REGISTER) {
 		struct user *u = user_find(t, m->user);
 		if (u && !apikey_may_act_on(c, m, u, r))

@@ -31,6 +31,7 @@ void job_free(struct job *j)
 	command_free(j->command);
 	reply_free(j->reply);
 	snapshot_done(&j->snap);
+	record_unref(j->newcomer);
 	policy_view_free(j->view);
 	policy_view_free(j->junk);
 	map_cache_free(j->junk_cache);

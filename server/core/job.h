@@ -33,6 +33,7 @@ struct job {
 	struct map_cache *junk_cache; /* owned: the map pieces made with it */
 	int64_t base_version;
 	struct policy_row base_row; /* the version in force, without its text; owned by command's arena */
+	struct record *newcomer; /* CMD_POLICY_WHAT: owned; a device that waits, which the question is about. NULL: none */
 	struct bytes from_text, to_text; /* CMD_POLICY_DIFF; owned by command's arena */
 	/* … and what comes of it. */
 	struct reply *reply;	   /* owned; made beforehand, so that an answer can always be given */

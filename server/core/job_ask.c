@@ -173,6 +173,16 @@ static err ask(struct job *j, struct asked *a)
 
 	TRY(job_view(j->base, &j->snap, NULL, &v));
 	TRY(name_all(&j->snap, &named, &was.n));
+	if (j->newcomer) { /* its id comes before all others */
+		struct policy_changes changes = { 0 };
+		uint32_t cls;
+		err e = policy_view_put(v, &j->newcomer->node, &cls, &changes);
+		policy_changes_done(&changes);
+		TRY(e);
+		memmove(named + 1, named, was.n * sizeof *named);
+		named[0] = (struct policy_named){ j->newcomer->name, &j->newcomer->node };
+		was.n++;
+	}
 	was.view = v;
 	was.node = named;
 	if (j->command->kind == CMD_POLICY_PREVIEW)

@@ -72,7 +72,7 @@ static err version_text(struct tailnet *t, int64_t number, struct arena *a, stru
 	return copy ? OK : ERR_NOMEM;
 }
 
-static err fill(struct core *c, struct event *e, struct tailnet *t, struct job *j)
+static err fill(struct core *c, struct event *e, struct tailnet *t, struct job *j, struct reply *r)
 {
 	struct command *m = e->command;
 
@@ -93,6 +93,8 @@ static err fill(struct core *c, struct event *e, struct tailnet *t, struct job *
 		if (!*m->note)
 			m->note = arena_printf(&m->arena, "back to version %lld", (long long)m->id);
 	}
+	if (m->kind == CMD_POLICY_WHAT && *m->auth_id)
+		TRY(newcomer_of(c, t, m, r, &j->newcomer));
 	j->tailnet_id = t->row.id;
 	j->base = policy_ref(t->policy);
 	j->services = policy_services_ref(t->services);
@@ -189,9 +191,10 @@ bool job_begin(struct core *c, struct event *e, struct tailnet *t, struct reply 
 	if (is_refused(c, e->command, t, r) || is_in_force(e->command, t, r))
 		return false;
 	struct job *j = job_new();
-	if (!j || fill(c, e, t, j) != OK) {
+	if (!j || fill(c, e, t, j, r) != OK) {
 		job_free(j);
-		reply_fail(r, ERR_NOMEM, "out of memory");
+		if (r->e == OK)
+			reply_fail(r, ERR_NOMEM, "out of memory");
 		return false;
 	}
 	j->command = MOVE(e->command);

@@ -240,6 +240,23 @@ struct policy_user user_facts(const struct user *u)
 		u->row.email && *u->row.email ? u->row.email : u->row.name, (enum policy_role)u->row.role, u->groups, u->n_groups };
 }
 
+void facts_of_hostinfo(const struct tailcfg_hostinfo *hi, struct node_facts *f)
+{
+	const char *v = or_empty(hi->ipn_version), *dot = strchr(v, '.');
+	bool unstable = dot && strtoul(dot + 1, NULL, 10) % 2; /* odd minor versions are of that track */
+	const struct policy_attr known[] = {
+		{ "node:os", lower(or_empty(hi->os), f->os, sizeof f->os) },
+		{ "node:osVersion", hi->os_version },
+		{ "node:tsVersion", v },
+		{ "node:tsReleaseTrack", !*v ? NULL : unstable ? "unstable" : "stable" },
+		{ "node:tsAutoUpdate", hi->allows_update ? "true" : "false" },
+		{ "node:tsStateEncrypted", hi->state_encrypted == TAILCFG_UNSET ? NULL : hi->state_encrypted == TAILCFG_TRUE ? "true" : "false" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (known[i].value && *known[i].value)
+			f->attr[f->node.n_attrs++] = known[i];
+}
+
 void node_facts(struct core *c, const struct node *n, struct node_facts *f)
 {
 	struct user *u = user_by_id(c, n->row.user_id);
@@ -255,20 +272,7 @@ void node_facts(struct core *c, const struct node *n, struct node_facts *f)
 	}
 	if (!n->hi)
 		return;
-	const struct tailcfg_hostinfo *hi = n->hi;
-	const char *v = or_empty(hi->ipn_version), *dot = strchr(v, '.');
-	bool unstable = dot && strtoul(dot + 1, NULL, 10) % 2; /* odd minor versions are of that track */
-	const struct policy_attr known[] = {
-		{ "node:os", lower(or_empty(hi->os), f->os, sizeof f->os) },
-		{ "node:osVersion", hi->os_version },
-		{ "node:tsVersion", v },
-		{ "node:tsReleaseTrack", !*v ? NULL : unstable ? "unstable" : "stable" },
-		{ "node:tsAutoUpdate", hi->allows_update ? "true" : "false" },
-		{ "node:tsStateEncrypted", hi->state_encrypted == TAILCFG_UNSET ? NULL : hi->state_encrypted == TAILCFG_TRUE ? "true" : "false" },
-	};
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (known[i].value && *known[i].value)
-			f->attr[f->node.n_attrs++] = known[i];
+	facts_of_hostinfo(n->hi, f);
 	for (size_t i = 0; i < n->row.n_attrs; i++)
 		if (!(n->attrs_over >> i & 1))
 			f->attr[f->node.n_attrs++] = (struct policy_attr){ n->row.attrs[i].name, n->row.attrs[i].value };

@@ -181,15 +181,18 @@ static err new_row(struct core *c, const struct claim *cl, struct node_row *row)
 	return row->hostname && row->given_name && row->hostinfo_json ? OK : ERR_NOMEM;
 }
 
+int64_t register_expires(const struct core *c, const struct tailnet *t, bool tagged, int64_t asked_ms)
+{
+	int64_t at = t->set.node_expiry_ms > 0 ? c->now.wall_ms + t->set.node_expiry_ms : 0;
+
+	if (tagged)
+		return 0;
+	return asked_ms && (!at || asked_ms < at) ? asked_ms : at;
+}
+
 static int64_t expiry_of(struct core *c, const struct claim *cl)
 {
-	int64_t at = cl->t->set.node_expiry_ms > 0 ? c->now.wall_ms + cl->t->set.node_expiry_ms : 0;
-
-	if (cl->n_tags)
-		return 0;
-	if (cl->expires_ms && (!at || cl->expires_ms < at))
-		at = cl->expires_ms;
-	return at;
+	return register_expires(c, cl->t, cl->n_tags != 0, cl->expires_ms);
 }
 
 static err make_node(struct core *c, const struct claim *cl, struct node **out)

@@ -621,6 +621,7 @@ struct node_facts {
 	char os[32];
 };
 void node_facts(struct core *c, const struct node *n, struct node_facts *f);
+void facts_of_hostinfo(const struct tailcfg_hostinfo *hi, struct node_facts *f); /* its attributes are added; f points into hi */
 struct policy_user user_facts(const struct user *u); /* points into u */
 MUST_USE err node_note_facts(struct core *c, struct node *n); /* for snapshots; node_classify does it, too */
 void node_note_no_ipv4(struct node *n, bool no_ipv4); /* by a policy: all see it without that address */
@@ -781,6 +782,13 @@ void pending_answer_all(struct core *c, struct pending *p, int status, const cha
 void pending_expire(struct core *c, struct timer *t);
 MUST_USE err pending_delete(struct core *c, struct pending *p);
 /* Makes the node of a login, or rotates the key of the one that is there. why: on an error, one sentence. */
+/* When the key of a device that joins now would end; 0: never. asked_ms: what its owner's sign-in says, 0 nothing. */
+int64_t register_expires(const struct core *c, const struct tailnet *t, bool tagged, int64_t asked_ms);
+/* newcomer.c: the device that waits under m->auth_id, as a node of who asks (m->key_text, a token) or of its tags, which m->name calls from
+ * then on. *out is owned (record_unref), or untouched when it is a node already. Else r says why, or ERR_NOMEM. */
+#define NEWCOMER_NAME "(this device)" /* no node has it */
+struct record;
+MUST_USE err newcomer_of(struct core *c, struct tailnet *t, struct command *m, struct reply *r, struct record **out);
 MUST_USE err register_pending(struct core *c, struct pending *p, struct user *u, enum register_method method, bool by_admin, int64_t expires_ms, char *why,
 		size_t why_cap, struct node **out);
 /* RegisterResponse; NULL: out of memory. */

@@ -38,14 +38,18 @@ async function look_with_axe(page, size, colorScheme) {
     r.violations.map((v) => `${v.id}: ${v.nodes.map((m) => m.html).join(' ')}`)));
 }
 
-// The page as it is now, three times; then the checks.
+// What a page must look right in: a screen and a phone, light and dark.
+const looks = [['light', { width: 1440, height: 900 }, 'light'], ['dark', { width: 1440, height: 900 }, 'dark'],
+  ['phone', { width: 390, height: 844 }, 'light'], ['phone-dark', { width: 390, height: 844 }, 'dark']];
+
+// The page as it is now, in each of them; then the checks.
 export async function look(page, name, title, ...words) {
   const faults = [];
   const text = await page.innerText('body');
   const h1 = await page.innerText('h1');
   if (h1 !== title) faults.push(`its title is ${h1}, not ${title}`);
   for (const word of words) if (!text.includes(word)) faults.push(`it does not say ${word}: ${text}`);
-  for (const [kind, size, scheme] of [['light', { width: 900, height: 700 }, 'light'], ['dark', { width: 900, height: 700 }, 'dark'], ['phone', { width: 320, height: 740 }, 'light']]) {
+  for (const [kind, size, scheme] of looks) {
     await page.setViewportSize(size);
     await page.emulateMedia({ colorScheme: scheme });
     await page.screenshot({ path: `${out}/${name}-${kind}.png`, fullPage: true });
@@ -53,6 +57,8 @@ export async function look(page, name, title, ...words) {
     const found = await look_with_axe(page, size, scheme);
     if (found.length) faults.push(`axe (${kind}): ${found.join('\n')}`);
   }
+  await page.setViewportSize({ width: 320, height: 740 }); // 200 % zoom, and the smallest phones
+  if (await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth)) faults.push('it overflows at 320');
   await page.setViewportSize({ width: 900, height: 700 });
   const scripts = await page.locator('script').evaluateAll((all) => all.map((s) => s.getAttribute('src')));
   if (scripts.some((s) => s !== '/passkey.js')) faults.push(`it has scripts: ${scripts}`);

@@ -33,7 +33,7 @@ await walk(async () => {
   await p.goto(w.local.link); await look(p, 'welcome-used', 'This link cannot be used', 'used already');
 
   p = await person(); // one provider
-  await p.goto(w.one.device); await look(p, 'connect', 'Connect this device?', 'alice@example.com', 'Asked from', 'Not mine');
+  await p.goto(w.one.device); await look(p, 'connect', 'Connect this device?', 'alice@example.com', 'Asked from', 'The link that the device shows ends in', w.one.device.slice(-8), 'It will reach', '2 machines', 'Ends in 180 days', 'Not mine');
   await p.click('button:has-text("Connect")'); await look(p, 'done', 'Connected', 'Address');
   await p.goto(w.one.device); await look(p, 'gone', 'This link cannot be used', 'tailscale up');
   await p.goto(w.one.stranger); await look(p, 'connect-stranger', 'Connect this device?');

@@ -1,4 +1,5 @@
 /* Who a login is for, what a signed-in browser may do, and that all of it is rows: undone, restarted, logged. */
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -235,6 +236,65 @@ static void signed_in(struct harness *h, const char *user, char out[64])
 	snprintf(out, 64, "%s", r->secret);
 }
 
+/* Names of what a device that waits will reach, as the answer lists them: "desk,web". */
+static const char *will_reach(struct harness *h, const char *auth_id, const char *with)
+{
+	static char names[256];
+	struct reply *r = answer_device(h, CMD_POLICY_WHAT, auth_id, with);
+	size_t at = 0;
+
+	assert_ok(r->e);
+	json_t *answer = json_loads(r->text, 0, NULL), *nodes = json_object_get(answer, "nodes");
+	assert_non_null(answer);
+	names[0] = 0;
+	for (size_t i = 0; i < json_array_size(nodes); i++)
+		at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", i ? "," : "",
+				json_string_value(json_object_get(json_array_get(nodes, i), "name")));
+	json_decref(answer);
+	return names;
+}
+
+static void what_a_waiting_device_will_reach(void **state)
+{
+	(void)state;
+	struct harness h;
+	struct device desk, web, late;
+	char ann[64], bob[64];
+
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	harness_user(&h, "bob");
+	signed_in(&h, "ann", ann);
+	signed_in(&h, "bob", bob);
+	device_init(&desk, &h, "desk");
+	device_init(&web, &h, "web");
+	device_init(&late, &h, "late");
+	device_join(&desk, harness_authkey(&h, "ann", 0));
+	device_join(&web, harness_authkey(&h, "bob", 0));
+	struct command *m = command_new(CMD_POLICY_SET);
+	m->text = "{\"acls\": [{\"action\": \"accept\", \"src\": [\"autogroup:member\"], \"dst\": [\"autogroup:self:*\"]},"
+		  "{\"action\": \"accept\", \"src\": [\"ann@\"], \"dst\": [\"bob@:443\"]}]}";
+	assert_ok(harness_command(&h, m)->e);
+	device_register(&late, NULL);
+	const char *id = waiting_id(&h);
+	/* As whose it will be; asking changes nothing, and only somebody who is signed in is answered. */
+	assert_string_equal(will_reach(&h, id, ann), "desk,(this device),web");
+	assert_string_equal(will_reach(&h, id, bob), "web,(this device)");
+	assert_int_equal(answer_device(&h, CMD_POLICY_WHAT, id, "")->e, ERR_AUTH);
+	assert_int_equal(answer_device(&h, CMD_POLICY_WHAT, "hskey-authreq-000000000000000000000000", ann)->e, ERR_NOT_FOUND);
+	assert_int_equal(h.core->nodes.n, 2);
+	assert_int_equal(answer_device(&h, CMD_AUTH_GET, id, ann)->expires_ms, h.now.wall_ms + 180 * 24 * HOUR);
+	/* Signing in again: it is one of the others already, and not two. */
+	device_new_key(&desk);
+	device_register(&desk, NULL);
+	assert_ok(answer_device(&h, CMD_AUTH_DENY, id, ann)->e);
+	assert_string_equal(will_reach(&h, waiting_id(&h), ann), "desk,web");
+	device_done(&desk);
+	device_done(&web);
+	device_done(&late);
+	harness_stop(&h);
+}
+
 static struct reply *own(struct harness *h, enum command_kind kind, const char *with, int64_t id, const char *name)
 {
 	struct command *m = command_new(kind);
@@ -464,6 +524,7 @@ int main(void)
 		cmocka_unit_test(what_could_not_be_read_stays_as_it_is),
 		cmocka_unit_test(a_token_is_checked_and_ends),
 		cmocka_unit_test(a_signed_in_person_lets_a_device_in),
+		cmocka_unit_test(what_a_waiting_device_will_reach),
 		cmocka_unit_test(a_person_changes_own_devices_only),
 		cmocka_unit_test(who_is_gone_is_out),
 		cmocka_unit_test(links_and_passwords),
