@@ -76,10 +76,10 @@ void banner_print(const struct banner *b)
 	if (c->n_oidc_all) {
 		printf("It prints a link; whoever opens it signs in at the identity provider and connects the device.\n");
 	} else {
-		printf("It prints a link; the page there shows the one command that lets the device in. Make its owner first:\n");
-		printf("  %s%s users create alice\n", prog, flag);
-		printf("or let people sign in there themselves (docs/login.md):\n");
+		printf("It prints a link; whoever signs in there connects the device. The first to sign in is the owner, by this link:\n");
 		printf("  %s%s console login --user alice\n", prog, flag);
+		printf("Or let devices in from here: the page of the link shows the one command. Make their owner first:\n");
+		printf("  %s%s users create alice\n", prog, flag);
 	}
 	printf("Without a page, by key:\n");
 	printf("  %s%s preauthkeys create --user alice\n", prog, flag);

@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "server/api/console.h"
 #include "server/api/render.h"
+#include "server/api/server_checks.h"
 #include "server/api/state.h"
 
 /* Is this server set up right? What a new one needs; and the search of the palette. */
@@ -15,8 +16,6 @@
 enum { DATABASE_SLOW_MS = 200, CERTIFICATE_SOON_MS = 14 * 24 * 3600 * 1000, RESULTS_DEFAULT = 20, RESULTS_MAX = 100 };
 #define DISK_LOW (512ull << 20)
 #define DISK_FULL (64ull << 20)
-
-enum state { CHECK_OK, CHECK_UNKNOWN, CHECK_WARN, CHECK_FAIL };
 
 struct look { /* what is known by now */
 	struct buf metrics;
@@ -28,17 +27,10 @@ struct look { /* what is known by now */
 
 /* ---- single checks ---- */
 
-static void put_check(struct jsonw *w, const char *id, enum state state, const char *text, const char *fix, const char *value)
+static void put_check(struct server_checks *k, const char *id, enum check_state state, const char *text, const char *fix, const char *value)
 {
-	static const char *const names[] = { [CHECK_OK] = "ok", [CHECK_UNKNOWN] = "unknown", [CHECK_WARN] = "warn", [CHECK_FAIL] = "fail" };
-
-	jsonw_obj(w);
-	jsonw_key(w, "id"), jsonw_str(w, id);
-	jsonw_key(w, "state"), jsonw_str(w, names[state]);
-	jsonw_key(w, "text"), jsonw_str(w, text);
-	jsonw_key(w, "fix"), jsonw_str(w, state == CHECK_OK ? "" : fix);
-	jsonw_key(w, "value"), jsonw_str(w, value ? value : "");
-	jsonw_obj_end(w);
+	if (k->n < CHECKS_MAX)
+		k->check[k->n++] = (struct server_check){ id, text, state == CHECK_OK ? "" : fix, value ? value : "", state };
 }
 
 /* A counter of /metrics; 0: it is not there. */
@@ -55,17 +47,17 @@ static uint64_t counter(const struct look *l, const char *name)
 	return 0;
 }
 
-static void check_database(struct request *r, struct jsonw *w, const struct look *l, const struct reply *reply)
+static void check_database(struct request *r, struct server_checks *k, const struct look *l, const struct reply *reply)
 {
 	int64_t ms = clock_mono_ms() - l->asked_mono_ms;
 	const char *value = arena_printf(&r->arena, "%lld ms", (long long)ms);
 
 	if (reply->e != OK)
-		put_check(w, "database", CHECK_FAIL, "The database does not take what is written.", "Look at the server's log; is the disk full?", "");
+		put_check(k, "database", CHECK_FAIL, "The database does not take what is written.", "Look at the server's log; is the disk full?", "");
 	else if (ms > DATABASE_SLOW_MS)
-		put_check(w, "database", CHECK_WARN, "The database is slow to write.", "Put it on a disk of its own, or a faster one.", value);
+		put_check(k, "database", CHECK_WARN, "The database is slow to write.", "Put it on a disk of its own, or a faster one.", value);
 	else
-		put_check(w, "database", CHECK_OK, "The database writes in time.", "", value);
+		put_check(k, "database", CHECK_OK, "The database writes in time.", "", value);
 }
 
 /* Bytes that are left where the database is. false: not known. */
@@ -94,34 +86,34 @@ size_t console_failures(struct request *r, const char *failed[CONSOLE_FAILURES_M
 	return n;
 }
 
-static void check_disk(struct request *r, struct jsonw *w)
+static void check_disk(struct request *r, struct server_checks *k)
 {
 	unsigned long long left;
 
 	if (!disk_left(r, &left)) {
-		put_check(w, "disk", CHECK_UNKNOWN, "The space on the disk is not known.", "", "");
+		put_check(k, "disk", CHECK_UNKNOWN, "The space on the disk is not known.", "", "");
 		return;
 	}
 	const char *value = arena_printf(&r->arena, "%llu MB", left >> 20);
 	if (left < DISK_FULL)
-		put_check(w, "disk", CHECK_FAIL, "The disk is full.", "Make room where the database is.", value);
+		put_check(k, "disk", CHECK_FAIL, "The disk is full.", "Make room where the database is.", value);
 	else if (left < DISK_LOW)
-		put_check(w, "disk", CHECK_WARN, "The disk is nearly full.", "Make room where the database is.", value);
+		put_check(k, "disk", CHECK_WARN, "The disk is nearly full.", "Make room where the database is.", value);
 	else
-		put_check(w, "disk", CHECK_OK, "There is room on the disk.", "", value);
+		put_check(k, "disk", CHECK_OK, "There is room on the disk.", "", value);
 }
 
 /* Keys expire and sign-ins are checked by the clock. */
-static void check_clock(struct jsonw *w)
+static void check_clock(struct server_checks *k)
 {
 	struct timex t = { 0 };
 
 	if (adjtimex(&t) < 0)
-		put_check(w, "clock", CHECK_UNKNOWN, "Whether the clock is right is not known.", "", "");
+		put_check(k, "clock", CHECK_UNKNOWN, "Whether the clock is right is not known.", "", "");
 	else if (t.status & STA_UNSYNC)
-		put_check(w, "clock", CHECK_WARN, "The clock is not kept by a time server.", "Run chrony or systemd-timesyncd on this machine.", "");
+		put_check(k, "clock", CHECK_WARN, "The clock is not kept by a time server.", "Run chrony or systemd-timesyncd on this machine.", "");
 	else
-		put_check(w, "clock", CHECK_OK, "The clock is kept by a time server.", "", "");
+		put_check(k, "clock", CHECK_OK, "The clock is kept by a time server.", "", "");
 }
 
 static bool is_loopback(const char *url)
@@ -131,71 +123,108 @@ static bool is_loopback(const char *url)
 	return host && (strncmp(host + 2, "127.", 4) == 0 || strncmp(host + 2, "localhost", 9) == 0 || strncmp(host + 2, "[::1]", 5) == 0);
 }
 
-static void check_address(struct request *r, struct jsonw *w)
+static void check_address(struct request *r, struct server_checks *k)
 {
 	const char *url = r->api->cfg.server_url;
 
 	if (strncmp(url, "https://", 8) == 0)
-		put_check(w, "address", CHECK_OK, "People and clients reach the server by https.", "", url);
+		put_check(k, "address", CHECK_OK, "People and clients reach the server by https.", "", url);
 	else if (is_loopback(url))
-		put_check(w, "address", CHECK_WARN, "The server's address is this machine's own: nobody else reaches it.",
+		put_check(k, "address", CHECK_WARN, "The server's address is this machine's own: nobody else reaches it.",
 				"Set server_url to an https:// address that your machines can reach.", url);
 	else
-		put_check(w, "address", CHECK_WARN, "The server's address is http: passwords and sessions travel in the clear.",
+		put_check(k, "address", CHECK_WARN, "The server's address is http: passwords and sessions travel in the clear.",
 				"Set server_url to https://, with a certificate here or at the proxy.", url);
 }
 
-static void check_certificate(struct request *r, struct jsonw *w)
+static void check_certificate(struct request *r, struct server_checks *k)
 {
 	int64_t ends = r->api->cfg.certificate_ends ? r->api->cfg.certificate_ends(r->api->cfg.ctx) : 0, left = ends - clock_wall_ms();
-	char text[RFC3339_MAX];
+	char *text = arena_alloc(&r->arena, RFC3339_MAX);
 
+	if (!text)
+		return;
 	if (!ends) /* the proxy's, if there is one */
-		put_check(w, "certificate", CHECK_UNKNOWN, "This server shows no certificate of its own; a proxy before it may.", "", "");
+		put_check(k, "certificate", CHECK_UNKNOWN, "This server shows no certificate of its own; a proxy before it may.", "", "");
 	else if (left <= 0)
-		put_check(w, "certificate", CHECK_FAIL, "The certificate has expired.", "Renew it; the server takes the new file on SIGHUP.", time_rfc3339(ends, text));
+		put_check(k, "certificate", CHECK_FAIL, "The certificate has expired.", "Renew it; the server takes the new file on SIGHUP.", time_rfc3339(ends, text));
 	else if (left < CERTIFICATE_SOON_MS)
-		put_check(w, "certificate", CHECK_WARN, "The certificate ends within two weeks.", "Renew it; the server takes the new file on SIGHUP.", time_rfc3339(ends, text));
+		put_check(k, "certificate", CHECK_WARN, "The certificate ends within two weeks.", "Renew it; the server takes the new file on SIGHUP.", time_rfc3339(ends, text));
 	else
-		put_check(w, "certificate", CHECK_OK, "The certificate is good.", "", time_rfc3339(ends, text));
+		put_check(k, "certificate", CHECK_OK, "The certificate is good.", "", time_rfc3339(ends, text));
 }
 
-static void check_clients(struct jsonw *w, const struct look *l)
+static void check_clients(struct server_checks *k, const struct look *l)
 {
 	if (counter(l, "fairlead_ts2021_sessions_total"))
-		put_check(w, "clients", CHECK_OK, "Clients connect.", "", "");
+		put_check(k, "clients", CHECK_OK, "Clients connect.", "", "");
 	else if (counter(l, "fairlead_ts2021_refused_total"))
-		put_check(w, "clients", CHECK_FAIL, "Clients arrive and cannot connect: the upgrade of their connection is lost on the way.",
+		put_check(k, "clients", CHECK_FAIL, "Clients arrive and cannot connect: the upgrade of their connection is lost on the way.",
 				"Let the proxy pass on the headers Upgrade and Connection of /ts2021.", "");
 	else
-		put_check(w, "clients", CHECK_UNKNOWN, "No client has connected since the server started.",
+		put_check(k, "clients", CHECK_UNKNOWN, "No client has connected since the server started.",
 				"If one should have: let the proxy pass on the headers Upgrade and Connection of /ts2021.", "");
 }
 
-static void check_relay(struct jsonw *w, const struct look *l)
+static void check_relay(struct server_checks *k, const struct look *l)
 {
 	if (counter(l, "derp_accepts"))
-		put_check(w, "relay", CHECK_OK, "Machines reach the relay of this server.", "", "");
+		put_check(k, "relay", CHECK_OK, "Machines reach the relay of this server.", "", "");
 	else
-		put_check(w, "relay", CHECK_UNKNOWN, "No machine has connected to the relay of this server since it started.",
+		put_check(k, "relay", CHECK_UNKNOWN, "No machine has connected to the relay of this server since it started.",
 				"If it should be used: let the proxy pass on the headers Upgrade and Connection of /derp.", "");
 	if (counter(l, "stun_requests_success"))
-		put_check(w, "stun", CHECK_OK, "Machines learn their public address here (STUN).", "", "");
+		put_check(k, "stun", CHECK_OK, "Machines learn their public address here (STUN).", "", "");
 	else
-		put_check(w, "stun", l->machines ? CHECK_WARN : CHECK_UNKNOWN, "No machine has asked for its public address here (STUN).",
+		put_check(k, "stun", l->machines ? CHECK_WARN : CHECK_UNKNOWN, "No machine has asked for its public address here (STUN).",
 				"Open UDP port 3478 in the firewall; without it, more connections go by the relay.", "");
+}
+
+static void look_at_all(struct request *r, const struct look *l, const struct reply *health, struct server_checks *k)
+{
+	check_address(r, k);
+	check_certificate(r, k);
+	check_clients(k, l);
+	check_relay(k, l);
+	check_database(r, k, l, health);
+	check_disk(r, k);
+	check_clock(k);
+}
+
+static struct buf metrics_of(struct request *r)
+{
+	struct buf b = buf_make(1 << 20);
+
+	if (r->api->cfg.metrics)
+		r->api->cfg.metrics(r->api->cfg.ctx, &b);
+	return b;
+}
+
+void server_checks_look(struct request *r, const struct reply *health, int64_t asked_mono_ms, size_t machines, struct server_checks *out)
+{
+	struct look l = { .metrics = metrics_of(r), .asked_mono_ms = asked_mono_ms, .machines = machines };
+
+	look_at_all(r, &l, health, out);
+	buf_done(&l.metrics);
 }
 
 static void put_checks(struct request *r, struct jsonw *w, const struct look *l, const struct reply *health)
 {
+	static const char *const names[] = { [CHECK_OK] = "ok", [CHECK_UNKNOWN] = "unknown", [CHECK_WARN] = "warn", [CHECK_FAIL] = "fail" };
+	struct server_checks k = { 0 };
+
+	look_at_all(r, l, health, &k);
 	jsonw_key(w, "checks"), jsonw_arr(w);
-	check_address(r, w);
-	check_certificate(r, w);
-	check_clients(w, l);
-	check_relay(w, l);
-	check_database(r, w, l, health);
-	check_disk(r, w);
-	check_clock(w);
+	for (size_t i = 0; i < k.n; i++) {
+		const struct server_check *c = &k.check[i];
+		jsonw_obj(w);
+		jsonw_key(w, "id"), jsonw_str(w, c->id);
+		jsonw_key(w, "state"), jsonw_str(w, names[c->state]);
+		jsonw_key(w, "text"), jsonw_str(w, c->text);
+		jsonw_key(w, "fix"), jsonw_str(w, c->fix);
+		jsonw_key(w, "value"), jsonw_str(w, c->value);
+		jsonw_obj_end(w);
+	}
 	jsonw_arr_end(w);
 }
 
@@ -204,9 +233,7 @@ static enum MHD_Result on_health(struct request *r, const struct reply *reply)
 	struct look *l = r->keep;
 	struct buf out;
 
-	l->metrics = buf_make(1 << 20);
-	if (r->api->cfg.metrics)
-		r->api->cfg.metrics(r->api->cfg.ctx, &l->metrics);
+	l->metrics = metrics_of(r);
 	struct jsonw w = console_begin(&out);
 	if (l->first_run) {
 		const char *command = arena_printf(&r->arena, "tailscale up --login-server %s", r->api->cfg.server_url);

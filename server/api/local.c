@@ -30,6 +30,7 @@ struct local { /* one request on its way */
 	bool found;
 	const char *csrf;
 	const char *title; /* of the user */
+	const char *start; /* not "": on to /welcome afterwards */
 	char user[RATE_NAME_LEN]; /* whose tries are paid, beside the address */
 };
 
@@ -274,7 +275,7 @@ static enum MHD_Result on_welcome(struct request *r, const struct reply *reply)
 	if (!token)
 		return no_memory(r);
 	signin_begin(r, token);
-	return answer_redirect(r, 303, "/my/start");
+	return answer_redirect(r, 303, "/welcome?first=1");
 }
 
 enum MHD_Result local_welcome(struct request *r)
@@ -297,6 +298,7 @@ static enum MHD_Result password_form(struct request *r, unsigned status, enum wo
 	buf_printf(&b, "<p%s>%s</p>", status == 200 ? "" : " class=\"notice\" data-tone=\"warn\" role=\"alert\"", word(note));
 	put_form(&b, "/my/password", l->csrf, "stack");
 	put_hidden(&b, "totp", text);
+	put_hidden(&b, "start", l->start);
 	buf_append_str(&b, "<input type=\"text\" name=\"username\" autocomplete=\"username\" hidden value=\"");
 	put_escaped(&b, l->title);
 	buf_append_str(&b, "\">"); /* for password managers */
@@ -324,6 +326,7 @@ static bool fresh_person(struct request *r, const struct reply *reply, enum MHD_
 	}
 	if (l) {
 		l->csrf = csrf_of(r, r->token);
+		l->start = query(r, "start")[0] || form_value(r, "start")[0] ? "1" : "";
 		l->title = arena_str(&r->arena, bytes_str(reply->users[0].name));
 	}
 	if (!l || !l->csrf || !l->title) {
@@ -349,7 +352,14 @@ static enum MHD_Result on_password_saved(struct request *r, const struct reply *
 {
 	if (reply->e != OK)
 		return page_refused(r, status_of(reply->e), reply->message, "/my/password");
-	return page_say(r, 200, W_PASSWORD_SAVED, W_PASSWORD_SAVED_TEXT);
+	if (((struct local *)r->keep)->start[0])
+		return answer_redirect(r, 303, "/welcome");
+	struct buf b = page_begin(r, W_PASSWORD_SAVED);
+	put_word(&b, W_PASSWORD_SAVED_TEXT);
+	buf_append_str(&b, "<div class=\"row\">");
+	put_link(&b, "primary", "/my", W_DONE_LINK);
+	buf_append_str(&b, "</div>");
+	return page_end(r, 200, &b);
 }
 
 /* On a worker. */

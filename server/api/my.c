@@ -1,6 +1,5 @@
 #include "server/api/my.h"
 
-#include <qrencode.h>
 #include <stdio.h>
 
 #include "common/base/cleanup.h"
@@ -469,28 +468,6 @@ enum MHD_Result my_remove(struct request *r)
 
 /* ---- adding a device ---- */
 
-/* Dark modules as one path; four light ones around it. Without it the key is still there to copy. */
-static void put_qr(struct buf *b, const char *text)
-{
-	enum { QUIET = 4 };
-	QRcode *q = QRcode_encodeString(text, 0, QR_ECLEVEL_M, QR_MODE_8, 1);
-
-	if (!q)
-		return;
-	buf_printf(b, "<svg class=\"qr\" viewBox=\"0 0 %d %d\" shape-rendering=\"crispEdges\" role=\"img\" aria-label=\"%s\"><path d=\"", q->width + 2 * QUIET,
-			q->width + 2 * QUIET, word(W_QR));
-	for (int y = 0; y < q->width; y++)
-		for (int x = 0, run; x < q->width; x += run) {
-			bool dark = q->data[y * q->width + x] & 1;
-			for (run = 1; x + run < q->width && (q->data[y * q->width + x + run] & 1) == dark; run++)
-				;
-			if (dark)
-				buf_printf(b, "M%d %dh%dv1h-%dz", x + QUIET, y + QUIET, run, run);
-		}
-	buf_append_str(b, "\"/></svg>");
-	QRcode_free(q);
-}
-
 static enum MHD_Result on_key_made(struct request *r, const struct reply *reply)
 {
 	if (reply->e != OK)
@@ -502,7 +479,7 @@ static enum MHD_Result on_key_made(struct request *r, const struct reply *reply)
 	put_fact(&b, W_KEY_SERVER, r->api->cfg.server_url);
 	put_fact(&b, W_KEY, reply->secret);
 	buf_append_str(&b, "</dl>");
-	put_qr(&b, reply->secret);
+	put_qr(&b, reply->secret, W_QR);
 	buf_append_str(&b, "<div class=\"row\">");
 	put_link(&b, "primary", "/my", W_DONE_LINK);
 	buf_append_str(&b, "</div>");

@@ -27,6 +27,9 @@ void put_small_button(struct buf *b, const char *kind, const char *action, const
 /* A form with one button. csrf may be NULL. */
 void put_button(struct buf *b, const char *kind, const char *action, const char *csrf, enum word w);
 
+/* The text as a QR code; nothing when it cannot be made, so the text stands beside it. */
+void put_qr(struct buf *b, const char *text, enum word label);
+
 /* A page with a title and a sentence. */
 enum MHD_Result page_say(struct request *r, unsigned status, enum word title, enum word text);
 /* A link that is too old, with what to do on the device. */

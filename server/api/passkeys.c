@@ -6,7 +6,6 @@
 #include "common/base/log.h"
 #include "common/text/base64.h"
 #include "server/api/browser.h"
-#include "server/api/console_page.h"
 #include "server/api/handlers.h"
 #include "server/api/local.h"
 #include "server/api/page.h"
@@ -19,8 +18,8 @@ struct passing { /* one request on its way */
 	struct webauthn_site site;
 	struct passkey_row row; /* what was shown, in the arena */
 	struct bytes client_data, auth_data, signature;
-	const char *login, *home; /* home: where this person begins */
-	int64_t user_id, tailnet_id, auth_ms;
+	struct passkey_owner owner;
+	int64_t auth_ms;
 	bool paid; /* a try */
 };
 
@@ -183,10 +182,8 @@ static const char *device_name(struct request *r)
 	return "Passkey";
 }
 
-/* Needs p: who is signed in. Nothing where there are no passkeys. */
-static bool put_add(struct request *r, struct buf *b, const struct reply *own, bool is_start)
+bool passkey_put_add(struct request *r, struct buf *b, const struct reply *own, const struct passkey_owner *p, bool is_start)
 {
-	const struct passing *p = r->keep;
 	struct webauthn_site site;
 	char challenge[WEBAUTHN_CHALLENGE_LEN + 1], handle_text[32], id_text[PASSKEY_ID_MAX * 4 / 3 + 4];
 	uint8_t handle[WEBAUTHN_HANDLE_LEN];
@@ -260,30 +257,10 @@ static enum MHD_Result on_own_page(struct request *r, const struct reply *reply)
 			put_own(&b, &reply->passkeys[i], csrf, clock_wall_ms());
 		buf_append_str(&b, "</ul></div>");
 	}
-	bool some = put_add(r, &b, reply, false);
+	bool some = passkey_put_add(r, &b, reply, &((struct passing *)r->keep)->owner, false);
 	buf_printf(&b, "<p class=\"notice\"%s>%s</p>", some ? " data-without-passkey" : "", word(some ? W_PASSKEY_NO_SCRIPT : W_PASSKEY_NO_NAME));
 	buf_append_str(&b, "<div class=\"row\">");
 	put_link(&b, "", "/my", W_BACK);
-	buf_append_str(&b, "</div>");
-	return page_end(r, 200, &b);
-}
-
-static enum MHD_Result on_start_page(struct request *r, const struct reply *reply)
-{
-	const struct passing *p = r->keep;
-
-	if (reply->e != OK)
-		return page_say(r, 503, W_SORRY, W_SORRY_BUSY);
-	const char *home = signin_landing(r, p->home);
-	if (reply->n_passkeys)
-		return answer_redirect(r, 303, home);
-	struct buf b = page_begin(r, W_START);
-	put_word(&b, W_START_TEXT);
-	if (put_add(r, &b, reply, true))
-		buf_printf(&b, "<p class=\"or\">%s</p>", word(W_OR));
-	buf_append_str(&b, "<div class=\"stack\">");
-	put_link(&b, "", "/my/password", W_START_PASSWORD);
-	put_link(&b, "quiet", home, W_START_LATER);
 	buf_append_str(&b, "</div>");
 	return page_end(r, 200, &b);
 }
@@ -299,13 +276,12 @@ static bool fresh_person(struct request *r, const struct reply *reply, enum MHD_
 	}
 	if (p) {
 		const struct user_row *u = &reply->users[0];
-		p->user_id = u->id;
-		p->tailnet_id = u->tailnet_id;
-		p->home = signin_home(u);
-		p->login = arena_str(&r->arena, bytes_str(u->email && u->email[0] ? u->email : u->name));
+		p->owner.user_id = u->id;
+		p->owner.tailnet_id = u->tailnet_id;
+		p->owner.login = arena_str(&r->arena, bytes_str(u->email && u->email[0] ? u->email : u->name));
 		r->actor = arena_printf(&r->arena, "user:%s", u->name);
 	}
-	if (!p || !p->login || !r->actor) {
+	if (!p || !p->owner.login || !r->actor) {
 		*result = no_memory(r);
 		return false;
 	}
@@ -334,16 +310,6 @@ enum MHD_Result passkey_page(struct request *r)
 	return ask_signin(r, on_page_signin);
 }
 
-static enum MHD_Result on_start_signin(struct request *r, const struct reply *reply)
-{
-	return ask_own(r, reply, on_start_page);
-}
-
-enum MHD_Result passkey_page_start(struct request *r)
-{
-	return ask_signin(r, on_start_signin);
-}
-
 /* ---- adding ---- */
 
 static enum MHD_Result not_added(struct request *r, unsigned status, const char *why)
@@ -355,7 +321,7 @@ static enum MHD_Result on_changed(struct request *r, const struct reply *reply)
 {
 	if (reply->e != OK)
 		return not_added(r, status_of(reply->e), reply->message);
-	return answer_redirect(r, 303, form_value(r, "start")[0] ? ((struct passing *)r->keep)->home : "/my/passkeys");
+	return answer_redirect(r, 303, form_value(r, "start")[0] ? "/welcome" : "/my/passkeys");
 }
 
 static enum MHD_Result on_add(struct request *r, const struct reply *reply)

@@ -244,6 +244,11 @@ enum MHD_Result answer_response(struct request *r, unsigned status, const char *
 	MHD_add_response_header(response, "Cache-Control", r->cache ? r->cache : "no-store");
 	for (size_t i = 0; i < r->n_cookies; i++)
 		MHD_add_response_header(response, "Set-Cookie", r->cookie[i]);
+	if (r->refresh_s) {
+		char text[12];
+		snprintf(text, sizeof text, "%u", r->refresh_s);
+		MHD_add_response_header(response, "Refresh", text);
+	}
 	if (r->location)
 		MHD_add_response_header(response, "Location", r->location);
 	if (status == 401)

@@ -67,6 +67,7 @@ struct request {
 	const char *cookie[4];	 /* lines of Set-Cookie, in the arena */
 	size_t n_cookies;
 	const char *location;	 /* of a redirect, in the arena */
+	unsigned refresh_s;	 /* of a page that looks again by itself; 0: it does not */
 	bool page_wide, page_script; /* page.h: cards; it loads the script of passkeys */
 	char id[24]; /* X-Request-Id: of this process, and counted */
 	const char *fault; /* the first thing wrong with what was sent, a sentence */

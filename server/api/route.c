@@ -6,6 +6,7 @@
 #include "server/api/login.h"
 #include "server/api/my.h"
 #include "server/api/passkeys.h"
+#include "server/api/welcome.h"
 #include "server/api/routes.h"
 
 /* The one list of what there is, who may ask it, and what a key needs for it. Without a need a key must have "all". The calls of
@@ -30,7 +31,7 @@ static const struct route routes[] = {
 	{ "POST", "/login", ACCESS_OPEN, local_login, 0 },
 	{ "POST", "/login/passkey", ACCESS_OPEN, passkey_login, 0 },
 	{ "GET", "/passkey.js", ACCESS_OPEN, api_passkey_script, 0 },
-	{ "GET", "/my/start", ACCESS_OPEN, passkey_page_start, 0 },
+	{ "GET", "/welcome", ACCESS_OPEN, welcome_page, 0 },
 	{ "GET", "/my/passkeys", ACCESS_OPEN, passkey_page, 0 },
 	{ "POST", "/my/passkeys", ACCESS_OPEN, passkey_add, 0 },
 	{ "POST", "/my/passkeys/{}", ACCESS_OPEN, passkey_rename, 0 },

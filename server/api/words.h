@@ -136,14 +136,46 @@
 	X(PASSKEY_NO_SCRIPT, "To add a passkey, this page needs scripts and a browser that has passkeys.")                        \
 	X(PASSKEY_NO_NAME, "Browsers have passkeys only for servers that are reached by https and a name.")                       \
 	X(PASSKEY_NOT_ADDED, "That did not work")                                                                                  \
-	X(START, "Sign in here next time")                                                                                         \
-	X(START_TEXT, "You are signed in by a link that works once. Choose how you will sign in from now on.")                    \
 	X(START_PASSWORD, "Set a password")                                                                                        \
-	X(START_LATER, "Later")                                                                                                    \
 	X(LOCAL_WRONG, "That did not work")                                                                                        \
 	X(LOCAL_WRONG_TEXT, "The name, the password or the code is wrong. A code works once and for half a minute.")              \
 	X(LOCAL_WAIT, "Too many tries. Wait a few minutes and try again.")                                                        \
 	X(LOCAL_NONE, "No way in yet? An administrator makes a link for you:")                                                  \
+	X(BUSY, "Just a moment")                                                                                                         \
+	X(WELCOME_THREE, "Your network, in three steps")                                                                                 \
+	X(WELCOME_TWO, "Your network, in two steps")                                                                                     \
+	X(WELCOME_RUNS, "Fairlead is running at")                                                                                        \
+	X(WELCOME_TIME, "This takes about two minutes.")                                                                                 \
+	X(WELCOME_BY_LINK, "This page opens by a link that works once. An administrator makes one: fairlead console login")              \
+	X(STEP_CHECK, "Check that machines can reach this server")                                                                       \
+	X(CHECKS_ALL, "Nothing to mend")                                                                                                 \
+	X(CHECKS_SOME, "to look at")                                                                                                     \
+	X(STEP_OWNER, "Make this account yours")                                                                                         \
+	X(STEP_SIGN_IN, "Choose how you will sign in")                                                                                   \
+	X(STEP_MACHINE, "Connect your first machine")                                                                                    \
+	X(BY_PASSKEY, "with a passkey")                                                                                                  \
+	X(BY_PASSWORD, "with a password")                                                                                                \
+	X(BY_PROVIDER, "through your sign-in service")                                                                                   \
+	X(ON_LINUX, "Linux") X(ON_MACOS, "macOS") X(ON_WINDOWS, "Windows") X(ON_IOS, "iPhone, iPad") X(ON_ANDROID, "Android")            \
+	X(GET_LINUX, "Install Tailscale, if it is not there yet.")                                                                       \
+	X(GET_MACOS, "Install Tailscale from its download page or the App Store.")                                                       \
+	X(GET_WINDOWS, "Install Tailscale from its download page.")                                                                      \
+	X(GET_IOS, "Install Tailscale from the App Store.")                                                                              \
+	X(GET_ANDROID, "Install Tailscale from Google Play or F-Droid.")                                                                 \
+	X(POINT, "Point it at this server. It prints a link; open it to connect the machine.")                                           \
+	X(POINT_IOS, "In the app: the account icon, Log in…, then Use custom coordination server in the menu. Scan or type this address:")\
+	X(POINT_ANDROID, "In the app: the settings, Accounts, then Use an alternate server in the menu. Scan or type this address:")     \
+	X(QR_SERVER, "QR code of this server&#39;s address")                                                                             \
+	X(MACHINE_WAITS, "Waits for your first machine. It appears here by itself.")                                                     \
+	X(MACHINE_LATER, "It appears here once it is connected.")                                                                        \
+	X(MACHINE_IN, "It is connected. Its address is")                                                                                 \
+	X(STAND_STILL, "Do not look again by itself")                                                                                    \
+	X(LOOK_AGAIN, "Look again")                                                                                                      \
+	X(LATER, "Later, when you like:")                                                                                                \
+	X(LATER_PROVIDER, "Sign in with your identity provider")                                                                         \
+	X(LATER_INVITE, "Invite people")                                                                                                 \
+	X(LATER_RULES, "Write access rules")                                                                                             \
+	X(MY_OPEN, "My devices")                                                                                                         \
 	X(WELCOME, "Welcome")                                                                                                      \
 	X(WELCOME_TEXT, "This link signs this browser in, once.")                                                                 \
 	X(WELCOME_OLD, "This link was used already, or is too old. An administrator can make another.")                           \

@@ -83,7 +83,7 @@ static const struct verb verbs[] = {
 	  run_users_forget_password },
 
 	{ "console", "login", "", "", 0, "make a link that signs one browser in, once", "console login --user ann",
-	  { { "user", 'u', "USER", "who; default: the owner, or the only user", NULL } }, run_console_login },
+	  { { "user", 'u', "USER", "who; default: the owner, or the only user. While there is no user, this one is made: the owner", NULL } }, run_console_login },
 
 	{ "sessions", "list", "ls|show", "", 0, "list signed-in browsers", "sessions list --user ann",
 	  { { "user", 'u', "USER", "only this user's", NULL } }, run_sessions_list },

@@ -56,7 +56,7 @@ enum command_kind {
 	CMD_IDENTITY_TOKEN,   /* id, login: issuer, subject and refresh_token, which is all that the provider said -> identities[0] */
 	CMD_IDENTITY_GONE,    /* id, disable: its user's nodes expire, too -> identities[0] */
 	CMD_BACK_CHANNEL,     /* login: issuer, subject and provider_sid ("" = any), disable as above */
-	CMD_LINK_MAKE,	      /* user ("" = the owner), expires_ms -> users[0], signins[0], secret: signs a browser in, once */
+	CMD_LINK_MAKE,	      /* user ("" = the owner; who is not there while nobody is, becomes the owner), expires_ms -> users[0], signins[0], secret: signs a browser in, once */
 	CMD_LINK_LOOK,	      /* key_text: a link's secret -> users[0]; ERR_AUTH */
 	CMD_LINK_USE,	      /* key_text: a link's secret, agent, expires_ms -> users[0], signins[0], secret: a token */
 	CMD_ACCOUNT_GET,      /* user: name or mail address -> users[0], account: secrets, for who checks a password; ERR_NOT_FOUND */

@@ -27,10 +27,46 @@ static struct user *owner_of(struct tailnet *t)
 	return n == 1 ? only : NULL;
 }
 
+static bool has_users(struct tailnet *t)
+{
+	size_t at = 0;
+
+	for (struct user *u; (u = map_next(&t->c->users, &at));)
+		if (u->t == t)
+			return true;
+	return false;
+}
+
+/* Nobody is here yet: whoever gets the first link is the owner. NULL: r says why. */
+static struct user *make_owner(struct core *c, const struct command *m, struct reply *r)
+{
+	struct command like = *m;
+
+	if (!apikey_within(c, m, scope_of_role(USER_OWNER))) {
+		reply_fail(r, ERR_DENIED, "only who may do everything makes the first user, the owner");
+		return NULL;
+	}
+	like.kind = CMD_USER_CREATE;
+	like.name = m->user;
+	on_command_user(c, &like, r);
+	struct user *u = r->e == OK && r->n_users ? user_by_id(c, r->users[0].id) : NULL;
+	if (!u)
+		return NULL;
+	u->row.role = USER_OWNER; /* its row is written at the end of this event */
+	r->e = user_changed(c, u);
+	log_info("the first user is the owner", "user=%" PRId64 " name=%s", u->row.id, log_qs(u->row.name).s);
+	return r->e == OK ? u : NULL;
+}
+
 static err link_make(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
 {
 	struct user *u = *m->user ? user_find(t, m->user) : owner_of(t);
 
+	if (!u && *m->user && !has_users(t)) {
+		u = make_owner(c, m, r);
+		if (!u)
+			return r->e != OK ? r->e : ERR_STATE;
+	}
 	if (!u) {
 		reply_fail(r, ERR_NOT_FOUND, "there is no user \"%.64s\"%s", m->user, *m->user ? "" : ", and no owner yet: say for whom");
 		return r->e;

@@ -22,8 +22,9 @@ await walk(async () => {
   await p.fill('#name', 'ann'); await p.fill('#password', 'not the one'); await p.fill('#code', '000000'); await p.click('button:has-text("Sign in")');
   await look(p, 'login-wrong', 'That did not work', 'is wrong');
   await p.goto(w.local.link); await look(p, 'welcome', 'Welcome', 'ann');
-  await p.click('button'); await look(p, 'start-local', 'Sign in here next time', 'Set a password');
-  await p.click('a:has-text("Later")'); await look(p, 'my-empty', 'My devices', 'ann', 'tailscale up', 'No device is yours yet', 'This browser');
+  await p.click('button'); await look(p, 'start-local', 'Your network, in two steps', 'Set a password', 'tailscale up');
+  await p.click('a:has-text("Android")'); await look(p, 'start-android', 'Your network, in two steps', 'Use an alternate server');
+  await p.click('a:has-text("My devices")'); await look(p, 'my-empty', 'My devices', 'ann', 'tailscale up', 'No device is yours yet', 'This browser');
   await p.click('a:has-text("Set a password")'); await look(p, 'password', 'Your password', 'authenticator app');
   await p.fill('#password', 'correct horse battery'); await p.fill('#again', 'correct horse'); await p.fill('#code', '1'); await p.click('button');
   await look(p, 'password-differs', 'Your password', 'not the same');

@@ -25,7 +25,6 @@ def local(folder):
 
 def passkeys(folder):
     s = Server(folder, host="localhost").start()  # browsers have no passkeys for addresses
-    s.must("users", "create", "ann")
     link = lambda: json.loads(s.must("console", "login", "--user", "ann", "--output", "json"))["url"]
     return s, {"base": f"http://localhost:{s.port}", "device": device(s), "link": link(), "second": link()}
 

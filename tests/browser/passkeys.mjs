@@ -18,10 +18,11 @@ await walk(async () => {
   const p = await person({}), a = await authenticator(p);
   await p.goto(w.link);
   await p.click('button:has-text("Sign in")');
-  await look(p, 'start', 'Sign in here next time', 'Add a passkey', 'Set a password', 'Later');
+  await look(p, 'start', 'Your network, in three steps', 'Check that machines can reach this server', 'Make this account yours', 'Add a passkey', 'Set a password', 'Connect your first machine');
   await p.fill('#passkey-name', 'laptop');
   await p.click('button:has-text("Add a passkey")');
-  await p.waitForURL('**/my');
+  await p.waitForURL('**/welcome');
+  await look(p, 'start-owner', 'Your network, in three steps', 'ann, with a passkey', 'Waits for your first machine');
   await p.goto(`${w.base}/my/passkeys`);
   await look(p, 'passkeys', 'Your passkeys', 'laptop', 'Never used');
   tell((await a.credentials()).length === 1 && (await a.credentials())[0].isResidentCredential, 'the passkey is kept by the authenticator');
@@ -116,7 +117,7 @@ await walk(async () => {
   const q = await person();
   await q.goto(w.second);
   await q.click('button:has-text("Sign in")');
-  await look(q, 'start-no-script', 'Sign in here next time', 'Set a password');
+  await look(q, 'start-no-script', 'Your network, in three steps', 'Set a password');
   tell(!(await q.isVisible('form[data-passkey]')), 'without scripts no passkey is offered');
   await q.goto(`${w.base}/my/passkeys`);
   await look(q, 'passkeys-no-script', 'Your passkeys', 'needs scripts');

@@ -365,7 +365,8 @@ def a_link_a_password_and_a_code(folder):
     assert Browser().one("POST", link, "", {"Origin": "https://evil.example"}).status == 403
     b = Browser("Safari")
     my = b.submit(b.go(link), "Sign in")
-    assert my.title == "Sign in here next time", my.text()
+    assert my.title == "Your network, in two steps" and "Set a password" in my.text() and "tailscale up" in my.text(), my.text()
+    assert Browser().one("GET", base + "/welcome").status == 403  # by its link only
     my = b.go(base + "/my")
     assert my.title == "My devices" and "ann" in my.text(), my.text()
     assert Browser().go(link).status == 404

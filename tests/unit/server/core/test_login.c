@@ -295,6 +295,38 @@ static void what_a_waiting_device_will_reach(void **state)
 	harness_stop(&h);
 }
 
+static void the_first_link_makes_the_owner(void **state)
+{
+	(void)state;
+	struct harness h;
+	char with[64];
+
+	harness_start(&h, NULL);
+	assert_int_equal(ask(&h, CMD_LINK_MAKE, "", "", 0)->e, ERR_NOT_FOUND); /* for whom? */
+	assert_int_equal(ask(&h, CMD_LINK_MAKE, "", "not a name!", 0)->e, ERR_INVALID);
+	assert_int_equal(h.core->users.n, 0);
+	struct command *m = command_new(CMD_APIKEY_CREATE);
+	m->scopes = "users";
+	m->expires_ms = h.now.wall_ms + HOUR;
+	struct reply *r = harness_command(&h, m);
+	assert_ok(r->e);
+	m = command_new(CMD_LINK_MAKE);
+	m->user = "eve";
+	m->by_key = r->apikeys[0].id;
+	assert_int_equal(harness_command(&h, m)->e, ERR_DENIED); /* a key that may not do everything */
+	assert_int_equal(h.core->users.n, 0);
+	signed_in(&h, "ann", with);
+	harness_restart(&h); /* a row */
+	r = ask(&h, CMD_SIGNIN_CHECK, with, "", 0);
+	assert_ok(r->e);
+	assert_string_equal(r->users[0].name, "ann");
+	assert_int_equal(r->users[0].role, USER_OWNER);
+	/* From then on nobody is made by the way. */
+	assert_int_equal(ask(&h, CMD_LINK_MAKE, "", "bob", 0)->e, ERR_NOT_FOUND);
+	assert_int_equal(h.core->users.n, 1);
+	harness_stop(&h);
+}
+
 static struct reply *own(struct harness *h, enum command_kind kind, const char *with, int64_t id, const char *name)
 {
 	struct command *m = command_new(kind);
@@ -525,6 +557,7 @@ int main(void)
 		cmocka_unit_test(a_token_is_checked_and_ends),
 		cmocka_unit_test(a_signed_in_person_lets_a_device_in),
 		cmocka_unit_test(what_a_waiting_device_will_reach),
+		cmocka_unit_test(the_first_link_makes_the_owner),
 		cmocka_unit_test(a_person_changes_own_devices_only),
 		cmocka_unit_test(who_is_gone_is_out),
 		cmocka_unit_test(links_and_passwords),
