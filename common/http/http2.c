@@ -3,11 +3,15 @@
 #include <stdlib.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/reader.h"
+#include "common/base/writer.h"
 #include "common/http/http2_session.h"
 
 enum {
 	CLIENT_WINDOW = 4 * 1024 * 1024,
 	CLIENT_SESSION_WINDOW = 1 << 30, /* streams limit themselves; control.md 3.7 */
+	HEAD_LEN = 9,
+	PREFACE_LEN = 24, /* "PRI * HTTP/2.0" and so on, before a client's first frame; nghttp2 looks at it */
 };
 
 static void allowance_init(struct allowance *a, int64_t burst, int64_t per_s)
@@ -369,11 +373,76 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void
 	return 0;
 }
 
-err http2_read(struct http2 *h, struct bytes in, int64_t now_mono_ms)
+/* A WINDOW_UPDATE pays for what http2_send_now sent. False: it is used up. */
+static bool pay(struct http2 *h, uint8_t frame[13])
 {
-	h->now_ms = now_mono_ms;
-	if (h->flooded)
-		return ERR_BUSY;
+	struct reader r = rd_init(bytes_of(frame + HEAD_LEN - 4, 8));
+	uint32_t id = rd_u32be(&r) & INT32_MAX, more = rd_u32be(&r) & INT32_MAX;
+	struct http2_stream *s = http2_stream_of(h, (int32_t)id);
+	uint32_t *debt = !id ? &h->debt : s ? &s->debt : NULL;
+
+	if (!debt || !*debt || !more) /* 0 is an error that nghttp2 answers */
+		return true;
+	uint32_t paid = MIN_OF(*debt, more);
+	*debt -= paid;
+	struct writer w = wr_init(frame + HEAD_LEN, 4);
+	wr_u32be(&w, more - paid);
+	return more > paid;
+}
+
+/* The next bytes of *in that nghttp2 is to see; it moves on. */
+static struct bytes take_in(struct http2 *h, struct bytes *in)
+{
+	struct intake *k = &h->intake;
+	struct bytes part = *in;
+
+	if (h->client) {
+		*in = bytes_skip(*in, in->n);
+		return part;
+	}
+	if (k->pass) {
+		part = bytes_first(*in, k->pass);
+		k->pass -= part.n;
+		*in = bytes_skip(*in, part.n);
+		return part;
+	}
+	for (;;) {
+		size_t whole = k->n < HEAD_LEN ? HEAD_LEN : sizeof k->held;
+		struct bytes more = bytes_first(*in, whole - k->n);
+
+		memcpy(k->held + k->n, more.p, more.n);
+		k->n += more.n;
+		*in = bytes_skip(*in, more.n);
+		if (k->n < whole)
+			return (struct bytes){ 0 };
+		size_t length = (size_t)k->held[0] << 16 | (size_t)k->held[1] << 8 | k->held[2];
+		if (whole == HEAD_LEN && length == sizeof k->held - HEAD_LEN && k->held[3] == NGHTTP2_WINDOW_UPDATE)
+			continue;
+		k->n = 0;
+		if (whole == HEAD_LEN) {
+			k->pass = length;
+			return bytes_of(k->held, HEAD_LEN);
+		}
+		return bytes_of(k->held, pay(h, k->held) ? whole : 0);
+	}
+}
+
+/* Windows may have grown. */
+static void feed_starved(struct http2 *h)
+{
+	h->starving = false;
+	list_each(it, &h->streams) {
+		struct http2_stream *s = container_of(it, struct http2_stream, in_session);
+
+		if (!s->starved)
+			continue;
+		s->starved = s->deferred = false;
+		nghttp2_session_resume_data(h->ng, s->id);
+	}
+}
+
+static err feed(struct http2 *h, struct bytes in)
+{
 	while (in.n) {
 		ssize_t n = nghttp2_session_mem_recv(h->ng, in.p, in.n);
 
@@ -387,6 +456,19 @@ err http2_read(struct http2 *h, struct bytes in, int64_t now_mono_ms)
 			return ERR_MALFORMED;
 		in = bytes_skip(in, (size_t)n);
 	}
+	return OK;
+}
+
+err http2_read(struct http2 *h, struct bytes in, int64_t now_mono_ms)
+{
+	h->now_ms = now_mono_ms;
+	h->credit = 0;
+	if (h->flooded)
+		return ERR_BUSY;
+	while (in.n)
+		TRY(feed(h, take_in(h, &in)));
+	if (h->starving)
+		feed_starved(h);
 	return h->closing || nghttp2_session_want_read(h->ng) ? OK : ERR_MALFORMED;
 }
 
@@ -500,6 +582,7 @@ err http2_new(const struct http2_opts *o, const struct http2_events *ev, void *c
 	h->ev = ev;
 	h->ctx = ctx;
 	h->client = o->client;
+	h->intake.pass = PREFACE_LEN;
 	h->manual_window = o->client && o->manual_window;
 	h->body_max = o->body_max ? o->body_max : HTTP2_BODY_MAX;
 	h->bodies_max = o->bodies_max ? o->bodies_max : HTTP2_BODIES_MAX;

@@ -26,6 +26,7 @@ enum {
 	HTTP2_IDLE_FRAMES_BURST = 400,	      /* PING, SETTINGS, PRIORITY and empty DATA frames … */
 	HTTP2_IDLE_FRAMES_PER_S = 40,
 	HTTP2_WRITE_OVERSHOOT = 17 * 1024,    /* http2_write may exceed its budget by one frame */
+	HTTP2_SEND_NOW_MAX = 16384,	      /* bytes that http2_send_now takes: every peer takes frames of this length */
 };
 
 struct http2_header {
@@ -105,6 +106,10 @@ MUST_USE err http2_respond_start(struct http2 *h, struct http2_stream *s, unsign
 void http2_push(struct http2 *h, struct http2_stream *s, struct http2_chunk *c);
 /* The same with a copy of data. */
 MUST_USE err http2_push_copy(struct http2 *h, struct http2_stream *s, struct bytes data);
+/* Server: all of data as one frame at the end of out, at once and past nghttp2, for a stream whose response is under way and has
+ * nothing else to say (a fan-out to many sessions is mostly this). False: nothing was done, push it: something is queued, the
+ * windows or HTTP2_SEND_NOW_MAX do not allow it, or the connection is about to end. */
+MUST_USE bool http2_send_now(struct http2 *h, struct http2_stream *s, struct bytes data, struct buf *out);
 void http2_finish(struct http2 *h, struct http2_stream *s);
 size_t http2_queued(const struct http2_stream *s); /* pushed and not yet written out */
 void http2_reset(struct http2 *h, struct http2_stream *s, uint32_t error);

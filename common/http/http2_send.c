@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/writer.h"
 #include "common/http/http2_session.h"
 
 enum {
@@ -14,21 +15,25 @@ enum {
 
 /* ---- what leaves ------------------------------------------------------------------------------------------------- */
 
-/* nghttp2 lowers this to what the windows allow. */
+/* nghttp2 lowers this to what it thinks that the windows allow. */
 static ssize_t data_length(nghttp2_session *ng, uint8_t type, int32_t id, int32_t session_window, int32_t stream_window,
 		uint32_t frame_max, void *user)
 {
 	struct http2 *h = user;
 	size_t have = h->out ? buf_len(h->out) : 0, left = h->out_limit > have ? h->out_limit - have : 1;
+	struct http2_stream *s = http2_stream_of(h, id);
+	int64_t room = MIN_OF((int64_t)session_window - h->debt, (int64_t)stream_window - (s ? s->debt : 0));
 
 	(void)ng;
 	(void)type;
-	(void)id;
-	(void)session_window;
-	(void)stream_window;
 	(void)frame_max;
+	if (s && (s->starved = room <= 0)) { /* take_data says that it waits */
+		h->starving = true;
+		return 1;
+	}
 	left = MAX_OF(left, (size_t)FRAME_DATA_MIN);
-	return (ssize_t)MIN_OF(left, (size_t)FRAME_DATA_MAX);
+	left = MIN_OF(left, (size_t)FRAME_DATA_MAX);
+	return (ssize_t)MIN_OF((int64_t)left, room);
 }
 
 static ssize_t take_data(nghttp2_session *ng, int32_t id, uint8_t *p, size_t cap, uint32_t *flags,
@@ -41,7 +46,7 @@ static ssize_t take_data(nghttp2_session *ng, int32_t id, uint8_t *p, size_t cap
 	(void)id;
 	(void)p;
 	(void)user;
-	if (n == 0 && !s->finished) {
+	if (s->starved || (n == 0 && !s->finished)) {
 		s->deferred = true;
 		return NGHTTP2_ERR_DEFERRED;
 	}
@@ -119,12 +124,16 @@ err http2_write(struct http2 *h, struct buf *out, size_t budget)
 
 	h->out = out;
 	h->out_limit = buf_len(out) + budget;
+	h->cut = true;
+	h->credit = 0;
 	while (e == OK && buf_len(out) < h->out_limit) {
 		const uint8_t *p;
 		ssize_t n = nghttp2_session_mem_send(h->ng, &p);
 
-		if (n == 0)
+		if (n == 0) {
+			h->cut = false;
 			break;
+		}
 		if (n == NGHTTP2_ERR_NOMEM)
 			e = ERR_NOMEM;
 		else if (n > 0)
@@ -239,6 +248,42 @@ err http2_push_copy(struct http2 *h, struct http2_stream *s, struct bytes data)
 	c->chunk = (struct http2_chunk){ .data = bytes_of(c->data, data.n), .done = free_copied };
 	http2_push(h, s, &c->chunk);
 	return OK;
+}
+
+/* Asks nghttp2, whose session lies in other memory, how much of s may go. False: not as much as n. */
+static bool find_credit(struct http2 *h, const struct http2_stream *s, size_t n)
+{
+	int64_t all = (int64_t)nghttp2_session_get_remote_window_size(h->ng) - h->debt;
+	int64_t room = MIN_OF(all, (int64_t)nghttp2_session_get_stream_remote_window_size(h->ng, s->id) - s->debt);
+
+	h->credit_of = s->id;
+	h->credit = room > 0 ? (uint32_t)room : 0;
+	return n <= h->credit;
+}
+
+bool http2_send_now(struct http2 *h, struct http2_stream *s, struct bytes data, struct buf *out)
+{
+	uint8_t head[9];
+	struct writer w = wr_init(head, sizeof head);
+
+	/* Deferred: nghttp2 has sent the response's head, and was told that there is no more for now. */
+	if (!s->deferred || s->queued || s->finished || h->closing || h->cut || !data.n || data.n > HTTP2_SEND_NOW_MAX)
+		return false;
+	if ((h->credit_of != s->id || data.n > h->credit) && !find_credit(h, s, data.n))
+		return false;
+	if (!buf_reserve(out, sizeof head + data.n))
+		return false;
+	wr_u8(&w, (uint8_t)(data.n >> 16));
+	wr_u16be(&w, (uint16_t)data.n);
+	wr_u8(&w, NGHTTP2_DATA);
+	wr_u8(&w, NGHTTP2_FLAG_NONE);
+	wr_u32be(&w, (uint32_t)s->id);
+	buf_append(out, bytes_of(head, sizeof head));
+	buf_append(out, data);
+	h->credit -= (uint32_t)data.n;
+	h->debt += (uint32_t)data.n;
+	s->debt += (uint32_t)data.n;
+	return true;
 }
 
 void http2_finish(struct http2 *h, struct http2_stream *s)

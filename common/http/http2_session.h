@@ -27,6 +27,8 @@ struct http2_stream {
 	size_t first_used; /* bytes of first that have been written out */
 	size_t queued;
 	bool answered, finished, deferred;
+	uint32_t debt;	 /* see struct http2 */
+	bool starved;	 /* has data; nghttp2 would send it, but the window is used up by what it does not know of */
 	bool delivered;	 /* the owner knows it */
 	bool over_limit; /* refused by us: what still arrives is dropped */
 };
@@ -38,8 +40,24 @@ struct allowance {
 	int64_t at_ms;
 };
 
+/* What arrives at a server, frame by frame. */
+struct intake {
+	uint8_t held[13]; /* the beginning of a frame; all of a WINDOW_UPDATE */
+	size_t n;
+	size_t pass; /* bytes that go through as they are: the rest of a frame, or the preface */
+};
+
 struct http2 {
 	nghttp2_session *ng;
+	/* What http2_send_now needs, side by side: it runs over many sessions that are in no cache. */
+	uint32_t credit;   /* bytes that the windows surely allow on stream credit_of; 0 after nghttp2 did anything */
+	int32_t credit_of;
+	/* Bytes that http2_send_now sent: nghttp2 does not know of them, so its windows (the connection's, and each stream's) are that
+	 * much too large. The peer's next WINDOW_UPDATEs pay for them, before nghttp2 sees what is left of those. */
+	uint32_t debt;
+	bool closing; /* one side said GOAWAY */
+	bool cut; /* the last http2_write ended with its budget, maybe between two frames of one header block */
+	bool starving; /* streams may be starved */
 	const struct http2_events *ev;
 	void *ctx;
 	struct list streams;
@@ -47,7 +65,7 @@ struct http2 {
 	size_t body_max, bodies_max, bodies; /* bodies: bytes in all incoming bodies */
 	bool client, manual_window;
 	bool flooded;
-	bool closing; /* one side said GOAWAY */
+	struct intake intake;
 	int64_t now_ms;
 	struct allowance resets, idle_frames;
 	struct buf *out;  /* during http2_write */

@@ -642,6 +642,12 @@ size_t tls_holds(const struct tls *t)
 	return t->wire ? tls_wire_holds(t->wire) : 0;
 }
 
+void tls_warm(const struct tls *t, unsigned step)
+{
+	if (t->wire)
+		tls_wire_warm(t->wire, step);
+}
+
 const char *tls_why(const struct tls *t)
 {
 	return t->why;

@@ -60,6 +60,8 @@ enum tls_io tls_read(struct tls *t, void *p, size_t cap, size_t *n);
 enum tls_io tls_write(struct tls *t, struct bytes b, size_t *n);
 /* Bytes that it keeps until the socket takes or brings more; what OpenSSL keeps of its own, a record at most, is not known. */
 size_t tls_holds(const struct tls *t);
+/* Has the processor fetch what a write needs, in steps 0 and 1 with other work between them. */
+void tls_warm(const struct tls *t, unsigned step);
 const char *tls_why(const struct tls *t); /* borrowed; "" when nothing failed */
 int tls_version(const struct tls *t);	  /* 0x0304 = TLS 1.3; 0 before the handshake */
 /* Client streams, after the handshake: DER of each presented certificate, i = 0 the leaf; n 0 = no such one. Borrowed. */

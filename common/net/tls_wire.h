@@ -21,4 +21,5 @@ enum tls_io tls_wire_write(struct tls_wire *w, struct bytes b, size_t *n);
 size_t tls_wire_holds(const struct tls_wire *w); /* as tls_holds */
 /* close_notify, where it can be sent at once. Nothing may be written after it. */
 void tls_wire_end(struct tls_wire *w);
+void tls_wire_warm(const struct tls_wire *w, unsigned step); /* as tls_warm */
 const char *tls_wire_why(const struct tls_wire *w); /* static text; "" when nothing failed */

@@ -57,6 +57,9 @@ struct map_sink {
 	unsigned wire;	 /* index of the wire thread, for multicast */
 	bool zstd;	 /* Compress was "zstd" */
 	void (*send)(struct map_sink *s, struct map_msg *m); /* m is borrowed: take a reference to keep it */
+	/* The same for n sinks, all of which have this function; the references are taken, the array is the callee's to change.
+	 * NULL: send, one by one. */
+	void (*send_all)(struct map_sink **s, size_t n, struct map_msg *m);
 	void (*end)(struct map_sink *s);		      /* end the response stream after what was sent */
 	/* Instead of a stream: this status with a short text (401: the node key belongs to another machine). Nothing was sent
 	 * before, and nothing follows. */

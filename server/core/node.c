@@ -604,6 +604,8 @@ err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hosti
 	struct json_why why;
 
 	*changed = false;
+	if (n->hi && bytes_eq_str(hi->raw, or_empty(n->row.hostinfo_json)) && strcmp(n->hi->hostname, or_empty(n->row.hostname)) == 0)
+		return OK; /* as most reports: nothing to parse */
 	err e = tailcfg_hostinfo_parse(hi->raw, &a, &mine, &why);
 	if (e == OK && !(kept = tailcfg_hostinfo_keep_netinfo(mine, n->hi, &a)))
 		e = ERR_NOMEM;

@@ -94,11 +94,11 @@ void core_post_always(struct core_runner *r, struct event *e)
 		event_free(e);
 }
 
-void core_round_done(struct core_runner *r)
+void core_round_done(struct core_runner *r, size_t n)
 {
-	long n = atomic_fetch_sub(&r->in_flight, 1) - 1;
+	long left = atomic_fetch_sub(&r->in_flight, (long)n) - (long)n;
 
-	if (atomic_load(&r->wants_room) && n <= atomic_load(&r->room_at)) {
+	if (atomic_load(&r->wants_room) && left <= atomic_load(&r->room_at)) {
 		pthread_mutex_lock(&r->lock);
 		pthread_cond_signal(&r->wake);
 		pthread_mutex_unlock(&r->lock);
@@ -164,6 +164,17 @@ static bool hold(struct core_runner *r, struct effect *e)
 	return true;
 }
 
+static void send_map(struct effect *e)
+{
+	if (e->n_sinks && e->sinks[0]->send_all) {
+		e->sinks[0]->send_all(e->sinks, e->n_sinks, e->msg);
+		e->n_sinks = 0; /* the references are theirs now */
+		return;
+	}
+	for (size_t i = 0; i < e->n_sinks; i++)
+		e->sinks[i]->send(e->sinks[i], e->msg);
+}
+
 /* Lets one effect out. */
 static void release(struct core_runner *r, struct effect *e)
 {
@@ -172,8 +183,7 @@ static void release(struct core_runner *r, struct effect *e)
 		e->call->deliver(e->call, MOVE(e->reply));
 		break;
 	case FX_MAP:
-		for (size_t i = 0; i < e->n_sinks; i++)
-			e->sinks[i]->send(e->sinks[i], e->msg);
+		send_map(e);
 		break;
 	case FX_MAP_END:
 		for (size_t i = 0; i < e->n_sinks; i++)

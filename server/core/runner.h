@@ -50,5 +50,5 @@ MUST_USE err core_runner_reconfigure(struct core_runner *r, const struct core_se
 
 struct admit_set *core_runner_admitted(struct core_runner *r); /* borrowed */
 
-/* The wires tell when they have taken in a message that was sent to them. */
-void core_round_done(struct core_runner *r);
+/* The wires tell when they have taken in a message that was sent to n sinks of theirs. */
+void core_round_done(struct core_runner *r, size_t n);

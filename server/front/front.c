@@ -100,6 +100,7 @@ void front_free(struct front *f)
 		loop_free(w->loop);
 		derp_thread_free(w->derp);
 		buf_done(&w->plain);
+		buf_done(&w->message);
 		buf_done(&w->sealed);
 	}
 	free(f);

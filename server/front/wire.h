@@ -32,6 +32,7 @@ struct wire {
 	struct loop_timer stop_timer;
 	struct loop_share handshakes;
 	struct buf plain, sealed; /* where each ts2021 session in turn makes its output */
+	struct buf message; /* one that goes to many */
 	struct derp_thread *derp; /* the relay's part of this thread; NULL: no relay */
 	struct front_counters *counters;
 };

@@ -25,29 +25,34 @@ enum {
 };
 
 struct session {
-	struct wire_member member;
+	/* What sending needs comes first: warm() fetches it. */
 	struct stream_host host;
 	struct wire *wire;
-	int fd;
 	struct tls *tls;
+	struct http2 *h2;
+	struct websocket *ws; /* browsers: sealed bytes travel in its messages; NULL: bare */
+	bool registered;
+	bool closing, tls_wants_write;
+	int64_t progress_ms; /* mono: output taken */
+	struct buf out;	     /* as the socket gets it */
+	struct noise_transport noise;
+	struct buf in; /* sealed */
+	struct wire_member member;
+	int fd;
 	struct loop_io *io;
 	struct loop_timer check;
 	struct addrport counted, client;
 	struct machine_pub machine;
-	struct noise_transport noise;
-	struct http2 *h2;
-	struct websocket *ws; /* browsers: sealed bytes travel in its messages; NULL: bare */
-	struct buf in, out;   /* in: sealed; out: as the socket gets it */
 	bool unregistered; /* counted in LIMIT_UNREGISTERED */
-	bool registered;
 	bool asked; /* at least one request */
-	bool closing, tls_wants_write;
 	struct loop_post again; /* another turn: deferred to gather output, or posted so that others get theirs first */
 	bool again_queued, freed;
-	int64_t started_ms, active_ms, progress_ms; /* mono: start; last request or end of one; output taken */
+	bool unread; /* the last pull left something: the turn to come reads on */
+	int64_t started_ms, active_ms; /* mono: start; last request or end of one */
 };
 
 static void session_turn(struct session *s);
+static void output_turn(struct session *s);
 
 static void session_free(struct session *s)
 {
@@ -80,8 +85,10 @@ static void on_again(struct loop_post *p)
 	s->again_queued = false;
 	if (s->freed)
 		free(s);
-	else
+	else if (s->unread)
 		session_turn(s);
+	else
+		output_turn(s);
 }
 
 /* ---- requests ------------------------------------------------------------------------------------------------------ */
@@ -208,7 +215,60 @@ static bool take(struct session *s, struct bytes b)
 	return !s->in.bad && open_records(s);
 }
 
-/* Sealed bytes for the socket. */
+/* To the socket; what it does not take yet waits in out, which is empty when this is called. */
+static void transmit(struct session *s, struct bytes sealed)
+{
+	size_t n;
+
+	while (sealed.n) {
+		switch (tls_write(s->tls, sealed, &n)) {
+		case TLS_OK:
+			sealed = bytes_skip(sealed, n);
+			s->progress_ms = loop_now_ms(s->wire->loop);
+			continue;
+		case TLS_WANT_READ:
+			break;
+		case TLS_WANT_WRITE:
+			s->tls_wants_write = true;
+			break;
+		case TLS_EOF:
+		case TLS_FAIL:
+			s->closing = true;
+			return;
+		}
+		buf_append(&s->out, sealed);
+		s->closing |= s->out.bad;
+		return;
+	}
+}
+
+/* What waits in out. False: some of it still does, or the connection is over. */
+static bool drain(struct session *s)
+{
+	size_t n;
+
+	while (buf_len(&s->out)) {
+		switch (tls_write(s->tls, buf_view(&s->out), &n)) {
+		case TLS_OK:
+			buf_consume(&s->out, n);
+			s->progress_ms = loop_now_ms(s->wire->loop);
+			continue;
+		case TLS_WANT_READ:
+			return false;
+		case TLS_WANT_WRITE:
+			s->tls_wants_write = true;
+			return false;
+		case TLS_EOF:
+		case TLS_FAIL:
+			s->closing = true;
+			return false;
+		}
+	}
+	buf_release(&s->out);
+	return true;
+}
+
+/* Sealed bytes that go out with or after what is in out. */
 static bool give(struct session *s, struct bytes sealed)
 {
 	if (s->ws)
@@ -217,13 +277,43 @@ static bool give(struct session *s, struct bytes sealed)
 	return !s->out.bad;
 }
 
+/* Seals what is in the wire's plain and sends it. Only while nothing waits for the socket, so that data stays where it
+ * can still be replaced until the peer takes it. */
+static void seal_and_send(struct session *s)
+{
+	struct buf *plain = &s->wire->plain, *sealed = &s->wire->sealed;
+
+	buf_clear(sealed);
+	if (noise_record_seal(&s->noise, buf_view(plain), sealed) != OK)
+		s->closing = true;
+	else if (!s->ws)
+		transmit(s, buf_view(sealed));
+	else if (give(s, buf_view(sealed)))
+		drain(s);
+	else
+		s->closing = true;
+}
+
+/* The wire's plain, empty. */
+static struct buf *take_plain(struct wire *w)
+{
+	if (w->plain.max == 0) {
+		w->plain = buf_make(PLAIN_MAX);
+		w->sealed = buf_make(OUT_MAX);
+	}
+	buf_clear(&w->plain);
+	return &w->plain;
+}
+
 static void pull(struct session *s)
 {
+	s->unread = false;
 	for (int reads = 0;; reads++) {
 		static _Thread_local uint8_t area[READ_STEP];
 		size_t n;
 
 		if (reads == READS_A_TURN) {
+			s->unread = true;
 			if (!s->again_queued) {
 				s->again_queued = true;
 				loop_post_node(s->wire->loop, &s->again);
@@ -251,59 +341,26 @@ static void pull(struct session *s)
 	}
 }
 
-/* Asks HTTP/2 for what it has to say and seals it. Only while nothing waits for the socket, so that data stays where it
- * can still be replaced until the peer takes it. */
-static void fill(struct session *s)
-{
-	struct buf *plain = &s->wire->plain, *sealed = &s->wire->sealed;
-
-	if (plain->max == 0) {
-		*plain = buf_make(PLAIN_MAX);
-		*sealed = buf_make(OUT_MAX);
-	}
-	buf_clear(plain);
-	buf_clear(sealed);
-	if (http2_write(s->h2, plain, OUT_BATCH) != OK || noise_record_seal(&s->noise, buf_view(plain), sealed) != OK ||
-		!give(s, buf_view(sealed)))
-		s->closing = true;
-}
-
+/* Sends what waits, then what HTTP/2 has to say. */
 static void push(struct session *s)
 {
-	while (!s->closing) {
-		size_t n;
+	bool more = true;
 
-		if (buf_len(&s->out) == 0) {
-			if (!http2_wants_write(s->h2))
-				break;
-			fill(s);
-			if (buf_len(&s->out) == 0)
-				break;
-		}
-		switch (tls_write(s->tls, buf_view(&s->out), &n)) {
-		case TLS_OK:
-			buf_consume(&s->out, n);
-			s->progress_ms = loop_now_ms(s->wire->loop);
-			break;
-		case TLS_WANT_READ:
-			return;
-		case TLS_WANT_WRITE:
-			s->tls_wants_write = true;
-			return;
-		case TLS_EOF:
-		case TLS_FAIL:
+	while (!s->closing && drain(s) && more) {
+		struct buf *plain = take_plain(s->wire);
+
+		if (http2_write(s->h2, plain, OUT_BATCH) != OK) {
 			s->closing = true;
 			return;
 		}
+		more = buf_len(plain) >= OUT_BATCH; /* less: that was all */
+		seal_and_send(s);
 	}
-	buf_release(&s->out);
 }
 
-static void session_turn(struct session *s)
+/* The end of a turn: s may be gone after it. */
+static void settle(struct session *s)
 {
-	s->tls_wants_write = false;
-	pull(s);
-	push(s);
 	if (!s->closing && buf_len(&s->out) == 0 && http2_is_over(s->h2))
 		s->closing = true;
 	if (s->closing) {
@@ -311,6 +368,58 @@ static void session_turn(struct session *s)
 		return;
 	}
 	loop_io_want(s->io, LOOP_READ | (buf_len(&s->out) || s->tls_wants_write ? LOOP_WRITE : 0));
+}
+
+static void session_turn(struct session *s)
+{
+	s->tls_wants_write = false;
+	pull(s);
+	push(s);
+	settle(s);
+}
+
+/* There is something to say, and nothing was heard. */
+static void output_turn(struct session *s)
+{
+	if (!buf_len(&s->out)) /* else the socket says when it takes more */
+		push(s);
+	settle(s);
+}
+
+static void fetch(const void *p, size_t n)
+{
+	for (size_t i = 0; i < n; i += 64)
+		__builtin_prefetch((const char *)p + i, 1);
+}
+
+static void host_warm(struct stream_host *h, unsigned step)
+{
+	struct session *s = container_of(h, struct session, host);
+
+	switch (step) {
+	case 0:
+		fetch(s, offsetof(struct session, in));
+		break;
+	case 1:
+		fetch(s->h2, 64);
+		fetch(s->tls, 64);
+		break;
+	default:
+		tls_warm(s->tls, step - 2);
+		break;
+	}
+}
+
+static bool host_send_now(struct stream_host *h, struct http2_stream *stream, struct bytes data)
+{
+	struct session *s = container_of(h, struct session, host);
+
+	if (s->closing || buf_len(&s->out) || s->tls_wants_write || !http2_send_now(s->h2, stream, data, take_plain(s->wire)))
+		return false;
+	seal_and_send(s);
+	if (s->closing || buf_len(&s->out))
+		host_on_output(h); /* the turn to come closes it, or waits for the socket */
+	return true;
 }
 
 static void on_ready(struct loop_io *io, unsigned ready, void *ctx)
@@ -429,6 +538,8 @@ void ts2021_session_start(const struct ts2021_start *st)
 		.h2 = s->h2,
 		.wire = s->wire,
 		.on_output = host_on_output,
+		.send_now = host_send_now,
+		.warm = host_warm,
 		.on_registered = host_on_registered,
 	};
 	sock_user_timeout(s->fd, TS2021_USER_TIMEOUT_MS);

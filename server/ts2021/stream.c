@@ -7,7 +7,7 @@
 #include "common/base/random.h"
 #include "server/core/runner.h"
 
-enum { H2_INTERNAL_ERROR = 2, H2_CANCEL = 8 };
+enum { H2_INTERNAL_ERROR = 2, CACHE_LINE = 64 };
 
 static struct http2_header header(const char *name, const char *value)
 {
@@ -120,13 +120,10 @@ err call_start(struct stream_host *h, struct http2_stream *s, struct event *ev)
 
 /* ---- map streams --------------------------------------------------------------------------------------------------- */
 
-/* A message on its way out: pieces are given to HTTP/2 a few at a time, without copying. */
+/* A message that waits. */
 struct out_msg {
 	struct out_msg *next;
 	struct map_msg *msg;
-	size_t piece; /* next to be given */
-	uint8_t head[4];
-	struct http2_chunk chunk[MAP_CHUNKS];
 };
 
 struct map_stream {
@@ -136,9 +133,14 @@ struct map_stream {
 	bool started;  /* the response's head is out */
 	bool ending;   /* nothing is queued any more; finish after what is */
 	atomic_bool lost; /* a message could not be handed over for lack of memory: end the stream, the client comes anew */
-	struct out_msg *cur; /* being written */
+	struct map_msg *cur; /* being written: pieces are given to HTTP/2 a few at a time, without copying */
 	struct out_msg *first, **last;
+	int64_t keepalive_ms; /* when the next one is due: the timer comes at or before it */
+	int64_t spread_ms;
 	size_t n_queued, queued_bytes;
+	size_t piece; /* of cur, the next to be given */
+	uint8_t head[4];
+	struct http2_chunk head_chunk, chunk[MAP_CHUNKS];
 	struct loop_timer keepalive;
 };
 
@@ -153,7 +155,7 @@ static void out_msg_free(struct out_msg *m)
 /* For the core's eyes only: nodes debug. */
 static void note_behind(struct map_stream *ms)
 {
-	__atomic_store_n(&ms->sink.behind, ms->queued_bytes + (ms->cur ? map_msg_text_len(ms->cur->msg) : 0), __ATOMIC_RELAXED);
+	__atomic_store_n(&ms->sink.behind, ms->queued_bytes + (ms->cur ? map_msg_text_len(ms->cur) : 0), __ATOMIC_RELAXED);
 }
 
 static void drop_queue(struct map_stream *ms)
@@ -169,9 +171,18 @@ static void drop_queue(struct map_stream *ms)
 	note_behind(ms);
 }
 
+/* Something was sent just now. The timer stays as it is and looks when it comes: moving it for each message costs more than
+ * the rest of this. */
+static void put_off_keepalive(struct map_stream *ms)
+{
+	ms->keepalive_ms = loop_now_ms(ms->o.wire->loop) + MAP_KEEPALIVE_MS + ms->spread_ms;
+}
+
 static void arm_keepalive(struct map_stream *ms)
 {
-	loop_timer_in(&ms->keepalive, MAP_KEEPALIVE_MS + (int64_t)random_below(MAP_KEEPALIVE_SPREAD_MS));
+	ms->spread_ms = (int64_t)random_below(MAP_KEEPALIVE_SPREAD_MS);
+	put_off_keepalive(ms);
+	loop_timer_in(&ms->keepalive, MAP_KEEPALIVE_MS + ms->spread_ms);
 }
 
 static void chunk_done(struct http2_chunk *c)
@@ -182,17 +193,16 @@ static void chunk_done(struct http2_chunk *c)
 /* Gives the next pieces of cur to HTTP/2. False: there are none left. */
 static bool give_pieces(struct map_stream *ms)
 {
-	struct out_msg *m = ms->cur;
 	bool any = false;
 
 	for (size_t i = 0; i < MAP_CHUNKS; i++) {
-		struct bytes b = map_msg_piece(m->msg, ms->zstd, m->piece);
+		struct bytes b = map_msg_piece(ms->cur, ms->zstd, ms->piece);
 
 		if (b.n == 0)
 			break;
-		m->piece++;
-		m->chunk[i] = (struct http2_chunk){ .data = b, .done = chunk_done };
-		http2_push(ms->o.host->h2, ms->o.stream, &m->chunk[i]);
+		ms->piece++;
+		ms->chunk[i] = (struct http2_chunk){ .data = b, .done = chunk_done };
+		http2_push(ms->o.host->h2, ms->o.stream, &ms->chunk[i]);
 		any = true;
 	}
 	return any;
@@ -211,19 +221,24 @@ static void advance(struct map_stream *ms)
 			http2_finish(h2, ms->o.stream);
 		return;
 	}
-	ms->cur = ms->first;
-	ms->first = ms->cur->next;
+	struct out_msg *next = ms->first;
+
+	ms->cur = MOVE(next->msg);
+	ms->piece = 0;
+	ms->first = next->next;
+	free(next);
 	if (!ms->first)
 		ms->last = &ms->first;
 	ms->n_queued--;
-	ms->queued_bytes -= map_msg_text_len(ms->cur->msg);
-	if (map_msg_head(ms->cur->msg, ms->zstd, ms->cur->head, &payload) != OK ||
-		http2_push_copy(h2, ms->o.stream, bytes_of(ms->cur->head, sizeof ms->cur->head)) != OK) {
+	ms->queued_bytes -= map_msg_text_len(ms->cur);
+	if (map_msg_head(ms->cur, ms->zstd, ms->head, &payload) != OK) {
 		http2_reset(h2, ms->o.stream, H2_INTERNAL_ERROR);
 		return;
 	}
+	ms->head_chunk = (struct http2_chunk){ .data = bytes_of(ms->head, sizeof ms->head), .done = chunk_done };
+	http2_push(h2, ms->o.stream, &ms->head_chunk);
 	give_pieces(ms);
-	arm_keepalive(ms);
+	put_off_keepalive(ms);
 }
 
 void stream_on_drained(struct http2_stream *s)
@@ -234,7 +249,7 @@ void stream_on_drained(struct http2_stream *s)
 		return;
 	struct map_stream *ms = container_of(o, struct map_stream, o);
 	if (ms->cur && !give_pieces(ms)) {
-		out_msg_free(ms->cur);
+		map_msg_unref(ms->cur);
 		ms->cur = NULL;
 		advance(ms);
 		note_behind(ms);
@@ -277,7 +292,12 @@ static void enqueue(struct map_stream *ms, struct map_msg *m)
 static void on_keepalive(struct loop_timer *t)
 {
 	struct map_stream *ms = container_of(t, struct map_stream, keepalive);
+	int64_t left_ms = ms->keepalive_ms - loop_now_ms(ms->o.wire->loop);
 
+	if (left_ms > 0 && !atomic_load(&ms->lost)) {
+		loop_timer_in(t, left_ms);
+		return;
+	}
 	arm_keepalive(ms);
 	if (ms->ending || ms->cur || !ms->started)
 		return;
@@ -296,30 +316,79 @@ static void on_keepalive(struct loop_timer *t)
 	}
 }
 
-/* What the release thread hands over. */
+/* What the release thread hands over: one message to all of its sinks that live on one wire. */
 struct delivery {
 	struct loop_post post;
-	struct map_stream *ms; /* a reference of its sink */
-	struct map_msg *msg;   /* NULL: end, or refuse when status is not 0 */
+	struct wire *wire;
+	struct map_msg *msg; /* NULL: end, or refuse when status is not 0 */
 	int status;
 	const char *why;
+	struct bytes whole; /* msg in one piece, in the wire's memory; n 0: not yet, or too long for it */
+	bool whole_zstd;    /* … in this form */
+	size_t n;
+	struct map_sink *sink[]; /* a reference each */
 };
 
-static void take_message(struct map_stream *ms, struct map_msg *m)
+/* The message as it stands in the stream, put together once for all who get it in this form. n 0: too long. */
+static struct bytes whole_of(struct delivery *d, bool zstd)
+{
+	struct buf *b = &d->wire->message;
+	uint8_t head[4];
+	size_t payload;
+
+	if (d->whole.n && d->whole_zstd == zstd)
+		return d->whole;
+	d->whole = (struct bytes){ 0 };
+	if (map_msg_head(d->msg, zstd, head, &payload) != OK || payload > HTTP2_SEND_NOW_MAX - sizeof head)
+		return d->whole;
+	if (!b->max)
+		*b = buf_make(HTTP2_SEND_NOW_MAX);
+	buf_clear(b);
+	buf_append(b, bytes_of(head, sizeof head));
+	for (size_t i = 0, at = sizeof head; at < sizeof head + payload; i++) {
+		struct bytes piece = map_msg_piece(d->msg, zstd, i);
+
+		buf_append(b, piece);
+		at += piece.n;
+	}
+	if (b->bad)
+		return d->whole;
+	d->whole_zstd = zstd;
+	return d->whole = buf_view(b);
+}
+
+/* The short way, which most messages take: nothing waits, and the socket takes it. */
+static bool send_at_once(struct map_stream *ms, struct delivery *d)
 {
 	struct stream_host *h = ms->o.host;
 
-	if (!start_response(ms))
-		return;
-	if (ms->sink.known)
-		h->on_registered(h);
-	if (atomic_load(&ms->lost)) {
-		drop_queue(ms);
-		ms->ending = true;
-	} else {
-		enqueue(ms, m);
+	if (ms->cur || ms->first)
+		return false;
+	struct bytes whole = whole_of(d, ms->zstd);
+	if (!whole.n || !h->send_now(h, ms->o.stream, whole))
+		return false;
+	put_off_keepalive(ms);
+	return true;
+}
+
+static void take_message(struct map_stream *ms, struct delivery *d)
+{
+	struct stream_host *h = ms->o.host;
+
+	if (start_response(ms)) {
+		if (ms->sink.known)
+			h->on_registered(h);
+		if (atomic_load(&ms->lost)) {
+			drop_queue(ms);
+			ms->ending = true;
+		} else if (send_at_once(ms, d)) {
+			return;
+		} else {
+			enqueue(ms, d->msg);
+		}
+		advance(ms);
 	}
-	advance(ms);
+	h->on_output(h);
 }
 
 static void take_end(struct map_stream *ms, int status, const char *why)
@@ -329,57 +398,116 @@ static void take_end(struct map_stream *ms, int status, const char *why)
 		advance(ms);
 	else
 		stream_refuse(ms->o.host->h2, ms->o.stream, status ? status : 503, why ? why : "try again");
+	ms->o.host->on_output(ms->o.host);
+}
+
+static struct map_stream *stream_of(struct map_sink *s)
+{
+	return container_of(s, struct map_stream, sink);
+}
+
+static void fetch_ahead(const void *p, size_t n)
+{
+	for (size_t i = 0; i < n; i += CACHE_LINE)
+		__builtin_prefetch((const char *)p + i, 1);
+}
+
+/* A thousand sessions are in no cache, and what one of them needs lies behind one pointer after the other: each of the next
+ * ones is taken a step further while this one is sent. */
+static void warm_ahead(const struct delivery *d, size_t i)
+{
+	struct map_stream *ms;
+
+	if (i + 5 < d->n)
+		fetch_ahead(stream_of(d->sink[i + 5]), offsetof(struct map_stream, n_queued));
+	if (i + 4 < d->n && (ms = stream_of(d->sink[i + 4]))->o.host) {
+		fetch_ahead(ms->o.stream, CACHE_LINE);
+		ms->o.host->warm(ms->o.host, 0);
+	}
+	for (unsigned step = 1; step < 4; step++)
+		if (i + 4 - step < d->n && (ms = stream_of(d->sink[i + 4 - step]))->o.host)
+			ms->o.host->warm(ms->o.host, step);
 }
 
 static void on_delivery(struct loop_post *p)
 {
 	struct delivery *d = container_of(p, struct delivery, post);
-	struct map_stream *ms = d->ms;
-	struct stream_host *h = ms->o.host;
 
-	if (h && !ms->ending) {
-		if (d->msg)
-			take_message(ms, d->msg);
-		else
-			take_end(ms, d->status, d->why);
-		h->on_output(h);
+	for (size_t i = 0; i < d->n; i++) {
+		struct map_stream *ms = stream_of(d->sink[i]);
+
+		warm_ahead(d, i);
+		if (ms->o.host && !ms->ending) {
+			if (d->msg)
+				take_message(ms, d);
+			else
+				take_end(ms, d->status, d->why);
+		}
+		map_sink_unref(d->sink[i]);
 	}
 	if (d->msg)
-		core_round_done(ms->o.wire->opts->core);
+		core_round_done(d->wire->opts->core, d->n);
 	map_msg_unref(d->msg);
-	map_sink_unref(&ms->sink);
 	free(d);
 }
 
-static void hand_over(struct map_sink *s, struct map_msg *m, int status, const char *why)
+/* Their streams end with the next keepalive. */
+static void lose_all(struct map_sink **s, size_t n, bool counted)
 {
-	struct map_stream *ms = container_of(s, struct map_stream, sink);
-	struct delivery *d = calloc(1, sizeof *d);
-
-	if (!d) {
-		atomic_store(&ms->lost, true);
-		if (m)
-			core_round_done(ms->o.wire->opts->core);
-		return;
+	if (counted)
+		core_round_done(stream_of(s[0])->o.wire->opts->core, n);
+	for (size_t i = 0; i < n; i++) {
+		atomic_store(&stream_of(s[i])->lost, true);
+		map_sink_unref(s[i]);
 	}
-	*d = (struct delivery){ .post.fn = on_delivery, .ms = ms, .msg = m ? map_msg_ref(m) : NULL, .status = status, .why = why };
-	map_sink_ref(s);
-	loop_post_node(ms->o.wire->loop, &d->post);
+}
+
+/* The references are taken. */
+static void hand_over(struct map_sink **s, size_t n, struct map_msg *m, int status, const char *why)
+{
+	while (n) {
+		struct delivery *d = malloc(sizeof *d + n * sizeof(d->sink[0]));
+		size_t others = 0;
+
+		if (!d) {
+			lose_all(s, n, m != NULL);
+			return;
+		}
+		*d = (struct delivery){
+			.post.fn = on_delivery,
+			.wire = stream_of(s[0])->o.wire,
+			.msg = map_msg_ref(m),
+			.status = status,
+			.why = why,
+		};
+		for (size_t i = 0; i < n; i++)
+			if (s[i]->wire == d->wire->index)
+				d->sink[d->n++] = s[i];
+			else
+				s[others++] = s[i];
+		n = others;
+		loop_post_node(d->wire->loop, &d->post);
+	}
+}
+
+static void sink_send_all(struct map_sink **s, size_t n, struct map_msg *m)
+{
+	hand_over(s, n, m, 0, NULL);
 }
 
 static void sink_send(struct map_sink *s, struct map_msg *m)
 {
-	hand_over(s, m, 0, NULL);
+	hand_over(&(struct map_sink *){ map_sink_ref(s) }, 1, m, 0, NULL);
 }
 
 static void sink_end(struct map_sink *s)
 {
-	hand_over(s, NULL, 0, NULL);
+	hand_over(&(struct map_sink *){ map_sink_ref(s) }, 1, NULL, 0, NULL);
 }
 
 static void sink_refuse(struct map_sink *s, int http_status, const char *why)
 {
-	hand_over(s, NULL, http_status, why);
+	hand_over(&(struct map_sink *){ map_sink_ref(s) }, 1, NULL, http_status, why);
 }
 
 /* Last reference: any thread. The wire's things are gone by then. */
@@ -408,6 +536,7 @@ err map_stream_start(struct stream_host *h, struct http2_stream *s, struct event
 		.wire = h->wire->index,
 		.zstd = zstd,
 		.send = sink_send,
+		.send_all = sink_send_all,
 		.end = sink_end,
 		.refuse = sink_refuse,
 		.destroy = sink_destroy,
@@ -446,7 +575,7 @@ void stream_on_closed(struct http2_stream *s)
 	o->host->maps--;
 	o->host = NULL;
 	loop_timer_done(&ms->keepalive);
-	out_msg_free(MOVE(ms->cur));
+	map_msg_unref(MOVE(ms->cur));
 	drop_queue(ms);
 	map_sink_unref(&ms->sink);
 }

@@ -16,7 +16,7 @@ enum {
 	MAP_QUEUE_MESSAGES = 64, /* waiting behind one that does not drain; over it the stream is ended, and the client
 				  * comes back for a full map */
 	MAP_QUEUE_BYTES = 4 << 20,
-	MAP_CHUNKS = 8, /* pieces of a message given to HTTP/2 at a time */
+	MAP_CHUNKS = 4, /* pieces of a message given to HTTP/2 at a time */
 };
 
 /* What streams need of their session. All on the wire thread. */
@@ -24,6 +24,10 @@ struct stream_host {
 	struct http2 *h2;
 	struct wire *wire;
 	void (*on_output)(struct stream_host *h);     /* there is something to send */
+	/* Has the processor fetch what send_now will need, in steps 0 to 3 with other work between them. */
+	void (*warm)(struct stream_host *h, unsigned step);
+	/* Sends data on s before anything else and at once. False: nothing was done, push it. Frees nothing. */
+	bool (*send_now)(struct stream_host *h, struct http2_stream *s, struct bytes data);
 	void (*on_registered)(struct stream_host *h); /* its machine has a registered node */
 	unsigned calls, maps;			      /* under way */
 };

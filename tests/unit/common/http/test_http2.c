@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/random.h"
+#include "common/http/http2_session.h"
 #include "tests/lib/test.h"
 
 /* A client and a server in memory. What each side saw is kept for the test to look at. */
@@ -368,6 +370,93 @@ static void a_full_window_blocks_and_resumes(void **state)
 	assert_int_equal(lab.c_closed, 1);
 }
 
+/* What the windows really allow. */
+static void windows_are_kept(uint32_t all, uint32_t one)
+{
+	int64_t whole = nghttp2_session_get_remote_window_size(lab.s->ng), stream = nghttp2_session_get_stream_remote_window_size(lab.s->ng, lab.held->id);
+
+	assert_in_range(whole - lab.s->debt, 0, all);
+	assert_in_range(stream - lab.held->debt, 0, one);
+}
+
+static void sending_now_keeps_order_and_windows(void **state)
+{
+	static uint8_t text[2000];
+	unsigned now = 0, pushed = 0;
+	size_t given = 0, seen = 0;
+
+	tear_down(state);
+	lab_start(&(struct http2_opts){ 0 }, &(struct http2_opts){ .client = true, .window = 3000, .manual_window = true });
+	struct http2_stream *s = ask("GET", "/stream", (struct bytes){ 0 });
+	assert_ok(http2_write(lab.c, &lab.c_out, lab.budget));
+	assert_ok(feed(lab.s, &lab.c_out, 0));
+	assert_non_null(lab.held);
+	assert_false(http2_send_now(lab.s, lab.held, BYTES_LIT("before its head"), &lab.s_out));
+	settle();
+	for (int i = 0; i < 4000; i++) {
+		size_t n = 1 + (size_t)random_below(random_below(8) ? 100 : sizeof text);
+
+		lab.step = 1 + (size_t)random_below(300);
+		for (size_t k = 0; k < n; k++)
+			text[k] = (uint8_t)((given + k) * 31 % 251);
+		if (http2_queued(lab.held) == 0 && random_below(4)) {
+			if (http2_send_now(lab.s, lab.held, bytes_of(text, n), &lab.s_out)) {
+				given += n;
+				now++;
+			}
+		} else if (http2_queued(lab.held) < 4000) {
+			assert_ok(http2_push_copy(lab.s, lab.held, bytes_of(text, n)));
+			given += n;
+			pushed++;
+		}
+		if (random_below(3))
+			settle();
+		windows_are_kept(65535, 3000);
+		/* The client has taken in some of it. */
+		size_t have = buf_len(&lab.data), eat = (size_t)random_below(have + 1);
+		for (size_t k = 0; k < eat; k++)
+			assert_int_equal(buf_view(&lab.data).p[k], (seen + k) * 31 % 251);
+		seen += eat;
+		buf_consume(&lab.data, eat);
+		if (eat)
+			http2_consume(lab.c, s, eat);
+	}
+	settle();
+	while (seen < given) { /* the rest comes as the client takes it in */
+		size_t have = buf_len(&lab.data);
+
+		assert_int_not_equal(have, 0);
+		seen += have;
+		buf_clear(&lab.data);
+		http2_consume(lab.c, s, have);
+		settle();
+	}
+	assert_int_equal(seen, given);
+	assert_in_range(now, 500, 4000);
+	assert_in_range(pushed, 200, 4000);
+	http2_finish(lab.s, lab.held);
+	settle();
+	assert_int_equal(lab.c_closed, 1);
+	assert_int_equal(lab.c_error, 0);
+}
+
+static void nothing_is_sent_now_on_a_connection_that_ends(void **state)
+{
+	static uint8_t much[HTTP2_SEND_NOW_MAX + 1];
+
+	(void)state;
+	ask("GET", "/stream", (struct bytes){ 0 });
+	settle();
+	assert_false(http2_send_now(lab.s, lab.held, bytes_of(much, sizeof much), &lab.s_out));
+	assert_true(http2_send_now(lab.s, lab.held, bytes_of(much, sizeof much - 1), &lab.s_out));
+	assert_ok(http2_push_copy(lab.s, lab.held, BYTES_LIT("first")));
+	assert_false(http2_send_now(lab.s, lab.held, BYTES_LIT("it would overtake"), &lab.s_out));
+	settle();
+	assert_int_equal(buf_len(&lab.data), sizeof much - 1 + 5);
+	http2_terminate(lab.s, NGHTTP2_NO_ERROR);
+	assert_false(http2_send_now(lab.s, lab.held, BYTES_LIT("too late"), &lab.s_out));
+}
+
 static void pings_are_answered(void **state)
 {
 	(void)state;
@@ -547,7 +636,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_request_is_answered), T(many_small_bodies_never_stall), T(large_bodies_have_a_ceiling),
 		T(long_headers_are_refused), T(a_stream_lives_on_borrowed_chunks), T(chunks_come_back_when_the_stream_dies),
-		T(a_full_window_blocks_and_resumes), T(pings_are_answered), T(a_rapid_reset_is_stopped),
+		T(a_full_window_blocks_and_resumes), T(sending_now_keeps_order_and_windows),
+		T(nothing_is_sent_now_on_a_connection_that_ends), T(pings_are_answered), T(a_rapid_reset_is_stopped),
 		T(a_patient_client_may_reset_for_ever), T(floods_end_the_session), T(garbage_is_an_error),
 		T(too_many_streams_are_refused), T(goaway_lets_open_streams_finish), T(terminate_says_goodbye), T(torture),
 	};

@@ -69,10 +69,10 @@ void core_post_always(struct core_runner *r, struct event *e)
 	lab.post_result = saved;
 }
 
-void core_round_done(struct core_runner *r)
+void core_round_done(struct core_runner *r, size_t n)
 {
 	assert_ptr_equal(r, &lab);
-	lab.rounds_done++;
+	lab.rounds_done += (unsigned)n;
 }
 
 void wire_add(struct wire *w, struct wire_member *m, void (*stop)(struct wire_member *m, bool hard))
@@ -363,6 +363,7 @@ static int tear_down(void **state)
 	loop_free(lab.loop);
 	buf_done(&lab.wire.plain);
 	buf_done(&lab.wire.sealed);
+	buf_done(&lab.wire.message);
 	return 0;
 }
 
