@@ -618,6 +618,13 @@ enum tls_io tls_read(struct tls *t, void *p, size_t cap, size_t *n)
 	return ret == 1 ? TLS_OK : from_ssl(t, ret);
 }
 
+bool tls_has_more(const struct tls *t)
+{
+	if (t->wire)
+		return tls_wire_holds(t->wire) > 0;
+	return t->ssl && SSL_has_pending(t->ssl);
+}
+
 enum tls_io tls_write(struct tls *t, struct bytes b, size_t *n)
 {
 	if (b.n == 0)

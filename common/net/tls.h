@@ -56,6 +56,8 @@ enum tls_io {
 enum tls_io tls_handshake(struct tls *t);
 /* Up to cap bytes; *n > 0 on TLS_OK. Drain until it says WANT_*: bytes may wait inside. */
 enum tls_io tls_read(struct tls *t, void *p, size_t cap, size_t *n);
+/* Bytes that came may lie inside, unread: then the descriptor does not tell of them. */
+bool tls_has_more(const struct tls *t);
 /* Takes what it can; *n > 0 on TLS_OK. After WANT_* call again with the same bytes (a moved copy is fine). */
 enum tls_io tls_write(struct tls *t, struct bytes b, size_t *n);
 /* Bytes that it keeps until the socket takes or brings more; what OpenSSL keeps of its own, a record at most, is not known. */

@@ -11,6 +11,7 @@
  * With --pid also what the server's process needed for it. Spread over source addresses, because servers limit them. */
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -719,6 +720,9 @@ int main(int argc, char **argv)
 {
 	static void (*const run[])(void) = { run_register, run_idle, run_fanout, run_join, run_policy, run_restart };
 
+	/* Buffers of OpenSSL come and go with each message: not to the kernel and back. */
+	mallopt(M_TRIM_THRESHOLD, 256 << 20);
+	mallopt(M_TOP_PAD, 16 << 20);
 	take_options(argc, argv);
 	set_up();
 	figures_start(&sw.out, opt.json);

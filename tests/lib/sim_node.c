@@ -380,22 +380,24 @@ static void drop(struct sim_node *n)
 
 static void pull(struct sim_node *n)
 {
-	for (;;) {
-		uint8_t *p = buf_reserve(&n->raw, READ_STEP);
-		size_t got;
+	static _Thread_local uint8_t area[READ_STEP];
+	size_t got;
 
-		if (!p) {
-			lose(n, "more bytes at once than a node takes");
-			return;
-		}
-		switch (tls_read(n->tls, p, READ_STEP, &got)) {
+	for (;;) {
+		switch (tls_read(n->tls, area, sizeof area, &got)) {
 		case TLS_OK:
 			if (buf_len(&n->raw) == 0)
 				n->raw_us = clock_mono_us();
-			buf_commit(&n->raw, got);
+			buf_append(&n->raw, bytes_of(area, got));
 			n->net->bytes_in += got;
+			if (n->raw.bad) {
+				lose(n, "more bytes at once than a node takes");
+				return;
+			}
+			if (!tls_has_more(n->tls)) /* the socket tells when there is more: asking it costs a call for each message */
+				return;
 			if (buf_len(&n->raw) > n->raw.max / 2) {
-				n->more = true; /* may wait inside TLS, where the loop does not see it */
+				n->more = true; /* it waits inside TLS, where the loop does not see it */
 				return;
 			}
 			break;
