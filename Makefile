@@ -40,7 +40,9 @@ endif
 CFLAGS := $(BASE) $(OPT) $(WARN)
 LDFLAGS := -pthread $(LDOPT)
 
-LIBS_COMMON := -lsodium -lcrypto -lssl -luv -lnghttp2 -lwslay -lzstd -ljansson -lm
+# AES-GCM of TLS records: Debian has this library for x86-64 only. Without it OpenSSL's is used (common/crypto/tls_aead.c).
+IPSEC_MB := $(if $(wildcard /usr/include/intel-ipsec-mb.h),-lIPSec_MB)
+LIBS_COMMON := -lsodium -lcrypto -lssl -luv -lnghttp2 -lwslay -lzstd -ljansson $(IPSEC_MB) -lm
 LIBS_SERVER := -lcurl -lmicrohttpd -lsqlite3 -ljwt -lz -lqrencode $(LIBS_COMMON)
 LIBS_DERP := -lcurl $(LIBS_COMMON)
 LIBS_CLIENT := -lqrencode $(LIBS_COMMON)

@@ -19,6 +19,8 @@ esac
 BUILD="gcc make pkg-config git ca-certificates libc6-dev
 	libmicrohttpd-dev libsqlite3-dev libjansson-dev libsodium-dev libjwt-dev libssl-dev libuv1-dev libnghttp2-dev
 	libzstd-dev zlib1g-dev libwslay-dev libseccomp-dev libqrencode-dev liboauth2-dev libcurl4-openssl-dev"
+# AES-GCM for TLS records (common/crypto/tls_aead.c); Debian has it for x86-64 only, and elsewhere OpenSSL does.
+[ "$(uname -m)" != x86_64 ] || BUILD="$BUILD libipsec-mb-dev"
 # chromium: the browser of tests/browser. clang and the analysers build the fuzzers and lint; the rest is what integration and interop tests talk through.
 TEST="libcmocka-dev valgrind clang llvm libclang-rt-14-dev clang-tidy clang-format cppcheck
 	python3 python3-jsonschema sqlite3 curl openssl caddy haproxy chromium iproute2 nftables iperf3 iputils-ping procps util-linux"

@@ -10,6 +10,7 @@
 enum {
 	LARGE = 128 * 1024, /* glibc begins with the same bound, but raises it with each larger block that is freed */
 	BUSY_PERCENT = 5,   /* of one core, above it there is a burst */
+	WORTH_US = 10000,   /* of CPU since the last time: a thousand connections close within twice that */
 	LONGEST_BURST_MS = 60000, /* a longer one is trimmed within */
 };
 
@@ -53,12 +54,13 @@ bool memory_look(struct memory_watch *w, int64_t mono_ms)
 
 	w->at_ms = mono_ms;
 	w->cpu_us = cpu_us;
-	if (first || (!busy && w->busy_ms == 0))
+	if (first)
 		return false;
-	w->busy_ms += spent_ms;
-	if (busy && w->busy_ms < LONGEST_BURST_MS)
+	w->work_us += did_us;
+	w->busy_ms = busy ? w->busy_ms + spent_ms : 0;
+	if (busy ? w->busy_ms < LONGEST_BURST_MS : w->work_us < WORTH_US)
 		return false;
-	w->busy_ms = 0;
+	w->busy_ms = w->work_us = 0;
 	malloc_trim(0);
 	return true;
 }

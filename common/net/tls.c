@@ -10,6 +10,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/openssl.h"
+#include "common/crypto/tls_aead.h"
 #include "common/net/tls_cert.h"
 #include "common/net/tls_wire.h"
 
@@ -146,6 +147,7 @@ static err make_server(struct bytes cert_pem, struct bytes key_pem, const char *
 	SSL_CTX_set_alpn_select_cb(c, select_alpn, NULL);
 	SSL_CTX_set_cert_cb(c, add_metacert, NULL);
 	SSL_CTX_set_keylog_callback(c, take_secret);
+	tls_aead_prepare();
 	tls_cert_sha256(pair.leaf, sha256);
 	*ssl = c;
 	return OK;

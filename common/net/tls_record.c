@@ -1,56 +1,45 @@
 #include "common/net/tls_record.h"
 
-#include <pthread.h>
+#include <endian.h>
 #include <sodium.h>
 #include <stdlib.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/openssl.h"
 #include "common/base/writer.h"
+#include "common/crypto/tls_aead.h"
 
 enum {
-	TAG_LEN = 16,
-	IV_LEN = 12,
+	TAG_LEN = TLS_AEAD_TAG_LEN,
 	KEY_MAX = 32,
 	SHA256_LEN = 32,
 	SHA384_LEN = 48,
+	HANDSHAKE_TICKET = 4,
 	HANDSHAKE_KEY_UPDATE = 24,
 	KEY_UPDATE_LEN = 5, /* type, u24 length, request */
 };
 
 /* One direction. */
 struct half {
-	EVP_CIPHER_CTX *ctx; /* has the key */
+	struct tls_aead *aead;
 	uint8_t secret[TLS_SECRET_MAX];
-	uint8_t iv[IV_LEN];
+	uint8_t iv[TLS_AEAD_NONCE_LEN];
 	uint64_t seq;
 };
 struct tls_record {
-	const EVP_CIPHER *cipher;
-	size_t key_n, secret_n;
+	enum tls_aead_kind kind;
+	size_t secret_n;
 	struct half in, out;
 	uint64_t rekey_after;
 	unsigned idle; /* records in a row without data */
 	unsigned credit; /* for KeyUpdates, in records of data */
 	bool owes_update;
+	bool skip_tickets;
 	const char *why; /* NULL: well */
 	enum tls_alert alert;
 };
 
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
-
-static struct {
-	pthread_once_t once;
-	EVP_CIPHER *aes128, *aes256, *chacha;
-} suites = { .once = PTHREAD_ONCE_INIT };
-
-/* Looked up once: by name for each connection costs more than the rest. */
-static void fetch_suites(void)
-{
-	suites.aes128 = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
-	suites.aes256 = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-	suites.chacha = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
-}
 
 /* HKDF-Expand-Label without context, RFC 8446 7.1; n is at most the hash's length, so that one block is all. */
 static bool expand(const struct tls_record *r, const uint8_t *secret, const char *label, uint8_t *out, size_t n)
@@ -78,25 +67,26 @@ static bool expand(const struct tls_record *r, const uint8_t *secret, const char
 }
 
 /* Key and IV of h->secret. */
-static bool set_keys(struct tls_record *r, struct half *h, bool seal)
+static err set_keys(struct tls_record *r, struct half *h, enum tls_aead_dir dir)
 {
 	uint8_t key[KEY_MAX];
-	bool ok = expand(r, h->secret, "key", key, r->key_n) && expand(r, h->secret, "iv", h->iv, IV_LEN);
+	err e = ERR_NOMEM;
 
-	ok = ok && EVP_CipherInit_ex2(h->ctx, r->cipher, key, NULL, seal, NULL) == 1;
+	if (expand(r, h->secret, "key", key, tls_aead_key_len(r->kind)) && expand(r, h->secret, "iv", h->iv, sizeof h->iv))
+		e = h->aead ? tls_aead_rekey(h->aead, key) : tls_aead_new(r->kind, dir, key, &h->aead);
 	sodium_memzero(key, sizeof key);
 	h->seq = 0;
-	return ok;
+	return e;
 }
 
-static bool next_keys(struct tls_record *r, struct half *h, bool seal)
+static bool next_keys(struct tls_record *r, struct half *h, enum tls_aead_dir dir)
 {
 	uint8_t next[TLS_SECRET_MAX];
 	bool ok = expand(r, h->secret, "traffic upd", next, r->secret_n);
 
 	memcpy(h->secret, next, r->secret_n);
 	sodium_memzero(next, sizeof next);
-	return ok && set_keys(r, h, seal);
+	return ok && set_keys(r, h, dir) == OK;
 }
 
 static void freep_record(struct tls_record **r)
@@ -110,30 +100,27 @@ err tls_record_new(unsigned suite, const struct tls_secrets *s, struct tls_recor
 
 	if (!r)
 		return ERR_NOMEM;
-	pthread_once(&suites.once, fetch_suites);
 	switch (suite) {
 	case TLS_SUITE_AES128:
-		r->cipher = suites.aes128, r->key_n = 16, r->secret_n = SHA256_LEN;
+		r->kind = TLS_AEAD_AES128, r->secret_n = SHA256_LEN;
 		break;
 	case TLS_SUITE_AES256:
-		r->cipher = suites.aes256, r->key_n = 32, r->secret_n = SHA384_LEN;
+		r->kind = TLS_AEAD_AES256, r->secret_n = SHA384_LEN;
 		break;
 	case TLS_SUITE_CHACHA:
-		r->cipher = suites.chacha, r->key_n = 32, r->secret_n = SHA256_LEN;
+		r->kind = TLS_AEAD_CHACHA, r->secret_n = SHA256_LEN;
 		break;
 	default:
 		return ERR_UNSUPPORTED;
 	}
-	if (!r->cipher || s->in_n != r->secret_n || s->out_n != r->secret_n)
+	if (s->in_n != r->secret_n || s->out_n != r->secret_n)
 		return ERR_UNSUPPORTED;
 	r->rekey_after = TLS_RECORD_REKEY_AFTER;
 	r->credit = TLS_RECORD_UPDATES_FREE * TLS_RECORD_UPDATE_COST;
 	memcpy(r->in.secret, s->in, r->secret_n);
 	memcpy(r->out.secret, s->out, r->secret_n);
-	r->in.ctx = EVP_CIPHER_CTX_new();
-	r->out.ctx = EVP_CIPHER_CTX_new();
-	if (!r->in.ctx || !r->out.ctx || !set_keys(r, &r->in, false) || !set_keys(r, &r->out, true))
-		return ERR_NOMEM;
+	TRY(set_keys(r, &r->in, TLS_AEAD_OPEN));
+	TRY(set_keys(r, &r->out, TLS_AEAD_SEAL));
 	*out = MOVE(r);
 	return OK;
 }
@@ -142,18 +129,21 @@ void tls_record_free(struct tls_record *r)
 {
 	if (!r)
 		return;
-	EVP_CIPHER_CTX_free(r->in.ctx); /* wipes its keys */
-	EVP_CIPHER_CTX_free(r->out.ctx);
+	tls_aead_free(r->in.aead);
+	tls_aead_free(r->out.aead);
 	sodium_memzero(r, sizeof *r);
 	free(r);
 }
 
 /* The record's nonce, and the next record's number. */
-static void take_nonce(struct half *h, uint8_t nonce[IV_LEN])
+static void take_nonce(struct half *h, uint8_t nonce[TLS_AEAD_NONCE_LEN])
 {
-	memcpy(nonce, h->iv, IV_LEN);
-	for (size_t i = 0; i < 8; i++)
-		nonce[IV_LEN - 1 - i] ^= (uint8_t)(h->seq >> (8 * i));
+	uint64_t low;
+
+	memcpy(nonce, h->iv, TLS_AEAD_NONCE_LEN);
+	memcpy(&low, nonce + 4, sizeof low);
+	low ^= htobe64(h->seq);
+	memcpy(nonce + 4, &low, sizeof low);
 	h->seq++; /* new keys are made long before it could wrap; a peer that does not would take centuries */
 }
 
@@ -164,23 +154,6 @@ static enum tls_record_step bad(struct tls_record *r, enum tls_alert alert, cons
 	r->why = why;
 	r->alert = alert;
 	return TLS_RECORD_BAD;
-}
-
-static bool unseal(struct half *h, const uint8_t *record, size_t body_n, uint8_t *dst)
-{
-	const uint8_t *body = record + TLS_RECORD_HEADER_LEN;
-	size_t sealed_n = body_n - TAG_LEN;
-	uint8_t nonce[IV_LEN], tag[TAG_LEN];
-	int n = 0, end = 0;
-
-	memcpy(tag, body + sealed_n, TAG_LEN); /* OpenSSL's type of a parameter is not const */
-	OSSL_PARAM p[] = { OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, TAG_LEN), OSSL_PARAM_END };
-
-	take_nonce(h, nonce);
-	return EVP_DecryptInit_ex2(h->ctx, NULL, NULL, nonce, p) == 1 &&
-	       EVP_DecryptUpdate(h->ctx, NULL, &n, record, TLS_RECORD_HEADER_LEN) == 1 &&
-	       EVP_DecryptUpdate(h->ctx, dst, &n, body, (int)sealed_n) == 1 && EVP_DecryptFinal_ex(h->ctx, dst + n, &end) == 1 &&
-	       (size_t)n + (size_t)end == sealed_n;
 }
 
 static enum tls_record_step on_alert(struct tls_record *r, struct bytes b)
@@ -198,6 +171,8 @@ static enum tls_record_step on_alert(struct tls_record *r, struct bytes b)
  * with its last byte. */
 static enum tls_record_step on_handshake(struct tls_record *r, struct bytes b)
 {
+	if (r->skip_tickets && b.n && b.p[0] == HANDSHAKE_TICKET)
+		return TLS_RECORD_NONE; /* of any number, up to the records without data that are let pass */
 	if (b.n < 1 || b.p[0] != HANDSHAKE_KEY_UPDATE)
 		return bad(r, TLS_ALERT_UNEXPECTED_MESSAGE, "a handshake message after the handshake");
 	if (b.n > KEY_UPDATE_LEN)
@@ -209,7 +184,7 @@ static enum tls_record_step on_handshake(struct tls_record *r, struct bytes b)
 	if (r->credit < TLS_RECORD_UPDATE_COST)
 		return bad(r, TLS_ALERT_UNEXPECTED_MESSAGE, "too many KeyUpdates");
 	r->credit -= TLS_RECORD_UPDATE_COST;
-	if (!next_keys(r, &r->in, false))
+	if (!next_keys(r, &r->in, TLS_AEAD_OPEN))
 		return bad(r, TLS_ALERT_INTERNAL_ERROR, "no new keys");
 	if (b.p[4])
 		r->owes_update = true; /* once, however often it asks before we write */
@@ -266,10 +241,12 @@ enum tls_record_step tls_record_open(struct tls_record *r, struct bytes raw, uin
 		return TLS_RECORD_MORE;
 	if (cap < body_n - TAG_LEN)
 		return TLS_RECORD_ROOM;
-	if (!unseal(&r->in, raw.p, body_n, dst)) {
-		ERR_clear_error();
+	uint8_t nonce[TLS_AEAD_NONCE_LEN];
+	struct bytes header = bytes_first(raw, TLS_RECORD_HEADER_LEN), body = bytes_of(raw.p + TLS_RECORD_HEADER_LEN, body_n);
+
+	take_nonce(&r->in, nonce);
+	if (tls_aead_open(r->in.aead, nonce, header, body, dst) != OK)
 		return bad(r, TLS_ALERT_BAD_RECORD_MAC, "a record was changed on its way");
-	}
 	*used = TLS_RECORD_HEADER_LEN + body_n;
 	return on_plain(r, dst, body_n - TAG_LEN, n);
 }
@@ -289,28 +266,25 @@ enum tls_alert tls_record_alert(const struct tls_record *r)
 size_t tls_record_seal(struct tls_record *r, enum tls_record_type type, struct bytes b, uint8_t *dst)
 {
 	size_t body_n = b.n + 1 + TAG_LEN;
-	uint8_t nonce[IV_LEN], *body = dst + TLS_RECORD_HEADER_LEN;
+	uint8_t nonce[TLS_AEAD_NONCE_LEN];
 	const uint8_t inner = (uint8_t)type;
-	int n = 0, last = 0, end = 0;
 
 	dst[0] = TLS_RECORD_DATA;
 	dst[1] = dst[2] = 3;
 	dst[3] = (uint8_t)(body_n >> 8);
 	dst[4] = (uint8_t)body_n;
-	OSSL_PARAM tag[] = { OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, body + b.n + 1, TAG_LEN), OSSL_PARAM_END };
-
 	take_nonce(&r->out, nonce);
 	if (r->out.seq >= r->rekey_after)
 		r->owes_update = true;
-	if (EVP_EncryptInit_ex2(r->out.ctx, NULL, NULL, nonce, NULL) != 1 ||
-	    EVP_EncryptUpdate(r->out.ctx, NULL, &n, dst, TLS_RECORD_HEADER_LEN) != 1 ||
-	    (b.n && EVP_EncryptUpdate(r->out.ctx, body, &n, b.p, (int)b.n) != 1) ||
-	    EVP_EncryptUpdate(r->out.ctx, body + b.n, &last, &inner, 1) != 1 ||
-	    EVP_EncryptFinal_ex(r->out.ctx, body + b.n + 1, &end) != 1 || EVP_CIPHER_CTX_get_params(r->out.ctx, tag) != 1) {
-		ERR_clear_error();
+	if (tls_aead_seal(r->out.aead, nonce, bytes_of(dst, TLS_RECORD_HEADER_LEN), b, bytes_of(&inner, 1),
+		    dst + TLS_RECORD_HEADER_LEN) != OK)
 		return 0;
-	}
 	return TLS_RECORD_HEADER_LEN + body_n;
+}
+
+void tls_record_skip_tickets(struct tls_record *r)
+{
+	r->skip_tickets = true;
 }
 
 void tls_record_rekey_after(struct tls_record *r, uint64_t records)
@@ -328,7 +302,7 @@ size_t tls_record_update(struct tls_record *r, uint8_t *dst)
 	static const uint8_t update[KEY_UPDATE_LEN] = { HANDSHAKE_KEY_UPDATE, 0, 0, 1, 0 };
 	size_t n = tls_record_seal(r, TLS_RECORD_HANDSHAKE, bytes_of(update, sizeof update), dst);
 
-	if (!n || !next_keys(r, &r->out, true))
+	if (!n || !next_keys(r, &r->out, TLS_AEAD_SEAL))
 		return 0;
 	r->owes_update = false;
 	return n;

@@ -70,5 +70,7 @@ size_t tls_record_seal(struct tls_record *r, enum tls_record_type type, struct b
  * sealed record, and uses them from then on. Same room and result as above. */
 bool tls_record_owes_update(const struct tls_record *r);
 size_t tls_record_update(struct tls_record *r, uint8_t *dst);
+/* For a client whose server offers tickets: they are thrown away instead of refused. */
+void tls_record_skip_tickets(struct tls_record *r);
 /* Instead of TLS_RECORD_REKEY_AFTER, for tests. */
 void tls_record_rekey_after(struct tls_record *r, uint64_t records);

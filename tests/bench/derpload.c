@@ -8,8 +8,9 @@
  *   idle N      N connections that do nothing: memory and CPU of each
  *   stopped MBPS  as rate, and 10 further senders flood one receiver that does not read
  *
- * In every mode but idle one more pair measures round trips, a packet each 5 ms. One thread, TLS records made in memory and written many
- * at a time, one record a frame, as official clients send: cheaper a byte than any relay. Prints one line of JSON; CPU and
+ * In every mode but idle one more pair measures round trips, a packet each 5 ms. One thread, TLS records by common/net/tls_record.h
+ * and written many at a time, one record a frame, as official clients send: cheaper a byte than any relay, so that a relay in
+ * window mode never waits for its load. Prints one line of JSON; CPU and
  * resident memory of the relay are read from /proc of --pid. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,6 +26,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/openssl.h"
+#include "common/net/tls_record.h"
 #include "common/wire/derp_client.h"
 
 enum {
@@ -34,14 +36,18 @@ enum {
 	PROBES_MAX = 1 << 16,
 	FLOODERS = 10,
 	BATCH = 16,		/* packets that a pair sends in one go */
+	OPENING = 16,		/* handshakes under way at a time */
 };
 
 enum mode { MODE_WINDOW, MODE_FLOOD, MODE_RATE, MODE_IDLE, MODE_STOPPED };
 
 struct end { /* one connection */
 	int fd;
-	SSL *ssl; /* NULL: plain */
-	BIO *in, *out_bio;
+	SSL *ssl; /* until the handshake is done */
+	struct derp_client *client; /* until the relay has let it in */
+	struct tls_secrets secrets;
+	struct tls_record *rec; /* NULL: plain */
+	struct buf raw;		/* the beginning of a record */
 	struct node_key key;
 	struct buf out; /* for the socket */
 	struct buf got; /* from it, in the clear: a frame that is not whole yet */
@@ -154,81 +160,115 @@ static void flush(struct end *e)
 /* Queues p as one TLS record. */
 static void put(struct end *e, struct bytes p)
 {
-	char *sealed;
-
-	if (!e->ssl) {
+	if (!e->rec) {
 		buf_append(&e->out, p);
 		return;
 	}
-	if (SSL_write(e->ssl, p.p, (int)p.n) != (int)p.n)
-		die("SSL_write");
-	long n = BIO_get_mem_data(e->out_bio, &sealed);
-	buf_append(&e->out, bytes_of(sealed, (size_t)n));
-	if (BIO_reset(e->out_bio) < 0)
-		die("BIO");
+	uint8_t *to = buf_reserve(&e->out, p.n + TLS_RECORD_OVERHEAD);
+	size_t n = to ? tls_record_seal(e->rec, TLS_RECORD_DATA, p, to) : 0;
+
+	if (!n)
+		die("sealing");
+	buf_commit(&e->out, n);
 }
 
-/* The next bytes in the clear; 0: none now. Blocks where wait is set. */
-static size_t get(struct end *e, uint8_t *to, size_t cap, bool wait)
+/* Opens the whole records of sealed; keeps the rest. Returns how many bytes came out. */
+static size_t open_records(struct end *e, struct bytes sealed, uint8_t *to, size_t cap)
 {
-	for (;;) {
-		int k = e->ssl ? SSL_read(e->ssl, to, (int)cap) : 0;
-		static uint8_t raw[CHUNK];
+	size_t n = 0;
 
-		if (k > 0)
-			return (size_t)k;
-		ssize_t n = read(e->fd, e->ssl ? raw : to, e->ssl ? sizeof raw : cap);
+	for (;;) {
+		size_t used = 0, got = 0;
+
+		switch (tls_record_open(e->rec, sealed, to + n, cap - n, &used, &got)) {
+		case TLS_RECORD_GOT:
+			n += got;
+			break;
+		case TLS_RECORD_NONE:
+			break;
+		case TLS_RECORD_MORE:
+			buf_append(&e->raw, sealed);
+			if (e->raw.bad)
+				die("memory");
+			return n;
+		case TLS_RECORD_ROOM:
+		case TLS_RECORD_BAD:
+		case TLS_RECORD_END:
+			fprintf(stderr, "derpload: the relay's records end: %s\n", tls_record_why(e->rec));
+			exit(1);
+		}
+		sealed = bytes_skip(sealed, used);
+	}
+}
+
+/* The next bytes in the clear; 0: none now. to has room for CHUNK bytes. */
+static size_t get(struct end *e, uint8_t *to)
+{
+	static uint8_t raw[CHUNK];
+
+	for (;;) {
+		struct bytes had = buf_view(&e->raw);
+		uint8_t *area = e->rec ? raw : to;
+
+		memcpy(area, had.p, had.n);
+		ssize_t n = read(e->fd, area + had.n, CHUNK - had.n);
 		if (n == 0) {
 			fprintf(stderr, "derpload: the relay closed a connection\n");
 			exit(1);
 		}
-		if (n < 0 && errno == EAGAIN) {
-			if (!wait)
-				return 0;
-			usleep(200);
-			continue;
-		}
+		if (n < 0 && errno == EAGAIN)
+			return 0;
 		if (n < 0)
 			die("read");
-		if (!e->ssl)
-			return (size_t)n;
-		if (BIO_write(e->in, raw, (int)n) != n)
-			die("BIO");
+		size_t all = had.n + (size_t)n;
+		buf_clear(&e->raw);
+		if (!e->rec)
+			return all;
+		size_t clear = open_records(e, bytes_of(raw, all), to, CHUNK);
+		if (clear)
+			return clear;
 	}
 }
 
 /* ---- connecting ------------------------------------------------------------------------------------------------- */
 
-static void shake(struct end *e)
+/* "LABEL client-random secret" */
+static void take_secret(const SSL *ssl, const char *line)
 {
-	while (!SSL_is_init_finished(e->ssl)) {
-		char *p;
-		int r = SSL_do_handshake(e->ssl);
-		long n = BIO_get_mem_data(e->out_bio, &p);
+	static const char in[] = "SERVER_TRAFFIC_SECRET_0 ", out[] = "CLIENT_TRAFFIC_SECRET_0 ";
+	struct end *e = SSL_get_app_data(ssl);
+	const char *hex = strrchr(line, ' ');
 
-		if (n > 0 && write(e->fd, p, (size_t)n) != n)
-			die("handshake");
-		if (BIO_reset(e->out_bio) < 0)
-			die("BIO");
-		if (r == 1)
-			return;
-		ssize_t k;
-		while ((k = read(e->fd, chunk, sizeof chunk)) < 0 && errno == EAGAIN)
-			usleep(100);
-		if (k <= 0)
-			die("handshake");
-		if (BIO_write(e->in, chunk, (int)k) != k)
-			die("BIO");
-	}
+	if (hex && strncmp(line, in, sizeof in - 1) == 0)
+		sodium_hex2bin(e->secrets.in, sizeof e->secrets.in, hex + 1, strlen(hex + 1), NULL, &e->secrets.in_n, NULL);
+	else if (hex && strncmp(line, out, sizeof out - 1) == 0)
+		sodium_hex2bin(e->secrets.out, sizeof e->secrets.out, hex + 1, strlen(hex + 1), NULL, &e->secrets.out_n, NULL);
 }
 
-static void open_end(struct end *e)
+/* One step of the handshake; done when it sets e->rec. */
+static bool shake(struct end *e)
 {
-	struct derp_client c;
-	struct derp_client_event ev;
+	int r = SSL_do_handshake(e->ssl);
+
+	if (r != 1) {
+		if (SSL_get_error(e->ssl, r) != SSL_ERROR_WANT_READ)
+			die("handshake");
+		return false;
+	}
+	if (tls_record_new(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(e->ssl)), &e->secrets, &e->rec) != OK)
+		die("handshake");
+	tls_record_skip_tickets(e->rec); /* derper's */
+	SSL_free(e->ssl); /* it has not read ahead */
+	e->ssl = NULL;
+	return true;
+}
+
+static void start_end(struct end *e)
+{
+	struct derp_client_opts o = { .key = &e->key, .host = "derpload", .info = { .version = 2, .can_ack_pings = true } };
 	int one = 1;
 
-	*e = (struct end){ .out = buf_make(OUT_MAX * 4), .got = buf_make(4 << 20) };
+	*e = (struct end){ .out = buf_make(OUT_MAX * 4), .got = buf_make(4 << 20), .raw = buf_make(TLS_RECORD_MAX) };
 	e->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (e->fd < 0 || connect(e->fd, (const struct sockaddr *)&opt.to, sizeof opt.to) != 0)
 		die("connect");
@@ -236,43 +276,73 @@ static void open_end(struct end *e)
 	fcntl(e->fd, F_SETFL, O_NONBLOCK);
 	if (!opt.plain) {
 		e->ssl = SSL_new(ctx);
-		e->in = BIO_new(BIO_s_mem());
-		e->out_bio = BIO_new(BIO_s_mem());
-		BIO_set_mem_eof_return(e->in, -1);
-		SSL_set_bio(e->ssl, e->in, e->out_bio);
+		if (!e->ssl || SSL_set_fd(e->ssl, e->fd) != 1)
+			die("TLS");
+		SSL_set_app_data(e->ssl, e);
 		SSL_set_connect_state(e->ssl);
-		shake(e);
 	}
 	node_key_new(&e->key);
-	struct derp_client_opts o = { .key = &e->key, .host = "derpload", .info = { .version = 2, .can_ack_pings = true } };
-	if (derp_client_init(&c, &o) != OK)
+	e->client = calloc(1, sizeof *e->client);
+	if (!e->client || derp_client_init(e->client, &o) != OK)
 		die("client");
-	for (bool open = false; !open;) {
-		if (buf_len(&c.out)) {
-			put(e, buf_view(&c.out));
-			buf_clear(&c.out);
-			while (buf_len(&e->out)) {
-				struct bytes v = buf_view(&e->out);
-				ssize_t n = write(e->fd, v.p, v.n);
+}
 
-				if (n > 0)
-					buf_consume(&e->out, (size_t)n);
-			}
+/* What can be done without waiting. True: the relay has let us in. */
+static bool step_end(struct end *e)
+{
+	struct derp_client *c = e->client;
+	struct derp_client_event ev;
+	bool open = false;
+
+	if (e->ssl && !shake(e))
+		return false;
+	while (!open) {
+		if (buf_len(&c->out)) {
+			put(e, buf_view(&c->out));
+			buf_clear(&c->out);
+			struct bytes v = buf_view(&e->out);
+			if (write(e->fd, v.p, v.n) != (ssize_t)v.n) /* some hundred bytes into an empty socket */
+				die("write");
+			buf_clear(&e->out);
 		}
-		size_t n = get(e, chunk, sizeof chunk, true);
-		if (derp_client_feed(&c, bytes_of(chunk, n)) != OK)
+		size_t n = get(e, chunk);
+		if (!n)
+			return false;
+		if (derp_client_feed(c, bytes_of(chunk, n)) != OK)
 			die("client");
 		err k;
-		while ((k = derp_client_next(&c, &ev)) == OK)
+		while ((k = derp_client_next(c, &ev)) == OK)
 			open = open || ev.kind == DERP_CLIENT_CONNECTED;
 		if (k != ERR_TRUNCATED) {
 			fprintf(stderr, "derpload: the relay does not let us in\n");
 			exit(1);
 		}
 	}
-	derp_client_done(&c);
+	derp_client_done(c);
+	free(c);
+	e->client = NULL;
 	buf_release(&e->out);
 	buf_release(&e->got);
+	return true;
+}
+
+/* OPENING at a time, so that the relay is not idle between two steps of one. */
+static void open_ends(struct end *e, unsigned n)
+{
+	unsigned first = 0, started = 0;
+
+	while (first < n) {
+		bool moved = false;
+
+		for (; started < n && started - first < OPENING; started++)
+			start_end(&e[started]);
+		for (unsigned i = first; i < started; i++)
+			moved |= e[i].client && step_end(&e[i]);
+		while (first < started && !e[first].client)
+			first++;
+		if (!moved)
+			usleep(20);
+	}
 }
 
 static void watch(struct end *e)
@@ -339,7 +409,7 @@ static void receive(struct end *e)
 {
 	size_t n;
 
-	for (unsigned turns = 0; turns < 8 && (n = get(e, chunk, sizeof chunk, false)); turns++) {
+	for (unsigned turns = 0; turns < 8 && (n = get(e, chunk)); turns++) {
 		struct bytes b = bytes_of(chunk, n);
 
 		if (buf_len(&e->got)) {
@@ -394,8 +464,8 @@ static struct totals add_up(const struct pair *p)
 
 static void open_pair(struct pair *p, size_t size)
 {
-	open_end(&p->a);
-	open_end(&p->b);
+	open_ends(&p->a, 1);
+	open_ends(&p->b, 1);
 	p->frame = frame_to(&p->b.key.pub, size, &p->frame_n);
 	watch(&p->a);
 }
@@ -451,20 +521,19 @@ static void run(struct pair *pair, struct pair *flood, struct pair *probe, doubl
 
 static int run_idle(void)
 {
-	struct end *e = calloc(opt.idle, sizeof *e);
+	struct end *e = calloc(opt.idle, sizeof *e), first[OPENING];
+
+	open_ends(first, OPENING); /* what the first handshake touches is no memory of a connection's */
 	long before = rss_kb();
 	double cpu = cpu_s();
 
 	if (!e)
 		die("memory");
-	for (unsigned i = 0; i < opt.idle; i++)
-		open_end(&e[i]);
+	open_ends(e, opt.idle);
 	double handshakes = cpu_s() - cpu;
 	long with = rss_kb();
-	for (unsigned i = 0; i < opt.idle; i++) {
-		SSL_free(e[i].ssl);
+	for (unsigned i = 0; i < opt.idle; i++)
 		close(e[i].fd);
-	}
 	sleep(8); /* a relay may give memory back when it has become quiet */
 	printf("{\"mode\":\"idle\",\"conns\":%u,\"kib_each\":%.2f,\"kib_left_each\":%.2f,\"cpu_us_each\":%.1f}\n", opt.idle,
 		(double)(with - before) / opt.idle, (double)(rss_kb() - before) / opt.idle, handshakes * 1e6 / opt.idle);
@@ -579,7 +648,6 @@ int main(int argc, char **argv)
 		die("TLS");
 	SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
 	SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256");
-	SSL_CTX_set_read_ahead(ctx, 1);
-	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_keylog_callback(ctx, take_secret);
 	return opt.mode == MODE_IDLE ? run_idle() : run_load();
 }
