@@ -50,12 +50,10 @@ static int64_t process_us(void)
 bool memory_look(struct memory_watch *w, int64_t mono_ms)
 {
 	int64_t cpu_us = process_us(), spent_ms = mono_ms - w->at_ms, did_us = cpu_us - w->cpu_us;
-	bool first = w->at_ms == 0, busy = did_us * 100 > spent_ms * 1000 * BUSY_PERCENT;
+	bool busy = w->at_ms && did_us * 100 > spent_ms * 1000 * BUSY_PERCENT; /* the first look sees the start, and what came with it */
 
 	w->at_ms = mono_ms;
 	w->cpu_us = cpu_us;
-	if (first)
-		return false;
 	w->work_us += did_us;
 	w->busy_ms = busy ? w->busy_ms + spent_ms : 0;
 	if (busy ? w->busy_ms < LONGEST_BURST_MS : w->work_us < WORTH_US)

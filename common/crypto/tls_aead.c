@@ -142,6 +142,19 @@ void tls_aead_free(struct tls_aead *a)
 	free(a);
 }
 
+#if HAVE_IPSEC_MB
+/* In a time that does not tell where they differ. sodium_memcmp goes byte by byte, which is a tenth of what opening a small
+ * record takes. */
+static bool same_tag(const uint8_t *a, const uint8_t *b)
+{
+	uint64_t x[2], y[2];
+
+	memcpy(x, a, sizeof x);
+	memcpy(y, b, sizeof y);
+	return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+}
+#endif
+
 /* ---- OpenSSL ----------------------------------------------------------------------------------------------------- */
 
 static bool evp_seal(struct tls_aead *a, const uint8_t *nonce, struct bytes aad, struct bytes first, struct bytes last, uint8_t *out)
@@ -204,7 +217,7 @@ err tls_aead_open(struct tls_aead *a, const uint8_t nonce[TLS_AEAD_NONCE_LEN], s
 		struct gcm_context_data c;
 
 		a->gcm->dec(&a->key, &c, out, body.p, body.n, nonce, aad.p, aad.n, tag, sizeof tag);
-		return sodium_memcmp(tag, body.p + body.n, sizeof tag) == 0 ? OK : ERR_AUTH;
+		return same_tag(tag, body.p + body.n) ? OK : ERR_AUTH;
 	}
 #endif
 	memcpy(tag, body.p + body.n, sizeof tag); /* OpenSSL's type of a parameter is not const */

@@ -7,6 +7,8 @@
  *   rate MBPS   so many MB a second in all, evenly
  *   idle N      N connections that do nothing: memory and CPU of each
  *   stopped MBPS  as rate, and 10 further senders flood one receiver that does not read
+ *   floor CPU     no relay: a child on that core copies bytes from one connection to another. What a round trip takes on this
+ *                 machine before a relay does anything
  *
  * In every mode but idle one more pair measures round trips, a packet each 5 ms. One thread, TLS records by common/net/tls_record.h
  * and written many at a time, one record a frame, as official clients send: cheaper a byte than any relay, so that a relay in
@@ -16,11 +18,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,7 +43,7 @@ enum {
 	OPENING = 16,		/* handshakes under way at a time */
 };
 
-enum mode { MODE_WINDOW, MODE_FLOOD, MODE_RATE, MODE_IDLE, MODE_STOPPED };
+enum mode { MODE_WINDOW, MODE_FLOOD, MODE_RATE, MODE_IDLE, MODE_STOPPED, MODE_FLOOR };
 
 struct end { /* one connection */
 	int fd;
@@ -483,6 +487,7 @@ static uint64_t allowance(const struct pair *p, double per_pair, double elapsed_
 	case MODE_STOPPED:
 		return due > p->sent ? MIN_OF(due - p->sent, (uint64_t)BATCH) : 0;
 	case MODE_IDLE:
+	case MODE_FLOOR:
 		break;
 	}
 	return 0;
@@ -511,8 +516,10 @@ static void run(struct pair *pair, struct pair *flood, struct pair *probe, doubl
 		for (unsigned i = 0; flood && i < FLOODERS; i++)
 			send_some(&flood[i], BATCH);
 		if (now >= next_probe) {
+			int64_t sent = now_us(); /* not now: that was before epoll waited */
+
 			next_probe = now + PROBE_US;
-			memcpy(probe->frame + DERP_RECV_HEADER_LEN, &now, sizeof now);
+			memcpy(probe->frame + DERP_RECV_HEADER_LEN, &sent, sizeof sent);
 			put(&probe->a, bytes_of(probe->frame, probe->frame_n));
 			flush(&probe->a);
 		}
@@ -540,9 +547,94 @@ static int run_idle(void)
 	return 0;
 }
 
+/* Until the parent closes its ends. */
+static void copy_between(int listener, unsigned core)
+{
+	int fd[2], one = 1;
+	struct epoll_event ev[2];
+	cpu_set_t set;
+	static uint8_t b[64 << 10];
+
+	CPU_ZERO(&set);
+	CPU_SET(core, &set);
+	if (sched_setaffinity(0, sizeof set, &set) != 0)
+		die("affinity");
+	for (unsigned i = 0; i < 2; i++) {
+		fd[i] = accept(listener, NULL, NULL);
+		ev[i] = (struct epoll_event){ .events = EPOLLIN, .data.u32 = i };
+		if (fd[i] < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, fd[i], &ev[i]) != 0)
+			die("accept");
+		setsockopt(fd[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	}
+	for (;;) {
+		int n = epoll_wait(ep, ev, 2, -1);
+
+		for (int i = 0; i < n; i++) {
+			ssize_t k = read(fd[ev[i].data.u32], b, sizeof b);
+
+			if (k <= 0)
+				exit(0);
+			if (write(fd[!ev[i].data.u32], b, (size_t)k) != k)
+				exit(1);
+		}
+	}
+}
+
+/* The probes' way without TLS, DERP or a relay: two connections, one thread that copies. */
+static int run_floor(unsigned core)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t at_n = sizeof at;
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd[2], one = 1;
+	struct epoll_event ev[2];
+
+	if (listener < 0 || bind(listener, (struct sockaddr *)&at, sizeof at) != 0 || listen(listener, 2) != 0 ||
+		getsockname(listener, (struct sockaddr *)&at, &at_n) != 0)
+		die("listen");
+	pid_t child = fork();
+	if (child < 0)
+		die("fork");
+	if (child == 0) {
+		ep = epoll_create1(EPOLL_CLOEXEC); /* not its parent's */
+		copy_between(listener, core);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		ev[i] = (struct epoll_event){ .events = EPOLLIN, .data.u32 = i };
+		fd[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (fd[i] < 0 || connect(fd[i], (struct sockaddr *)&at, sizeof at) != 0 || epoll_ctl(ep, EPOLL_CTL_ADD, fd[i], &ev[i]) != 0)
+			die("connect");
+		setsockopt(fd[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	}
+	int64_t start = now_us(), next_probe = start;
+	for (int64_t now = start; now < start + (int64_t)(opt.seconds * 1e6); now = now_us()) {
+		int n = epoll_wait(ep, ev, 2, 1);
+		int64_t t;
+
+		for (int i = 0; i < n; i++) {
+			if (read(fd[ev[i].data.u32], &t, sizeof t) != (ssize_t)sizeof t)
+				die("read");
+			if (ev[i].data.u32 == 1 && write(fd[1], &t, sizeof t) != (ssize_t)sizeof t)
+				die("write");
+			if (ev[i].data.u32 == 0 && n_probes < PROBES_MAX)
+				probe_us[n_probes++] = (double)(now_us() - t);
+		}
+		if (now >= next_probe) {
+			next_probe = now + PROBE_US;
+			t = now_us();
+			if (write(fd[0], &t, sizeof t) != (ssize_t)sizeof t)
+				die("write");
+		}
+	}
+	close(fd[0]), close(fd[1]);
+	if (waitpid(child, NULL, 0) != child)
+		die("wait");
+	printf("{\"mode\":\"floor\",\"rtt_p50_us\":%.0f,\"rtt_p99_us\":%.0f}\n", quantile(0.5), quantile(0.99));
+	return 0;
+}
+
 static int run_load(void)
 {
-	static const char *const names[] = { "window", "flood", "rate", "idle", "stopped" };
+	static const char *const names[] = { "window", "flood", "rate", "idle", "stopped", "floor" };
 	struct pair *pair = calloc(opt.pairs, sizeof *pair), *flood = NULL, *probe = calloc(1, sizeof *probe);
 
 	if (!pair || !probe)
@@ -594,7 +686,7 @@ static int run_load(void)
 static int usage(void)
 {
 	fprintf(stderr, "usage: derpload --to ADDR:PORT [--plain] [--pid PID] [--pairs N] [--size BYTES] [--seconds S] "
-			"window W | flood | rate MBPS | idle N | stopped MBPS\n");
+			"window W | flood | rate MBPS | idle N | stopped MBPS | floor CPU\n");
 	return 2;
 }
 
@@ -624,12 +716,16 @@ int main(int argc, char **argv)
 	}
 	const char *mode = i < argc ? argv[i] : "", *arg = i + 1 < argc ? argv[i + 1] : "0";
 	opt.to = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	if (!port || inet_pton(AF_INET, host, &opt.to.sin_addr) != 1 || !opt.pairs || opt.size < 16 || opt.size > 65536)
+	if (strcmp(mode, "floor") == 0)
+		opt.mode = MODE_FLOOR;
+	else if (!port || inet_pton(AF_INET, host, &opt.to.sin_addr) != 1 || !opt.pairs || opt.size < 16 || opt.size > 65536)
 		return usage();
 	opt.rate_mb = strtod(arg, NULL);
 	opt.window = (unsigned)MIN_OF(strtoul(arg, NULL, 10), 24ul);
 	opt.idle = (unsigned)strtoul(arg, NULL, 10);
-	if (strcmp(mode, "window") == 0 && opt.window)
+	if (opt.mode == MODE_FLOOR)
+		;
+	else if (strcmp(mode, "window") == 0 && opt.window)
 		opt.mode = MODE_WINDOW;
 	else if (strcmp(mode, "flood") == 0)
 		opt.mode = MODE_FLOOD;
@@ -643,6 +739,8 @@ int main(int argc, char **argv)
 		return usage();
 	if (sodium_init() < 0 || (ep = epoll_create1(EPOLL_CLOEXEC)) < 0)
 		die("start");
+	if (opt.mode == MODE_FLOOR)
+		return run_floor((unsigned)strtoul(arg, NULL, 10));
 	ctx = SSL_CTX_new(TLS_client_method());
 	if (!ctx)
 		die("TLS");
