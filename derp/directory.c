@@ -24,6 +24,7 @@ struct shard {
 };
 struct directory {
 	struct shard shard[SHARDS];
+	_Alignas(64) _Atomic uint64_t version; /* read for each packet between threads: alone in its cache line */
 };
 
 static uint64_t pack(struct conn_handle h)
@@ -45,10 +46,11 @@ _Static_assert(SHARDS == 64, "shard_of takes six bits");
 
 err directory_new(struct directory **out)
 {
-	struct directory *d = calloc(1, sizeof *d);
+	struct directory *d = aligned_alloc(_Alignof(struct directory), sizeof *d);
 
 	if (!d)
 		return ERR_NOMEM;
+	*d = (struct directory){ 0 };
 	for (unsigned i = 0; i < SHARDS; i++) {
 		pthread_rwlock_init(&d->shard[i].lock, NULL);
 		d->shard[i].by_key = MAP_OF(struct directory_key, key);
@@ -77,6 +79,12 @@ void directory_free(struct directory *d)
 		pthread_rwlock_destroy(&d->shard[i].lock);
 	}
 	free(d);
+}
+
+/* The caller holds the lock of what changed: who asked before has the old version. */
+static void changed(struct directory *d)
+{
+	atomic_fetch_add_explicit(&d->version, 1, memory_order_release);
 }
 
 static err join_locked(struct shard *s, const struct node_pub *key, uint64_t conn, const struct directory_info *info,
@@ -113,6 +121,7 @@ err directory_join(struct directory *d, const struct node_pub *key, struct conn_
 
 	pthread_rwlock_wrlock(&s->lock);
 	err e = join_locked(s, key, pack(h), info, out);
+	changed(d);
 	pthread_rwlock_unlock(&s->lock);
 	return e;
 }
@@ -137,6 +146,7 @@ bool directory_leave(struct directory *d, struct directory_key *k, struct conn_h
 		atomic_store(&k->active, k->conn[n - 1]); /* the newest of the rest */
 	if (n == 0)
 		map_del(&s->by_key, k->key.b);
+	changed(d);
 	if (!k->sent_to.cap) {
 		peer_set_done(&k->sent_to);
 		k->sent_to = sent_to;
@@ -159,7 +169,13 @@ void directory_touch(struct directory *d, struct directory_key *k, struct conn_h
 
 	pthread_rwlock_wrlock(&s->lock);
 	atomic_store(&k->active, pack(h));
+	changed(d);
 	pthread_rwlock_unlock(&s->lock);
+}
+
+uint64_t directory_version(const struct directory *d)
+{
+	return atomic_load_explicit(&d->version, memory_order_acquire);
 }
 
 bool directory_find(struct directory *d, const struct node_pub *key, struct conn_handle *out, bool *congested)

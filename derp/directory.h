@@ -44,6 +44,8 @@ void directory_touch(struct directory *d, struct directory_key *k, struct conn_h
 /* The active connection of a key. False: nobody has it. congested (may be NULL): it does not take what it is sent, as its
  * thread said last. */
 bool directory_find(struct directory *d, const struct node_pub *key, struct conn_handle *out, bool *congested);
+/* Changes whenever an answer of directory_find may: while it stays, so does the answer (but for congested). */
+uint64_t directory_version(const struct directory *d);
 /* Every connection of a key, at most DIRECTORY_CONNS_PER_KEY; returns how many. */
 unsigned directory_all(struct directory *d, const struct node_pub *key, struct conn_handle out[DIRECTORY_CONNS_PER_KEY]);
 

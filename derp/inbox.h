@@ -3,12 +3,13 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "common/crypto/keys.h"
 #include "derp/directory.h"
 
 enum relay_msg_kind {
-	MSG_PACKET,	/* data is a RecvPacket for key */
+	MSG_PACKETS,	/* data holds count packets, see msg_add_packet */
 	MSG_PEER_GONE,	/* tell key that other has gone */
 	MSG_CLOSE_KEY,	/* close the connections of key */
 	MSG_ADMIT,	/* client number id is allowed, or not */
@@ -28,12 +29,12 @@ struct relay_msg {
 	struct relay_collect *collect; /* a reference, which the handler gives up */
 	uint64_t id;
 	struct node_pub key, other;
-	uint32_t n;
+	uint32_t n, cap, count;
 	uint8_t *data; /* owned */
 };
 
 struct msg_list {
-	struct relay_msg *first, **end;
+	struct relay_msg *first, *last, **end;
 	uint64_t packet_bytes;
 };
 
@@ -50,7 +51,23 @@ struct inbox {
 	pthread_mutex_t lock;
 	struct msg_list list;
 	bool woken; /* the owner was told and has not taken yet */
+	_Atomic uint64_t waiting; /* packet_bytes of list, for whoever wants to know without the lock */
 };
+
+/* Full-sized messages of packets, kept by a thread for those that it will send: memory that is still in its cache. */
+struct msg_pool {
+	struct relay_msg *free;
+	unsigned n;
+};
+void msg_pool_done(struct msg_pool *p);
+/* Frees all of l, or keeps what may be used again. */
+void msg_recycle(struct msg_pool *p, struct msg_list *l);
+
+/* Copies a RecvPacket for dst behind the others: into the list's last message, where that holds packets of the same kind and has
+ * room, else into a new one. So a batch costs few allocations, and nothing overtakes. False: out of memory. */
+bool msg_add_packet(struct msg_list *l, struct msg_pool *p, const struct node_pub *dst, struct bytes packet, bool disco);
+/* The packet at *at, which moves on; false: no more. It lies in m. */
+bool msg_next_packet(const struct relay_msg *m, size_t *at, struct node_pub *dst, uint8_t **p, uint32_t *n);
 
 void inbox_init(struct inbox *b);
 void inbox_done(struct inbox *b);

@@ -7,7 +7,7 @@
 
 /* ---- between threads -------------------------------------------------------------------------------------------- */
 
-static void tell_dirty(struct relay_worker *w)
+void worker_tell_dirty(struct relay_worker *w)
 {
 	if (w->told_dirty)
 		return;
@@ -27,8 +27,10 @@ static void deliver(struct relay_worker *to, struct msg_list *from, struct stats
 	for (struct relay_msg *m; (m = msg_list_pop(&dropped)); msg_free(m)) {
 		if (!stats)
 			continue;
-		STATS_ADD(stats, dropped_queue_head, 1);
-		STATS_ADD(stats, dropped_disco, m->disco);
+		unsigned n = m->kind == MSG_PACKETS ? m->count : 1;
+
+		STATS_ADD(stats, dropped_queue_head, n);
+		STATS_ADD(stats, dropped_disco, m->disco ? n : 0);
 	}
 	if (wake)
 		to->wake(to->wake_ctx);
@@ -37,7 +39,7 @@ static void deliver(struct relay_worker *to, struct msg_list *from, struct stats
 void worker_post(struct relay_worker *w, uint16_t to, struct relay_msg *m)
 {
 	msg_list_add(&w->out[to], m);
-	tell_dirty(w);
+	worker_tell_dirty(w);
 }
 
 err relay_post(struct relay *r, uint16_t to, struct relay_msg *m)
@@ -174,7 +176,7 @@ static void on_output(struct session *s)
 	if (!list_is_empty(&c->dirty))
 		return;
 	list_add_tail(&c->w->dirty, &c->dirty);
-	tell_dirty(c->w);
+	worker_tell_dirty(c->w);
 }
 
 static void on_drop(struct session *s, enum session_drop why, const struct session_packet *pkt)
@@ -387,6 +389,8 @@ static void worker_free(struct relay_worker *w)
 	if (!w)
 		return;
 	inbox_done(&w->inbox);
+	msg_list_done(&w->lent);
+	msg_pool_done(&w->packets);
 	for (unsigned i = 0; w->out && i < w->r->opts.workers; i++)
 		msg_list_done(&w->out[i]);
 	free(w->out);
@@ -409,6 +413,7 @@ err relay_worker_new(struct relay *r, void (*wake)(void *ctx), void *ctx, struct
 		return ERR_NOMEM;
 	*w = (struct relay_worker){ .r = r, .index = (uint16_t)index, .wake = wake, .wake_ctx = ctx };
 	inbox_init(&w->inbox);
+	msg_list_init(&w->lent);
 	w->by_key = MAP_OF(struct relay_client, s.key);
 	w->by_id = MAP_OF(struct relay_client, id);
 	list_init(&w->all);
@@ -446,7 +451,7 @@ void relay_area_used(struct relay_worker *w, size_t n)
 {
 	w->area_used += n;
 	/* Whether anything borrows it or not, the turn's end gives it back. */
-	tell_dirty(w);
+	worker_tell_dirty(w);
 }
 
 void relay_flush(struct relay_worker *w)
@@ -460,6 +465,7 @@ void relay_flush(struct relay_worker *w)
 		c->opts.push(c->opts.ctx);
 		session_settle(&c->s);
 	}
+	msg_recycle(&w->packets, &w->lent);
 	for (unsigned i = 0; i < n; i++)
 		if (w->out[i].first)
 			deliver(w->r->worker[i], &w->out[i], &w->stats);
@@ -493,7 +499,7 @@ static void on_msg(struct relay_worker *w, struct relay_msg *m, int64_t now_ms)
 	struct relay_client *c;
 
 	switch (m->kind) {
-	case MSG_PACKET:
+	case MSG_PACKETS:
 		deliver_arrived(w, m);
 		return;
 	case MSG_PEER_GONE:
@@ -539,7 +545,10 @@ void relay_worker_run(struct relay_worker *w, int64_t now_ms)
 	inbox_take(&w->inbox, &in);
 	while ((m = msg_list_pop(&in))) {
 		on_msg(w, m, now_ms);
-		msg_free(m);
+		if (m->kind == MSG_PACKETS)
+			msg_list_add(&w->lent, m);
+		else
+			msg_free(m);
 	}
 }
 

@@ -1,8 +1,8 @@
 /* relay: packets between clients by node key, on any number of threads. No sockets and no clock: conn.h moves bytes.
  *
  * A client belongs to one worker, a worker to one thread. Between clients of one worker a packet is queued where it
- * lies; to another worker it is copied into that worker's inbox, gathered so that a batch costs one lock and one
- * wake-up. Only the functions marked "any thread" may be called from elsewhere.
+ * lies; to another worker it is copied once, into a message of many packets for that worker's inbox, from which it is queued
+ * where it lies. A batch costs one lock and one wake-up, a packet neither a lock nor an allocation. Only the functions marked "any thread" may be called from elsewhere.
  *
  * A turn of a worker: fill relay_area, session_feed from it, relay_area_used; at the end relay_flush, which has every
  * client with output pushed by its owner and then makes queues own what they keep. */
@@ -19,6 +19,7 @@ enum {
 	RELAY_AREA_BYTES = 256 << 10,	  /* a worker's read buffer */
 	RELAY_AREA_MIN = 32 << 10,	  /* relay_area gives at least this much */
 	RELAY_INBOX_BYTES = 8 << 20,	  /* packets from other threads that wait; more are dropped */
+	RELAY_INBOX_HIGH = 2 << 20,	  /* from here on who sends to that thread pauses, so that nothing need be dropped */
 	RELAY_GONE_BURST = 3,		  /* PeerGone(not here) a sender, then one a second */
 	RELAY_YIELD_MS = 2,		  /* a sender to a congested receiver is not read from for so long */
 	/* Frames a second from one client that bring nobody a packet: pings, packets to keys that are not here, kinds that we do

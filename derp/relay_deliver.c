@@ -4,6 +4,8 @@
 
 #include "derp/relay_state.h"
 
+enum { FAR_USES = 64 }; /* packets to another worker for one look whether the receiver is congested */
+
 /* The client of this worker that gets key's packets, given one of them; NULL: another worker has the active one. */
 static struct relay_client *active_here(struct relay_client *some)
 {
@@ -36,24 +38,21 @@ void worker_count_drop(struct relay_worker *w, enum session_drop why, bool disco
 	}
 }
 
-static void forward(struct relay_worker *w, uint16_t to, const struct node_pub *dst, struct session_packet pkt)
+bool deliver_is_full(const struct relay_worker *w, unsigned to)
 {
-	uint8_t *data = pkt.base == pkt.p ? pkt.base : malloc(pkt.n);
+	const struct inbox *there = &w->r->worker[to]->inbox;
 
-	if (data && data != pkt.base) {
-		memcpy(data, pkt.p, pkt.n);
-		free(pkt.base);
-	} else if (!data) {
-		free(pkt.base);
-	}
-	struct relay_msg *m = data ? msg_new(MSG_PACKET, dst, data, pkt.n) : NULL;
+	return w->out[to].packet_bytes + atomic_load_explicit(&there->waiting, memory_order_relaxed) > RELAY_INBOX_HIGH;
+}
 
-	if (!m) {
+/* True: that worker is full. */
+static bool forward(struct relay_worker *w, uint16_t to, const struct node_pub *dst, struct session_packet pkt)
+{
+	if (!msg_add_packet(&w->out[to], &w->packets, dst, bytes_of(pkt.p, pkt.n), pkt.disco))
 		worker_count_drop(w, SESSION_DROP_QUEUE_TAIL, pkt.disco);
-		return;
-	}
-	m->disco = pkt.disco;
-	worker_post(w, to, m);
+	free(pkt.base);
+	worker_tell_dirty(w);
+	return deliver_is_full(w, to);
 }
 
 /* At most RELAY_GONE_BURST at once, then one a second. */
@@ -111,18 +110,17 @@ static bool enqueue(struct relay_client *to, struct session_packet pkt)
 	return congested;
 }
 
-/* head: by_key's answer for dst. The rest as worker_deliver. */
+/* head: by_key's answer for dst; *far is set when dst is at another worker. The rest as worker_deliver. */
 static bool deliver_to(struct relay_worker *w, struct relay_client *head, const struct node_pub *dst,
-	struct session_packet *pkt, bool *congested)
+	struct session_packet *pkt, bool *congested, struct conn_handle *far)
 {
 	struct relay_client *to = head ? active_here(head) : NULL;
-	struct conn_handle h;
 	bool full = false;
 
 	if (to)
 		full = enqueue(to, *pkt);
-	else if (directory_find(w->r->dir, dst, &h, &full))
-		forward(w, h.worker, dst, *pkt);
+	else if (directory_find(w->r->dir, dst, far, &full))
+		full |= forward(w, far->worker, dst, *pkt);
 	else
 		return false;
 	if (congested)
@@ -132,17 +130,20 @@ static bool deliver_to(struct relay_worker *w, struct relay_client *head, const 
 
 bool worker_deliver(struct relay_worker *w, const struct node_pub *dst, struct session_packet *pkt, bool *congested)
 {
-	return deliver_to(w, map_get(&w->by_key, dst->b), dst, pkt, congested);
+	struct conn_handle far;
+
+	return deliver_to(w, map_get(&w->by_key, dst->b), dst, pkt, congested, &far);
 }
 
 /* Most packets go where the sender's last one went: hashing a key costs more than comparing one. */
 static bool is_last_dst(const struct relay_client *c, const struct node_pub *dst)
 {
-	return c->last_head && c->last_epoch == c->w->epoch && node_pub_eq(&c->last_dst, dst);
+	return c->has_last && c->last_epoch == c->w->epoch && node_pub_eq(&c->last_dst, dst);
 }
 
 static void remember_dst(struct relay_client *c, const struct node_pub *dst, struct relay_client *head)
 {
+	c->has_last = true;
 	c->last_dst = *dst;
 	c->last_head = head;
 	c->last_epoch = c->w->epoch;
@@ -161,15 +162,31 @@ void deliver_on_packet(struct session *s, const struct node_pub *dst, struct ses
 	else
 		STATS_ADD(&w->stats, received_other, 1);
 	bool same = is_last_dst(c, dst);
+	uint64_t version = directory_version(w->r->dir); /* before the directory is asked */
 	struct relay_client *head = same ? c->last_head : map_get(&w->by_key, dst->b);
+	struct conn_handle far = { 0 };
+	bool delivered = true;
 
-	if (deliver_to(w, head, dst, &pkt, &congested)) {
-		c->idle--;
-		if (!same)
+	if (same && !head && c->last_far_version == version && c->last_far_uses) {
+		c->last_far_uses--;
+		congested = forward(w, c->last_far.worker, dst, pkt);
+	} else {
+		delivered = deliver_to(w, head, dst, &pkt, &congested, &far);
+		if (delivered && !same)
 			remember_dst(c, dst, head);
+		if (delivered && !head) {
+			c->last_far = far;
+			c->last_far_version = version;
+			c->last_far_uses = FAR_USES;
+		}
+	}
+	if (delivered) {
+		c->idle--;
 		if (congested && !c->yield_ms) {
 			c->yield_ms = now_ms + RELAY_YIELD_MS;
 			STATS_ADD(&w->stats, yields, 1);
+			if (!head)
+				c->waits_for = 1u + c->last_far.worker;
 		}
 	} else if (mesh_forward(w, &s->key, dst, &pkt)) {
 		c->idle--;
@@ -179,17 +196,24 @@ void deliver_on_packet(struct session *s, const struct node_pub *dst, struct ses
 	}
 }
 
-void deliver_arrived(struct relay_worker *w, struct relay_msg *m)
+void deliver_arrived(struct relay_worker *w, const struct relay_msg *m)
 {
-	struct relay_client *head = map_get(&w->by_key, m->key.b);
-	struct session_packet pkt = { .base = m->data, .p = m->data, .n = m->n, .disco = m->disco };
+	struct session_packet pkt = { .disco = m->disco };
+	struct relay_client *head = NULL;
+	struct node_pub dst, last;
+	size_t at = 0;
 
-	if (!head) {
-		worker_count_drop(w, SESSION_DROP_GONE, m->disco);
-		return;
+	worker_tell_dirty(w); /* also when nobody here wants any of it: m goes in relay_flush */
+	while (msg_next_packet(m, &at, &dst, &pkt.p, &pkt.n)) {
+		if (!head || !node_pub_eq(&dst, &last))
+			head = map_get(&w->by_key, dst.b);
+		last = dst;
+		if (!head) {
+			worker_count_drop(w, SESSION_DROP_GONE, m->disco);
+			continue;
+		}
+		struct relay_client *to = active_here(head);
+
+		enqueue(to ? to : head, pkt);
 	}
-	struct relay_client *to = active_here(head);
-
-	m->data = NULL; /* the queue's now */
-	enqueue(to ? to : head, pkt);
 }

@@ -67,8 +67,12 @@ int64_t relay_client_pause_ms(struct relay_client *c, int64_t now_ms)
 	struct relay *r = c->w->r;
 	uint64_t rate = atomic_load_explicit(&r->client_rate, memory_order_relaxed);
 	uint64_t all = atomic_load_explicit(&r->worker_rate, memory_order_relaxed);
-	int64_t ms = c->yield_ms - now_ms;
 
+	if (c->waits_for && !deliver_is_full(c->w, c->waits_for - 1))
+		c->waits_for = 0;
+	if (c->waits_for)
+		c->yield_ms = MAX_OF(c->yield_ms, now_ms + 1);
+	int64_t ms = c->yield_ms - now_ms;
 	if (ms <= 0)
 		c->yield_ms = ms = 0;
 	ms = MAX_OF(ms, idle_wait_ms(c, now_ms));

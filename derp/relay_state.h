@@ -19,9 +19,14 @@ struct relay_client {
 	struct list dirty;	     /* in its worker's list while it has something to push */
 	struct list watching;	     /* in its worker's watchers */
 	struct peer_set sent_to;
-	struct node_pub last_dst;	   /* where its last packet went, and who had that key here then: */
-	struct relay_client *last_head; /* NULL, or by_key's answer while last_epoch is the worker's epoch */
+	struct node_pub last_dst;	   /* where its last packet went, if has_last, and who had that key then: */
+	struct relay_client *last_head; /* by_key's answer while last_epoch is the worker's epoch; NULL: nobody here, but */
 	uint64_t last_epoch;
+	struct conn_handle last_far;    /* on another worker, while this is the directory's version */
+	uint64_t last_far_version;
+	unsigned last_far_uses;         /* left, then the directory is asked again whether it is congested */
+	bool has_last;
+	unsigned waits_for;  /* 1 + the worker whose inbox was full when it sent there; 0: none */
 	struct relay_client_opts opts;
 	int64_t since_ms;
 	uint64_t bytes_in, bytes_out, dropped;
@@ -57,6 +62,8 @@ struct relay_worker {
 	struct stats_cells stats;
 	struct inbox inbox;
 	struct msg_list *out; /* one a worker: what the turn gathered for it */
+	struct msg_pool packets;
+	struct msg_list lent; /* from other workers: queues borrow packets of them until relay_flush */
 	uint8_t *area;
 	size_t area_used;
 };
@@ -97,6 +104,7 @@ static inline struct conn_handle handle_of(const struct relay_client *c)
 
 /* ---- relay.c ---- */
 
+void worker_tell_dirty(struct relay_worker *w); /* relay_flush has something to do */
 /* For worker number to, when this turn ends. m is taken. */
 void worker_post(struct relay_worker *w, uint16_t to, struct relay_msg *m);
 /* Tells dst's connections that gone is no longer in this region. */
@@ -113,8 +121,10 @@ void worker_count_drop(struct relay_worker *w, enum session_drop why, bool disco
 bool worker_deliver(struct relay_worker *w, const struct node_pub *dst, struct session_packet *pkt, bool *congested);
 /* A session's packet (session_host). */
 void deliver_on_packet(struct session *s, const struct node_pub *dst, struct session_packet pkt, int64_t now_ms);
-/* MSG_PACKET, from another worker. m stays the caller's, its data does not. */
-void deliver_arrived(struct relay_worker *w, struct relay_msg *m);
+/* More waits for that worker than should: who sends to it should pause. */
+bool deliver_is_full(const struct relay_worker *w, unsigned to);
+/* MSG_PACKETS, from another worker: must live until relay_flush. */
+void deliver_arrived(struct relay_worker *w, const struct relay_msg *m);
 
 /* ---- relay_rate.c ---- */
 

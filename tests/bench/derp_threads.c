@@ -1,6 +1,6 @@
 /* derp_threads: what a second wire thread is worth to the relay, on two cores, without a load generator in the way.
  *
- *   derp_threads [--tls] [--size BYTES] [--pairs N] [--rounds N]
+ *   derp_threads [--tls] [--size BYTES] [--pairs N] [--rounds N] [--way 1|2|3]
  *
  * The relay runs in this process, its threads bound to a core each. A round: the threads are held, every sender's packets are
  * written into its socket, the threads are let go, and the time is taken until the last packet has left; nothing else of ours
@@ -23,13 +23,13 @@
 #include "common/wire/derp_client.h"
 #include "derp/conn.h"
 
-enum { WORKERS = 2, PAIRS_MAX = 64, ROUND_BYTES = 1 << 20, SOCKET_BYTES = 16 << 20 };
+enum { WORKERS = 2, PAIRS_MAX = 64, ROUND_BYTES = 512 << 10, SOCKET_BYTES = 16 << 20 };
 
 static struct {
 	bool tls;
 	size_t size;
-	unsigned pairs, rounds;
-} opt = { .size = 1400, .pairs = 32, .rounds = 12 };
+	unsigned pairs, rounds, way;
+} opt = { .size = 1400, .pairs = 64, .rounds = 12 };
 
 static struct relay *relay;
 static struct worker {
@@ -263,7 +263,7 @@ static void measure(const char *name, unsigned threads, bool cross, double *base
 		end_open(&to[i], &worker[(i + cross) % threads]);
 	}
 	relay_stats_read(relay, &st);
-	uint64_t sent = st.packets_sent, lost = 0;
+	uint64_t sent = st.packets_sent, lost = 0, lost_first = 0;
 	for (unsigned r = 0; r < opt.rounds; r++) {
 		uint64_t want = sent + (uint64_t)opt.pairs * packets;
 
@@ -287,14 +287,16 @@ static void measure(const char *name, unsigned threads, bool cross, double *base
 			used += cpu() - cpu_start;
 		}
 		sent = want;
+		if (r == 0)
+			lost_first = lost;
 		for (unsigned i = 0; i < opt.pairs; i++)
 			empty(&to[i]);
 	}
-	double n = (double)opt.pairs * packets * (opt.rounds - 1), mb = n * (double)opt.size / 1e6;
+	double all = (double)opt.pairs * packets * (opt.rounds - 1), n = all - (double)(lost - lost_first), mb = n * (double)opt.size / 1e6;
 	if (!*base)
 		*base = mb / wall;
-	printf("%-30s %6.0f MB/s %5.2fx   %6.0f MB a CPU-second %6.0f ns a packet   lost %llu\n", name, mb / wall, mb / wall / *base,
-		mb / used, used / n * 1e9, (unsigned long long)lost);
+	printf("%-30s %6.0f MB/s %5.2fx   %6.0f MB a CPU-second %6.0f ns a packet   lost %.1f %%\n", name, mb / wall, mb / wall / *base,
+		mb / used, used / n * 1e9, 100 * (all - n) / all);
 	fflush(stdout);
 	for (unsigned i = 0; i < opt.pairs; i++)
 		end_close(&from[i]), end_close(&to[i]);
@@ -313,6 +315,8 @@ int main(int argc, char **argv)
 			opt.size = strtoul(argv[++i], NULL, 10);
 		else if (i + 1 < argc && strcmp(argv[i], "--pairs") == 0)
 			opt.pairs = (unsigned)strtoul(argv[++i], NULL, 10);
+		else if (i + 1 < argc && strcmp(argv[i], "--way") == 0)
+			opt.way = (unsigned)strtoul(argv[++i], NULL, 10);
 		else if (i + 1 < argc && strcmp(argv[i], "--rounds") == 0)
 			opt.rounds = (unsigned)strtoul(argv[++i], NULL, 10);
 	}
@@ -334,9 +338,12 @@ int main(int argc, char **argv)
 	sem_init(&held, 0, 0);
 	sem_init(&go, 0, 0);
 	printf("%zu bytes a packet, %s, %u pairs\n", opt.size, opt.tls ? "TLS" : "plain", opt.pairs);
-	measure("one thread", 1, false, &base);
-	measure("two, pairs at one thread each", 2, false, &base);
-	measure("two, pairs across threads", 2, true, &base);
+	if (!opt.way || opt.way == 1)
+		measure("one thread", 1, false, &base);
+	if (!opt.way || opt.way == 2)
+		measure("two, pairs at one thread each", 2, false, &base);
+	if (!opt.way || opt.way == 3)
+		measure("two, pairs across threads", 2, true, &base);
 	tls_ctx_free(server_ctx);
 	SSL_CTX_free(client_ctx);
 	free(cert), free(key);
