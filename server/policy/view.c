@@ -485,12 +485,17 @@ static err note_list(struct policy_view *v, const struct class_list *l, struct p
 	return OK;
 }
 
-/* Destinations of rules of ssh that have the node among their sources; its own user's machines are told anyway. */
+/* Destinations of rules of ssh that have the node among their sources, or its address as a recorder's; its own user's machines are told
+ * anyway. */
 static err note_ssh(struct policy_view *v, const struct view_node *n, struct policy_changes *c)
 {
-	for (size_t i = 0; n && i < v->p->n_ssh; i++)
-		if (class_in_set(v, v->cls[n->cls], &v->p->set[v->p->ssh[i].src]))
+	for (size_t i = 0; n && i < v->p->n_ssh; i++) {
+		const struct ssh_rule *r = &v->p->ssh[i];
+		struct sel_set recorders = { .sel = r->recorder, .n = r->n_recorders };
+
+		if (class_in_set(v, v->cls[n->cls], &v->p->set[r->src]) || class_in_set(v, v->cls[n->cls], &recorders))
 			TRY(note_list(v, &v->ssh_classes[i], c));
+	}
 	return OK;
 }
 

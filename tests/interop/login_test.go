@@ -121,36 +121,66 @@ func becomesRunning(t *testing.T, n *tsnet.Server) string {
 	return ""
 }
 
-// TestLoginByHTTP: the official client joins as whoever signs in, here by a browser that knows redirects, cookies and forms only.
+// connectByHTTP signs in and lets the waiting device in, by a browser that knows redirects, cookies and forms only.
+func connectByHTTP(t *testing.T, loginURL string) {
+	t.Helper()
+	jar, _ := cookiejar.New(nil)
+	c := &http.Client{Jar: jar, Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	r, err := c.Get(loginURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, _ := io.ReadAll(r.Body)
+	r.Body.Close()
+	form := regexp.MustCompile(`(?s)<form[^>]*action="([^"]*)".*?name="csrf" value="([^"]*)"`).FindSubmatch(page)
+	if r.StatusCode != 200 || form == nil {
+		t.Fatalf("%s: %s", r.Status, page)
+	}
+	to, _ := r.Request.URL.Parse(html.UnescapeString(string(form[1])))
+	r, err = c.PostForm(to.String(), url.Values{"csrf": {string(form[2])}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	if r.StatusCode != 200 {
+		t.Fatal(r.Status)
+	}
+}
+
+// TestLoginByHTTP: the official client joins as whoever signs in.
 func TestLoginByHTTP(t *testing.T) {
 	forEachFlavour(t, func(t *testing.T, s *server) {
 		signInBy(t, s)
 		n := newNode(t, s, "laptop", "")
-		jar, _ := cookiejar.New(nil)
-		c := &http.Client{Jar: jar, Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-		r, err := c.Get(loginURL(t, n.Server))
-		if err != nil {
-			t.Fatal(err)
-		}
-		page, _ := io.ReadAll(r.Body)
-		r.Body.Close()
-		form := regexp.MustCompile(`(?s)<form[^>]*action="([^"]*)".*?name="csrf" value="([^"]*)"`).FindSubmatch(page)
-		if r.StatusCode != 200 || form == nil {
-			t.Fatalf("%s: %s", r.Status, page)
-		}
-		to, _ := r.Request.URL.Parse(html.UnescapeString(string(form[1])))
-		r, err = c.PostForm(to.String(), url.Values{"csrf": {string(form[2])}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Body.Close()
-		if r.StatusCode != 200 {
-			t.Fatal(r.Status)
-		}
+		connectByHTTP(t, loginURL(t, n.Server))
 		if who := becomesRunning(t, n.Server); who != "alice@example.com" {
 			t.Errorf("it belongs to %q", who)
 		}
 	})
+}
+
+// TestUserApproval: the device of who signs in for the first time waits until its user is approved, says so, and then works without a login.
+func TestUserApproval(t *testing.T) {
+	s := newServer(t, plainHTTP)
+	signInBy(t, s)
+	a := join(t, s, "a", s.addKey(s.addUser("ann"), keyOpts{}))
+	s.cli("settings", "set", "users_approval", "true")
+	n := newNode(t, s, "laptop", "")
+	connectByHTTP(t, loginURL(t, n.Server))
+	n.inState("NeedsMachineAuth", 20*time.Second)
+	n.healthSays("account waits for an administrator's approval", 10*time.Second)
+	if a.peer("laptop") != nil || len(n.status().Peer) != 0 {
+		t.Error("a device that waits knows others, or is known")
+	}
+	if out := s.cli("users", "list"); !strings.Contains(out, "waiting") {
+		t.Errorf("the list does not say that somebody waits:\n%s", out)
+	}
+	s.cli("users", "approve", "alice")
+	n.inState("Running", 10*time.Second)
+	n.ready(n.status())
+	n.reaches(a)
+	a.reaches(n)
+	a.inState("Running", time.Second) // who was there stays in
 }
 
 // TestLoginByChromium: the same with Debian's Chromium.

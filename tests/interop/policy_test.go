@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -262,6 +264,22 @@ func TestPolicySSHRules(t *testing.T) {
 		t.Errorf("the rule: %+v %+v", r, r.Action)
 	}
 	eventually(t, time.Second, "the source has none", count(a, 0))
+	// Sessions that must be recorded: the destination is told where, and what to do when that fails.
+	rec := join(t, s, "rec", s.addKey(s.addUser("rita"), keyOpts{tags: []string{"tag:web"}}))
+	s.setPolicy(`{"tagOwners": {"tag:web": ["ann@"], "tag:rec": ["ann@"]},
+		"ssh": [{"action": "accept", "src": ["ann@"], "dst": ["tag:web"], "users": ["root"], "recorder": ["tag:rec"], "enforceRecorder": true}]}`)
+	s.cli("nodes", "tag", "rec", "-t", "tag:rec")
+	eventually(t, 5*time.Second, "the destination knows the recorder", func() error {
+		if err := count(web, 1)(); err != nil {
+			return err
+		}
+		want := []netip.AddrPort{netip.AddrPortFrom(rec.ip4, 80), netip.AddrPortFrom(rec.ip6, 80)}
+		if act := rules[0].Action; !slices.Equal(act.Recorders, want) || act.OnRecordingFailure == nil ||
+			act.OnRecordingFailure.RejectSessionWithMessage == "" || act.OnRecordingFailure.TerminateSessionWithMessage == "" {
+			return fmt.Errorf("%+v", act)
+		}
+		return nil
+	})
 	s.setPolicy(owners + `}`)
 	eventually(t, 5*time.Second, "the rule is gone", count(web, 0))
 }

@@ -76,9 +76,22 @@ static struct login_facts *facts(struct world *w, struct command *m)
 
 static const char *some_token(struct world *w, struct command *m)
 {
-	const char *t = w->n_tokens ? w->tokens[chance(w, MIN_OF(w->n_tokens, ARRAY_LEN(w->tokens)))] : "nonsense";
+	size_t n = MIN_OF(w->n_tokens, ARRAY_LEN(w->tokens));
+	const char *t = !n ? "nonsense" : w->tokens[one_in(w, 3) ? chance(w, n) : (w->n_tokens - 1) % ARRAY_LEN(w->tokens)];
 
 	return arena_str(&m->arena, bytes_str(t));
+}
+
+/* Who comes from now on waits; admin.c takes it back now and then. */
+static void make_them_wait(struct world *w)
+{
+	struct event *e = event_new(EV_COMMAND);
+
+	e->command = command_new(CMD_SETTINGS_SET);
+	e->command->name = "users_approval";
+	e->command->text = "true";
+	e->call = &world_call(w, NULL, on_answer)->call;
+	world_apply(w, e);
 }
 
 void people_act(struct world *w)
@@ -87,11 +100,16 @@ void people_act(struct world *w)
 		enum command_kind kind;
 		unsigned weight;
 	} mix[] = {
-		{ CMD_LOGIN, 10 }, { CMD_AUTH_CONNECT, 12 }, { CMD_AUTH_DENY, 1 }, { CMD_USER_APPROVE, 8 }, { CMD_SIGNIN_CHECK, 1 }, { CMD_SIGNIN_END, 2 },
+		{ CMD_LOGIN, 10 }, { CMD_AUTH_CONNECT, 12 }, { CMD_AUTH_DENY, 1 }, { CMD_USER_APPROVE, 5 }, { CMD_SIGNIN_CHECK, 1 }, { CMD_SIGNIN_END, 2 },
 		{ CMD_LINK_MAKE, 2 }, { CMD_LINK_USE, 2 }, { CMD_IDENTITY_LINK, 1 }, { CMD_IDENTITY_UNLINK, 1 }, { CMD_IDENTITY_REFRESH, 2 },
 		{ CMD_IDENTITY_GONE, 1 }, { CMD_BACK_CHANNEL, 1 },
 	};
 	unsigned total = 0;
+
+	if (one_in(w, 12)) {
+		make_them_wait(w);
+		return;
+	}
 
 	for (size_t i = 0; i < ARRAY_LEN(mix); i++)
 		total += mix[i].weight;
@@ -113,7 +131,9 @@ void people_act(struct world *w)
 	m->expires_ms = w->now.wall_ms + (int64_t)chance(w, 2 * 3600000);
 	m->at_ms = one_in(w, 2) ? 0 : w->now.wall_ms + (int64_t)chance(w, 600000);
 	m->key_text = some_token(w, m);
-	if (w->n_auth_ids)
+	if (w->db.n_pendings && !one_in(w, 4))
+		m->auth_id = arena_str(&m->arena, bytes_str(w->db.pendings[chance(w, w->db.n_pendings)].auth_id));
+	else if (w->n_auth_ids)
 		m->auth_id = arena_str(&m->arena, bytes_str(w->auth_ids[chance(w, MIN_OF(w->n_auth_ids, ARRAY_LEN(w->auth_ids)))]));
 	if (m->kind == CMD_USER_APPROVE)
 		m->id = u ? u->id : 1;

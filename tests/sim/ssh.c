@@ -40,8 +40,12 @@ static void on_answer(struct sim_call *c, struct reply *r)
 		world_fail(w, "an SSH session waits that should not");
 	w->ssh_in += in && c->kind == POLICY_SSH_CHECK;
 	w->ssh_held += id != NULL;
-	if (id)
-		snprintf(w->ssh_ids[w->n_ssh_ids++ % ARRAY_LEN(w->ssh_ids)], AUTH_ID_LEN + 1, "%s", id + strlen("auth_id="));
+	if (id) {
+		struct sim_ssh *s = &w->ssh[w->n_ssh++ % ARRAY_LEN(w->ssh)];
+		*s = (struct sim_ssh){ .src = c->id, .dst = c->other, .asked = c->client->index };
+		snprintf(s->id, sizeof s->id, "%s", id + strlen("auth_id="));
+		snprintf(s->user, sizeof s->user, "%s", c->user);
+	}
 	json_decref(v);
 }
 
@@ -57,8 +61,9 @@ static void decide(struct world *w)
 	struct event *e = event_new(EV_COMMAND);
 
 	m->actor = "sim";
-	if (w->n_ssh_ids)
-		m->auth_id = arena_str(&m->arena, bytes_str(w->ssh_ids[chance(w, MIN_OF(w->n_ssh_ids, ARRAY_LEN(w->ssh_ids)))]));
+	if (w->n_ssh)
+		m->auth_id = arena_str(&m->arena, bytes_str(w->ssh[one_in(w, 2) ? chance(w, MIN_OF(w->n_ssh, ARRAY_LEN(w->ssh))) :
+			(w->n_ssh - 1) % ARRAY_LEN(w->ssh)].id));
 	if (one_in(w, 3) && w->db.n_users) { /* a person, who may not be the one */
 		m->user = arena_printf(&m->arena, "%lld", (long long)w->db.users[chance(w, w->db.n_users)].id);
 		if (w->n_tokens)
@@ -74,7 +79,8 @@ static void set_policy(struct world *w)
 	static const char text[] = "{\"tagOwners\": {\"tag:web\": [\"ann@\", \"bob@\"], \"tag:db\": [\"ann@\"]},"
 		" \"acls\": [{\"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"*:*\"]}], \"ssh\": ["
 		"{\"action\": \"check\", \"src\": [\"autogroup:member\"], \"dst\": [\"autogroup:self\"], \"users\": [\"root\"], \"checkPeriod\": \"5m\"},"
-		"{\"action\": \"check\", \"src\": [\"autogroup:member\"], \"dst\": [\"tag:web\", \"tag:db\"], \"users\": [\"root\"], \"checkPeriod\": \"always\"},"
+		"{\"action\": \"check\", \"src\": [\"autogroup:member\"], \"dst\": [\"tag:web\", \"tag:db\"], \"users\": [\"root\"], \"checkPeriod\": \"always\","
+		" \"recorder\": [\"tag:db\"]},"
 		"{\"action\": \"accept\", \"src\": [\"tag:web\"], \"dst\": [\"tag:db\"], \"users\": [\"ann\"]}]}";
 	struct event *e = event_new(EV_COMMAND);
 
@@ -84,12 +90,29 @@ static void set_policy(struct world *w)
 	world_apply(w, e);
 }
 
-void ssh_act(struct world *w)
+/* Two devices with nodes, and a user: often such whom the policy makes wait. */
+static bool pick(struct world *w, struct client **from, struct client **to, const char **user)
 {
 	static const char *const users[] = { "root", "ann", "nobody" };
-	struct client *from = w->clients[chance(w, w->n_clients)], *to = w->clients[chance(w, w->n_clients)], *asks = one_in(w, 8) ? from : to;
-	struct node *src = node_by_key(w->core, &from->key), *dst = node_by_key(w->core, &to->key);
-	const char *user = users[chance(w, ARRAY_LEN(users))];
+	bool found = false;
+	int64_t period;
+
+	for (int i = 0; i < 24; i++) {
+		*from = w->clients[chance(w, w->n_clients)];
+		*to = w->clients[chance(w, w->n_clients)];
+		*user = users[chance(w, ARRAY_LEN(users))];
+		struct node *src = node_by_key(w->core, &(*from)->key), *dst = node_by_key(w->core, &(*to)->key);
+		found = src && dst;
+		if (found && (i == 23 || policy_view_ssh_action(dst->t->map.policy, src->row.id, dst->row.id, *user, &period) == POLICY_SSH_CHECK))
+			break;
+	}
+	return found;
+}
+
+void ssh_act(struct world *w)
+{
+	struct client *from, *to;
+	const char *user;
 	int64_t period;
 
 	if (one_in(w, 12)) {
@@ -100,20 +123,31 @@ void ssh_act(struct world *w)
 		decide(w);
 		return;
 	}
+	bool again = w->n_ssh && one_in(w, 2);
+	const struct sim_ssh *was = again ? &w->ssh[one_in(w, 3) ? chance(w, MIN_OF(w->n_ssh, ARRAY_LEN(w->ssh))) : (w->n_ssh - 1) % ARRAY_LEN(w->ssh)] : NULL;
+	if (again) {
+		from = to = w->clients[was->asked];
+		user = was->user;
+	} else if (!pick(w, &from, &to, &user)) {
+		return;
+	}
+	struct client *asks = one_in(w, 8) ? from : to;
+	struct node *src = again ? node_by_id(w->core, was->src) : node_by_key(w->core, &from->key);
+	struct node *dst = again ? node_by_id(w->core, was->dst) : node_by_key(w->core, &to->key);
 	if (!src || !dst)
 		return;
 	struct event *e = event_new(EV_NODE_REQUEST);
 	struct sim_call *c = world_call(w, asks, on_answer);
-	bool again = w->n_ssh_ids && one_in(w, 2);
 
 	e->machine = asks->machine;
 	e->method = "POST";
 	e->path = arena_printf(&e->arena, "/machine/ssh/action/%lld/to/%lld?local_user=%s%s%s", (long long)src->row.id, (long long)dst->row.id, user,
-			again ? "&auth_id=" : "", again ? w->ssh_ids[chance(w, MIN_OF(w->n_ssh_ids, ARRAY_LEN(w->ssh_ids)))] : "");
+			again ? "&auth_id=" : "", again ? was->id : "");
 	e->body = bytes_str("{}");
 	e->call = &c->call;
 	c->id = src->row.id;
 	c->other = dst->row.id;
+	snprintf(c->user, sizeof c->user, "%s", user);
 	c->kind = machine_pub_eq(&dst->row.machine, &asks->machine) ?
 		(int)policy_view_ssh_action(dst->t->map.policy, src->row.id, dst->row.id, user, &period) : ASKED_BY_A_STRANGER;
 	world_say(w, "client %zu asks about SSH from %lld to %lld as %s%s", asks->index, (long long)c->id, (long long)c->other, user,

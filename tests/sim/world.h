@@ -44,6 +44,12 @@ struct parsed { /* what a message says: parsed once, when the core made it */
 	json_t *json;
 };
 
+struct sim_ssh { /* an SSH session that was told to wait */
+	char id[AUTH_ID_LEN + 1], user[8];
+	int64_t src, dst;
+	size_t asked; /* index of the client that asked */
+};
+
 enum { EVENT_KINDS = EV_FLUSH + 1, LIVES_MAX = 20000 };
 
 struct world {
@@ -88,8 +94,9 @@ struct world {
 	size_t n_users, n_nodes;
 	char auth_ids[32][AUTH_ID_LEN + 1];
 	size_t n_auth_ids;
-	char ssh_ids[16][AUTH_ID_LEN + 1], tokens[16][64], link[64]; /* sessions that wait; signed-in browsers; a link to sign in by */
-	size_t n_ssh_ids, n_tokens;
+	struct sim_ssh ssh[16];
+	char tokens[16][64], link[64]; /* of signed-in browsers; to sign in by */
+	size_t n_ssh, n_tokens;
 
 	/* Figures. */
 	size_t events, rounds, messages, failures, restarts, checks, compared, logins, connected, waited, approved, ssh_held, ssh_in;
@@ -105,6 +112,7 @@ struct sim_call {
 	void (*done)(struct sim_call *c, struct reply *r); /* r is borrowed */
 	int kind;
 	int64_t id, other;
+	char user[8];
 	struct node_pub key;
 	bool stolen;
 };

@@ -192,6 +192,53 @@ static void a_stop_answers_who_waits(void **state)
 	harness_stop(&h); /* the calls free themselves once they are answered: leaks would show */
 }
 
+/* How many recorders the newest SSH policy among the device's messages names; -1: none came. */
+static int recorders(struct device *d)
+{
+	int n = -1;
+
+	for (json_t *m; (m = device_next(d));) {
+		json_t *rules = json_object_get(json_object_get(m, "SSHPolicy"), "rules");
+		if (rules)
+			n = (int)json_array_size(json_object_get(json_object_get(json_array_get(rules, 0), "action"), "recorders"));
+	}
+	return n;
+}
+
+/* A recorder that comes, gets another address, or goes is told to the machines whose sessions it records. */
+static void recorders_change(void **state)
+{
+	(void)state;
+	struct harness h;
+	struct device a, web, rec;
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	assert_ok(set(&h, "{\"tagOwners\": {\"tag:web\": [\"ann@\"], \"tag:rec\": [\"ann@\"]}, \"ssh\": [{\"action\": \"accept\", \"src\": [\"ann@\"],"
+		" \"dst\": [\"tag:web\"], \"users\": [\"root\"], \"recorder\": [\"tag:rec\"]}]}")->e);
+	device_init(&a, &h, "a");
+	device_init(&web, &h, "web");
+	device_init(&rec, &h, "rec");
+	device_join(&a, harness_authkey(&h, "ann", 0));
+	device_join(&web, harness_authkey_tags(&h, "ann", 0, "tag:web"));
+	device_skip(&web);
+	int64_t id = device_join(&rec, harness_authkey_tags(&h, "ann", 0, "tag:rec"));
+	assert_int_equal(recorders(&web), 2);
+	struct command *m = command_new(CMD_NODE_SET_IP);
+	struct addr to = addr_v4(100, 64, 9, 9);
+	m->id = id;
+	m->addrs = &to;
+	m->n_addrs = 1;
+	assert_ok(harness_command(&h, m)->e);
+	assert_int_equal(recorders(&web), 2);
+	assert_int_equal(recorders(&a), -1);
+	assert_ok(harness_node_command(&h, CMD_NODE_DELETE, id)->e);
+	assert_int_equal(recorders(&web), 0);
+	device_done(&a);
+	device_done(&web);
+	device_done(&rec);
+	harness_stop(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +247,7 @@ int main(void)
 		cmocka_unit_test(nodes_change_meanwhile),
 		cmocka_unit_test(what_is_not_durable_is_undone),
 		cmocka_unit_test(a_stop_answers_who_waits),
+		cmocka_unit_test(recorders_change),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
