@@ -9,7 +9,7 @@
 #include "common/wire/tailcfg_hostinfo.h"
 
 enum {
-	TAILCFG_BODY_MAX = 256 * 1024,	/* bytes of a request */
+	TAILCFG_BODY_MAX = 1280 * 1024,	/* bytes of a request: one with 1 MiB of Hostinfo is read, and answered in words */
 	TAILCFG_DEPTH_MAX = 32,
 	TAILCFG_AUTH_KEY_MAX = 512,	/* longer is refused */
 	TAILCFG_URL_MAX = 2048,		/* Followup; longer is refused */

@@ -156,7 +156,7 @@ static struct bytes on_too_big(struct http2 *h2, const struct http2_message *m, 
 		log_warn("a request is too large", "machine=%s path=%s", machine_pub_short(&s->machine, key), log_q(m->path).s);
 	if (!bytes_eq_str(m->path, "/machine/register"))
 		return (struct bytes){ 0 };
-	return BYTES_LIT("{\"Error\":\"this server cannot take what the device reports of itself: it is larger than 256 KiB\"}");
+	return BYTES_LIT("{\"Error\":\"this server cannot take what the device reports of itself: it is larger than 1280 KiB\"}");
 }
 
 static const struct http2_events events = { .on_request = on_request, .on_too_big = on_too_big, .on_drained = on_drained, .on_closed = on_closed };

@@ -17,7 +17,7 @@ enum {
 	TS2021_USER_TIMEOUT_MS = 15000,      /* unacknowledged bytes: finds peers that vanished, with the keepalive every 50 s */
 	TS2021_CALLS_MAX = 32,		      /* requests under way */
 	TS2021_MAPS_MAX = 4,		      /* map streams; a newer one of the same node replaces the older */
-	TS2021_BODIES_MAX = 1 << 20,	      /* half-received bodies of all streams */
+	TS2021_BODIES_MAX = 1280 * 1024,      /* half-received bodies of all streams */
 };
 
 struct ts2021_start {
