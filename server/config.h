@@ -108,6 +108,7 @@ struct config {
 	int64_t probe_interval_ms, probe_timeout_ms; /* node.routes.ha.probe_interval, probe_timeout */
 	struct config_list cors_origins; /* api.cors_origins */
 	bool webhooks_private; /* webhooks.allow_private */
+	bool issuers_private;  /* federation.allow_private */
 	int64_t audit_retention_ms, audit_max; /* audit.retention, audit.max_records */
 	const char *policy_mode, *policy_path; /* "database" | "file" */
 	const char *log_level, *log_format;

@@ -247,6 +247,7 @@ void config_core_settings(const struct config *c, const struct tailcfg_derp_map 
 		.max_pending = (size_t)c->limits.max_pending_logins,
 		.max_pending_per_addr = (size_t)c->limits.max_pending_logins_per_address,
 		.max_nodes = (size_t)c->limits.max_nodes,
+		.issuers_private = c->issuers_private,
 		.taildrop = c->taildrop,
 		.logtail = c->logtail,
 		.auto_update_default = c->auto_update,

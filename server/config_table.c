@@ -110,6 +110,7 @@ const struct config_key config_keys[] = {
 
 	LIST("api.cors_origins", cors_origins, ""),
 	BOOL("webhooks.allow_private", webhooks_private, "false"),
+	BOOL("federation.allow_private", issuers_private, "false"),
 
 	LIVE(KEY_DURATION, "audit.retention", audit_retention_ms, 0, 100 * YEAR, "90d"),
 	LIVE(KEY_INT, "audit.max_records", audit_max, 0, 1000 * MANY, "1000000"),

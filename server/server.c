@@ -424,8 +424,6 @@ static err start_login(struct server *s)
 	l->seal = s->keys.web;
 	pthread_mutex_init(&l->used.lock, NULL);
 	pthread_mutex_init(&l->passkeys_used.lock, NULL);
-	if (!l->n_providers)
-		return OK;
 	TRY(explain(s, helper_start(s->loop, NULL, l->providers, l->n_providers, s->why, sizeof s->why, &l->helper),
 		"cannot start fairlead-oidc"));
 	for (size_t i = 0; i < l->n_providers; i++)
@@ -462,6 +460,7 @@ static err start_api(struct server *s)
 		.cors_origins = s->cfg->cors_origins.s,
 		.n_cors_origins = s->cfg->cors_origins.n,
 		.webhooks_private = s->cfg->webhooks_private,
+		.issuers_private = s->cfg->issuers_private,
 		.database_path = s->cfg->database_path,
 		.certificate_ends = certificate_ends,
 		.audit = read_audit,

@@ -427,3 +427,13 @@ socklen_t addrport_to_sockaddr(struct addrport a, struct sockaddr_storage *out)
 	}
 	return 0;
 }
+
+bool addr_is_public(struct addr a)
+{
+	a = addr_unmap(a);
+	if (!a.family || addr_is_multicast(a) || addr_is_unspecified(a))
+		return false;
+	/* 0.0.0.0/8; NAT64 and 6to4 reach what they stand for */
+	bool odd = in4(a, 0, 0, 8) || (a.family == 6 && ((a.b[0] == 0x20 && a.b[1] == 0x02) || (a.b[0] == 0 && a.b[1] == 0x64)));
+	return !odd && !in4(a, 100, 64, 10) && !addr_is_loopback(a) && !addr_is_private(a) && !addr_is_link_local(a) && !addr_is_tailscale(a);
+}

@@ -62,6 +62,7 @@ bool prefix_covers(struct prefix outer, struct prefix inner);
 
 bool addr_is_loopback(struct addr a);
 bool addr_is_private(struct addr a);	/* RFC 1918 and fc00::/7 */
+bool addr_is_public(struct addr a);	/* nothing of this machine, a private network or a tailnet, nor what stands for such */
 bool addr_is_link_local(struct addr a);
 bool addr_is_multicast(struct addr a);	/* and IPv4 limited broadcast */
 bool addr_is_unspecified(struct addr a);

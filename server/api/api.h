@@ -22,6 +22,7 @@ struct api_settings { /* strings are borrowed and live as long as the api */
 	double requests_per_s;	 /* of one key, and of one address; twice that in a burst. 0: no limit */
 	const char *const *cors_origins; /* whose pages may call /api/ with a key of their own; never with cookies */
 	size_t n_cors_origins;
+	bool issuers_private;	 /* and so may who looks at the tokens of federated identities */
 	bool webhooks_private;	 /* webhooks may call addresses of this machine and of private networks */
 	double failures_per_s;	 /* wrong keys from one address; ten times that in a burst. 0: no limit */
 	struct login *login;	 /* borrowed */

@@ -117,6 +117,8 @@ static void put_apikey(struct jsonw *w, const struct apikey_row *k)
 	put_user(w, k->user_id);
 	put_scopes(w, k->scopes);
 	jsonw_key(w, "tags"), put_texts(w, k->tags, k->n_tags);
+	if (apikey_is_federated(k))
+		jsonw_key(w, "issuer"), jsonw_str(w, k->issuer);
 	jsonw_key(w, "state"), jsonw_str(w, state_of(k->revoked_ms, k->expires_ms, false));
 	jsonw_key(w, "createdMs"), jsonw_int(w, k->created_ms);
 	jsonw_key(w, "expiresMs"), jsonw_int(w, k->expires_ms);
@@ -127,11 +129,12 @@ static void put_apikey(struct jsonw *w, const struct apikey_row *k)
 
 /* ---- the list: kinds that the caller may not read are not there ---- */
 
-static void put_apikeys(struct jsonw *w, const struct reply *reply, enum apikey_kind kind)
+/* Federated identities stand among the OAuth clients, for who may read them. */
+static void put_apikeys(struct jsonw *w, const struct reply *reply, enum apikey_kind kind, bool federated_too)
 {
 	jsonw_arr(w);
 	for (size_t i = 0; i < reply->n_apikeys; i++)
-		if (reply->apikeys[i].kind == kind)
+		if (reply->apikeys[i].kind == kind && (federated_too || !apikey_is_federated(&reply->apikeys[i])))
 			put_apikey(w, &reply->apikeys[i]);
 	jsonw_arr_end(w);
 }
@@ -142,9 +145,9 @@ static enum MHD_Result on_apikeys(struct request *r, const struct reply *reply)
 
 	FAIL_ON(r, reply);
 	if (console_may_read(r, SCOPE_API_TOKENS))
-		jsonw_key(w, "api"), put_apikeys(w, reply, APIKEY_KEY);
+		jsonw_key(w, "api"), put_apikeys(w, reply, APIKEY_KEY, false);
 	if (console_may_read(r, SCOPE_OAUTH_KEYS))
-		jsonw_key(w, "oauth"), put_apikeys(w, reply, APIKEY_CLIENT);
+		jsonw_key(w, "oauth"), put_apikeys(w, reply, APIKEY_CLIENT, console_may_read(r, SCOPE_FEDERATED_KEYS));
 	jsonw_obj_end(w);
 	console_finish(r);
 	return console_answer_made(r);
@@ -334,7 +337,8 @@ static enum MHD_Result on_looked(struct request *r, const struct reply *reply)
 
 	FAIL_ON(r, reply);
 	for (size_t i = 0; i < reply->n_apikeys; i++)
-		if (reply->apikeys[i].id == e->id && reply->apikeys[i].kind == e->kind)
+		if (reply->apikeys[i].id == e->id && reply->apikeys[i].kind == e->kind &&
+				(!apikey_is_federated(&reply->apikeys[i]) || scope_allows(r->may, SCOPE_WRITE(SCOPE_FEDERATED_KEYS))))
 			return end(r, CMD_APIKEY_REVOKE, CMD_APIKEY_DELETE);
 	return answer_error(r, 404, "there is no such key");
 }

@@ -14,6 +14,12 @@ handler api_v2_devices, api_v2_device, api_v2_device_delete, api_v2_device_expir
 	api_v2_device_authorized, api_v2_device_name, api_v2_device_tags, api_v2_device_key, api_v2_device_ip, api_v2_device_attrs, api_v2_device_attr_set, api_v2_device_attr_delete, api_v2_device_attrs_patch;
 /* v2_key.c */
 handler api_v2_keys, api_v2_key_create, api_v2_key, api_v2_key_update, api_v2_key_delete, api_v2_token;
+/* v2_federated.c */
+handler api_v2_token_exchange;
+/* v2_key.c, for it: RFC 6749's error; a token that was given; a member of a form body, decoded (NULL: absent). */
+enum MHD_Result v2_oauth_error(struct request *r, unsigned status, const char *error, const char *text);
+enum MHD_Result v2_oauth_token(struct request *r, const struct reply *reply);
+const char *v2_form_value(struct request *r, const char *name);
 /* v2_acl.c */
 handler api_v2_acl, api_v2_acl_set, api_v2_acl_validate, api_v2_acl_preview;
 /* v2_user.c */

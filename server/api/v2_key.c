@@ -85,11 +85,11 @@ static void scopes_list(struct jsonw *w, const char *scopes)
 
 static void render_apikey_v2(struct jsonw *w, const struct apikey_row *k, const char *secret)
 {
-	bool client = k->kind == APIKEY_CLIENT;
+	bool client = k->kind == APIKEY_CLIENT, federated = apikey_is_federated(k);
 
 	jsonw_obj(w);
 	jsonw_key(w, "id"), render_id(w, k->id);
-	jsonw_key(w, "keyType"), jsonw_str(w, client ? "client" : "api");
+	jsonw_key(w, "keyType"), jsonw_str(w, federated ? "federated" : client ? "client" : "api");
 	jsonw_key(w, "description"), jsonw_str(w, k->description);
 	if (secret)
 		jsonw_key(w, "key"), jsonw_str(w, secret);
@@ -106,10 +106,21 @@ static void render_apikey_v2(struct jsonw *w, const struct apikey_row *k, const 
 	scopes_list(w, k->scopes);
 	if (k->n_tags)
 		jsonw_key(w, "tags"), texts(w, k->tags, k->n_tags);
+	if (federated) {
+		jsonw_key(w, "issuer"), jsonw_str(w, k->issuer);
+		jsonw_key(w, "subject"), jsonw_str(w, k->subject);
+		jsonw_key(w, "audience"), jsonw_str(w, k->audience);
+		jsonw_key(w, "customClaimRules"), jsonw_raw(w, k->claim_rules && *k->claim_rules ? bytes_str(k->claim_rules) : BYTES_LIT("{}"));
+	}
 	jsonw_obj_end(w);
 }
 
 /* ---- the list, and one ---- */
+
+static enum scope area_of(const struct apikey_row *k)
+{
+	return apikey_is_federated(k) ? SCOPE_FEDERATED_KEYS : k->kind == APIKEY_CLIENT ? SCOPE_OAUTH_KEYS : SCOPE_API_TOKENS;
+}
 
 struct keys { /* asked for in two steps */
 	int64_t only; /* 0: all */
@@ -125,7 +136,7 @@ static bool may_see(const struct request *r, const struct apikey_row *k)
 	/* A credential may always look at itself; a token's is its client. */
 	if (k->id == r->key_id || k->id == r->key_parent)
 		return true;
-	return scope_allows(r->may, SCOPE_READ(k->kind == APIKEY_CLIENT ? SCOPE_OAUTH_KEYS : SCOPE_API_TOKENS));
+	return scope_allows(r->may, SCOPE_READ(area_of(k)));
 }
 
 static enum MHD_Result finish(struct request *r, struct keys *k)
@@ -310,6 +321,24 @@ static void fill_client(struct request *r, struct command *c)
 	}
 }
 
+static void fill_federated(struct request *r, struct command *c)
+{
+	const char *issuer = body_text(r, "issuer"), *subject = body_text(r, "subject"), *audience = body_text(r, "audience");
+	const json_t *rules = json_object_get(body_object(r), "customClaimRules");
+	size_t n = 0;
+
+	if ((!issuer || !subject) && !r->fault)
+		r->fault = "issuer and subject: whose tokens are taken";
+	if (rules && !json_is_null(rules) && !json_is_object(rules) && !r->fault)
+		r->fault = "customClaimRules: an object of texts is needed";
+	const char *text = json_object_size(rules) ? json_dump_compact(&c->arena, rules, &n) : "";
+	if (!text && !r->fault)
+		r->fault = "customClaimRules: too long";
+	fill_client(r, c);
+	c->federated = (struct federation){ .issuer = command_str(c, issuer ? issuer : ""), .subject = command_str(c, subject ? subject : ""),
+		.audience = command_str(c, audience ? audience : ""), .claim_rules = text ? text : "" };
+}
+
 enum MHD_Result api_v2_key_create(struct request *r)
 {
 	const char *type = body_text(r, "keyType");
@@ -319,29 +348,30 @@ enum MHD_Result api_v2_key_create(struct request *r)
 		return answer_error(r, 400, r->fault);
 	if (!type || !*type || strcmp(type, "auth") == 0)
 		return may_else_refuse(r, SCOPE_WRITE(SCOPE_AUTH_KEYS), &refused) ? create_authkey(r) : refused;
-	if (strcmp(type, "federated") == 0)
-		return answer_error(r, 501, "federated identities: this server verifies no tokens of other issuers for its API");
-	if (strcmp(type, "client") != 0)
+	bool federated = strcmp(type, "federated") == 0;
+	if (!federated && strcmp(type, "client") != 0)
 		return answer_error(r, 400, "keyType: auth, client or federated");
-	if (!may_else_refuse(r, SCOPE_WRITE(SCOPE_OAUTH_KEYS), &refused))
+	if (!may_else_refuse(r, SCOPE_WRITE(federated ? SCOPE_FEDERATED_KEYS : SCOPE_OAUTH_KEYS), &refused))
 		return refused;
 	struct command *c = command_for(r, CMD_APIKEY_CREATE);
 	if (c)
-		fill_client(r, c);
+		(federated ? fill_federated : fill_client)(r, c);
 	return ask(r, c, on_apikey);
 }
 
 enum MHD_Result api_v2_key_update(struct request *r)
 {
+	/* The core refuses to make one of the other: so who says which it is, is asked for the right scope. */
+	bool federated = json_object_get(body_object(r), "issuer") != NULL;
 	struct command *c = v2_command(r, CMD_APIKEY_UPDATE, 1, "key");
 	enum MHD_Result refused;
 
-	if (!may_else_refuse(r, SCOPE_WRITE(SCOPE_OAUTH_KEYS), &refused)) {
+	if (!may_else_refuse(r, SCOPE_WRITE(federated ? SCOPE_FEDERATED_KEYS : SCOPE_OAUTH_KEYS), &refused)) {
 		command_free(c);
 		return refused;
 	}
 	if (c)
-		fill_client(r, c);
+		(federated ? fill_federated : fill_client)(r, c);
 	return ask(r, c, on_apikey);
 }
 
@@ -356,8 +386,7 @@ static enum MHD_Result on_key_to_revoke(struct request *r, const struct reply *r
 	for (size_t i = 0; i < reply->n_apikeys; i++) {
 		if (reply->apikeys[i].id != id)
 			continue;
-		enum scope area = reply->apikeys[i].kind == APIKEY_CLIENT ? SCOPE_OAUTH_KEYS : SCOPE_API_TOKENS;
-		if (!may_else_refuse(r, SCOPE_WRITE(area), &refused))
+		if (!may_else_refuse(r, SCOPE_WRITE(area_of(&reply->apikeys[i])), &refused))
 			return refused;
 		return ask(r, v2_command(r, CMD_APIKEY_REVOKE, 1, "key"), on_done);
 	}
@@ -381,7 +410,7 @@ enum MHD_Result api_v2_key_delete(struct request *r)
 
 /* ---- POST /api/v2/oauth/token: RFC 6749, client_credentials ---- */
 
-static enum MHD_Result oauth_error(struct request *r, unsigned status, const char *error, const char *text)
+enum MHD_Result v2_oauth_error(struct request *r, unsigned status, const char *error, const char *text)
 {
 	struct buf out;
 	struct jsonw w = answer_begin(&out);
@@ -396,7 +425,7 @@ static enum MHD_Result oauth_error(struct request *r, unsigned status, const cha
 static enum MHD_Result oauth_refused(struct request *r)
 {
 	note_wrong_key(r);
-	return oauth_error(r, 401, "invalid_client", "this client secret is not valid");
+	return v2_oauth_error(r, 401, "invalid_client", "this client secret is not valid");
 }
 
 static enum MHD_Result on_token(struct request *r, const struct reply *reply)
@@ -404,11 +433,16 @@ static enum MHD_Result on_token(struct request *r, const struct reply *reply)
 	if (reply->e == ERR_AUTH)
 		return oauth_refused(r);
 	if (reply->e == ERR_DENIED)
-		return oauth_error(r, 400, "invalid_target", reply->message);
+		return v2_oauth_error(r, 400, "invalid_target", reply->message);
 	if (reply->e == ERR_INVALID)
-		return oauth_error(r, 400, "invalid_scope", reply->message);
+		return v2_oauth_error(r, 400, "invalid_scope", reply->message);
 	if (reply->e != OK)
-		return oauth_error(r, 500, "server_error", reply->message ? reply->message : err_text(reply->e));
+		return v2_oauth_error(r, 500, "server_error", reply->message ? reply->message : err_text(reply->e));
+	return v2_oauth_token(r, reply);
+}
+
+enum MHD_Result v2_oauth_token(struct request *r, const struct reply *reply)
+{
 	struct buf out;
 	struct jsonw w = answer_begin(&out);
 	jsonw_key(&w, "access_token"), jsonw_str(&w, reply->secret);
@@ -419,7 +453,7 @@ static enum MHD_Result on_token(struct request *r, const struct reply *reply)
 }
 
 /* A member of a form body, decoded; NULL: absent. */
-static const char *form_value(struct request *r, const char *name)
+const char *v2_form_value(struct request *r, const char *name)
 {
 	struct bytes rest = buf_view(&r->body);
 
@@ -447,7 +481,7 @@ static const char *client_secret(struct request *r)
 	char text[1025];
 	size_t n = 0;
 
-	const char *in_body = form_value(r, "client_secret");
+	const char *in_body = v2_form_value(r, "client_secret");
 	if (in_body && *in_body)
 		return in_body;
 	if (!header || !bytes_eq_nocase(bytes_cut(bytes_str(header), ' ', &rest), BYTES_LIT("Basic")) ||
@@ -463,26 +497,26 @@ static const char *client_secret(struct request *r)
 
 enum MHD_Result api_v2_token(struct request *r)
 {
-	const char *grant = form_value(r, "grant_type"), *secret = client_secret(r), *tags = form_value(r, "tags");
+	const char *grant = v2_form_value(r, "grant_type"), *secret = client_secret(r), *tags = v2_form_value(r, "tags");
 	struct command *c = command_for(r, CMD_APIKEY_TOKEN);
 	unsigned wait_s;
 
 	if (!may_try_key(r, &wait_s)) {
 		command_free(c);
 		r->retry_after_s = wait_s;
-		return oauth_error(r, 429, "slow_down", "too many wrong secrets");
+		return v2_oauth_error(r, 429, "slow_down", "too many wrong secrets");
 	}
 	if (!c || (grant && *grant && strcmp(grant, "client_credentials") != 0)) {
 		command_free(c);
-		return c ? oauth_error(r, 400, "unsupported_grant_type", "only client_credentials") :
-				oauth_error(r, 500, "server_error", "out of memory");
+		return c ? v2_oauth_error(r, 400, "unsupported_grant_type", "only client_credentials") :
+				v2_oauth_error(r, 500, "server_error", "out of memory");
 	}
 	if (!secret || !*secret) {
 		command_free(c);
-		return oauth_error(r, 400, "invalid_request", "client_secret is needed");
+		return v2_oauth_error(r, 400, "invalid_request", "client_secret is needed");
 	}
 	c->key_text = command_str(c, secret);
-	c->scopes = command_str(c, form_value(r, "scope"));
+	c->scopes = command_str(c, v2_form_value(r, "scope"));
 	const char **list = arena_array(&c->arena, NODE_TAGS_MAX + 1, sizeof *list);
 	struct bytes rest = bytes_trim(bytes_str(tags ? tags : ""));
 	while (list && rest.n && c->n_tags <= NODE_TAGS_MAX) {

@@ -13,7 +13,6 @@ static const struct {
 	{ "logging/configuration/stream", "the audit log is not streamed; read logging/configuration, or export it" },
 	{ "oauth-apps", "this server authorises no third-party OAuth apps" },
 	{ "organizations", "this server holds one tailnet" },
-	{ "oauth/token-exchange", "this server verifies no tokens of other issuers for its API" },
 	{ "debug/node", "devices are made by clients that log in, not by call" },
 	{ "device-invites", "devices are not shared into other tailnets here" },
 	{ "/tailnet/{}", "a server is not deleted by call; stop it and take its database away" },

@@ -18,11 +18,11 @@ const struct route v2_routes[] = {
 	{ "DELETE", "/api/v2/device/{}/attributes/{}", ACCESS_KEY, api_v2_device_attr_delete, WRITE(DEVICES_POSTURE) },
 	{ "POST", "/api/v2/device/{}/ip", ACCESS_KEY, api_v2_device_ip, WRITE(DEVICES_CORE) },
 	{ "POST", "/api/v2/oauth/token", ACCESS_OPEN, api_v2_token, 0 },
-	{ "POST", "/api/v2/oauth/token-exchange", ACCESS_OPEN, api_unsupported, 0 },
+	{ "POST", "/api/v2/oauth/token-exchange", ACCESS_OPEN, api_v2_token_exchange, 0 },
 	{ "GET", "/api/v2/tailnet/{}/keys", ACCESS_KEY, api_v2_keys, ANY_KEY_READ },
 	{ "POST", "/api/v2/tailnet/{}/keys", ACCESS_KEY, api_v2_key_create, ANY_KEY },
 	{ "GET", "/api/v2/tailnet/{}/keys/{}", ACCESS_KEY, api_v2_key, SCOPE_EVERYTHING }, /* each may look at its own */
-	{ "PUT", "/api/v2/tailnet/{}/keys/{}", ACCESS_KEY, api_v2_key_update, WRITE(OAUTH_KEYS) },
+	{ "PUT", "/api/v2/tailnet/{}/keys/{}", ACCESS_KEY, api_v2_key_update, WRITE(OAUTH_KEYS) | WRITE(FEDERATED_KEYS) },
 	{ "DELETE", "/api/v2/tailnet/{}/keys/{}", ACCESS_KEY, api_v2_key_delete, ANY_KEY },
 	{ "GET", "/api/v2/tailnet/{}/acl", ACCESS_KEY, api_v2_acl, READ(POLICY_FILE) },
 	{ "POST", "/api/v2/tailnet/{}/acl", ACCESS_KEY, api_v2_acl_set, WRITE(POLICY_FILE) },

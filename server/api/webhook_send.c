@@ -90,10 +90,5 @@ bool webhook_may_connect(struct addr a, bool private_too)
 	a = addr_unmap(a);
 	if (!a.family || addr_is_multicast(a) || addr_is_unspecified(a))
 		return false;
-	if (private_too)
-		return true;
-	/* 0.0.0.0/8 and NAT64 and 6to4 reach what they stand for */
-	bool odd = (a.family == 4 && a.b[0] == 0) || (a.family == 6 && ((a.b[0] == 0x20 && a.b[1] == 0x02) || (a.b[0] == 0 && a.b[1] == 0x64)));
-	bool cgnat = a.family == 4 && a.b[0] == 100 && (a.b[1] & 0xc0) == 64;
-	return !odd && !cgnat && !addr_is_loopback(a) && !addr_is_private(a) && !addr_is_link_local(a) && !addr_is_tailscale(a);
+	return private_too || addr_is_public(a);
 }

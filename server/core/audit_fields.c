@@ -156,7 +156,7 @@ void audit_fields_authkey(struct audit_fields *f, const struct authkey_row *r)
 void audit_fields_apikey(struct audit_fields *f, const struct apikey_row *r)
 {
 	audit_put_text(f, "prefix", r->prefix);
-	audit_put_text(f, "type", r->kind == APIKEY_CLIENT ? "client" : r->kind == APIKEY_TOKEN ? "token" : "api");
+	audit_put_text(f, "type", apikey_is_federated(r) ? "federated" : r->kind == APIKEY_CLIENT ? "client" : r->kind == APIKEY_TOKEN ? "token" : "api");
 	if (r->kind == APIKEY_TOKEN)
 		audit_put_id(f, "client", r->parent_id);
 	audit_put_id(f, "user", r->user_id);
@@ -165,6 +165,12 @@ void audit_fields_apikey(struct audit_fields *f, const struct apikey_row *r)
 	audit_put_text(f, "description", r->description);
 	audit_put_time(f, "expires", r->expires_ms);
 	audit_put_time(f, "revoked", r->revoked_ms);
+	if (apikey_is_federated(r)) {
+		audit_put_text(f, "issuer", r->issuer);
+		audit_put_text(f, "subject", r->subject);
+		audit_put_text(f, "audience", r->audience);
+		audit_put_text(f, "claimRules", r->claim_rules);
+	}
 }
 
 /* Of the secret only that it changed, and of the URL, which may be another one, where it leads. */

@@ -80,11 +80,13 @@ enum command_kind {
 	CMD_AUTHKEY_EXPIRE, /* id, or key text (whole or "hskey-auth-PREFIX…") */
 	CMD_AUTHKEY_DELETE, /* id */
 
-	CMD_APIKEY_CREATE, /* expires_ms, user, scopes ("" = all), tags, description, oauth_client -> apikeys[0], secret */
+	CMD_APIKEY_CREATE, /* expires_ms, user, scopes ("" = all), tags, description, oauth_client, federated -> apikeys[0], secret (of a federated identity none) */
 	CMD_APIKEY_LIST,   /* -> apikeys: keys and OAuth clients */
-	CMD_APIKEY_UPDATE, /* id of an OAuth client, scopes, tags, description -> apikeys[0] */
+	CMD_APIKEY_LOOK,   /* id -> apikeys[0] */
+	CMD_APIKEY_UPDATE, /* id of an OAuth client, scopes, tags, description; of a federated identity: federated, too -> apikeys[0] */
 	CMD_APIKEY_REVOKE, /* id -> apikeys[0]; it stays listed as invalid */
-	CMD_APIKEY_TOKEN,  /* key_text: an OAuth client's secret; scopes, tags: a part of its own -> apikeys[0], secret */
+	CMD_APIKEY_TOKEN,  /* key_text: an OAuth client's secret; or id of a federated identity that was satisfied, at_ms: its updated_ms then;
+			    * scopes, tags: a part of its own -> apikeys[0], secret */
 	CMD_APIKEY_EXPIRE, /* id, or key text (prefix as listed, masked, or whole) */
 	CMD_APIKEY_DELETE, /* the same */
 	CMD_APIKEY_CHECK,  /* key text -> OK or ERR_AUTH; apikeys[0], may */
@@ -163,6 +165,12 @@ struct attr_change {
 };
 enum { ATTR_CHANGES_MAX = 500 }; /* of one command */
 
+/* Whose tokens a federated identity takes. All of them texts, or issuer is NULL: it is none. */
+struct federation {
+	const char *issuer, *subject, *audience; /* subject: with * for anything; audience "": one is made */
+	const char *claim_rules; /* JSON: claim to pattern; "" none */
+};
+
 enum routes_how {
 	ROUTES_REPLACE,
 	ROUTES_ADD,
@@ -206,6 +214,7 @@ struct command {
 	const struct addr *addrs;
 	size_t n_addrs;
 	bool reusable, ephemeral, preauthorized, disable, oauth_client;
+	struct federation federated; /* CMD_APIKEY_CREATE, _UPDATE with oauth_client */
 	const char *if_match; /* CMD_POLICY_SET: what policy_etag of the one in force must be; "" any */
 	int64_t base; /* CMD_POLICY_*: the version that a draft was made of; 0: not said */
 	bool has_text;	/* CMD_POLICY_*: text is a draft, also an empty one */

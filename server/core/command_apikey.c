@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/base/cleanup.h"
+#include "server/core/federation.h"
 
 enum {
 	APIKEYS_MAX = 20000,	/* of all kinds */
@@ -158,6 +159,52 @@ static bool within(struct core *c, const struct command *m, const char *scopes, 
 	return false;
 }
 
+/* ---- federated identities ---- */
+
+static err set_text(char **place, const char *text)
+{
+	char *copy = strdup(text);
+
+	if (!copy)
+		return ERR_NOMEM;
+	free(*place);
+	*place = copy;
+	return OK;
+}
+
+/* Whose tokens are for us: the server's host and the identity's number, where nobody says otherwise. */
+static err set_audience(struct core *c, const char *wanted, struct apikey_row *row)
+{
+	const char *url = c->set.server_url ? c->set.server_url : "", *host = strstr(url, "://");
+	char text[FEDERATION_TEXT_MAX];
+
+	if (*wanted)
+		return set_text(&row->audience, wanted);
+	if (row->audience && *row->audience)
+		return OK; /* it was made once, and stays */
+	host = host ? host + 3 : url;
+	snprintf(text, sizeof text, "%.*s/%lld", (int)MIN_OF(strcspn(host, "/"), (size_t)900), host, (long long)row->id);
+	return set_text(&row->audience, text);
+}
+
+static err set_federation(struct core *c, const struct federation *f, struct apikey_row *row)
+{
+	TRY(set_text(&row->issuer, f->issuer));
+	TRY(set_text(&row->subject, f->subject));
+	TRY(set_text(&row->claim_rules, f->claim_rules));
+	return set_audience(c, f->audience, row);
+}
+
+static bool is_federation(struct core *c, const struct command *m, struct reply *r)
+{
+	struct federation_why why = { "" };
+
+	if (!m->federated.issuer || federation_check(&m->federated, c->set.issuers_private, &why) == OK)
+		return true;
+	reply_fail(r, ERR_INVALID, "%s", why.text);
+	return false;
+}
+
 static err create(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
 {
 	const char *scopes = *m->scopes ? m->scopes : "all";
@@ -173,7 +220,7 @@ static err create(struct core *c, struct tailnet *t, const struct command *m, st
 	}
 	if (!u)
 		row.user_id = asking(c, m); /* a user's key makes keys of that user, and so does the user */
-	if (!are_sound(m, scopes, r) || !within(c, m, scopes, r) || !apikey_may_tags(c, t, m, r))
+	if (!are_sound(m, scopes, r) || !is_federation(c, m, r) || !within(c, m, scopes, r) || !apikey_may_tags(c, t, m, r))
 		return r->e;
 	if (!apikey_may_act_on(c, m, u, r))
 		return r->e;
@@ -184,6 +231,10 @@ static err create(struct core *c, struct tailnet *t, const struct command *m, st
 		e = put_new(c, &row, m->oauth_client ? "tskey-client-" : "hskey-api-", r, &k);
 	apikey_row_done(&row);
 	TRY(e);
+	if (m->oauth_client && m->federated.issuer) {
+		r->secret = NULL; /* nobody has it, so nobody can show it */
+		TRY(set_federation(c, &m->federated, &k->row));
+	}
 	return answer_keys(r, &k, 1);
 }
 
@@ -252,11 +303,15 @@ static err delete_key(struct core *c, struct apikey *k)
 static err update(struct core *c, struct tailnet *t, struct apikey *k, struct command *m, struct reply *r)
 {
 	if (k->row.kind != APIKEY_CLIENT || k->row.revoked_ms) {
-		reply_fail(r, ERR_STATE, "only an OAuth client that was not revoked can be changed");
+		reply_fail(r, ERR_STATE, "only an OAuth client or federated identity that was not revoked can be changed");
+		return r->e;
+	}
+	if (apikey_is_federated(&k->row) != (m->federated.issuer != NULL)) {
+		reply_fail(r, ERR_STATE, "an OAuth client stays one, and so does a federated identity");
 		return r->e;
 	}
 	m->oauth_client = true;
-	if (!are_sound(m, m->scopes, r) || !within(c, m, m->scopes, r) || !apikey_may_tags(c, t, m, r))
+	if (!are_sound(m, m->scopes, r) || !is_federation(c, m, r) || !within(c, m, m->scopes, r) || !apikey_may_tags(c, t, m, r))
 		return r->e;
 	struct apikey_row row;
 	TRY(touch_apikey(c, k));
@@ -270,8 +325,10 @@ static err update(struct core *c, struct tailnet *t, struct apikey *k, struct co
 	row.n_tags = 0;
 	row.scopes = strdup(m->scopes);
 	row.description = strdup(m->description);
-	row.updated_ms = c->now.wall_ms;
+	row.updated_ms = MAX_OF(c->now.wall_ms, k->row.updated_ms + 1); /* it tells versions apart, too */
 	err e = row.scopes && row.description ? copy_tags(m->tags, m->n_tags, &row) : ERR_NOMEM;
+	if (e == OK && m->federated.issuer)
+		e = set_federation(c, &m->federated, &row);
 	if (e == OK)
 		e = apikey_put_memory(c, &row);
 	apikey_row_done(&row);
@@ -331,17 +388,29 @@ static err drop_oldest_token(struct core *c, int64_t client)
 	return n >= TOKENS_PER_CLIENT_MAX ? drop(c, oldest) : OK;
 }
 
+/* Who shows its secret; or the federated identity that a token was found good for, as long as it is the same still. */
+static struct apikey *client_of(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
+{
+	struct apikey *k = m->id ? by_id(c, m->id) : apikey_by_text(c, m->key_text);
+	bool federated = k && apikey_is_federated(&k->row);
+
+	if (k && k->t == t && k->row.kind == APIKEY_CLIENT && federated == (m->id != 0) && apikey_is_valid(c, k) &&
+			(!federated || k->row.updated_ms == m->at_ms)) {
+		audit_who(c, m->via, m->from, "%s:%s", federated ? "federated" : "oauthclient", k->row.prefix);
+		return k;
+	}
+	reply_fail(r, ERR_AUTH, m->id ? "this identity is not valid, or was changed just now" : "this client secret is not valid");
+	return NULL;
+}
+
 static err token(struct core *c, struct tailnet *t, const struct command *m, struct reply *r)
 {
-	struct apikey *client = apikey_by_text(c, m->key_text), *k;
+	struct apikey *client = client_of(c, t, m, r), *k;
 	scope_set wanted;
 	struct bytes bad;
 
-	if (!client || client->t != t || client->row.kind != APIKEY_CLIENT || !apikey_is_valid(c, client)) {
-		reply_fail(r, ERR_AUTH, "this client secret is not valid");
+	if (!client)
 		return r->e;
-	}
-	audit_who(c, m->via, m->from, "oauthclient:%s", client->row.prefix);
 	const char *scopes = *m->scopes ? m->scopes : client->row.scopes;
 	if (!are_sound(m, scopes, r))
 		return r->e;
@@ -417,6 +486,8 @@ void on_command_apikey(struct core *c, struct command *m, struct reply *r)
 		e = check(c, t, m, r);
 	else if (!(k = find(c, t, m, r)))
 		e = r->e;
+	else if (m->kind == CMD_APIKEY_LOOK)
+		e = answer_keys(r, &k, 1);
 	else if (m->kind == CMD_APIKEY_EXPIRE)
 		e = expire(c, k, r);
 	else if (m->kind == CMD_APIKEY_DELETE)

@@ -45,6 +45,8 @@ err apikey_to_arena(struct arena *a, const struct apikey_row *from, struct apike
 {
 	*out = *from;
 	return text_to(a, from->scopes, &out->scopes) && text_to(a, from->description, &out->description) &&
+			text_to(a, from->issuer, &out->issuer) && text_to(a, from->subject, &out->subject) &&
+			text_to(a, from->audience, &out->audience) && text_to(a, from->claim_rules, &out->claim_rules) &&
 			texts_to(a, from->tags, from->n_tags, &out->tags) ?
 		OK : ERR_NOMEM;
 }
@@ -255,6 +257,7 @@ void on_command(struct core *c, struct event *e)
 	case CMD_APIKEY_EXPIRE:
 	case CMD_APIKEY_DELETE:
 	case CMD_APIKEY_CHECK:
+	case CMD_APIKEY_LOOK:
 	case CMD_APIKEY_UPDATE:
 	case CMD_APIKEY_REVOKE:
 	case CMD_APIKEY_TOKEN:

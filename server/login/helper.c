@@ -22,6 +22,7 @@ enum { MESSAGE_MAX = 160 << 10, HELPER_FD = 3, PATH_LEN_MAX = 4096, LOOK_MS = 10
 struct waiting {
 	struct list all;
 	json_int_t id;
+	json_t *unsent; /* owned; NULL: it was sent. What is asked before the process was started waits for it */
 	struct call *call;
 	int64_t until_ms;
 };
@@ -39,6 +40,7 @@ struct helper {
 	bool first_ok;
 	char first_why[256];
 	pthread_mutex_t lock; /* the rest */
+	bool lazy;	      /* it was not needed so far */
 	int fd;		      /* -1: it does not run */
 	json_int_t next_id;
 	struct list waiting;
@@ -46,6 +48,8 @@ struct helper {
 };
 
 extern char **environ;
+
+static bool send_json(int fd, json_t *json);
 
 /* ---- answers ---- */
 
@@ -106,7 +110,18 @@ static void fail_all(struct helper *h, int64_t before_ms, const char *message)
 		struct waiting *w = container_of(gone.next, struct waiting, all);
 		list_del(&w->all);
 		deliver(w->call, ERR_BUSY, message, NULL, 0);
+		json_decref(w->unsent);
 		free(w);
+	}
+}
+
+/* Holding the lock. What cannot be sent waits for its time limit. */
+static void send_waiting(struct helper *h)
+{
+	list_each(it, &h->waiting) {
+		struct waiting *w = container_of(it, struct waiting, all);
+		if (w->unsent)
+			send_json(h->fd, MOVE(w->unsent));
 	}
 }
 
@@ -287,6 +302,8 @@ static err start_process(struct helper *h, char *why, size_t why_cap)
 	}
 	pthread_mutex_lock(&h->lock);
 	h->fd = pair[0];
+	h->lazy = false;
+	send_waiting(h);
 	pthread_mutex_unlock(&h->lock);
 	loop_io_want(h->io, LOOP_READ);
 	h->restart_ms = 0;
@@ -299,8 +316,13 @@ static void on_timer(struct loop_timer *t)
 	char why[256] = "";
 
 	fail_all(h, clock_mono_ms(), "the identity provider did not answer in time");
+	pthread_mutex_lock(&h->lock);
+	if (h->lazy && h->n_waiting && !h->restart_ms)
+		h->restart_ms = 1;
+	pthread_mutex_unlock(&h->lock);
 	if (h->restart_ms && clock_mono_ms() >= h->restart_ms && start_process(h, why, sizeof why) != OK) {
 		log_error("fairlead-oidc cannot be started", "cause=%s", log_qs(why).s);
+		fail_all(h, INT64_MAX, "fairlead-oidc cannot be started");
 		h->restart_ms = clock_mono_ms() + 30LL * HELPER_RESTART_MS;
 	}
 	loop_timer_in(t, LOOK_MS);
@@ -332,8 +354,9 @@ err helper_start(struct loop *l, const char *path, const struct config_oidc *pro
 	pthread_mutex_init(&h->lock, NULL);
 	list_init(&h->waiting);
 	loop_timer_init(&h->timer, l, on_timer);
+	h->lazy = n == 0;
 	err e = path ? bytes_copy(h->path, sizeof h->path - 1, bytes_str(path)) : own_folder(h->path, sizeof h->path);
-	if (e == OK)
+	if (e == OK && n)
 		e = start_process(h, why, why_cap);
 	if (e != OK) {
 		helper_free(h);
@@ -350,10 +373,12 @@ void helper_ask(struct helper *h, json_t *request, struct call *call)
 	bool sent = false;
 
 	pthread_mutex_lock(&h->lock);
-	if (w && request && h->fd >= 0 && h->n_waiting < HELPER_WAITING_MAX) {
+	if (w && request && (h->fd >= 0 || h->lazy) && h->n_waiting < HELPER_WAITING_MAX) {
 		*w = (struct waiting){ .id = ++h->next_id, .call = call, .until_ms = clock_mono_ms() + HELPER_ANSWER_WAIT_MS };
 		json_object_set_new(request, "id", json_integer(w->id));
-		sent = send_json(h->fd, json_incref(request));
+		if (h->fd < 0)
+			w->unsent = json_incref(request);
+		sent = h->fd < 0 || send_json(h->fd, json_incref(request));
 		if (sent) {
 			list_add_tail(&h->waiting, &w->all);
 			h->n_waiting++;

@@ -20,7 +20,8 @@ enum {
 	HELPER_RESTART_MS = 1000,
 };
 
-/* Loop thread. providers are borrowed as long as the helper. path NULL: fairlead-oidc beside our own program. why: a sentence. */
+/* Loop thread. providers are borrowed as long as the helper. path NULL: fairlead-oidc beside our own program. why: a sentence.
+ * Without providers the process is started when somebody asks for the first time. */
 MUST_USE err helper_start(struct loop *l, const char *path, const struct config_oidc *providers, size_t n, char *why, size_t why_cap,
 		struct helper **out);
 /* Any thread. request is taken; its id is set here. The call is delivered exactly once, perhaps before this returns. */

@@ -27,6 +27,7 @@ struct core_settings {
 	const char *server_url;	 /* "https://vpn.example.com", no slash at the end */
 	const char *base_domain; /* MagicDNS suffix without dots at the ends: "tail.example.com" */
 	const char *domain;	 /* tailnet display name */
+	bool issuers_private;	 /* federated identities may be of issuers without TLS, and on private addresses */
 	struct prefix v4, v6;	 /* family 0: not used */
 	bool random_allocation;
 

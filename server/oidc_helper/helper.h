@@ -10,10 +10,12 @@
  *                     {"id","op":"exchange","provider","code","verifier","redirect_uri"}
  *                     {"id","op":"refresh","provider","refresh_token"}
  *                     {"id","op":"verify","provider","token"}                       a logout token
+ *                     {"id","op":"verify_at","issuer","private","token"}            a workload's token, of any issuer; without "private"
+ *                                                                                   only issuers at public addresses are asked
  *   helper -> server  {"id","ok":true, …}   discover: authorization_endpoint, iss_parameter
  *                                           exchange, refresh: claims, userinfo (or null), refresh_token ("" none)
  *                                           A refresh whose userinfo fails is "unreachable"; a login does without it.
- *                                           verify: claims
+ *                                           verify, verify_at: claims
  *                     {"id","ok":false,"kind","why","refresh_token"}
  *                                           kind: "denied": the token endpoint says invalid_grant, and nothing else does |
  *                                           "unreachable" | "invalid". refresh_token: a new one came before the trouble (or
@@ -36,6 +38,10 @@ enum {
 	HELPER_JSON_DEPTH = 16,
 	HELPER_THREADS = 8,
 	HELPER_PER_PROVIDER = 5, /* a slow one leaves threads to the others */
+	HELPER_GUESTS_MAX = 32,	 /* issuers of workloads that are remembered */
+	HELPER_GUEST_THREADS = 3, /* for all of them together: logins come first */
+	HELPER_GUEST_JOBS = 24,	  /* of the queue */
+	HELPER_GUEST_TIMEOUT_MS = 8000,
 	HELPER_QUEUE_MAX = 64,
 	HELPER_PROVIDERS_MAX = 16,
 	HELPER_KEYS_MAX = 64, /* of one provider */
@@ -53,7 +59,11 @@ struct provider {
 	json_t *jwks; /* owned array of keys */
 	int64_t jwks_s, jwks_asked_s;
 	bool said_ok, said; /* what the server was told last */
-	unsigned running;   /* of the queue's lock */
+	unsigned running;   /* of the queue's lock, and so is the rest */
+	bool guest;	    /* an issuer of workloads: nothing is asked of it but its keys */
+	bool private_too;   /* then: it may be at a private address */
+	unsigned users;	    /* then: jobs that need it to stay */
+	int64_t used_s;
 };
 
 /* What went wrong, for people; kind is static. */

@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/base/cleanup.h"
+#include "common/net/addr.h"
 #include "common/text/json.h"
 #include "server/oidc_helper/helper.h"
 
@@ -40,6 +42,15 @@ static void slist_freep(struct curl_slist **l)
 	curl_slist_free_all(*l);
 }
 
+/* At the address that is really dialled: a name may change its mind. */
+static curl_socket_t open_public(void *ctx, curlsocktype purpose, struct curl_sockaddr *at)
+{
+	(void)ctx, (void)purpose;
+	if (!addr_is_public(addrport_from_sockaddr(&at->addr).addr))
+		return CURL_SOCKET_BAD;
+	return socket(at->family, at->socktype | SOCK_CLOEXEC, at->protocol);
+}
+
 err http_fetch(const struct http_call *c, long *status, struct buf *out, struct trouble *t)
 {
 	CLEANUP(curl_freep) CURL *curl = curl_easy_init();
@@ -70,6 +81,10 @@ err http_fetch(const struct http_call *c, long *status, struct buf *out, struct 
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, out);
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, NULL); /* nothing that unpacks to more than it seems */
+	if (c->provider->guest) /* what the environment says would dial for us */
+		curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	if (c->provider->guest && !c->provider->private_too)
+		curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_public);
 	if (c->provider->ca[0])
 		curl_easy_setopt(curl, CURLOPT_CAINFO, c->provider->ca);
 	if (c->user) {

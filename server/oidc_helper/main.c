@@ -32,6 +32,9 @@ static pthread_mutex_t queue_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t queue_filled = PTHREAD_COND_INITIALIZER;
 static struct job *queue, **queue_end = &queue;
 static size_t n_queued;
+static struct provider guests[HELPER_GUESTS_MAX]; /* of the queue's lock */
+static size_t n_guests;
+static unsigned guest_threads, guest_jobs;
 
 /* taken. A message that does not fit is an error of this request; the server's own time limit covers what is lost here. */
 static void tell(json_t *message)
@@ -81,13 +84,14 @@ static struct job *next_job(void)
 	for (;;) {
 		for (struct job **at = &queue; *at; at = &(*at)->next) {
 			struct job *j = *at;
-			if (j->provider->running == HELPER_PER_PROVIDER)
+			if (j->provider->running == HELPER_PER_PROVIDER || (j->provider->guest && guest_threads == HELPER_GUEST_THREADS))
 				continue;
 			*at = j->next;
 			if (queue_end == &j->next)
 				queue_end = at;
 			n_queued--;
 			j->provider->running++;
+			guest_threads += j->provider->guest;
 			return j;
 		}
 		pthread_cond_wait(&queue_filled, &queue_lock);
@@ -104,6 +108,9 @@ static void *worker(void *arg)
 		run(j);
 		pthread_mutex_lock(&queue_lock);
 		j->provider->running--;
+		guest_threads -= j->provider->guest;
+		j->provider->users -= j->provider->guest;
+		guest_jobs -= j->provider->guest;
 		pthread_cond_broadcast(&queue_filled); /* what waited for this provider may go */
 		pthread_mutex_unlock(&queue_lock);
 		json_decref(j->request);
@@ -177,19 +184,56 @@ static struct provider *provider_named(const char *name)
 	return NULL;
 }
 
+static void forget(struct provider *p)
+{
+	free(p->name), free(p->issuer), free(p->client_id), free(p->client_secret), free(p->auth), free(p->ca);
+	json_decref(p->metadata);
+	json_decref(p->jwks);
+	pthread_mutex_destroy(&p->lock);
+}
+
+/* Holding the queue's lock. The issuer with what is known of it; the one that nobody needed for longest makes room. NULL: none can. */
+static struct provider *guest_for(const json_t *request)
+{
+	const char *issuer = text_in(request, "issuer");
+	bool private_too = json_is_true(json_object_get(request, "private"));
+	struct provider *at = NULL;
+
+	for (size_t i = 0; i < n_guests; i++)
+		if (strcmp(guests[i].issuer, issuer) == 0 && guests[i].private_too == private_too)
+			return &guests[i];
+	if (n_guests < HELPER_GUESTS_MAX) {
+		at = &guests[n_guests++];
+	} else {
+		for (size_t i = 0; i < n_guests; i++)
+			if (!guests[i].users && (!at || guests[i].used_s < at->used_s))
+				at = &guests[i];
+		if (!at)
+			return NULL;
+		forget(at);
+	}
+	*at = (struct provider){ .name = owned_text(request, "issuer"), .issuer = owned_text(request, "issuer"), .client_id = owned_text(request, ""),
+		.client_secret = owned_text(request, ""), .auth = owned_text(request, ""), .ca = owned_text(request, "ca"),
+		.timeout_ms = HELPER_GUEST_TIMEOUT_MS, .guest = true, .private_too = private_too };
+	pthread_mutex_init(&at->lock, NULL);
+	return at;
+}
+
 static void enqueue(json_t *request)
 {
-	struct provider *p = provider_named(text_in(request, "provider"));
+	pthread_mutex_lock(&queue_lock);
+	struct provider *p = strcmp(text_in(request, "op"), "verify_at") == 0 ? guest_for(request) : provider_named(text_in(request, "provider"));
 	struct job *j = p ? calloc(1, sizeof *j) : NULL;
 	struct trouble t;
-
-	pthread_mutex_lock(&queue_lock);
-	bool room = n_queued < HELPER_QUEUE_MAX;
+	bool room = n_queued < HELPER_QUEUE_MAX && (!p || !p->guest || guest_jobs < HELPER_GUEST_JOBS);
 	if (j && room) {
 		*j = (struct job){ .provider = p, .request = request };
 		*queue_end = j;
 		queue_end = &j->next;
 		n_queued++;
+		p->users += p->guest;
+		guest_jobs += p->guest;
+		p->used_s = mono_s();
 		pthread_cond_signal(&queue_filled);
 	}
 	pthread_mutex_unlock(&queue_lock);

@@ -151,7 +151,7 @@ err op_run(struct provider *p, const json_t *request, json_t *answer, struct tro
 		form_add(&form, "refresh_token", text_in(request, "refresh_token"));
 		return take_tokens(p, m, &form, true, answer, t);
 	}
-	if (strcmp(op, "verify") == 0) {
+	if (strcmp(op, "verify") == 0 || strcmp(op, "verify_at") == 0) {
 		json_t *claims = NULL;
 		TRY(token_verify(p, text_in(m, "jwks_uri"), text_in(request, "token"), &claims, t));
 		if (json_object_set_new(answer, "claims", claims) != 0)

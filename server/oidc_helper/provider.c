@@ -35,16 +35,17 @@ bool provider_url_ok(const struct provider *p, const char *url)
 
 static err check_metadata(const struct provider *p, const json_t *m, struct trouble *t)
 {
-	static const char *const needed[] = { "authorization_endpoint", "token_endpoint", "jwks_uri" };
+	static const char *const needed[] = { "jwks_uri", "authorization_endpoint", "token_endpoint" };
+	size_t n_needed = p->guest ? 1 : ARRAY_LEN(needed); /* issuers of workloads have no logins */
 
 	/* Character by character, as the specification wants: another issuer could otherwise speak for this one. */
 	if (strcmp(text_in(m, "issuer"), p->issuer) != 0)
-		return trouble(t, ERR_INVALID, "invalid", "the provider calls itself \"%.80s\", the configuration says \"%.80s\"",
+		return trouble(t, ERR_INVALID, "invalid", "the provider calls itself \"%.80s\", and not \"%.80s\"",
 				text_in(m, "issuer"), p->issuer);
-	for (size_t i = 0; i < ARRAY_LEN(needed); i++)
+	for (size_t i = 0; i < n_needed; i++)
 		if (!provider_url_ok(p, text_in(m, needed[i])))
 			return trouble(t, ERR_INVALID, "invalid", "the provider's %s is no usable URL", needed[i]);
-	if (text_in(m, "userinfo_endpoint")[0] && !provider_url_ok(p, text_in(m, "userinfo_endpoint")))
+	if (!p->guest && text_in(m, "userinfo_endpoint")[0] && !provider_url_ok(p, text_in(m, "userinfo_endpoint")))
 		return trouble(t, ERR_INVALID, "invalid", "the provider's userinfo_endpoint is no usable URL");
 	return OK;
 }

@@ -150,12 +150,16 @@ static err apikey_deep(const struct apikey_row *from, struct apikey_row *out)
 {
 	TRY(copy_str(&out->scopes, from->scopes));
 	TRY(copy_str(&out->description, from->description));
+	TRY(copy_str(&out->issuer, from->issuer));
+	TRY(copy_str(&out->subject, from->subject));
+	TRY(copy_str(&out->audience, from->audience));
+	TRY(copy_str(&out->claim_rules, from->claim_rules));
 	return copy_strs(&out->tags, &out->n_tags, from->tags, from->n_tags);
 }
 
 static void apikey_clear(struct apikey_row *r)
 {
-	r->scopes = r->description = NULL;
+	r->scopes = r->description = r->issuer = r->subject = r->audience = r->claim_rules = NULL;
 	r->tags = NULL;
 	r->n_tags = 0;
 }
@@ -462,6 +466,10 @@ void apikey_row_done(struct apikey_row *r)
 {
 	free(r->scopes);
 	free(r->description);
+	free(r->issuer);
+	free(r->subject);
+	free(r->audience);
+	free(r->claim_rules);
 	free_strs(r->tags, r->n_tags);
 	*r = (struct apikey_row){ 0 };
 }

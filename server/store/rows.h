@@ -138,7 +138,13 @@ struct apikey_row {
 	size_t n_tags;
 	char *description;
 	int64_t updated_ms, revoked_ms; /* 0: never, not */
+	/* Of a federated identity, which is a client whose secret nobody has: 0131_federated_identity.sql. issuer NULL or "": it is none. */
+	char *issuer, *subject, *audience, *claim_rules;
 };
+static inline bool apikey_is_federated(const struct apikey_row *r)
+{
+	return r->kind == APIKEY_CLIENT && r->issuer && r->issuer[0];
+}
 
 /* A login that waits for a person. auth_id: "hskey-authreq-" + 24 hex. */
 enum { AUTH_ID_LEN = 38 };

@@ -311,6 +311,7 @@ GOOD = {
 }
 # What has no good call in this test, and why.
 NEVER = {
+    f"POST {V2}/oauth/token-exchange": "needs an issuer: federation.py",
     f"POST {V2}/user-invites/{{inviteId}}/resend": "this server writes no mail",
     f"POST {T}/contacts/{{contactType}}/resend-verification-email": "this server writes no mail",
     f"POST {V1}/auth/approve": "needs an SSH check of two devices",

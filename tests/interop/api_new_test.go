@@ -35,7 +35,7 @@ func TestGoClient(t *testing.T) {
 	}{
 		{"devices", clientDevices}, {"posture", clientAttributes}, {"dns", clientDNS}, {"keys", clientKeys}, {"policy", clientPolicy},
 		{"settings", clientSettings}, {"contacts", clientContacts}, {"users", clientUsers}, {"services", clientServices},
-		{"webhooks", clientWebhooks}, {"not here", clientNotHere}, {"oauth", clientOAuth},
+		{"webhooks", clientWebhooks}, {"not here", clientNotHere}, {"federated", clientFederated}, {"oauth", clientOAuth},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, ctx, c, s, n) })
 	}
@@ -348,8 +348,25 @@ func clientNotHere(t *testing.T, ctx context.Context, c *tsapi.Client, s *server
 	refusedWith(t, c.Logging().SetLogstreamConfiguration(ctx, tsapi.LogTypeNetwork, tsapi.SetLogstreamConfigurationRequest{}), 501)
 	_, err = c.Logging().CreateOrGetAwsExternalId(ctx, false)
 	refusedWith(t, err, 501)
-	_, err = c.Keys().CreateFederatedIdentity(ctx, tsapi.CreateFederatedIdentityRequest{Scopes: []string{"dns"}, Issuer: "https://idp.example", Subject: "x"})
-	refusedWith(t, err, 501)
+}
+
+// clientFederated: identities of other issuers are kept as Tailscale's client writes them. That their tokens are taken: tests/integration/federation.py.
+func clientFederated(t *testing.T, ctx context.Context, c *tsapi.Client, s *server, n *node) {
+	made := must[*tsapi.Key](t)(c.Keys().CreateFederatedIdentity(ctx, tsapi.CreateFederatedIdentityRequest{Scopes: []string{"dns"},
+		Issuer: "https://idp.example", Subject: "x-*", CustomClaimRules: map[string]string{"repo": "a*"}, Description: "ci"}))
+	if made.KeyType != "federated" || made.Key != "" || made.Audience == "" || made.CustomClaimRules["repo"] != "a*" || made.Subject != "x-*" {
+		t.Fatalf("made: %+v", made)
+	}
+	set := must[*tsapi.Key](t)(c.Keys().SetFederatedIdentity(ctx, made.ID, tsapi.SetFederatedIdentityRequest{Scopes: []string{"dns:read"}, Issuer: "https://idp.example", Subject: "y"}))
+	if set.Audience != made.Audience || set.Subject != "y" || len(set.CustomClaimRules) != 0 || len(set.Scopes) != 1 || set.Scopes[0] != "dns:read" {
+		t.Fatalf("set: %+v", set)
+	}
+	if err := c.Keys().Delete(ctx, made.ID); err != nil {
+		t.Fatal(err)
+	}
+	if gone := must[*tsapi.Key](t)(c.Keys().Get(ctx, made.ID)); !gone.Invalid {
+		t.Fatalf("after its end: %+v", gone)
+	}
 }
 
 // clientOAuth: a token of an OAuth client does what its scopes say, and no more.

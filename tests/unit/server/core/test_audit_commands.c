@@ -55,7 +55,7 @@ static struct login_facts facts(const char *subject, const char *const *list)
 		.refresh_token = "again", .provider_sid = "sid-1" };
 }
 static char password1[] = "$argon2id$1", password2[] = "$argon2id$2";
-static struct login_facts cleo, cleo_moved, third;
+static struct login_facts cleo, cleo_moved, third, newcomer;
 
 static void new_world(struct world *w)
 {
@@ -63,7 +63,8 @@ static void new_world(struct world *w)
 	struct reply *r;
 
 	memset(w, 0, sizeof *w);
-	cleo = facts("1", groups), cleo_moved = facts("1", other_groups), third = facts("3", groups);
+	cleo = facts("1", groups), cleo_moved = facts("1", other_groups), third = facts("3", groups), newcomer = facts("9", groups);
+	newcomer.login = newcomer.email = "dave@example.com", newcomer.name = "dave";
 	harness_start(&w->h, NULL);
 	w->ann = harness_user(&w->h, "ann");
 	w->bob = harness_user(&w->h, "bob");
@@ -235,6 +236,9 @@ static struct expect prepare(struct world *w, struct command *m)
 	case CMD_SIGNIN_CHECK: /* when it was last used */
 		m->key_text = w->token;
 		return (struct expect){ KEPT_OUT, NULL, NULL, NULL };
+	case CMD_APIKEY_LOOK:
+		m->id = w->apikey;
+		return (struct expect){ READS, NULL, NULL, NULL };
 	case CMD_APIKEY_CHECK: /* the same */
 		m->key_text = w->client_secret;
 		return (struct expect){ KEPT_OUT, NULL, NULL, NULL };
@@ -281,6 +285,17 @@ static struct expect prepare(struct world *w, struct command *m)
 		bool hold = w->h.hold;
 		w->h.hold = false;
 		done(w, first);
+		w->h.hold = hold;
+		return CHANGE("user", "update");
+	}
+	case CMD_USER_APPROVE: { /* who signs in for the first time waits */
+		struct command *first = by(CMD_SETTINGS_SET);
+		bool hold = w->h.hold;
+		w->h.hold = false;
+		first->name = "users_approval", first->text = "true";
+		done(w, first);
+		first = by(CMD_LOGIN), first->login = &newcomer, first->expires_ms = w->h.now.wall_ms + HOUR;
+		m->id = done(w, first)->users[0].id;
 		w->h.hold = hold;
 		return CHANGE("user", "update");
 	}
