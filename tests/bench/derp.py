@@ -12,6 +12,8 @@ round trip of the same shape through a bare copying loop: what the machine takes
 
 PARTS=speed,times,memory runs some of the figures (about 80, 70 and 60 s with derper); SECONDS_EACH= and ROUNDS= change how long.
 """
+import json, os, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 B = os.path.join(TOP, os.environ.get("BUILD", "build/release"))
 LOAD = os.path.join(B, "tests", "bench", "derpload")
