@@ -43,7 +43,7 @@ static void print_answer_error(const struct cli *x, const struct answer *a)
 	print_failure(x, message ? message : status);
 	for (size_t i = 0; i < json_array_size(errors); i++) {
 		const char *line = json_string_value(json_object_get(json_array_get(errors, i), "message"));
-		if (line && x->output == OUTPUT_TABLE)
+		if (line && x->output == OUTPUT_TABLE && (!message || strcmp(line, message) != 0)) /* not the same twice */
 			fprintf(stderr, "  %s\n", line);
 	}
 }
@@ -293,11 +293,14 @@ char *read_whole(const struct cli *x, const char *path)
 		if (n)
 			buf_commit(&b, n);
 	} while (n);
-	bool failed = ferror(f) || b.bad;
+	bool failed = ferror(f);
 	if (f != stdin)
 		fclose(f);
-	if (failed || !bytes_is_utf8(buf_view(&b))) {
-		snprintf(message, sizeof message, "%s: %s", path, failed ? "cannot be read" : "is no UTF-8 text");
+	if (failed || b.bad || !bytes_is_utf8(buf_view(&b))) {
+		if (b.bad)
+			snprintf(message, sizeof message, "%s has more than %d bytes, which is more than any such text may have", path, FILE_MAX);
+		else
+			snprintf(message, sizeof message, "%s: %s", path, failed ? "cannot be read" : "is no UTF-8 text");
 		print_failure(x, message);
 		return NULL;
 	}

@@ -102,7 +102,7 @@ static err set(struct core *c, struct tailnet *t, const struct command *m, struc
 	struct draft_row row = { .id = d ? d->row.id : 0, .tailnet_id = t->row.id, .base = m->base, .updated_ms = c->now.wall_ms };
 
 	if (strlen(m->text) > POLICY_TEXT_MAX) {
-		reply_fail(r, ERR_TOO_BIG, "a policy may have %d bytes", POLICY_TEXT_MAX);
+		reply_fail(r, ERR_TOO_BIG, "the policy has more than %d bytes", POLICY_TEXT_MAX);
 		return r->e;
 	}
 	TRY(make_room(c, t, d, strlen(m->text)));

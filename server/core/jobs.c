@@ -157,7 +157,7 @@ static bool is_refused(struct core *c, struct command *m, struct tailnet *t, str
 	if (m->kind == CMD_POLICY_DIFF && !m->id)
 		m->id = policy_in_force(t)->version;
 	if (strlen(m->text) > POLICY_TEXT_MAX)
-		reply_fail(r, ERR_TOO_BIG, "a policy may have %d bytes", POLICY_TEXT_MAX);
+		reply_fail(r, ERR_TOO_BIG, "the policy has more than %d bytes", POLICY_TEXT_MAX);
 	else if (strlen(m->note) > NOTE_MAX)
 		reply_fail(r, ERR_TOO_BIG, "a note may have %d bytes", NOTE_MAX);
 	else if (takes_id && !policy_version(t, m->id))

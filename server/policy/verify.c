@@ -8,6 +8,7 @@
 
 enum {
 	VERIFY_WORK_MAX = 300000000, /* rules and classes looked at: seconds of a worker */
+	SSH_WORK = 5,		     /* what a rule of ssh costs more than one of acls */
 	PAIR_WORK = 64,		     /* of sshTests: pairs are kept, so that they count for more */
 };
 
@@ -339,7 +340,7 @@ static void verify_user(const struct verify *k, const struct ssh_test *t, const 
 	for (size_t i = 0; i < pairs->n && k->v->work < VERIFY_WORK_MAX; i++) {
 		enum policy_ssh got = policy_view_ssh_action(k->v, pairs->list[i].src, pairs->list[i].dst, user, &period);
 
-		k->v->work += k->v->p->n_ssh + 1;
+		k->v->work += SSH_WORK * (k->v->p->n_ssh + 1);
 		if (is_as_wanted(got, list))
 			continue;
 		fault(k, &r, TEST_FAILED "ssh from %s to %s as \"%s\": %s was expected, but %s", t->src_text, x->text, user, list_name[list],

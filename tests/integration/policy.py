@@ -3,7 +3,7 @@
 in a watched file. Nodes are played over the real protocol.
 
 Runs alone, or from tests/integration/run.py; prints TAP. BUILD= names the build folder (default build/asan)."""
-import json, os, sys, time
+import json, os, sys, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import kit, ts2021
@@ -199,4 +199,74 @@ def a_broken_file_does_not_open_a_fresh_server(folder):
         assert "No such file" in str(e), e
 
 
-kit.run([faults_are_told_with_their_place, versions, questions, preview, all_at_once, in_a_file, a_broken_file_does_not_open_a_fresh_server])
+def hostile_texts():
+    """(what, text, what the refusal says or None where it is taken)"""
+    rule = '{"action": "accept", "src": ["*"], "dst": ["*:1"]},'
+    yield "10 MB", "{" + " " * (10 << 20) + "}", "has more than 8388608 bytes"
+    yield "6 MB", "{" + " " * (6 << 20) + "}", "larger than this call takes"
+    yield "4 MiB and a bit", "{" + " " * (4 << 20) + "}", "the policy has more than 4194304 bytes"
+    yield "lists in lists", '{"acls":' + "[" * 10000, "nested too deeply"
+    yield "objects in objects", '{"a":' * 10000, "nested too deeply"
+    yield "100,000 rules", '{"acls": [' + rule * 80000 + "]}", "at most 20000 rules"
+    yield "groups in a ring", '{"groups": {"group:a": ["group:b"], "group:b": ["group:a"]}}', "cannot contain groups"
+    yield "ipsets in a ring", '{"ipsets": {"ipset:a": ["ipset:b"], "ipset:b": ["ipset:a"]}}', "contain each other"
+    yield "10,000 tests", '{"tests": [' + '{"src": "ann@", "deny": ["bob@:1"]},' * 10000 + "]}", "at most 2000 tests"
+    yield "many ports", '{"acls": [{"action": "accept", "src": ["*"], "dst": ["*:1' + ",2" * 500000 + '"]}]}', "at most 256 ports"
+    yield "a big group", '{"groups": {"group:a": [' + "".join(f'"u{i}@example.com",' for i in range(100001)) + "]}}", "at most 100000 members"
+    yield "tests that ask for all", ('{"acls": [' + "".join(f'{{"action":"accept","src":["10.0.0.1"],"dst":["*:{i + 1}"]}},' for i in range(5000)) +
+           '], "tests": [' + '{"src":"autogroup:member","accept":["ann@:1","bob@:2"]},' * 2000 + "]}"), "test(s) failed"
+    yield "tags in a ring", '{"tagOwners": {' + "".join(f'"tag:t{i}": ["tag:t{(i + 1) % 20000}"],' for i in range(20000)) + "}}", None
+    yield "100,000 hosts", ('{"hosts": {' + "".join(f'"h{i}": "10.{i >> 16}.{i >> 8 & 255}.{i & 255}",' for i in range(100000)) +
+           '}, "acls": [{"action": "accept", "src": ["h1", "ann@"], "dst": ["*:22"]}]}'), None
+    yield "20,000 rules", '{"acls": [' + "".join(f'{{"action":"accept","src":["*"],"dst":["*:{i + 1}"]}},' for i in range(20000)) + "]}", None
+
+
+def hostile(folder):
+    """Each is refused in words, by every way in, or taken, in seconds; the server answers others meanwhile, and what is in force stays."""
+    s = tailnet(folder)
+    s.must("policy", "set", write(folder + "/web", WEB))
+    version, before = 1, s.rss_kib()
+    for what, text, says in hostile_texts():
+        path, began, slowest, done = write(folder + "/p", text), time.monotonic(), 0, threading.Event()
+        answers = []
+
+        def put(path):
+            try:
+                return s.ask("PUT", path, {"policy": text})
+            except (BrokenPipeError, ConnectionResetError):
+                return 413, "closed in the middle of a body that is too long"
+
+        def give():
+            try:
+                answers.append(s.cli("policy", "set", path))
+                answers.extend(put(p) for p in ((NATIVE, "/api/v1/policy") if says else ()))
+            finally:
+                done.set()
+        t = threading.Thread(target=give)
+        t.start()
+        while not done.wait(0.05):
+            asked = time.monotonic()
+            assert s.ask("GET", "/api/v1/node")[0] == 200
+            slowest = max(slowest, time.monotonic() - asked)
+        t.join()
+        took = time.monotonic() - began
+        print(f"# {what}: {len(text)} bytes, {took:.1f} s, others waited at most {slowest:.2f} s, {s.rss_kib() - before} KiB more")
+        assert took < 60 and slowest < 10, what
+        (rc, out, err), *http = answers
+        in_force = s.ask("GET", NATIVE)[1]
+        if says:
+            assert rc == 1 and says in err and len(err) < 8000, (what, rc, err[:500])
+            for status, body in http:
+                assert status in (400, 413, 500) and (status == 413 or says in json.dumps(body)), (what, status, str(body)[:500])
+            assert in_force["version"] == version and in_force["policy"] == WEB, what
+        else:
+            assert rc == 0, (what, err[:500])
+            s.must("policy", "set", folder + "/web")
+            version += 2
+    out = s.must("policy", "explain", "laptop", "desk:443")
+    assert "allowed" in out, out
+    s.is_well()
+    s.end()
+
+
+kit.run([faults_are_told_with_their_place, versions, questions, preview, all_at_once, in_a_file, hostile, a_broken_file_does_not_open_a_fresh_server])

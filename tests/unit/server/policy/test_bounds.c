@@ -223,6 +223,119 @@ static void many_rules(void **state)
 		buf_append_str(&b, "{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"*:1\"]},");
 	buf_append_str(&b, "]}");
 	try("a rule too many", &b, "at most 20000 rules");
+	b = begin("{\"acls\":[");
+	for (int i = 0; i < 100000; i++)
+		buf_append_str(&b, "{\"src\":[\"*\"],\"dst\":[\"*:*\"]},");
+	buf_append_str(&b, "]}");
+	try("100,000 rules", &b, "at most 20000 rules");
+	b = begin("{\"acls\":[");
+	for (int i = 0; i < 6; i++) {
+		buf_append_str(&b, "{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[");
+		for (int k = 0; k < 20000; k++)
+			buf_printf(&b, "\"10.%d.%d.%d:1\",", i, k >> 8, k & 255);
+		buf_append_str(&b, "]},");
+	}
+	buf_append_str(&b, "]}");
+	try("120,000 destinations", &b, "at most 100000 destinations");
+}
+
+static void one_big_group(void **state)
+{
+	(void)state;
+	for (int more = 0; more < 2; more++) {
+		struct buf b = begin("{\"groups\":{\"group:all\":[");
+		for (int i = 0; i < 100000 + more; i++)
+			buf_printf(&b, "\"user%d@example.com\",", i);
+		buf_append_str(&b, "]},\"acls\":[{\"action\":\"accept\",\"src\":[\"group:all\"],\"dst\":[\"group:all:*\"]}],"
+				   "\"ssh\":[{\"action\":\"check\",\"src\":[\"group:all\"],\"dst\":[\"autogroup:self\"],\"users\":[\"root\"]}]}");
+		try(more ? "a group of 100,001" : "a group of 100,000", &b, more ? "at most 100000 members" : NULL);
+	}
+}
+
+/* Each is of two others: whoever follows every way goes 2^n of them. */
+static void cascades(void **state)
+{
+	(void)state;
+	struct buf b = begin("{\"ipsets\":{");
+	for (int i = 0; i < 15; i++)
+		buf_printf(&b, "\"ipset:s%d\":[\"ipset:s%d\",\"ipset:s%d\",\"remove ipset:s%d\",\"add ipset:s%d\"],", i, i + 1, i + 1, i + 1, i + 1);
+	buf_append_str(&b, "\"ipset:s15\":[\"10.0.0.0/8\"]},\"acls\":[{\"action\":\"accept\",\"src\":[\"ipset:s0\"],\"dst\":[\"ipset:s0:*\"]}]}");
+	try("ipsets of two ipsets each", &b, NULL);
+	b = begin("{\"ipsets\":{");
+	for (int i = 0; i < 5000; i++)
+		buf_printf(&b, "\"ipset:s%d\":[\"ipset:s%d\"],", i, i + 1);
+	buf_append_str(&b, "\"ipset:s5000\":[\"10.0.0.0/8\"]}}");
+	try("5,000 ipsets in each other", &b, "deep");
+	b = begin("{\"tagOwners\":{");
+	for (int i = 0; i < 20000; i++)
+		buf_printf(&b, "\"tag:t%d\":[\"tag:t%d\",\"tag:t%d\",\"tag:t0\"],", i, (i + 1) % 20000, (i + 2) % 20000);
+	buf_append_str(&b, "},\"tests\":[{\"src\":\"tag:t0\",\"deny\":[\"tag:t1:22\"]}]}");
+	try("20,000 tags of two tags each", &b, NULL);
+	b = begin("{\"postures\":{");
+	for (int i = 0; i < 64; i++)
+		buf_printf(&b, "\"posture:p%d\":[\"posture:p%d\",\"node:os == 'linux'\"],", i, (i + 1) % 64);
+	buf_append_str(&b, "}}");
+	try("postures of postures", &b, "is no attribute");
+	b = begin("{\"postures\":{");
+	for (int i = 0; i < 65; i++)
+		buf_printf(&b, "\"posture:p%d\":[\"node:os == 'linux'\"],", i);
+	buf_append_str(&b, "}}");
+	try("65 postures", &b, "at most 64 postures");
+}
+
+static void long_lists_in_texts(void **state)
+{
+	(void)state;
+	struct buf b = begin("{\"acls\":[{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"*:1");
+	for (int i = 0; i < 400000; i++)
+		buf_printf(&b, ",%d", i % 65535 + 1);
+	buf_append_str(&b, "\"]}]}");
+	try("400,000 ports of a destination", &b, "at most 256 ports");
+	b = begin("{\"grants\":[{\"src\":[\"*\"],\"dst\":[\"*\"],\"ip\":[");
+	for (int i = 0; i < 65535; i++)
+		buf_printf(&b, "\"tcp:%d\",", i + 1);
+	buf_append_str(&b, "]}]}");
+	try("65,535 ports of a grant", &b, "at most 256 ports");
+	b = begin("{\"postures\":{\"posture:p\":[\"node:os IN ['x'");
+	for (int i = 0; i < 300000; i++)
+		buf_printf(&b, ",'v%d'", i);
+	buf_append_str(&b, "]\"]},\"defaultSrcPosture\":[\"posture:p\"]}");
+	try("300,000 values of a condition", &b, NULL);
+	b = begin("{\"acls\":[{\"action\":\"accept\",\"src\":[\"");
+	while (buf_len(&b) < 3 << 20)
+		buf_append_str(&b, "a-name-without-an-end-");
+	buf_append_str(&b, "\"],\"dst\":[\"*:*\"]}]}");
+	try("a name of 3 MB", &b, "src");
+	b = begin("{\"hosts\":{\"");
+	while (buf_len(&b) < 3 << 20)
+		buf_append_str(&b, "x.");
+	buf_append_str(&b, "\":\"10.0.0.1\"}}");
+	try("a host's name of 3 MB", &b, NULL);
+	b = begin("{/*");
+	while (buf_len(&b) < 3 << 20)
+		buf_append_str(&b, "/* // * ");
+	buf_append_str(&b, "*/}");
+	try("a comment of 3 MB", &b, NULL);
+	b = begin("{\"grants\":[{\"src\":[\"*\"],\"dst\":[\"*\"],\"app\":{\"example.com/x\":[");
+	for (int i = 0; i < 100000; i++)
+		buf_printf(&b, "{\"a%d\":[1,2]},", i);
+	buf_append_str(&b, "]}}]}");
+	try("100,000 values of a capability", &b, NULL);
+}
+
+static void approvers(void **state)
+{
+	(void)state;
+	struct buf b = begin("{\"autoApprovers\":{\"routes\":{");
+	for (int i = 0; i < 4096; i++)
+		buf_printf(&b, "\"10.%d.%d.0/24\":[\"ann@\",\"bob@\",\"eve@\",\"autogroup:member\"],", i >> 8, i & 255);
+	buf_append_str(&b, "},\"exitNode\":[\"ann@\"]}}");
+	try("4,096 ranges that approve themselves", &b, NULL);
+	b = begin("{\"autoApprovers\":{\"routes\":{");
+	for (int i = 0; i < 4097; i++)
+		buf_printf(&b, "\"10.%d.%d.0/24\":[],", i >> 8, i & 255);
+	buf_append_str(&b, "}}}");
+	try("one range more", &b, "at most 4096 ranges");
 }
 
 static void many_tests(void **state)
@@ -240,6 +353,24 @@ static void many_tests(void **state)
 	}
 	buf_append_str(&b, "]}");
 	try("2,000 tests of everybody", &b, NULL);
+	b = begin("{\"tests\":[");
+	for (int i = 0; i < 20000; i++)
+		buf_append_str(&b, "{\"src\":\"ann@\",\"deny\":[\"tag:t:1\"]},");
+	buf_append_str(&b, "]}");
+	try("20,000 tests", &b, "at most 2000 tests");
+	b = begin("{\"sshTests\":[");
+	for (int i = 0; i < 20000; i++)
+		buf_append_str(&b, "{\"src\":\"ann@\",\"dst\":[\"ann@\"],\"deny\":[\"root\"]},");
+	buf_append_str(&b, "]}");
+	try("20,000 tests of ssh", &b, "at most 2000");
+	b = begin("{\"ssh\":[");
+	for (int i = 0; i < 2000; i++)
+		buf_append_str(&b, "{\"action\":\"accept\",\"src\":[\"autogroup:member\"],\"dst\":[\"autogroup:tagged\"],\"users\":[\"u\"]},");
+	buf_append_str(&b, "],\"tagOwners\":{\"tag:t1\":[]},\"sshTests\":[");
+	for (int i = 0; i < 2000; i++)
+		buf_append_str(&b, "{\"src\":\"ann@\",\"dst\":[\"tag:t1\"],\"accept\":[\"u\"],\"deny\":[\"root\",\"v\",\"w\"]},");
+	buf_append_str(&b, "]}");
+	try("2,000 tests of 2,000 rules of ssh", &b, NULL);
 }
 
 static void ranges(void **state)
@@ -297,7 +428,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(too_long), cmocka_unit_test(nested), cmocka_unit_test(rings), cmocka_unit_test(many_hosts),
 		cmocka_unit_test(groups_by_groups), cmocka_unit_test(many_rules), cmocka_unit_test(many_tests), cmocka_unit_test(ranges),
-		cmocka_unit_test(attributes), cmocka_unit_test(ssh),
+		cmocka_unit_test(attributes), cmocka_unit_test(ssh), cmocka_unit_test(one_big_group), cmocka_unit_test(cascades),
+		cmocka_unit_test(long_lists_in_texts), cmocka_unit_test(approvers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
