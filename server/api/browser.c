@@ -151,7 +151,7 @@ const char *signin_target(struct request *r, const char *auth_id)
 
 const char *signin_home(const struct user_row *u)
 {
-	return u->role == USER_MEMBER || u->role == USER_BILLING_ADMIN ? "/my" : "/console/";
+	return u->waits_ms || u->role == USER_MEMBER || u->role == USER_BILLING_ADMIN ? "/my" : "/console/";
 }
 
 void signin_begin(struct request *r, const char *token)

@@ -197,10 +197,10 @@ static enum MHD_Result on_account(struct request *r, const struct reply *reply)
 		l->account.password = arena_str(&r->arena, bytes_str(reply->account.password));
 		l->found = l->account.password != NULL;
 	} else if (reply->e != ERR_NOT_FOUND) {
-		return page_say(r, status_of(reply->e), W_SORRY, W_SORRY_BUSY);
+		return page_busy(r, status_of(reply->e));
 	}
 	if (!take_user_try(r))
-		return page_say(r, 429, W_LOCAL_WRONG, W_LOCAL_WAIT);
+		return page_trouble(r, 429);
 	return work_for(r, check_password, on_password_checked);
 }
 
@@ -221,7 +221,7 @@ enum MHD_Result local_login(struct request *r)
 	if (l->auth_id[0] && !is_auth_id(l->auth_id))
 		return page_say(r, 400, W_SORRY, W_SORRY_BAD_LINK);
 	if (!local_take_address_try(r))
-		return page_say(r, 429, W_LOCAL_WRONG, W_LOCAL_WAIT);
+		return page_trouble(r, 429);
 	if (!l->name[0] || strlen(l->name) > NAME_MAX_LEN || strlen(l->password) > PASSWORD_MAX)
 		return wrong(r);
 	struct command *c = command_for(r, CMD_ACCOUNT_GET);
@@ -382,7 +382,7 @@ static enum MHD_Result on_password_hashed(struct request *r, const struct reply 
 	struct local *l = r->keep;
 
 	if (reply->e != OK)
-		return page_say(r, 503, W_SORRY, W_SORRY_BUSY);
+		return page_busy(r, 503);
 	r->actor = arena_printf(&r->arena, "user:%s", l->title);
 	struct command *c = command_for(r, CMD_ACCOUNT_SET);
 	if (c) {

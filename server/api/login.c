@@ -96,10 +96,33 @@ static const char *flow_cookie(struct request *r, const char *state)
 	return arena_printf(&r->arena, "fairlead-login-%.8s", state);
 }
 
+static const char *title_of(struct request *r, const struct config_oidc *p);
+
+/* The other ways in are open meanwhile. */
+static enum MHD_Result page_away(struct request *r)
+{
+	const struct keep *k = r->keep;
+	const char *auth_id = k->auth_id ? k->auth_id : k->flow.auth_id;
+	const char *ways = auth_id[0] ? arena_printf(&r->arena, "/login?connect=%s", auth_id) : "/login";
+	const char *same = auth_id[0] ? arena_printf(&r->arena, "/login/with/%s?connect=%s", k->provider->name, auth_id) :
+			arena_printf(&r->arena, "/login/with/%s", k->provider->name);
+	struct buf b = page_begin(r, W_PROVIDER_AWAY);
+
+	buf_append_str(&b, "<p><b>");
+	put_escaped(&b, title_of(r, k->provider));
+	buf_printf(&b, "</b> %s</p><div class=\"row\">", word(W_PROVIDER_AWAY_TEXT));
+	if (same && ways) {
+		put_link(&b, "primary", same, W_REFUSED_AGAIN);
+		put_link(&b, "", ways, W_OTHER_WAYS);
+	}
+	buf_append_str(&b, "</div>");
+	return page_end(r, 503, &b);
+}
+
 static enum MHD_Result provider_away(struct request *r, const struct reply *reply)
 {
 	log_warn("a login could not go to its provider", "cause=%s", log_qs(reply->message).s);
-	return page_say(r, 503, W_PROVIDER_AWAY, W_PROVIDER_AWAY_TEXT);
+	return page_away(r);
 }
 
 static enum MHD_Result on_discovered(struct request *r, const struct reply *reply)
@@ -117,7 +140,7 @@ static enum MHD_Result on_discovered(struct request *r, const struct reply *repl
 	json_decref(o);
 	const char *cookie = flow_cookie(r, k->flow.state);
 	if (!to || !cookie || flow_seal(&r->api->cfg.login->seal, &k->flow, sealed) != OK)
-		return page_say(r, 503, W_PROVIDER_AWAY, W_PROVIDER_AWAY_TEXT);
+		return page_away(r);
 	cookie_set(r, cookie, sealed, FLOW_TTL_MS / 1000);
 	return answer_redirect(r, 302, to);
 }
@@ -287,6 +310,17 @@ static bool open_flow(struct request *r, const char *state, struct keep *k)
 	return k->provider && flow_use(&l->used, state);
 }
 
+static enum MHD_Result login_expired(struct request *r)
+{
+	struct buf b = page_begin(r, W_EXPIRED);
+
+	put_word(&b, W_EXPIRED_TEXT);
+	buf_append_str(&b, "<div class=\"row\">");
+	put_link(&b, "primary", again(r, r->keep), W_REFUSED_AGAIN);
+	buf_append_str(&b, "</div>");
+	return page_end(r, 400, &b);
+}
+
 enum MHD_Result login_callback(struct request *r)
 {
 	const char *code = query(r, "code"), *error = query(r, "error"), *iss = query(r, "iss");
@@ -295,7 +329,7 @@ enum MHD_Result login_callback(struct request *r)
 	if (!k)
 		return answer_error(r, 500, "out of memory");
 	if (!open_flow(r, query(r, "state"), k))
-		return page_say(r, 400, W_EXPIRED, W_EXPIRED_TEXT);
+		return login_expired(r);
 	/* RFC 9207: an answer of one provider is not taken for another's. */
 	if ((iss[0] || k->flow.need_iss) && strcmp(iss, k->provider->issuer) != 0)
 		return refuse(r, 403, "the answer is from another provider (iss)");
@@ -305,7 +339,7 @@ enum MHD_Result login_callback(struct request *r)
 		return refuse(r, 403, why && bytes_is_utf8(bytes_str(why)) ? why : "the provider refused");
 	}
 	if (!code[0] || strlen(code) > CODE_MAX)
-		return page_say(r, 400, W_EXPIRED, W_EXPIRED_TEXT);
+		return login_expired(r);
 	const char *back = redirect_uri(r);
 	return ask_helper(r, json_pack("{s:s, s:s, s:s, s:s, s:s}", "op", "exchange", "provider", k->provider->name, "code", code,
 				     "verifier", k->provider->pkce ? k->flow.verifier : "", "redirect_uri", back ? back : ""),

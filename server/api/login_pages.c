@@ -69,7 +69,7 @@ enum MHD_Result login_show_waiting(struct request *r, const struct reply *reply)
 	if (reply->e == ERR_NOT_FOUND || (reply->e == OK && !reply->n_pendings))
 		return page_gone(r);
 	if (reply->e != OK)
-		return page_say(r, status_of(reply->e), W_SORRY, W_SORRY_BUSY);
+		return page_busy(r, status_of(reply->e));
 	const struct pending_row *p = &reply->pendings[0];
 	struct buf b = page_begin(r, W_WAITING);
 	put_device(&b, p);
@@ -97,7 +97,7 @@ enum MHD_Result login_show_ssh(struct request *r, const struct reply *reply)
 	if (reply->e == ERR_NOT_FOUND || (reply->e == OK && !reply->n_ssh_checks))
 		return page_say(r, 404, W_SORRY, W_SSH_GONE);
 	if (reply->e != OK)
-		return page_say(r, status_of(reply->e), W_SORRY, W_SORRY_BUSY);
+		return page_busy(r, status_of(reply->e));
 	struct buf b = page_begin(r, W_SSH);
 	put_session(&b, &reply->ssh_checks[0]);
 	put_word(&b, W_SSH_CLI);
@@ -111,6 +111,7 @@ enum MHD_Result login_show_ssh(struct request *r, const struct reply *reply)
 struct person { /* copied: the reply that told of them is gone when the next one comes */
 	const char *name, *login;
 	int64_t id, auth_ms;
+	bool waits;	    /* for approval */
 	const char *device; /* a piece of the page that is written already */
 };
 
@@ -125,6 +126,7 @@ static struct person *note_person(struct request *r, const struct reply *reply)
 	p->name = arena_str(&r->arena, bytes_str(u->name));
 	p->login = arena_str(&r->arena, bytes_str(mail ? u->email : u->name));
 	p->id = u->id;
+	p->waits = u->waits_ms != 0;
 	p->auth_ms = reply->signins[0].auth_ms;
 	r->keep = p;
 	return p->name && p->login ? p : NULL;
@@ -161,7 +163,10 @@ static enum MHD_Result show_consent(struct request *r, const struct reply *reply
 	buf_append_str(&b, "</b>.</p>");
 	buf_append_str(&b, who->device);
 	reach_put(&b, reply);
-	buf_printf(&b, "</dl><p class=\"notice\">%s</p><div class=\"row\">", word(W_CONNECT_WARN));
+	buf_printf(&b, "</dl><p class=\"notice\">%s</p>", word(W_CONNECT_WARN));
+	if (who->waits)
+		buf_printf(&b, "<p class=\"notice\" data-tone=\"warn\">%s</p>", word(W_CONNECT_WAITS));
+	buf_append_str(&b, "<div class=\"row\">");
 	put_button(&b, "primary", yes, csrf, W_CONNECT_YES);
 	put_button(&b, "", no, csrf, W_CONNECT_NO);
 	buf_append_str(&b, "</div>");
@@ -224,15 +229,20 @@ static enum MHD_Result on_connected(struct request *r, const struct reply *reply
 	if (reply->e != OK)
 		return page_refused(r, status_of(reply->e), reply->message, NULL);
 	const struct node_row *n = &reply->nodes[0]->row;
-	bool waits = !reply->nodes[0]->approved;
-	struct buf b = page_begin(r, waits ? W_DONE_WAITS : W_DONE);
-	put_word(&b, waits ? W_DONE_WAITS_TEXT : W_DONE_TEXT);
+	bool user_waits = reply->n_users && reply->users[0].waits_ms, waits = user_waits || !reply->nodes[0]->approved;
+	struct buf b = waits ? buf_make(DEVICE_TEXT_MAX) : page_begin(r, W_DONE);
+	put_word(&b, user_waits ? W_DONE_USER_WAITS : waits ? W_DONE_WAITS_TEXT : W_DONE_TEXT);
 	buf_append_str(&b, "<dl>");
 	put_fact(&b, W_NAME, n->given_name);
-	put_fact(&b, W_CONNECT_OWNER, n->n_tags ? n->tags[0] : reply->n_users ? reply->users[0].name : "");
+	put_fact(&b, W_DONE_OWNER, n->n_tags ? n->tags[0] : reply->n_users ? reply->users[0].name : "");
 	put_fact(&b, W_DONE_ADDRESS, addr_text(n->v4.family ? n->v4 : n->v6, text));
 	put_fact(&b, W_DONE_KEY_ENDS, n->expires_ms ? date_text(n->expires_ms, ends) : word(W_DONE_NEVER));
 	buf_append_str(&b, "</dl>");
+	if (waits)
+		return page_waits(r, &b, "/my");
+	buf_append_str(&b, "<div class=\"row\">");
+	put_link(&b, "", "/my", W_MY_OPEN);
+	buf_append_str(&b, "</div>");
 	return page_end(r, 200, &b);
 }
 
@@ -375,7 +385,7 @@ enum MHD_Result login_auth_deny(struct request *r)
 static enum MHD_Result on_signed_out(struct request *r, const struct reply *reply)
 {
 	if (reply->e != OK)
-		return page_say(r, 503, W_SORRY, W_SORRY_BUSY);
+		return page_busy(r, 503);
 	signin_forget(r);
 	return page_say(r, 200, W_SIGNED_OUT, W_SIGNED_OUT_TEXT);
 }

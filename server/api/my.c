@@ -9,7 +9,7 @@
 #include "server/api/page.h"
 #include "server/api/state.h"
 
-enum { SOON_DAYS = 7 };
+enum { SOON_DAYS = 7, LOOK_AGAIN_S = 10 };
 
 struct my { /* one request on its way; texts are in the arena */
 	const char *name, *login, *csrf;
@@ -315,7 +315,7 @@ static enum MHD_Result on_nodes(struct request *r, const struct reply *reply)
 
 	if (reply->e != OK) {
 		buf_done(&b);
-		return page_say(r, 503, W_SORRY, W_SORRY_BUSY);
+		return page_busy(r, 503);
 	}
 	for (size_t i = 0; i < reply->n_nodes; i++) {
 		const struct node_info *n = reply->nodes[i];
@@ -339,12 +339,28 @@ static enum MHD_Result on_nodes(struct request *r, const struct reply *reply)
 	return ask(r, c, on_reach);
 }
 
+/* Approved or not is the one thing that matters to them; it goes on by itself. */
+static enum MHD_Result waits(struct request *r)
+{
+	const struct my *m = r->keep;
+	struct buf b = buf_make(8 << 10);
+
+	r->refresh_s = LOOK_AGAIN_S;
+	buf_append_str(&b, "<p><b>");
+	put_escaped(&b, m->login);
+	buf_printf(&b, "</b> %s</p><p>%s</p>", word(W_USER_WAITS), word(W_USER_WAITS_ON));
+	put_button(&b, "", "/logout", m->csrf, W_SIGN_OUT);
+	return page_waits(r, &b, NULL);
+}
+
 static enum MHD_Result on_my(struct request *r, const struct reply *reply)
 {
 	enum MHD_Result result;
 
 	if (!is_person(r, reply, &result))
 		return result;
+	if (reply->users[0].waits_ms)
+		return waits(r);
 	struct command *c = command_for(r, CMD_NODE_LIST);
 	if (c)
 		c->user = arena_printf(&c->arena, "%lld", (long long)((struct my *)r->keep)->id);

@@ -9,7 +9,7 @@
 #include "server/api/handlers.h"
 #include "server/api/state.h"
 
-enum { PAGE_MAX = 256 << 10 };
+enum { PAGE_MAX = 256 << 10, BUSY_AGAIN_S = 5 };
 
 /* A sheet in the middle; or, wide, a page of cards. who: the person who is signed in; NULL: nobody, or it does not matter. */
 static struct buf begin(struct request *r, enum word title, bool wide, const char *who)
@@ -230,19 +230,51 @@ enum MHD_Result page_sorry(struct request *r, unsigned status, enum word title, 
 	return page_end(r, status, &b);
 }
 
-struct refusal {
+bool page_is_wanted(const struct request *r)
+{
+	const char *accept = r->is_api || r->trusted ? NULL : MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, "Accept");
+
+	return accept && strstr(accept, "text/html");
+}
+
+enum MHD_Result page_busy(struct request *r, unsigned status)
+{
+	if (r->route && strcmp(r->route->method, "GET") == 0)
+		r->refresh_s = BUSY_AGAIN_S;
+	return page_say(r, status, W_BUSY, W_SORRY_BUSY);
+}
+
+enum MHD_Result page_trouble(struct request *r, unsigned status)
+{
+	if (status >= 500)
+		return page_busy(r, status);
+	if (status == 429)
+		return page_say(r, status, W_TOO_MANY, W_LOCAL_WAIT);
+	struct buf b = page_begin(r, status == 404 ? W_NOTHING : W_MY_FAILED);
+	put_word(&b, status == 404 ? W_NOTHING_TEXT : W_TROUBLE_TEXT);
+	buf_append_str(&b, "<div class=\"row\">");
+	put_link(&b, "", "/my", W_MY_OPEN);
+	buf_append_str(&b, "</div>");
+	return page_end(r, status, &b);
+}
+
+struct refusal { /* a page that says whom to ask */
 	unsigned status;
-	const char *why, *again;
+	enum word title, link;
+	const char *why, *html, *again; /* html: more, written already; why and again may be NULL */
 };
 
 static enum MHD_Result show_refusal(struct request *r, const char *contact)
 {
 	const struct refusal *x = r->keep;
-	struct buf b = page_begin(r, W_REFUSED);
+	struct buf b = page_begin(r, x->title);
 
-	buf_append_str(&b, "<p>");
-	put_escaped(&b, x->why);
-	buf_append_str(&b, "</p>");
+	if (x->why) {
+		buf_append_str(&b, "<p>");
+		put_escaped(&b, x->why);
+		buf_append_str(&b, "</p>");
+	}
+	buf_append_str(&b, x->html ? x->html : "");
 	if (*contact) {
 		buf_printf(&b, "<p class=\"muted\">%s <a href=\"mailto:", word(W_REFUSED_ASK_THEM));
 		put_escaped(&b, contact);
@@ -252,11 +284,11 @@ static enum MHD_Result show_refusal(struct request *r, const char *contact)
 	} else {
 		buf_printf(&b, "<p class=\"muted\">%s ", word(W_REFUSED_ASK));
 		put_escaped(&b, r->api->cfg.server_url);
-		buf_append_str(&b, "</p>");
+		buf_append_str(&b, ".</p>");
 	}
 	if (x->again) {
 		buf_append_str(&b, "<div class=\"row\">");
-		put_link(&b, "primary", x->again, W_REFUSED_AGAIN);
+		put_link(&b, "primary", x->again, x->link);
 		buf_append_str(&b, "</div>");
 	}
 	return page_end(r, x->status, &b);
@@ -277,14 +309,32 @@ static enum MHD_Result on_contacts(struct request *r, const struct reply *reply)
 }
 
 /* Whom to ask is a setting: the page waits for it. */
+static enum MHD_Result ask_contacts(struct request *r, struct refusal *x)
+{
+	r->keep = x;
+	r->fault = NULL;
+	return ask(r, command_for(r, CMD_SETTINGS_LIST), on_contacts);
+}
+
 enum MHD_Result page_refused(struct request *r, unsigned status, const char *why, const char *again)
 {
 	struct refusal *x = arena_alloc(&r->arena, sizeof *x);
 
 	if (!x)
 		return answer_text(r, status, "text/plain", "refused\n");
-	*x = (struct refusal){ .status = status, .why = arena_str(&r->arena, bytes_str(why)), .again = again ? arena_str(&r->arena, bytes_str(again)) : NULL };
-	r->keep = x;
-	r->fault = NULL;
-	return ask(r, command_for(r, CMD_SETTINGS_LIST), on_contacts);
+	*x = (struct refusal){ .status = status, .title = W_REFUSED, .link = W_REFUSED_AGAIN, .why = arena_str(&r->arena, bytes_str(why)),
+		.again = again ? arena_str(&r->arena, bytes_str(again)) : NULL };
+	return ask_contacts(r, x);
+}
+
+enum MHD_Result page_waits(struct request *r, struct buf *taken, const char *on)
+{
+	struct refusal *x = arena_alloc(&r->arena, sizeof *x);
+	const char *html = taken->bad ? NULL : arena_str(&r->arena, buf_view(taken));
+
+	buf_done(taken);
+	if (!x || !html)
+		return answer_error(r, 500, "out of memory");
+	*x = (struct refusal){ .status = 200, .title = W_DONE_WAITS, .link = W_MY_OPEN, .html = html, .again = on };
+	return ask_contacts(r, x);
 }

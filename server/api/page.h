@@ -36,5 +36,12 @@ enum MHD_Result page_say(struct request *r, unsigned status, enum word title, en
 enum MHD_Result page_gone(struct request *r);
 /* Something that did not work: a title, a sentence (escaped), and a link to try again (NULL: none). */
 enum MHD_Result page_sorry(struct request *r, unsigned status, enum word title, const char *why, const char *again);
+/* A browser asks, and not for the API. */
+bool page_is_wanted(const struct request *r);
+/* What went wrong, as far as the status says it, and how to go on; a page that was only asked for tries again by itself when the server is busy. */
+enum MHD_Result page_trouble(struct request *r, unsigned status);
+enum MHD_Result page_busy(struct request *r, unsigned status);
+/* Somebody or something waits for an administrator: what was written (taken), and whom to ask. on: a link, or NULL. */
+enum MHD_Result page_waits(struct request *r, struct buf *taken, const char *on);
 /* Why somebody may not enter, and whom to ask. why is escaped. again: a link to start over, or NULL. */
 enum MHD_Result page_refused(struct request *r, unsigned status, const char *why, const char *again);

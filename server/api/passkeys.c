@@ -101,7 +101,7 @@ static enum MHD_Result on_passkey_login(struct request *r, const struct reply *r
 	if (reply->e == ERR_AUTH || reply->e == ERR_DENIED)
 		return refuse(r, reply->message);
 	if (reply->e != OK)
-		return page_say(r, status_of(reply->e), W_SORRY, W_SORRY_BUSY);
+		return page_busy(r, status_of(reply->e));
 	const char *token = arena_str(&r->arena, bytes_str(reply->secret));
 	if (!token)
 		return no_memory(r);
@@ -122,7 +122,7 @@ static enum MHD_Result on_passkey_found(struct request *r, const struct reply *r
 	if (reply->e == ERR_NOT_FOUND)
 		return refuse(r, reply->message);
 	if (reply->e != OK)
-		return page_say(r, status_of(reply->e), W_SORRY, W_SORRY_BUSY);
+		return page_busy(r, status_of(reply->e));
 	const struct passkey_row *kept = &reply->passkeys[0];
 	if (webauthn_check_shown(&want, bytes_of(kept->cose, kept->n_cose), p->client_data, p->auth_data, p->signature, &shown, challenge, &why) != OK)
 		return refuse(r, why);
@@ -152,7 +152,7 @@ enum MHD_Result passkey_login(struct request *r)
 	if ((auth_id[0] && !is_auth_id(auth_id)) || !webauthn_site_of(r->api->cfg.server_url, &p->site))
 		return page_say(r, 400, W_SORRY, W_SORRY_BAD_LINK);
 	if (!local_take_address_try(r))
-		return page_say(r, 429, W_LOCAL_WRONG, W_LOCAL_WAIT);
+		return page_trouble(r, 429);
 	struct bytes id = form_bytes(r, "credential", PASSKEY_ID_MAX);
 	p->client_data = form_bytes(r, "client_data", WEBAUTHN_CLIENT_DATA_MAX);
 	p->auth_data = form_bytes(r, "auth_data", WEBAUTHN_AUTH_DATA_MAX);
@@ -248,7 +248,7 @@ static enum MHD_Result on_own_page(struct request *r, const struct reply *reply)
 	const char *csrf = csrf_of(r, r->token);
 
 	if (reply->e != OK || !csrf)
-		return page_say(r, 503, W_SORRY, W_SORRY_BUSY);
+		return page_busy(r, 503);
 	struct buf b = page_begin(r, W_PASSKEYS);
 	put_word(&b, W_PASSKEYS_TEXT);
 	if (reply->n_passkeys) {

@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/text/json.h"
 #include "server/policy/draft.h"
+#include "server/api/page.h"
 #include "server/api/state.h"
 
 enum { BODY_DEPTH_MAX = 32, BODY_LIST_MAX = 4096 };
@@ -476,6 +477,8 @@ static enum MHD_Result answer_problem(struct request *r, unsigned status, const 
 
 enum MHD_Result answer_error(struct request *r, unsigned status, const char *message)
 {
+	if (page_is_wanted(r))
+		return page_trouble(r, status);
 	return answer_problem(r, status, message, NULL, 0, NULL);
 }
 

@@ -236,7 +236,7 @@ static enum MHD_Result on_person(struct request *r, const struct reply *reply)
 	struct welcome *w = r->keep;
 
 	if (reply->e != OK || !reply->n_users)
-		return page_say(r, 503, W_BUSY, W_SORRY_BUSY);
+		return page_busy(r, 503);
 	w->password = reply->people[0].password;
 	w->provider = reply->people[0].identities != 0;
 	struct command *c = command_for(r, CMD_NODE_LIST);

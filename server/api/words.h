@@ -51,6 +51,11 @@
 	X(DONE_TEXT, "The device is part of the network now. You can close this page.")                                           \
 	X(DONE_WAITS, "Waits for approval")                                                                                        \
 	X(DONE_WAITS_TEXT, "The device is yours. It joins the network by itself as soon as an administrator approves it. You can close this page.") \
+	X(DONE_OWNER, "Belongs to")                                                                                                      \
+	X(DONE_USER_WAITS, "The device is yours. It joins the network by itself as soon as an administrator approves your account. You can close this page.")\
+	X(CONNECT_WAITS, "Your account waits for an administrator&#39;s approval. The device has no access until then.")                 \
+	X(USER_WAITS, "is new here. An administrator has to approve this account; until then its devices have no access.")               \
+	X(USER_WAITS_ON, "This page goes on by itself when that is done.")                                                               \
 	X(DONE_KEY_ENDS, "Sign-in ends")                                                                                           \
 	X(DONE_NEVER, "never")                                                                                                     \
 	X(DONE_ADDRESS, "Address")                                                                                                 \
@@ -63,7 +68,12 @@
 	X(EXPIRED, "This sign-in took too long")                                                                                   \
 	X(EXPIRED_TEXT, "It was begun in another browser, was used already, or is more than 15 minutes old.")                     \
 	X(PROVIDER_AWAY, "The sign-in service cannot be reached")                                                                 \
-	X(PROVIDER_AWAY_TEXT, "Try again in a moment. If it stays like this, tell your administrator.")                           \
+	X(PROVIDER_AWAY_TEXT, "does not answer. Try again in a moment, or sign in another way. If it stays like this, tell your administrator.")                           \
+	X(NOTHING, "Nothing is here")                                                                                                    \
+	X(NOTHING_TEXT, "No page has this address.")                                                                                     \
+	X(TROUBLE_TEXT, "The browser sent something that this server does not take. Open the page again.")                               \
+	X(TOO_MANY, "Too many tries")                                                                                                    \
+	X(OTHER_WAYS, "Other ways to sign in")                                                                                           \
 	X(CHOOSE, "Sign in")                                                                                                       \
 	X(CHOOSE_DEVICE, "Then you connect the device.")                                                                                  \
 	X(CHOOSE_WITH, "Continue with")                                                                                            \
@@ -139,7 +149,7 @@
 	X(START_PASSWORD, "Set a password")                                                                                        \
 	X(LOCAL_WRONG, "That did not work")                                                                                        \
 	X(LOCAL_WRONG_TEXT, "The name, the password or the code is wrong. A code works once and for half a minute.")              \
-	X(LOCAL_WAIT, "Too many tries. Wait a few minutes and try again.")                                                        \
+	X(LOCAL_WAIT, "Wait a few minutes, then try again.")                                                        \
 	X(LOCAL_NONE, "No way in yet? An administrator makes a link for you:")                                                  \
 	X(BUSY, "Just a moment")                                                                                                         \
 	X(WELCOME_THREE, "Your network, in three steps")                                                                                 \

@@ -71,7 +71,19 @@ await walk(async () => {
   p = await person();
   await p.goto(w.one.other); await look(p, 'refused', 'You cannot sign in', 'the person said no', 'Ask the administrator');
 
+  p = await person(); // who is new waits
+  await p.goto(w.waits.device); await look(p, 'connect-waits', 'Connect this device?', 'waits for an administrator');
+  await p.click('button:has-text("Connect")'); await look(p, 'done-waits', 'Waits for approval', 'help@example.com', 'My devices');
+  await p.click('a:has-text("My devices")'); await look(p, 'user-waits', 'Waits for approval', 'alice@example.com', 'help@example.com', 'goes on by itself');
+  await p.goto(`${w.waits.base}/nowhere`); await look(p, 'not-found', 'Nothing is here');
+  await p.goto(`${w.waits.base}/login`);
+  for (let i = 0; i < 16; i++) {
+    await p.fill('#name', 'ann'); await p.fill('#password', 'a guess of many'); await p.fill('#code', '000000'); await p.click('button:has-text("Sign in")');
+    if (await p.innerText('h1') === 'Too many tries') break;
+  }
+  await look(p, 'too-many', 'Too many tries', 'Wait a few minutes');
+
   p = await person(); // two, one of them away
   await p.goto(w.two.device); await look(p, 'choose', 'Sign in', 'Continue with First', 'Continue with Second');
-  await p.click('a:has-text("Second")'); await look(p, 'provider-away', 'The sign-in service cannot be reached');
+  await p.click('a:has-text("Second")'); await look(p, 'provider-away', 'The sign-in service cannot be reached', 'Second does not answer', 'Other ways to sign in');
 });

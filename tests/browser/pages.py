@@ -59,6 +59,17 @@ def one(folder):
                "ssh": ssh[0]}
 
 
+def waits(folder):
+    s = Server(folder)
+    base = f"http://127.0.0.1:{s.port}"
+    s.tables = "[oidc]\n" + Idp(base).keys()
+    s.write()
+    s.start()
+    s.must("settings", "set", "users_approval", "true")
+    s.must("settings", "set", "contacts.support", "help@example.com")
+    return s, {"base": base, "device": device(s)}
+
+
 def two(folder):
     s = Server(folder)
     idp = Idp(f"http://127.0.0.1:{s.port}", name="first")
@@ -72,7 +83,7 @@ def two(folder):
 folders, servers, world = [], [], {}
 rc = 0
 try:
-    for make in local, one, two, passkeys:
+    for make in local, one, waits, two, passkeys:
         folders.append(tempfile.mkdtemp(prefix="fairlead-pages."))
         s, world[make.__name__] = make(folders[-1])
         servers.append(s)

@@ -210,6 +210,49 @@ def a_suspended_user_is_refused(folder):
     s.end()
 
 
+def who_is_new_waits_for_approval(folder):
+    s, idp = with_idp(folder)
+    s.must("settings", "set", "users_approval", "true")
+    s.must("settings", "set", "contacts.account", "help@example.com")
+    b, d = Browser(), Device(s)
+    p = b.go(d.login_url())
+    assert p.title == "Connect this device?" and "waits for an administrator" in p.text(), p.text()
+    done = b.submit(p, "Connect")
+    assert done.title == "Waits for approval" and "approves your account" in done.text() and "help@example.com" in done.text(), done.text()
+    my = b.go(f"http://127.0.0.1:{s.port}/my")
+    assert my.title == "Waits for approval" and "alice@example.com" in my.text() and "help@example.com" in my.text(), my.text()
+    assert my.headers["Refresh"] == "10", my.headers
+    assert b.go(f"http://127.0.0.1:{s.port}/my", stop=lambda u: "/console" in u).title == "Waits for approval"
+    s.must("users", "approve", "alice")
+    my = b.go(f"http://127.0.0.1:{s.port}/my")
+    assert my.title == "My devices" and not my.headers["Refresh"], my.text()
+    # A device that waits says so, too.
+    s.must("settings", "set", "devices_approval", "true")
+    d = Device(s)
+    done = b.submit(b.go(d.login_url()), "Connect")
+    assert done.title == "Waits for approval" and "joins the network by itself" in done.text() and "help@example.com" in done.text(), done.text()
+    s.is_well()
+    s.end()
+
+
+# ---- pages of trouble ------------------------------------------------------------------------------------------------
+
+def trouble_is_a_page(folder):
+    s = Server(folder).start()
+    base = f"http://127.0.0.1:{s.port}"
+    p = Browser().one("GET", base + "/nowhere")
+    assert p.status == 404 and p.title == "Nothing is here" and "<script" not in p.body, p.body
+    p = Browser().one("DELETE", base + "/my")
+    assert p.status == 405 and p.title == "That did not work", p.body
+    # Tools, and all of the API, are told as before.
+    p = Browser().one("GET", base + "/nowhere", headers={"Accept": "application/json"})
+    assert p.status == 404 and p.headers["Content-Type"].startswith("application/"), p.headers
+    p = Browser().one("GET", base + "/api/v1/nowhere")
+    assert p.status == 404 and p.headers["Content-Type"].startswith("application/"), p.headers
+    s.is_well()
+    s.end()
+
+
 # ---- products --------------------------------------------------------------------------------------------------------
 
 def shape(profile, login, name, groups, keys={}):
@@ -277,7 +320,7 @@ def the_provider_may_come_later(folder):
     s.start()
     d = Device(s)
     p = Browser().go(d.login_url())
-    assert p.status == 503 and "cannot be reached" in p.text(), p.text()
+    assert p.status == 503 and "does not answer" in p.text() and "Other ways" in p.text(), p.text()
     wait_for(lambda: "cannot be used now" in s.read_log(), 15)
     idp = Idp(url, port=idp.port)
     wait_for(lambda: "identity provider answers" in s.read_log(), 30)
@@ -512,7 +555,7 @@ def keys_end_as_configured(folder):
 
 run([two_devices_join_and_one_signs_in_again, what_the_request_carries, a_callback_is_for_one_browser_and_once,
      consent_is_a_form_of_ours, not_mine_ends_it, some_are_refused_with_the_reason, a_name_is_one_user,
-     a_suspended_user_is_refused, google, entra, authelia, authentik, keycloak, an_unverified_address_names_nobody,
+     a_suspended_user_is_refused, who_is_new_waits_for_approval, trouble_is_a_page, google, entra, authelia, authentik, keycloak, an_unverified_address_names_nobody,
      people_choose_among_two, the_provider_may_come_later, the_helper_is_started_again, sessions_are_listed_and_ended,
      the_provider_signs_people_out, a_link_a_password_and_a_code, guessing_is_slowed_down, groups_of_the_provider_are_for_the_policy,
      a_provider_in_trouble_ends_nobody, keys_end_as_configured])
