@@ -181,7 +181,7 @@ static void put_id_or_none(struct jsonw *w, int64_t id)
 
 static void put_item(struct request *r, struct jsonw *w, const struct item *i)
 {
-	int64_t which = i->machine ? i->machine : i->user ? i->user : i->key;
+	int64_t which = i->machine ? i->machine : i->key ? i->key : i->user;
 	const char *id = which ? arena_printf(&r->arena, "%s/%lld%s%s", i->kind, (long long)which, i->prefix[0] ? "/" : "", i->prefix) :
 			arena_printf(&r->arena, "%s/%s", i->kind, i->text);
 
@@ -241,13 +241,28 @@ static enum MHD_Result on_nodes(struct request *r, const struct reply *reply)
 	return console_work(r, make, on_made, &a->k);
 }
 
-static enum MHD_Result ask_nodes(struct request *r)
+static enum MHD_Result ask_list(struct request *r)
 {
 	struct attention *a = r->keep;
 
 	if (console_may_read(r, SCOPE_FEATURE_SETTINGS))
 		look_at_server(r, a);
 	return ask(r, command_for(r, CMD_NODE_LIST), on_nodes);
+}
+
+static enum MHD_Result on_wishes(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	for (size_t i = 0; i < reply->n_wishes; i++) {
+		const struct wish_row *w = &reply->wishes[i];
+		put(r->keep, (struct item){ "access-asked", AREA_ACCESS, false, w->created_ms, 0, w->user_id, w->id, "", copy_text(r, w->what) });
+	}
+	return ask_list(r);
+}
+
+static enum MHD_Result ask_nodes(struct request *r)
+{
+	return console_may_read(r, SCOPE_POLICY_FILE) ? ask(r, command_for(r, CMD_WISH_LIST), on_wishes) : ask_list(r);
 }
 
 static enum MHD_Result on_apikeys(struct request *r, const struct reply *reply)

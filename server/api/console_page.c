@@ -48,13 +48,21 @@ void signin_remember(struct request *r, const char *to)
 
 const char *signin_landing(struct request *r, const char *otherwise)
 {
+	const char *to = signin_landing_look(r, otherwise);
+
+	if (cookie_get(r, LANDING_COOKIE))
+		cookie_set(r, LANDING_COOKIE, "", 0);
+	return to;
+}
+
+const char *signin_landing_look(struct request *r, const char *otherwise)
+{
 	const char *kept = cookie_get(r, LANDING_COOKIE);
 	size_t n = kept ? strlen(kept) / 2 : 0;
 	char to[LANDING_MAX + 1];
 
 	if (!kept)
 		return otherwise;
-	cookie_set(r, LANDING_COOKIE, "", 0);
 	if (n > LANDING_MAX || hex_decode(bytes_str(kept), to, n) != OK)
 		return otherwise;
 	to[n] = 0;

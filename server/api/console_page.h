@@ -19,5 +19,6 @@ handler console_page;
 
 /* Where somebody goes who has just signed in: where they came from, if that was the console or /my; else otherwise. */
 const char *signin_landing(struct request *r, const char *otherwise);
+const char *signin_landing_look(struct request *r, const char *otherwise); /* without forgetting it */
 /* Remembers "/console/…" or "/my/…" for signin_landing, over the provider's pages; anything else is left aside. */
 void signin_remember(struct request *r, const char *to);

@@ -2,6 +2,7 @@
 #include "server/api/console_page.h"
 #include "server/api/routes.h"
 #include "server/api/v2.h"
+#include "server/api/wishes.h"
 
 #define NATIVE "/api/fairlead/v1"
 #define ANY_ROLE SCOPE_EVERYTHING /* whoever may anything at all */
@@ -52,6 +53,8 @@ const struct route console_routes[] = {
 	{ "GET", NATIVE "/sign-ins", ACCESS_KEY, console_sign_ins, READ(LOGS_CONFIGURATION) },
 	{ "GET", NATIVE "/routes", ACCESS_KEY, console_routes_list, READ(DEVICES_ROUTES) },
 	{ "POST", NATIVE "/routes/approve", ACCESS_KEY, console_route_approve, WRITE(DEVICES_ROUTES) },
+	{ "GET", NATIVE "/wishes", ACCESS_KEY, console_wishes, READ(POLICY_FILE) },
+	{ "DELETE", NATIVE "/wishes/{}", ACCESS_KEY, console_wish_end, WRITE(POLICY_FILE) },
 	{ "GET", NATIVE "/relays", ACCESS_KEY, console_relays, READ(NETWORKING_SETTINGS) },
 	{ "GET", NATIVE "/dns", ACCESS_KEY, console_dns, READ(DNS) },
 	{ "POST", NATIVE "/dns/try", ACCESS_KEY, console_dns_try, READ(DNS) | READ(DEVICES_CORE) }, /* both: it asks for each */

@@ -28,6 +28,7 @@ static const struct kind {
 	{ "authkey", "key", READ(AUTH_KEYS), true },
 	{ "apikey", "key", READ(API_TOKENS) | READ(OAUTH_KEYS), true },
 	{ "policy", "policy", READ(POLICY_FILE), true },
+	{ "wish", "wish", READ(POLICY_FILE), true },
 	{ "setting", "setting", ANY_SETTING_READ, true },
 	{ "webhook", "webhook", READ(WEBHOOKS), false },
 	{ "identity", "identity", READ(USERS), false },

@@ -217,7 +217,7 @@ static enum MHD_Result on_passkeys(struct request *r, const struct reply *reply)
 	buf_append_str(&b, m->devices);
 	buf_append_str(&b, "</ul></section>");
 	if (m->reach) {
-		buf_printf(&b, "<section class=\"card\"><header><h2>%s</h2></header><ul class=\"devices\">", word(W_REACH));
+		buf_printf(&b, "<section class=\"card\"><header><h2>%s</h2><a class=\"button\" data-kind=\"quiet\" data-size=\"small\" href=\"/my/missing\">%s</a></header><ul class=\"devices\">", word(W_REACH), word(W_MISSING));
 		buf_append_str(&b, m->reach);
 		buf_append_str(&b, "</ul></section>");
 	}

@@ -6,8 +6,9 @@
 #include "server/api/login.h"
 #include "server/api/my.h"
 #include "server/api/passkeys.h"
-#include "server/api/welcome.h"
 #include "server/api/routes.h"
+#include "server/api/welcome.h"
+#include "server/api/wishes.h"
 
 /* The one list of what there is, who may ask it, and what a key needs for it. Without a need a key must have "all". The calls of
  * /api/v2 stand in v2_routes.c. */
@@ -48,6 +49,9 @@ static const struct route routes[] = {
 	{ "GET", "/my/devices/{}/remove", ACCESS_OPEN, my_page_remove, 0 },
 	{ "POST", "/my/devices/{}/remove", ACCESS_OPEN, my_remove, 0 },
 	{ "POST", "/my/sessions/{}/end", ACCESS_OPEN, my_session_end, 0 },
+	{ "GET", "/my/missing", ACCESS_OPEN, my_page_missing, 0 },
+	{ "POST", "/my/missing", ACCESS_OPEN, my_ask, 0 },
+	{ "POST", "/my/missing/{}/end", ACCESS_OPEN, my_ask_end, 0 },
 	{ "POST", "/logout", ACCESS_OPEN, login_logout, 0 },
 	{ "GET", "/health", ACCESS_OPEN, api_health, 0 },
 	{ "GET", "/version", ACCESS_OPEN, api_version, 0 },

@@ -180,8 +180,9 @@ static enum MHD_Result show(struct request *r, const struct reply *health)
 		buf_printf(&b, "<span>%s</span><a href=\"/console/settings/identity\">%s</a><a href=\"/console/users\">%s</a><a href=\"/console/access\">%s</a>",
 				word(W_LATER), word(W_LATER_PROVIDER), word(W_LATER_INVITE), word(W_LATER_RULES));
 	bool ready = can_sign_in(w) && w->machine;
-	buf_printf(&b, "<a class=\"%s\"%s href=\"%s\">%s</a></div>", ready ? "button push" : "push", ready ? " data-kind=\"primary\"" : "", w->home,
-			word(w->admin ? W_MY_CONSOLE : W_MY_OPEN));
+	buf_printf(&b, "<a class=\"%s\"%s href=\"", ready ? "button push" : "push", ready ? " data-kind=\"primary\"" : "");
+	put_escaped(&b, signin_landing_look(r, w->home));
+	buf_printf(&b, "\">%s</a></div>", word(w->admin ? W_MY_CONSOLE : W_MY_OPEN));
 	return page_end(r, 200, &b);
 }
 

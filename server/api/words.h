@@ -100,6 +100,14 @@
 	X(KEEP, "Keep it")                                                                                                         \
 	X(REACH, "What I can reach")                                                                                               \
 	X(REACH_NONE, "Nothing yet. Ask your administrator.")                                                                     \
+	X(MISSING, "Something missing?")                                                                                                 \
+	X(MISSING_TEXT, "Say what you want to reach. Whoever writes the access rules is told, and answers by a rule.")                   \
+	X(MISSING_WHAT, "A machine, an address, or what it is for")                                                                      \
+	X(MISSING_WHY, "What for, if it helps")                                                                                          \
+	X(MISSING_ASK, "Ask")                                                                                                            \
+	X(MISSING_WAIT, "You asked for")                                                                                                 \
+	X(MISSING_ASKED, "asked")                                                                                                        \
+	X(MISSING_END, "Take back")                                                                                                      \
 	X(ALL_PORTS, "all ports")                                                                                                  \
 	X(AND_MORE, "and more")                                                                                                    \
 	X(INTERNET, "Internet")                                                                                                    \

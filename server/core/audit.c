@@ -221,6 +221,13 @@ static bool look(struct core *c, const struct image *i, struct subject *s)
 		s->kind = "account";
 		return true;
 	}
+	case ROW_WISH: {
+		struct wish *w = wish_by_id(c, i->wish.id);
+		s->has = w != NULL;
+		number_id(s, i->wish.id);
+		SIDES(wish, what, &w->row);
+		return true;
+	}
 	case ROW_PASSKEY: {
 		struct passkey *p = passkey_by_id(c, i->passkey.id);
 		s->has = p != NULL;

@@ -37,6 +37,7 @@ void audit_fields_service(struct audit_fields *f, const struct service_row *r);
 void audit_fields_setting(struct audit_fields *f, const struct setting_row *r);
 void audit_fields_identity(struct audit_fields *f, const struct identity_row *r);
 void audit_fields_account(struct audit_fields *f, const struct account_row *r);
+void audit_fields_wish(struct audit_fields *f, const struct wish_row *r);
 void audit_fields_passkey(struct audit_fields *f, const struct passkey_row *r);
 void audit_fields_signin(struct audit_fields *f, const struct signin_row *r);
 void audit_fields_pending(struct audit_fields *f, const struct pending_row *r);

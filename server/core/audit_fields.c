@@ -260,6 +260,13 @@ void audit_fields_account(struct audit_fields *f, const struct account_row *r)
 	audit_put_time(f, "changed", r->changed_ms);
 }
 
+void audit_fields_wish(struct audit_fields *f, const struct wish_row *r)
+{
+	audit_put_id(f, "user", r->user_id);
+	audit_put_text(f, "what", r->what);
+	audit_put_text(f, "why", r->why);
+}
+
 /* Not its counter and last use: they are no changes of the tailnet. */
 void audit_fields_passkey(struct audit_fields *f, const struct passkey_row *r)
 {

@@ -69,6 +69,9 @@ enum command_kind {
 	CMD_PASSKEY_LIST,     /* key_text: a token, for one's own; or user: "" = all -> passkeys, users (one each) */
 	CMD_PASSKEY_RENAME,   /* id, new_name; key_text: a token, for one's own -> passkeys[0] */
 	CMD_PASSKEY_DELETE,   /* id; key_text: a token, for one's own. Its user's local sessions end, but the asking one */
+	CMD_WISH_ADD,	      /* key_text: a token, name: what to reach, note: why -> wishes[0], users[0] */
+	CMD_WISH_LIST,	      /* key_text: a token, for one's own; else all -> wishes, users (one each), oldest first */
+	CMD_WISH_DELETE,      /* id: it was answered; key_text: a token, for one's own */
 	CMD_SIGNIN_CHECK,     /* key_text: a token -> users[0], signins[0]; ERR_AUTH */
 	CMD_SIGNIN_LIST,      /* user: "" = all -> signins, users (one each) */
 	CMD_SIGNIN_END,	      /* id (with key_text: one of one's own), or key_text, or user: all of the user's */
@@ -323,6 +326,8 @@ struct reply {
 	struct identity_row *identities;
 	size_t n_identities;
 	struct account_row account; /* its password in the arena */
+	struct wish_row *wishes;
+	size_t n_wishes;
 	struct passkey_row *passkeys;
 	size_t n_passkeys;
 	struct signin_row *signins;

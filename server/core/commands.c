@@ -223,6 +223,11 @@ void on_command(struct core *c, struct event *e)
 	case CMD_ACCOUNT_DELETE:
 		on_command_account(c, m, r);
 		break;
+	case CMD_WISH_ADD:
+	case CMD_WISH_LIST:
+	case CMD_WISH_DELETE:
+		on_command_wish(c, m, r);
+		break;
 	case CMD_PASSKEY_FIND:
 	case CMD_PASSKEY_ADD:
 	case CMD_PASSKEY_LOGIN:

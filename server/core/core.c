@@ -273,6 +273,8 @@ static err load(struct core *c, struct store_image *im, char *why, size_t why_ca
 		TRY(identity_put_memory(c, &im->identities[i]));
 	for (size_t i = 0; i < im->n_accounts; i++)
 		TRY(account_put_memory(c, &im->accounts[i]));
+	for (size_t i = 0; i < im->n_wishes; i++)
+		TRY(wish_put_memory(c, &im->wishes[i]));
 	for (size_t i = 0; i < im->n_passkeys; i++)
 		TRY(passkey_put_memory(c, &im->passkeys[i]));
 	for (size_t i = 0; i < im->n_signins; i++)
@@ -358,6 +360,7 @@ err core_new(const struct core_settings *cfg, struct store_image *image, struct 
 	list_init(&c->c2n_askers);
 	c->identities = MAP_OF(struct identity, row.id);
 	c->accounts = MAP_OF(struct account, row.user_id);
+	c->wishes = MAP_OF(struct wish, row.id);
 	c->passkeys = MAP_OF(struct passkey, row.id);
 	c->passkeys_by_hash = MAP_OF(struct passkey, hash);
 	c->signins = MAP_OF(struct signin, row.id);
@@ -454,6 +457,9 @@ void core_free(struct core *c)
 	for (struct passkey *p; (p = map_next(&c->passkeys, &at));)
 		passkey_drop_memory(c, p->row.id);
 	at = 0;
+	for (struct wish *w; (w = map_next(&c->wishes, &at));)
+		wish_drop_memory(c, w->row.id);
+	at = 0;
 	for (struct account *a; (a = map_next(&c->accounts, &at));)
 		account_drop_memory(c, a->row.user_id);
 	at = 0;
@@ -499,6 +505,7 @@ void core_free(struct core *c)
 	map_done(&c->identities);
 	map_done(&c->signins);
 	map_done(&c->accounts);
+	map_done(&c->wishes);
 	map_done(&c->passkeys);
 	map_done(&c->passkeys_by_hash);
 	map_done(&c->signins_by_hash);

@@ -178,14 +178,14 @@ err name_release(struct core *c, const struct tailnet *t, const char *name)
 
 /* ---- free names ---- */
 
-struct wish { /* who wants a name */
+struct name_wish { /* who wants a name */
 	struct tailnet *t;
 	const struct node *self; /* NULL: a new node */
 	int64_t user_id;
 	const struct machine_pub *machine;
 };
 
-static bool is_free(const struct wish *w, const char *name)
+static bool is_free(const struct name_wish *w, const char *name)
 {
 	char key[GIVEN_NAME_MAX + 1] = { 0 };
 
@@ -215,7 +215,7 @@ static void with_suffix(const char *base, uint64_t i, char out[GIVEN_NAME_MAX + 
 void name_unique(struct tailnet *t, const char *base, const struct node *self, int64_t user_id, const struct machine_pub *machine,
 		char out[GIVEN_NAME_MAX + 1])
 {
-	const struct wish w = { t, self, user_id, machine };
+	const struct name_wish w = { t, self, user_id, machine };
 
 	snprintf(out, GIVEN_NAME_MAX + 1, "%s", base);
 	if (is_free(&w, out))

@@ -224,6 +224,7 @@ err user_forget_logins(struct core *c, struct user *u)
 		TRY(touch_account(c, a));
 		account_drop_memory(c, u->row.id);
 	}
+	TRY(wishes_forget(c, u));
 	for (struct passkey *p; (p = map_next(&c->passkeys, &at));)
 		if (p->row.user_id == u->row.id)
 			TRY(passkey_delete(c, p));

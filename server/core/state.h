@@ -105,6 +105,12 @@ struct account {
 	uint64_t touched;
 };
 
+struct wish {
+	struct wish_row row;
+	uint64_t touched;
+	struct tailnet *t;
+};
+
 enum { PASSKEY_HASH_LEN = 16 };
 
 struct passkey {
@@ -352,7 +358,7 @@ struct tailnet {
 	uint64_t v6_cursor; /* newest host number given where IPv6 is not derived */
 };
 
-enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_WEBHOOK, ROW_DRAFT, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_PENDING, ROW_IDENTITY, ROW_SIGNIN, ROW_ACCOUNT, ROW_PASSKEY };
+enum row_kind { ROW_SETTING, ROW_USER, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY, ROW_NODE, ROW_WEBHOOK, ROW_DRAFT, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_PENDING, ROW_IDENTITY, ROW_SIGNIN, ROW_ACCOUNT, ROW_PASSKEY, ROW_WISH };
 
 struct image { /* a row before a change */
 	enum row_kind kind;
@@ -374,6 +380,7 @@ struct image { /* a row before a change */
 		struct signin_row signin;
 		struct account_row account;
 		struct passkey_row passkey;
+		struct wish_row wish;
 	};
 };
 struct undo {
@@ -412,6 +419,7 @@ struct core {
 	struct map pendings, pendings_by_key, pendings_by_machine; /* by auth_id, node key, machine */
 	struct map identities, signins, signins_by_hash, accounts; /* by id; by user */
 	struct map passkeys, passkeys_by_hash;
+	struct map wishes;
 	struct map settings, webhooks, drafts; /* by name_key; by id */
 	struct map services; /* by id */
 	bool services_stale; /* rows were put back: services_rebuild */
@@ -469,6 +477,8 @@ MUST_USE err touch_pending(struct core *c, struct pending *p);
 MUST_USE err touch_identity(struct core *c, struct identity *i);
 MUST_USE err touch_account(struct core *c, struct account *a);
 MUST_USE err touch_new_account(struct core *c, int64_t id, int64_t user_id);
+MUST_USE err touch_wish(struct core *c, struct wish *w);
+MUST_USE err touch_new_wish(struct core *c, int64_t id);
 MUST_USE err touch_passkey(struct core *c, struct passkey *p);
 MUST_USE err touch_new_passkey(struct core *c, int64_t id);
 MUST_USE err touch_signin(struct core *c, struct signin *s);
@@ -848,6 +858,12 @@ struct signin *signin_asking(struct core *c, struct tailnet *t, const struct com
 MUST_USE err reply_give_user(struct reply *r, const struct user *u);
 /* false: reply says why. By a password or passkey: not those whose providers do not vouch for them any more. */
 bool user_may_sign_in_locally(struct core *c, struct user *u, struct reply *r);
+/* wish.c */
+struct wish *wish_by_id(struct core *c, int64_t id);
+MUST_USE err wish_put_memory(struct core *c, struct wish_row *taken);
+void wish_drop_memory(struct core *c, int64_t id);
+MUST_USE err wishes_forget(struct core *c, const struct user *u); /* all that a user asked for */
+void on_command_wish(struct core *c, const struct command *m, struct reply *r);
 /* passkey.c */
 struct passkey *passkey_by_id(struct core *c, int64_t id);
 MUST_USE err passkey_put_memory(struct core *c, struct passkey_row *taken);

@@ -26,6 +26,7 @@ void image_done(struct image *i)
 	case ROW_SIGNIN: signin_row_done(&i->signin); break;
 	case ROW_ACCOUNT: account_row_done(&i->account); break;
 	case ROW_PASSKEY: passkey_row_done(&i->passkey); break;
+	case ROW_WISH: wish_row_done(&i->wish); break;
 	}
 }
 
@@ -122,6 +123,11 @@ err touch_new_account(struct core *c, int64_t id, int64_t user_id)
 	i->account.user_id = user_id;
 	c->n_image++;
 	return OK;
+}
+
+err touch_wish(struct core *c, struct wish *w)
+{
+	TOUCH(ROW_WISH, wish, w);
 }
 
 err touch_passkey(struct core *c, struct passkey *p)
@@ -269,6 +275,11 @@ err touch_new_identity(struct core *c, int64_t id)
 	TOUCH_NEW(ROW_IDENTITY, identity, id);
 }
 
+err touch_new_wish(struct core *c, int64_t id)
+{
+	TOUCH_NEW(ROW_WISH, wish, id);
+}
+
 err touch_new_passkey(struct core *c, int64_t id)
 {
 	TOUCH_NEW(ROW_PASSKEY, passkey, id);
@@ -411,6 +422,7 @@ static err op_of(struct core *c, const struct image *i, bool deletes, struct sto
 	CASE(PENDING, pending, pending_by_id(c, i->pending.auth_id))
 	CASE(IDENTITY, identity, identity_by_id(c, i->identity.id))
 	CASE(SIGNIN, signin, signin_by_id(c, i->signin.id))
+	CASE(WISH, wish, wish_by_id(c, i->wish.id))
 	CASE(PASSKEY, passkey, passkey_by_id(c, i->passkey.id))
 	CASE(ACCOUNT, account, account_of(c, i->account.user_id))
 #undef CASE
@@ -437,9 +449,9 @@ static err add_ops(struct core *c, struct store_batch *b)
 {
 	/* Owners before what they own; deletions the other way round, and first, so that a freed name can be given again. A user goes
 	 * last: its nodes may be somebody else's by then. */
-	static const enum row_kind puts[] = { ROW_SETTING, ROW_WEBHOOK, ROW_DRAFT, ROW_USER, ROW_IDENTITY, ROW_ACCOUNT, ROW_PASSKEY, ROW_SIGNIN, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY,
+	static const enum row_kind puts[] = { ROW_SETTING, ROW_WEBHOOK, ROW_DRAFT, ROW_USER, ROW_IDENTITY, ROW_ACCOUNT, ROW_PASSKEY, ROW_WISH, ROW_SIGNIN, ROW_AUTHKEY, ROW_APIKEY, ROW_POLICY,
 		ROW_NODE, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_PENDING };
-	static const enum row_kind dels[] = { ROW_WEBHOOK, ROW_DRAFT, ROW_PENDING, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_PASSKEY, ROW_ACCOUNT, ROW_IDENTITY, ROW_POLICY };
+	static const enum row_kind dels[] = { ROW_WEBHOOK, ROW_DRAFT, ROW_PENDING, ROW_SSH_APPROVAL, ROW_LOCK_AUM, ROW_SERVICE, ROW_NODE, ROW_APIKEY, ROW_AUTHKEY, ROW_SIGNIN, ROW_WISH, ROW_PASSKEY, ROW_ACCOUNT, ROW_IDENTITY, ROW_POLICY };
 
 	for (size_t k = 0; k < ARRAY_LEN(dels); k++)
 		TRY(add_ops_of(c, b, dels[k], true));
@@ -612,6 +624,11 @@ static err restore(struct core *c, struct image *i)
 		if (i->existed)
 			return account_put_memory(c, &i->account);
 		account_drop_memory(c, i->account.user_id);
+		return OK;
+	case ROW_WISH:
+		if (i->existed)
+			return wish_put_memory(c, &i->wish);
+		wish_drop_memory(c, i->wish.id);
 		return OK;
 	case ROW_PASSKEY:
 		if (i->existed)

@@ -43,6 +43,10 @@ err apply_op(struct sql *s, const struct store_op *op)
 		return passkey_sql_put(s, &op->passkey);
 	case STORE_DEL_PASSKEY:
 		return passkey_sql_delete(s, op->passkey.id);
+	case STORE_PUT_WISH:
+		return wish_sql_put(s, &op->wish);
+	case STORE_DEL_WISH:
+		return wish_sql_delete(s, op->wish.id);
 	case STORE_PUT_SIGNIN:
 		return signin_sql_put(s, &op->signin);
 	case STORE_DEL_SIGNIN:
@@ -120,6 +124,10 @@ void store_op_done(struct store_op *op)
 	case STORE_DEL_ACCOUNT:
 		account_row_done(&op->account);
 		return;
+	case STORE_PUT_WISH:
+	case STORE_DEL_WISH:
+		wish_row_done(&op->wish);
+		break;
 	case STORE_PUT_PASSKEY:
 	case STORE_DEL_PASSKEY:
 		passkey_row_done(&op->passkey);

@@ -24,6 +24,8 @@ err load_image(struct sql *s, struct store_image *out)
 	if (e == OK)
 		e = passkey_sql_list(s, &i.passkeys, &i.n_passkeys);
 	if (e == OK)
+		e = wish_sql_list(s, &i.wishes, &i.n_wishes);
+	if (e == OK)
 		e = signin_sql_list(s, &i.signins, &i.n_signins);
 	if (e == OK)
 		e = lock_aum_sql_list(s, &i.lock_aums, &i.n_lock_aums);
@@ -66,6 +68,7 @@ void store_image_done(struct store_image *i)
 	FREE_ROWS(identity, i->identities, i->n_identities);
 	FREE_ROWS(account, i->accounts, i->n_accounts);
 	FREE_ROWS(passkey, i->passkeys, i->n_passkeys);
+	FREE_ROWS(wish, i->wishes, i->n_wishes);
 	FREE_ROWS(signin, i->signins, i->n_signins);
 	FREE_ROWS(lock_aum, i->lock_aums, i->n_lock_aums);
 	FREE_ROWS(service, i->services, i->n_services);

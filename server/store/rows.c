@@ -209,6 +209,17 @@ static void account_clear(struct account_row *r)
 	r->password = NULL;
 }
 
+static err wish_deep(const struct wish_row *from, struct wish_row *out)
+{
+	TRY(copy_str(&out->what, from->what));
+	return copy_str(&out->why, from->why);
+}
+
+static void wish_clear(struct wish_row *r)
+{
+	r->what = r->why = NULL;
+}
+
 static err passkey_deep(const struct passkey_row *from, struct passkey_row *out)
 {
 	TRY(copy_blob(&out->credential, &out->n_credential, from->credential, from->n_credential));
@@ -380,6 +391,7 @@ ROW_COPY(identity)
 ROW_COPY(signin)
 ROW_COPY(account)
 ROW_COPY(passkey)
+ROW_COPY(wish)
 ROW_COPY(policy)
 ROW_COPY(ssh_approval)
 ROW_COPY(lock_aum)
@@ -422,6 +434,13 @@ void account_row_done(struct account_row *r)
 {
 	free(r->password);
 	*r = (struct account_row){ 0 };
+}
+
+void wish_row_done(struct wish_row *r)
+{
+	free(r->what);
+	free(r->why);
+	*r = (struct wish_row){ 0 };
 }
 
 void passkey_row_done(struct passkey_row *r)

@@ -211,6 +211,15 @@ struct account_row {
 
 enum { PASSKEY_NAME_MAX = 64, PASSKEYS_PER_USER_MAX = 16 };
 
+enum { WISH_WHAT_MAX = 120, WISH_WHY_MAX = 400, WISHES_PER_USER_MAX = 8 }; /* bytes */
+
+/* What a person asked to reach. */
+struct wish_row {
+	int64_t id, tailnet_id, user_id;
+	char *what, *why;
+	int64_t created_ms;
+};
+
 /* A passkey of a user (server/login/webauthn.h). Nothing in it is secret. */
 struct passkey_row {
 	int64_t id, tailnet_id, user_id;
@@ -330,6 +339,7 @@ ROW_TYPE(identity)
 ROW_TYPE(signin)
 ROW_TYPE(account)
 ROW_TYPE(passkey)
+ROW_TYPE(wish)
 ROW_TYPE(policy)
 ROW_TYPE(ssh_approval)
 ROW_TYPE(lock_aum)

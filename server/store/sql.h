@@ -98,6 +98,7 @@ SQL_TABLE(identity)
 SQL_TABLE(signin)
 SQL_TABLE(account)
 SQL_TABLE(passkey)
+SQL_TABLE(wish)
 SQL_TABLE(setting)
 SQL_TABLE(webhook)
 SQL_TABLE(draft)
@@ -117,6 +118,7 @@ MUST_USE err apikey_sql_delete(struct sql *s, int64_t id);
 MUST_USE err identity_sql_delete(struct sql *s, int64_t id);
 MUST_USE err account_sql_delete(struct sql *s, int64_t id);
 MUST_USE err passkey_sql_delete(struct sql *s, int64_t id);
+MUST_USE err wish_sql_delete(struct sql *s, int64_t id);
 MUST_USE err signin_sql_delete(struct sql *s, int64_t id);
 MUST_USE err pending_sql_delete(struct sql *s, const char *auth_id);
 MUST_USE err ssh_approval_sql_delete(struct sql *s, const struct ssh_approval_row *r); /* by pair */

@@ -35,6 +35,8 @@ enum store_op_kind {
 	STORE_DEL_ACCOUNT,
 	STORE_PUT_PASSKEY,
 	STORE_DEL_PASSKEY,
+	STORE_PUT_WISH,
+	STORE_DEL_WISH,
 	STORE_PUT_SIGNIN,
 	STORE_DEL_SIGNIN,
 	STORE_PUT_LOCK_AUM,
@@ -76,6 +78,7 @@ struct store_op {
 		struct lock_aum_row lock_aum;
 		struct account_row account;
 		struct passkey_row passkey;
+		struct wish_row wish;
 		struct service_row service;
 		struct policy_row policy;
 		struct setting_row setting;
@@ -114,11 +117,12 @@ struct store_image {
 	struct signin_row *signins;
 	struct account_row *accounts;
 	struct passkey_row *passkeys;
+	struct wish_row *wishes;
 	struct setting_row *settings;
 	struct webhook_row *webhooks;
 	struct draft_row *drafts;
 	struct server_key_row *server_keys;
-	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_lock_aums, n_identities, n_signins, n_accounts, n_passkeys, n_services, n_policies, n_settings, n_webhooks, n_drafts, n_server_keys;
+	size_t n_tailnets, n_users, n_nodes, n_authkeys, n_apikeys, n_pendings, n_ssh_approvals, n_lock_aums, n_identities, n_signins, n_accounts, n_passkeys, n_wishes, n_services, n_policies, n_settings, n_webhooks, n_drafts, n_server_keys;
 };
 void store_image_done(struct store_image *i);
 

@@ -42,6 +42,9 @@ async function look_with_axe(page, size, colorScheme) {
 const looks = [['light', { width: 1440, height: 900 }, 'light'], ['dark', { width: 1440, height: 900 }, 'dark'],
   ['phone', { width: 390, height: 844 }, 'light'], ['phone-dark', { width: 390, height: 844 }, 'dark']];
 
+// A page that looks again by itself stays as it is until the next click.
+export const still = (page) => page.route(page.url(), (r) => r.abort('aborted'), { times: 3 });
+
 // The page as it is now, in each of them; then the checks.
 export async function look(page, name, title, ...words) {
   const faults = [];

@@ -2,7 +2,7 @@
 // small screen, keeps a picture of each, and prints TAP: what it shows, that nothing is said on the console, nothing overflows.
 import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { look, person, walk } from './look.mjs';
+import { look, person, still, walk } from './look.mjs';
 
 const w = JSON.parse(readFileSync(0, 'utf8'));
 
@@ -40,6 +40,11 @@ await walk(async () => {
   await p.goto(w.one.stranger); await look(p, 'connect-stranger', 'Connect this device?');
   await p.click('button:has-text("Not mine")'); await look(p, 'not-mine', 'Not connected', 'was logged');
   await p.goto(`${w.one.base}/my`); await look(p, 'my', 'My devices', 'alice@example.com', 'desk', 'What I can reach', 'all ports');
+  await p.click('a:has-text("Something missing?")'); await look(p, 'missing', 'Something missing?', 'Say what you want to reach');
+  await p.fill('#what', 'db-primary on 5432'); await p.fill('#why', 'the weekly report'); await p.click('button:has-text("Ask")');
+  await look(p, 'missing-asked', 'Something missing?', 'You asked for', 'db-primary on 5432', 'the weekly report', 'Take back');
+  await p.click('button:has-text("Take back")'); await p.waitForSelector('h1'); if (await p.locator('text=db-primary').count()) throw new Error('it is still there');
+  await p.click('a:has-text("Back")');
   const row = (name) => p.locator(`li:has(b:text-is("${name}"))`);
   await row('laptop').locator('summary').click();
   await look(p, 'my-change', 'My devices', 'Remove…');
@@ -74,10 +79,10 @@ await walk(async () => {
   p = await person(); // who is new waits
   await p.goto(w.waits.device); await look(p, 'connect-waits', 'Connect this device?', 'waits for an administrator');
   await p.click('button:has-text("Connect")'); await look(p, 'done-waits', 'Waits for approval', 'help@example.com', 'My devices');
-  await p.click('a:has-text("My devices")'); await look(p, 'user-waits', 'Waits for approval', 'alice@example.com', 'help@example.com', 'goes on by itself');
+  await p.click('a:has-text("My devices")'); await still(p); await look(p, 'user-waits', 'Waits for approval', 'alice@example.com', 'help@example.com', 'goes on by itself');
   await p.goto(`${w.waits.base}/nowhere`); await look(p, 'not-found', 'Nothing is here');
   await p.goto(`${w.waits.base}/login`);
-  for (let i = 0; i < 16; i++) {
+  for (let i = 0; i < 60; i++) {
     await p.fill('#name', 'ann'); await p.fill('#password', 'a guess of many'); await p.fill('#code', '000000'); await p.click('button:has-text("Sign in")');
     if (await p.innerText('h1') === 'Too many tries') break;
   }

@@ -22,6 +22,7 @@ await walk(async () => {
   await p.fill('#passkey-name', 'laptop');
   await p.click('button:has-text("Add a passkey")');
   await p.waitForURL('**/welcome');
+  await p.goto(`${w.base}/welcome?still=1`);
   await look(p, 'start-owner', 'Your network, in three steps', 'ann, with a passkey', 'Waits for your first machine');
   await p.goto(`${w.base}/my/passkeys`);
   await look(p, 'passkeys', 'Your passkeys', 'laptop', 'Never used');

@@ -139,6 +139,12 @@ static void db_apply(struct store_image *db, const struct store_op *op)
 	case STORE_DEL_ACCOUNT:
 		DB_DEL(account, db->accounts, db->n_accounts, db->accounts[i].id == op->account.id);
 		break;
+	case STORE_PUT_WISH:
+		DB_PUT(wish, db->wishes, db->n_wishes, db->wishes[i].id == op->wish.id);
+		break;
+	case STORE_DEL_WISH:
+		DB_DEL(wish, db->wishes, db->n_wishes, db->wishes[i].id == op->wish.id);
+		break;
 	case STORE_PUT_PASSKEY:
 		DB_PUT(passkey, db->passkeys, db->n_passkeys, db->passkeys[i].id == op->passkey.id);
 		break;
@@ -419,6 +425,7 @@ static void copy_image(const struct store_image *from, struct store_image *to)
 	COPY(identity, identities, n_identities);
 	COPY(account, accounts, n_accounts);
 	COPY(passkey, passkeys, n_passkeys);
+	COPY(wish, wishes, n_wishes);
 	COPY(signin, signins, n_signins);
 	COPY(ssh_approval, ssh_approvals, n_ssh_approvals);
 	COPY(lock_aum, lock_aums, n_lock_aums);
@@ -618,6 +625,9 @@ static char *dump(struct core *c)
 	for (struct account *x; (x = map_next(&c->accounts, &at)); n++)
 		buf_printf(&out, "account %lld user=%lld %s step=%lld\n", (long long)x->row.id, (long long)x->row.user_id, x->row.password,
 				(long long)x->row.totp_step);
+	at = 0;
+	for (struct wish *x; (x = map_next(&c->wishes, &at)); n++)
+		buf_printf(&out, "wish %lld user=%lld %s (%s)\n", (long long)x->row.id, (long long)x->row.user_id, x->row.what, x->row.why);
 	at = 0;
 	for (struct passkey *x; (x = map_next(&c->passkeys, &at)); n++) {
 		assert_true(map_get(&c->passkeys_by_hash, x->hash) == x);

@@ -39,6 +39,7 @@ COMPARE(identity, BY_ID)
 COMPARE(signin, BY_ID)
 COMPARE(account, BY_ID)
 COMPARE(passkey, BY_ID)
+COMPARE(wish, BY_ID)
 COMPARE(ssh_approval, memcmp(&a->pair, &b->pair, sizeof a->pair))
 COMPARE(policy, BY_ID)
 COMPARE(lock_aum, memcmp(a->hash, b->hash, 32))
@@ -104,6 +105,7 @@ TABLE(signin, signins, n_signins)
 TABLE(lock_aum, lock_aums, n_lock_aums)
 TABLE(account, accounts, n_accounts)
 TABLE(passkey, passkeys, n_passkeys)
+TABLE(wish, wishes, n_wishes)
 TABLE(service, services, n_services)
 TABLE(setting, settings, n_settings)
 DELETE(policy, policies, n_policies)
@@ -120,6 +122,7 @@ DELETE(signin, signins, n_signins)
 DELETE(lock_aum, lock_aums, n_lock_aums)
 DELETE(account, accounts, n_accounts)
 DELETE(passkey, passkeys, n_passkeys)
+DELETE(wish, wishes, n_wishes)
 DELETE(service, services, n_services)
 DELETE(setting, settings, n_settings)
 
@@ -287,6 +290,12 @@ bool store_model_apply(struct store_image *db, const struct store_op *op, char *
 	case STORE_DEL_ACCOUNT:
 		del_account(db, &op->account);
 		break;
+	case STORE_PUT_WISH:
+		put_wish(db, &op->wish);
+		break;
+	case STORE_DEL_WISH:
+		del_wish(db, &op->wish);
+		break;
 	case STORE_PUT_PASSKEY:
 		put_passkey(db, &op->passkey);
 		break;
@@ -367,6 +376,7 @@ void store_model_copy(const struct store_image *from, struct store_image *to)
 	COPY(identity, identities, n_identities);
 	COPY(account, accounts, n_accounts);
 	COPY(passkey, passkeys, n_passkeys);
+	COPY(wish, wishes, n_wishes);
 	COPY(signin, signins, n_signins);
 	COPY(lock_aum, lock_aums, n_lock_aums);
 	COPY(service, services, n_services);

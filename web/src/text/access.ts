@@ -29,6 +29,7 @@ export const reachText = {
 	what: (name: string) => `What ${name} can reach, and why`, who: (name: string) => `Who can reach ${name}, and why`, turn: 'Turn around', nothing: 'Nothing. No rule lets it out.', nobody: 'Nobody. No rule lets anybody in.',
 	withDraft: 'With my draft', withDraftHelp: 'Green: added, red: removed.', filter: 'Filter rows and columns by name', test: 'Make it a test', rule: 'Write a rule for this', added: 'Added to your draft', truncated: 'There are more rows or columns than are shown. Filter by name.',
 	ssh: 'SSH', connections: 'Connections',
+	wishes: 'Asked for', wishesText: 'What people miss, from their own page. A rule is the answer; then take the question off the list.', wants: 'wants to reach', wishCheck: 'Check', wishEnd: 'Answered', wishDone: 'Answered:',
 };
 export const historyText = {
 	versions: 'Versions', version: (n: number) => `Version ${n}`, inForce: 'In force', meaning: 'Meaning', text: 'Text', restore: 'Restore…', restoreTitle: (n: number) => `Restore version ${n}?`, restoreFoot: 'Restoring makes a new version with this text; nothing is deleted.',

@@ -5,7 +5,7 @@ import { roleWords } from './users';
 
 const KINDS: Record<string, string> = {
 	node: 'the machine', user: 'the person', authkey: 'the auth key', apikey: 'the API key', policy: 'the access policy', setting: 'the setting', webhook: 'the webhook', identity: 'the sign-in of', session: 'a browser of', signin: 'the session of',
-	service: 'the service', lock: 'the tailnet lock', login: 'the request of', ssh: 'an SSH session', account: 'the password of', draft: 'a draft', passkey: 'the passkey of', invite: 'the invite of', more: 'further things',
+	service: 'the service', lock: 'the tailnet lock', login: 'the request of', ssh: 'an SSH session', account: 'the password of', draft: 'a draft', passkey: 'the passkey of', wish: 'the question for', invite: 'the invite of', more: 'further things',
 };
 const VIAS: Record<string, string> = { cli: 'Command line', v1: 'API v1', v2: 'API v2', native: 'API', console: 'Console', oidc: 'Sign-in', file: 'File', node: 'Machine', system: 'Server', web: 'Browser' };
 export const viaWords = (via: string): string => VIAS[via] ?? via;

@@ -1020,11 +1020,11 @@ static void the_page_is_for_who_is_signed_in(void **state)
 	h.headers = cookie;
 	sign_in(&h, &b, "ann");
 	h.headers = NULL;
-	header_is(&h, "Location", "/my/start"); /* a link asks first how one signs in from now on … */
+	header_is(&h, "Location", "/welcome?first=1"); /* a link asks first how one signs in from now on … */
 	char more[1500];
 	snprintf(more, sizeof more, "Cookie: %s; %s\r\n", kept, b.cookie);
 	h.headers = more;
-	assert_int_equal(house_ask(&h, "", "GET", "/my/start", ""), 200);
+	assert_int_equal(house_ask(&h, "", "GET", "/welcome?first=1", ""), 200);
 	h.headers = NULL;
 	assert_non_null(strstr(h.body, "href=\"/console/machines?q=tag:prod%2Bos:linux&")); /* … and leads there */
 	free(kept);
@@ -1091,7 +1091,7 @@ static void only_the_console_is_come_back_to(void **state)
 	char both[300];
 	snprintf(both, sizeof both, "Cookie: fairlead-to=2f2f65; %s\r\n", session);
 	h.headers = both;
-	assert_int_equal(house_ask(&h, "", "GET", "/my/start", ""), 200);
+	assert_int_equal(house_ask(&h, "", "GET", "/welcome?first=1", ""), 200);
 	assert_null(strstr(h.body, "href=\"//e"));
 	assert_non_null(strstr(h.body, "href=\"/console/\""));
 	free(session);

@@ -18,7 +18,7 @@ static const char policy[] = "{\"tagOwners\": {\"tag:web\": [\"autogroup:admin\"
 struct world {
 	struct harness h;
 	struct device laptop, desk, waiting;
-	int64_t ann, bob, laptop_id, desk_id, authkey, apikey, client, webhook, identity, passkey;
+	int64_t ann, bob, laptop_id, desk_id, authkey, apikey, client, webhook, identity, passkey, wish;
 	char client_secret[128], token[64], link[64], idp_token[64], pending[64], check[64];
 };
 
@@ -97,6 +97,8 @@ static void new_world(struct world *w)
 	done(w, m);
 	m = by(CMD_PASSKEY_ADD), m->key_text = w->token, m->passkey = &passkey;
 	w->passkey = done(w, m)->passkeys[0].id;
+	m = by(CMD_WISH_ADD), m->key_text = w->token, m->name = "web", m->note = "";
+	w->wish = done(w, m)->wishes[0].id;
 	m = by(CMD_LINK_MAKE), m->user = "ann", m->expires_ms = w->h.now.wall_ms + HOUR;
 	snprintf(w->link, sizeof w->link, "%s", done(w, m)->secret);
 	m = by(CMD_LOGIN), m->login = &cleo, m->expires_ms = w->h.now.wall_ms + HOUR;
@@ -176,6 +178,7 @@ static struct expect prepare(struct world *w, struct command *m)
 	case CMD_PEOPLE:
 	case CMD_ME:
 	case CMD_PASSKEY_LIST:
+	case CMD_WISH_LIST:
 		return (struct expect){ READS, NULL, NULL, NULL };
 	case CMD_VERIFY:
 		m->key = w->laptop.key;
@@ -403,6 +406,12 @@ static struct expect prepare(struct world *w, struct command *m)
 	case CMD_ACCOUNT_DELETE:
 		m->user = "ann";
 		return CHANGE("account", "delete");
+	case CMD_WISH_ADD:
+		m->key_text = w->token, m->name = "web on port 80", m->note = "work";
+		return CHANGE_BY("wish", "create", "user:ann");
+	case CMD_WISH_DELETE:
+		m->id = w->wish;
+		return CHANGE("wish", "delete");
 	case CMD_PASSKEY_ADD:
 		m->key_text = w->token, m->passkey = &other_passkey;
 		return CHANGE_BY("passkey", "create", "user:ann");

@@ -327,6 +327,70 @@ static void the_first_link_makes_the_owner(void **state)
 	harness_stop(&h);
 }
 
+static struct reply *wish(struct harness *h, const char *with, const char *what, const char *why)
+{
+	struct command *m = command_new(CMD_WISH_ADD);
+
+	m->key_text = with;
+	m->name = what;
+	m->note = why;
+	return harness_command(h, m);
+}
+
+static void what_somebody_asks_for_waits_for_an_answer(void **state)
+{
+	(void)state;
+	struct harness h;
+	char ann[64], bob[64], text[WISH_WHY_MAX + 2];
+
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	harness_user(&h, "bob");
+	signed_in(&h, "ann", ann);
+	signed_in(&h, "bob", bob);
+	memset(text, 'x', sizeof text);
+	text[WISH_WHY_MAX + 1] = 0;
+	assert_int_equal(wish(&h, "", "web", "")->e, ERR_AUTH);
+	assert_int_equal(wish(&h, ann, "", "")->e, ERR_INVALID);
+	assert_int_equal(wish(&h, ann, "two\nlines", "")->e, ERR_INVALID);
+	assert_int_equal(wish(&h, ann, "\xff", "")->e, ERR_INVALID);
+	assert_int_equal(wish(&h, ann, "web", text)->e, ERR_INVALID);
+	text[WISH_WHY_MAX] = 0;
+	int64_t id = 0;
+	for (int i = 0; i < WISHES_PER_USER_MAX; i++) {
+		struct reply *r = wish(&h, ann, "web", text);
+		assert_ok(r->e);
+		id = r->wishes[0].id;
+	}
+	assert_int_equal(wish(&h, ann, "web", "")->e, ERR_STATE);
+	assert_ok(wish(&h, bob, "desk", "to print")->e);
+	harness_restart(&h); /* rows */
+	assert_int_equal(ask(&h, CMD_WISH_LIST, ann, "", 0)->n_wishes, WISHES_PER_USER_MAX);
+	struct reply *r = ask(&h, CMD_WISH_LIST, "", "", 0);
+	assert_int_equal(r->n_wishes, WISHES_PER_USER_MAX + 1);
+	assert_string_equal(r->wishes[WISHES_PER_USER_MAX].why, "to print");
+	assert_string_equal(r->users[WISHES_PER_USER_MAX].name, "bob");
+	/* One's own are one's own to take back; whoever writes the policy answers all. */
+	assert_int_equal(ask(&h, CMD_WISH_DELETE, bob, "", id)->e, ERR_NOT_FOUND);
+	assert_ok(ask(&h, CMD_WISH_DELETE, ann, "", id)->e);
+	assert_ok(ask(&h, CMD_WISH_DELETE, "", "", id - 1)->e);
+	assert_int_equal(ask(&h, CMD_WISH_DELETE, "", "", id)->e, ERR_NOT_FOUND);
+	/* What could not be written was not asked. */
+	h.hold = true;
+	(void)wish(&h, bob, "printer", "");
+	harness_fail(&h);
+	h.hold = false;
+	assert_int_equal(ask(&h, CMD_WISH_LIST, bob, "", 0)->n_wishes, 1);
+	/* With their user they go. */
+	assert_ok(ask(&h, CMD_USER_DELETE, "", "", ask(&h, CMD_SIGNIN_CHECK, ann, "", 0)->users[0].id)->e);
+	assert_int_equal(ask(&h, CMD_WISH_LIST, "", "", 0)->n_wishes, 1);
+	char *memory = harness_dump(&h), *db = harness_dump_db(&h);
+	assert_string_equal(memory, db);
+	free(memory);
+	free(db);
+	harness_stop(&h);
+}
+
 static struct reply *own(struct harness *h, enum command_kind kind, const char *with, int64_t id, const char *name)
 {
 	struct command *m = command_new(kind);
@@ -558,6 +622,7 @@ int main(void)
 		cmocka_unit_test(a_signed_in_person_lets_a_device_in),
 		cmocka_unit_test(what_a_waiting_device_will_reach),
 		cmocka_unit_test(the_first_link_makes_the_owner),
+		cmocka_unit_test(what_somebody_asks_for_waits_for_an_answer),
 		cmocka_unit_test(a_person_changes_own_devices_only),
 		cmocka_unit_test(who_is_gone_is_out),
 		cmocka_unit_test(links_and_passwords),

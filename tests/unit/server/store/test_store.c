@@ -153,7 +153,7 @@ static void every_row_comes_back(void **state)
 	struct folder f = folder_new();
 	struct watcher w;
 	struct store *s = start_store(f.file, &w);
-	struct store_batch *b = batch_new(1, 1, 25);
+	struct store_batch *b = batch_new(1, 1, 27);
 	size_t at = 0;
 
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_TAILNET, .tailnet = { 1, dup_str("default") } };
@@ -171,6 +171,9 @@ static void every_row_comes_back(void **state)
 		.credential = (uint8_t *)dup_str("cred"), .n_credential = 4, .cose = (uint8_t *)dup_str("cose key"), .n_cose = 8, .sign_count = 4294967295,
 		.name = dup_str("laptop"), .synced = true, .created_ms = 5, .used_ms = 6 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_DEL_PASSKEY, .passkey = { .id = 16 } };
+	b->op[at++] = (struct store_op){ .kind = STORE_PUT_WISH, .wish = { .id = 18, .tailnet_id = 1, .user_id = 4, .what = dup_str("web"), .why = dup_str("work"),
+		.created_ms = 7 } };
+	b->op[at++] = (struct store_op){ .kind = STORE_DEL_WISH, .wish = { .id = 19 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_DEL_ACCOUNT, .account = { .id = 13 } };
 	b->op[at++] = (struct store_op){ .kind = STORE_PUT_SIGNIN, .signin = sample_signin(7, 4) };
 	b->op[at++] = (struct store_op){ .kind = STORE_DEL_SIGNIN, .signin = { .id = 8 } };
@@ -257,6 +260,11 @@ static void every_row_comes_back(void **state)
 	assert_int_equal(i.accounts[0].totp[19], 20);
 	assert_int_equal(i.accounts[0].totp_step, 55);
 	assert_int_equal(i.accounts[0].changed_ms, 2);
+	assert_int_equal(i.n_wishes, 1);
+	assert_int_equal(i.wishes[0].user_id, 4);
+	assert_string_equal(i.wishes[0].what, "web");
+	assert_string_equal(i.wishes[0].why, "work");
+	assert_int_equal(i.wishes[0].created_ms, 7);
 	assert_int_equal(i.n_passkeys, 1);
 	assert_int_equal(i.passkeys[0].user_id, 4);
 	assert_int_equal(i.passkeys[0].n_credential, 4);

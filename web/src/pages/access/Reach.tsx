@@ -3,12 +3,13 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import { Button, Chip, Notice, Section, Segmented, Skeletons, Switch } from '../../components/basics';
 import { Changes, type ChangeItem } from '../../components/diff';
 import { Failed, toast } from '../../components/overlays';
-import { ApiError, get, post } from '../../data/api';
+import { ApiError, del, get, post } from '../../data/api';
 import { useAsked } from '../../data/asked';
 import { addTo } from '../../data/hujson';
 import { capital, examples, partyName, partySize, ruleWords, rulesWords, type Cell, type Edge, type Explain, type Graph, type Matrix, type Party, type Step } from '../../data/policy';
 import { go, href, place, setQuery } from '../../data/router';
-import { machineList, may } from '../../data/store';
+import { ago, full } from '../../data/time';
+import { machineList, may, reason, refresh, useResource } from '../../data/store';
 import { reachText as text } from '../../text/access';
 import { draftText, inForce, take } from './draft';
 
@@ -21,6 +22,7 @@ export default function Reach() {
 	useEffect(() => { if (m && !of) { const first = m.cells.find(c => c.ports); if (first) setQuery({ of: m.rows[first.row]!.key }); } }, [m]);
 	return (
 		<>
+			<Wishes />
 			<Question policy={withDraft ? draftText.value! : undefined} />
 			<Section title={text.everything} text={m ? text.everythingText(m.rows.reduce((n, r) => n + r.machines, 0), m.rows.length) : undefined} actions={<div class="row wrap">
 				{draftText.value !== null && <label class="row"><Switch checked={withDraft} onChange={on => setQuery({ draft: on ? '1' : '' })} />{text.withDraft}</label>}
@@ -36,6 +38,32 @@ export default function Reach() {
 				</Section>
 			)}
 		</>
+	);
+}
+
+// ---- what people asked for -----------------------------------------------------------------------------------------------------
+
+type Wish = { id: string; userId: string; user: string; what: string; why: string; createdMs: number };
+
+/** From "Something missing?" of people's own page: the question filled in, and what answers it. */
+function Wishes() {
+	const wishes = useResource<{ wishes: Wish[] }>('/wishes', ['wish', 'user']), list = wishes.data?.wishes ?? [], off = reason('policy_file', 'the access policy');
+	if (!list.length) return null;
+	const answered = async (wish: Wish) => {
+		try { await del(`/wishes/${wish.id}`); refresh('/wishes'); toast(<>{text.wishDone} <b>{wish.what}</b></>); } catch (e) { toast(e instanceof ApiError ? e.message : String(e)); }
+	};
+	return (
+		<Section title={text.wishes} text={text.wishesText}>
+			<ul class="stack">
+				{list.map(w => (
+					<li key={w.id} class="row wrap">
+						<span><b>{w.user}</b> {text.wants} <b>{w.what}</b>{w.why && <span class="muted"> · {w.why}</span>} <span class="muted" title={full(w.createdMs)}>{ago(w.createdMs)}</span></span>
+						<a class="button push" data-size="small" href={href(`/access/reach?from=${encodeURIComponent(w.user)}&to=${encodeURIComponent(w.what)}`)}>{text.wishCheck}</a>
+						<Button size="small" label={text.wishEnd} reason={off} onClick={() => { void answered(w); }} />
+					</li>
+				))}
+			</ul>
+		</Section>
 	);
 }
 
