@@ -17,6 +17,7 @@ enum {
 	 * events have their turn. At least FULL_MIN. */
 	FULL_BLOCKS = 2048,
 	FULL_MIN = 16,
+	KNOWN_SETS = 64, /* classes whose last sets a round remembers */
 };
 
 struct round {
@@ -39,6 +40,8 @@ struct round {
 	bool own_dns; /* each node has its own DNSConfig */
 	uint64_t **shown; /* by class: routes_of for viewers that have none of their own, by place among the routers */
 	size_t n_routers;
+	uint64_t *routers; /* slots of nodes that may carry routes */
+	struct known_sets *known; /* KNOWN_SETS, by class */
 	uint64_t *changed, *patched, *removed; /* of one session, by word */
 	size_t full_left; /* full maps that this round may still make */
 };
@@ -55,6 +58,14 @@ struct group { /* sessions that hear the same */
 struct member {
 	struct session *s;
 	struct extras *x; /* in the round's arena; NULL: none */
+};
+
+/* Sessions of one class mostly hear the same: what was reckoned of the last one's sets. */
+struct known_sets {
+	uint64_t *sets; /* changed, patched, removed, each of at most words words; NULL: nothing is known */
+	uint32_t cls;
+	bool compare;
+	uint64_t sig;
 };
 
 struct extras { /* beside peers */
@@ -221,8 +232,8 @@ static err check_extras(struct round *r, struct session *s, struct extras **out)
 	return OK;
 }
 
-/* The hash of all that goes into the message. */
-static uint64_t signature(struct round *r, struct session *s, const struct extras *x)
+/* The hash of the sets, and of how the nodes in them look to this session. */
+static uint64_t hash_sets(struct round *r, struct session *s)
 {
 	size_t count = s->compare ? r->words : r->n_at;
 	uint64_t sig = 0;
@@ -240,6 +251,46 @@ static uint64_t signature(struct round *r, struct session *s, const struct extra
 				sig = map_hash(more, sizeof more);
 		}
 	}
+	return sig;
+}
+
+/* hash_sets, from what is known where nothing differs: comparing costs a tenth. */
+static uint64_t sets_signature(struct round *r, struct session *s)
+{
+	struct known_sets *k = &r->known[s->node->m.cls % KNOWN_SETS];
+	size_t count = s->compare ? r->words : r->n_at;
+	bool same = k->sets && k->cls == s->node->m.cls && k->compare == s->compare;
+	const uint64_t *const sets[] = { r->changed, r->patched, r->removed };
+
+	if (s->node->n_cand) /* to a router, routes look otherwise */
+		return hash_sets(r, s);
+	if (s->compare) {
+		for (size_t j = 0; same && j < 3; j++)
+			same = memcmp(k->sets + j * r->words, sets[j], count * sizeof(uint64_t)) == 0;
+	} else {
+		for (size_t i = 0; same && i < count; i++)
+			for (size_t j = 0; same && j < 3; j++)
+				same = k->sets[j * r->words + i] == sets[j][r->at[i]];
+	}
+	if (same)
+		return k->sig;
+	uint64_t sig = hash_sets(r, s);
+	if (!k->sets && !(k->sets = arena_array(&r->a, 3 * r->words + 1, sizeof(uint64_t))))
+		return sig;
+	for (size_t j = 0; j < 3; j++)
+		for (size_t i = 0; i < count; i++)
+			k->sets[j * r->words + i] = sets[j][s->compare ? i : r->at[i]];
+	k->cls = s->node->m.cls;
+	k->compare = s->compare;
+	k->sig = sig;
+	return sig;
+}
+
+/* The hash of all that goes into the message. */
+static uint64_t signature(struct round *r, struct session *s, const struct extras *x)
+{
+	uint64_t sig = sets_signature(r, s);
+
 	if (r->t->derp_dirty && !map_pins_certs(s->node->row.capver)) {
 		uint64_t part[2] = { sig, 4 };
 		sig = map_hash(part, sizeof part);
@@ -400,12 +451,10 @@ static err note_sent(struct round *r, struct group *g, struct session *s, const 
 
 	for (size_t k = 0; k < count; k++) {
 		size_t i = compare ? k : r->at[k];
-		for (uint64_t w = r->changed[i]; w; w &= w - 1) {
+		TRY(slots_add(&s->told, i, r->changed[i]));
+		for (uint64_t w = r->changed[i] & (s->n_routes ? UINT64_MAX : r->routers[i]); w; w &= w - 1) {
 			uint32_t slot = (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(w);
-			struct node *n = container_of(t->map.nodes[slot], struct node, m);
-			TRY(slots_set(&s->told, slot));
-			if (n->n_cand || s->n_routes)
-				TRY(session_note_routes(s, slot, routes_of(r, s->node, n)));
+			TRY(session_note_routes(s, slot, routes_of(r, s->node, container_of(t->map.nodes[slot], struct node, m))));
 		}
 		for (uint64_t w = s->n_routes ? r->removed[i] : 0; w; w &= w - 1)
 			TRY(session_note_routes(s, (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(w), 0));
@@ -419,6 +468,18 @@ static err note_sent(struct round *r, struct group *g, struct session *s, const 
 		session_note_filters(s, x->now, x->n_now);
 	}
 	return OK;
+}
+
+/* Thousands of sessions are in no cache. */
+static void fetch_ahead(const struct group *g, size_t i)
+{
+	if (i + 4 < g->n)
+		for (size_t k = 0; k < sizeof(struct session); k += 64)
+			__builtin_prefetch((const char *)g->members[i + 4].s + k);
+	if (i + 2 < g->n) {
+		__builtin_prefetch(g->members[i + 2].s->told.w, 1);
+		__builtin_prefetch(g->members[i + 2].s->sink, 1);
+	}
 }
 
 static void send_group(struct round *r, struct group *g)
@@ -436,9 +497,10 @@ static void send_group(struct round *r, struct group *g)
 		return;
 	for (size_t i = 0; i < g->n; i++) {
 		struct session *s = g->members[i].s;
+		fetch_ahead(g, i);
 		/* The sets are the leader's, and so everybody's; filters were compared by each with its own list. */
 		if (note_sent(r, g, s, g->members[i].x) != OK)
-			s->need_full = true;
+			session_want_full(s);
 		sinks[i] = map_sink_ref(s->sink);
 		if (s->self)
 			s->message_hash = map_message_hash(&s->node->m);
@@ -450,13 +512,13 @@ static void send_group(struct round *r, struct group *g)
 	return;
 drop:
 	for (size_t i = 0; i < g->n; i++) /* out of memory: they come back and get a fresh map */
-		g->members[i].s->need_full = true;
+		session_want_full(g->members[i].s);
 }
 
 /* Or later, when this round has made enough of them. */
 static void send_full(struct round *r, struct session *s)
 {
-	s->need_full = true;
+	session_want_full(s);
 	if (!r->full_left)
 		return;
 	r->full_left--;
@@ -482,11 +544,16 @@ static err prepare(struct round *r)
 	r->visible_all = arena_array(&r->a, r->n_classes + 1, sizeof(*r->visible_all));
 	r->shown = arena_array(&r->a, r->n_classes + 1, sizeof(*r->shown));
 	r->routed = arena_array(&r->a, t->map.n_slots + 1, sizeof *r->routed);
+	r->routers = arena_array(&r->a, r->words + 1, sizeof *r->routers);
+	r->known = arena_array(&r->a, KNOWN_SETS, sizeof *r->known);
 	if (!r->all || !r->whole || !r->patch || !r->at || !r->changed || !r->patched || !r->removed || !r->visible ||
-			!r->visible_all || !r->shown || !r->routed)
+			!r->visible_all || !r->shown || !r->routed || !r->routers || !r->known)
 		return ERR_NOMEM;
-	list_each(it, &t->routers)
-		container_of(it, struct node, of_router)->router_at = r->n_routers++;
+	list_each(it, &t->routers) {
+		struct node *n = container_of(it, struct node, of_router);
+		n->router_at = r->n_routers++;
+		bit_set(r->routers, n->m.slot);
+	}
 	list_each(it, &t->dirty) {
 		struct node *n = container_of(it, struct node, of_dirty);
 		unsigned patches = n->dirty & 0xffffu;
@@ -528,19 +595,26 @@ static void group_sessions(struct round *r, struct map *groups)
 
 	list_each_safe(it, &t->sessions) {
 		struct session *s = container_of(it, struct session, all);
+		struct session *next = it->next == &t->sessions ? NULL : container_of(it->next, struct session, all);
 		struct extras *x;
 		bool any = false;
 
+		__builtin_prefetch(next);
 		if (t->compare_all)
 			s->compare = true;
 		if (s->compare && s->no_ipv4 != policy_view_no_ipv4(t->map.policy, s->node->m.cls))
-			s->need_full = true; /* all its peers look otherwise */
+			session_want_full(s); /* all its peers look otherwise */
 		if (s->need_full || t->full_all) {
 			send_full(r, s);
 			continue;
 		}
 		check_services(r, s);
 		err e = check_extras(r, s, &x);
+		if (next) {
+			__builtin_prefetch(next->all.next);
+			__builtin_prefetch(&next->node->m);
+			__builtin_prefetch(next->told.w);
+		}
 		if (e == OK)
 			e = session_sets(r, s, &any);
 		if (x && x->self)
@@ -588,8 +662,10 @@ void tailnet_flush(struct core *c, struct tailnet *t)
 	}
 	if (t->n_filter_classes)
 		memset(t->filter_classes, 0, t->n_filter_classes);
-	list_each(it, &t->sessions)
-		again |= container_of(it, struct session, all)->need_full;
+	if (t->full_wanted)
+		list_each(it, &t->sessions)
+			again |= container_of(it, struct session, all)->need_full;
+	t->full_wanted = again;
 	/* Who still waits for a full map was told of them, and may have to take them back one by one. */
 	for (size_t i = 0; !again && i < t->n_gone; i++)
 		t->free_slots[t->n_free_slots++] = t->gone[i].slot;

@@ -120,7 +120,7 @@ err gate_update(struct core *c, struct node *n)
 	struct session *sessions[] = { n->session, n->reader };
 	for (size_t i = 0; i < ARRAY_LEN(sessions); i++) {
 		if (sessions[i] && is)
-			sessions[i]->need_full = true; /* both sides learn of each other in the same round */
+			session_want_full(sessions[i]); /* both sides learn of each other in the same round */
 		else if (sessions[i])
 			sessions[i]->compare = true; /* it loses all peers */
 	}

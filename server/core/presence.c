@@ -138,9 +138,9 @@ static void announce(struct core *c, struct node *n)
 	n->t->reveal = true;
 	/* Both sides learn of each other in the same round. */
 	if (n->session)
-		n->session->need_full = true;
+		session_want_full(n->session);
 	if (n->reader)
-		n->reader->need_full = true;
+		session_want_full(n->reader);
 }
 
 static void on_announce(struct core *c, struct timer *t)

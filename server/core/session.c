@@ -256,6 +256,11 @@ static void note_told(struct session *s, const struct policy_filter *filters, si
 	s->no_ipv4 = policy_view_no_ipv4(s->node->t->map.policy, s->node->m.cls);
 }
 
+void session_want_full(struct session *s)
+{
+	s->need_full = s->node->t->full_wanted = true;
+}
+
 void session_note_sent(struct core *c, struct session *s, size_t bytes)
 {
 	s->last_seq = c->seq + (c->n_image > 0);
@@ -446,10 +451,12 @@ void session_open(struct core *c, struct event *e)
 		}
 		presence_hold(c, n);
 	}
-	if (n->t->reveal)
-		s->need_full = n->t->flush = true;
-	else if (session_send_full(c, s) != OK)
+	if (n->t->reveal) {
+		session_want_full(s);
+		n->t->flush = true;
+	} else if (session_send_full(c, s) != OK) {
 		session_drop(c, s, true);
+	}
 }
 
 void session_once(struct core *c, struct event *e)

@@ -346,6 +346,7 @@ struct tailnet {
 	bool reveal;	   /* among it: who sees whom. New streams wait for the round, too, so that both sides hear at once (T43) */
 	bool compare_all;  /* all sessions compare what they see */
 	bool full_all;	   /* all sessions get a full map */
+	bool full_wanted; /* sessions may wait for full maps */
 	bool dns_dirty, derp_dirty, lock_dirty;
 	struct lock *lock; /* NULL: it was never on */
 	struct policy_services *services; /* what "svc:x" means in policies; NULL: nothing yet */
@@ -660,6 +661,7 @@ MUST_USE err attrs_patch(struct core *c, struct tailnet *t, const struct command
 
 void node_refused(struct core *c, struct node *n, const char *text); /* remembers it for who asks why */
 MUST_USE err node_debug(struct core *c, struct node *n, struct reply *r);
+void session_want_full(struct session *s); /* a round replaces what it was told by a full map */
 void session_note_sent(struct core *c, struct session *s, size_t bytes); /* session.c: one more message */
 
 /* ---- clock_watch.c ---- */

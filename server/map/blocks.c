@@ -370,6 +370,21 @@ static err block_text(struct map_cache *c, const struct map_tailnet *t, struct b
 	return OK;
 }
 
+bool cache_peer(struct map_cache *c, const struct map_tailnet *t, const struct map_node *n, const struct map_node *viewer, bool many,
+		struct bytes *out)
+{
+	if (viewer && (policy_view_no_ipv4(t->policy, viewer->cls) || (n->n_cand && !peer_is_plain(t, n, viewer))))
+		return false;
+	if (c->stale && (!many || lay_out(c, t) != OK))
+		return false;
+	struct place p = n->slot < c->n_places ? c->place[n->slot] : (struct place){ 0 };
+	if (!p.block || (!p.block->cached.part && (!many || block_text(c, t, p.block) != OK)))
+		return false;
+	size_t at = p.block->at[p.i] + 1; /* behind the comma */
+	*out = bytes_first(bytes_skip(part_text(p.block->cached.part), at), p.block->at[p.i + 1] - at);
+	return true;
+}
+
 /* Class by class, asked once a map. */
 struct sight {
 	const struct policy_view *policy;

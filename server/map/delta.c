@@ -30,13 +30,19 @@ static err collect(const struct map_delta *d, struct whole *out)
 	return OK;
 }
 
-static void write_peers(struct jsonw *w, const struct map_tailnet *t, const struct map_delta *d, const struct whole *whole,
-			int64_t wall_ms)
+static void write_peers(struct jsonw *w, struct map_cache *c, const struct map_tailnet *t, const struct map_delta *d,
+			const struct whole *whole, int64_t wall_ms)
 {
 	if (whole->n) {
 		jsonw_key(w, "PeersChanged"), jsonw_arr(w);
-		for (size_t i = 0; i < whole->n; i++)
-			peer_write(w, t, whole->node[i], d->viewer);
+		for (size_t i = 0; i < whole->n; i++) {
+			struct bytes text;
+
+			if (cache_peer(c, t, whole->node[i], d->viewer, whole->n >= MAP_BLOCK, &text))
+				jsonw_raw(w, text);
+			else
+				peer_write(w, t, whole->node[i], d->viewer);
+		}
 		jsonw_arr_end(w);
 	}
 	if (d->n_removed) {
@@ -98,8 +104,8 @@ static bool is_empty(const struct map_delta *d)
 	       !d->derp && !d->lock && !d->ssh.n;
 }
 
-static err build(const struct map_tailnet *t, const struct map_delta *d, const struct whole *whole, int64_t wall_ms,
-		 struct composer *m)
+static err build(struct map_cache *c, const struct map_tailnet *t, const struct map_delta *d, const struct whole *whole,
+		 int64_t wall_ms, struct composer *m)
 {
 	struct jsonw w = jsonw_init(&m->text);
 
@@ -108,7 +114,7 @@ static err build(const struct map_tailnet *t, const struct map_delta *d, const s
 		jsonw_key(&w, "Node"), self_write(&w, t, d->self);
 	if (d->self && d->message)
 		messages_write(&w, d->self);
-	write_peers(&w, t, d, whole, wall_ms);
+	write_peers(&w, c, t, d, whole, wall_ms);
 	TRY(write_users(&w, t, d, whole));
 	if (d->derp && t->set->derp_map)
 		jsonw_key(&w, "DERPMap"), derp_write(&w, t->set->derp_map, d->viewer ? d->viewer->row->capver : 0);
@@ -137,14 +143,13 @@ err map_delta_msg(struct map_cache *c, const struct map_tailnet *t, const struct
 	CLEANUP(composer_done) struct composer m = composer_make();
 	struct whole whole = { 0 };
 
-	(void)c;
 	if (is_empty(d)) {
 		*out = NULL;
 		return OK;
 	}
 	err e = collect(d, &whole);
 	if (e == OK)
-		e = build(t, d, &whole, wall_ms, &m);
+		e = build(c, t, d, &whole, wall_ms, &m);
 	free(whole.node);
 	return e == OK ? compose_msg(&m, out) : e;
 }

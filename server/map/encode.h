@@ -78,5 +78,9 @@ struct visible {
 void visible_done(struct visible *v);
 MUST_USE err blocks_write(struct map_cache *c, const struct map_tailnet *t, const struct map_node *viewer, struct jsonw *w,
 		struct slots *told, struct id_set *users, struct visible *out);
+/* The node's text for this viewer (as peer_write) where a block has it; many: blocks are written for it. Borrowed until the next
+ * call of anything here. False: write it. */
+bool cache_peer(struct map_cache *c, const struct map_tailnet *t, const struct map_node *n, const struct map_node *viewer, bool many,
+		struct bytes *out);
 /* The same text as one shared part, while the cache has it; text is taken. A reference; NULL: out of memory. */
 struct part *cache_intern(struct map_cache *c, struct buf *text);

@@ -94,6 +94,7 @@ struct slots {
 void slots_done(struct slots *s);
 bool slots_has(const struct slots *s, uint32_t slot);
 MUST_USE err slots_set(struct slots *s, uint32_t slot);
+MUST_USE err slots_add(struct slots *s, size_t word, uint64_t bits); /* 64 slots at a time */
 void slots_clear(struct slots *s, uint32_t slot);
 
 /* The complete first message (control.md 6.5): everything that is needed in it. told is filled with the peers in it.

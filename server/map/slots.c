@@ -14,10 +14,10 @@ bool slots_has(const struct slots *s, uint32_t slot)
 	return slot / 64 < s->n && (s->w[slot / 64] >> (slot % 64) & 1);
 }
 
-err slots_set(struct slots *s, uint32_t slot)
+err slots_add(struct slots *s, size_t word, uint64_t bits)
 {
-	size_t word = slot / 64;
-
+	if (!bits)
+		return OK;
 	if (word >= s->n) {
 		size_t n = word + 1 > 2 * s->n ? word + 1 : 2 * s->n;
 		uint64_t *grown = reallocarray(s->w, n, sizeof *grown);
@@ -28,8 +28,13 @@ err slots_set(struct slots *s, uint32_t slot)
 		s->w = grown;
 		s->n = n;
 	}
-	s->w[word] |= (uint64_t)1 << (slot % 64);
+	s->w[word] |= bits;
 	return OK;
+}
+
+err slots_set(struct slots *s, uint32_t slot)
+{
+	return slots_add(s, slot / 64, UINT64_C(1) << (slot % 64));
 }
 
 void slots_clear(struct slots *s, uint32_t slot)
