@@ -107,6 +107,7 @@ enum command_kind {
 	CMD_POLICY_GRAPH,    /* name: of whom, towards: to it, ssh; text: a draft -> text */
 	CMD_POLICY_SSH,	     /* name: source, new_name: destination, user; text: a draft -> text */
 	CMD_POLICY_FORMAT,   /* text -> text: JSON {policy, changed} */
+	CMD_POLICY_REREAD,   /* the core's own: services stand for other addresses now (service.c) */
 	CMD_POLICY_DIFF,     /* id, other: versions; 0: the one in force; text: a draft instead of other; hidden -> text: JSON */
 	CMD_DRAFT_GET,	  /* author: whose -> policies[0]: text, version (its base), created_ms; conflict; ERR_NOT_FOUND */
 	CMD_DRAFT_SET,	  /* author, text, base -> the same without text */

@@ -289,6 +289,9 @@ void on_command(struct core *c, struct event *e)
 	case CMD_POLICY_VERSION:
 		on_command_policy(c, m, r);
 		break;
+	case CMD_POLICY_REREAD: /* nobody asks for it */
+		reply_fail(r, ERR_INVALID, "no such command");
+		break;
 	case CMD_DRAFT_GET:
 	case CMD_DRAFT_SET:
 	case CMD_DRAFT_DELETE:

@@ -681,6 +681,7 @@ void core_apply(struct core *c, struct event *e, struct now now, struct effects 
 	dispatch(c, e);
 	if (core_commit(c) != OK)
 		give_up(c, first);
+	services_keep_up(c);
 	stamp(c, fx, first);
 	event_free(e);
 	c->fx = NULL;

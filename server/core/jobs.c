@@ -72,10 +72,8 @@ static err version_text(struct tailnet *t, int64_t number, struct arena *a, stru
 	return copy ? OK : ERR_NOMEM;
 }
 
-static err fill(struct core *c, struct event *e, struct tailnet *t, struct job *j, struct reply *r)
+static err fill(struct core *c, struct command *m, struct tailnet *t, struct job *j, struct reply *r)
 {
-	struct command *m = e->command;
-
 	if (t->facts_lost)
 		TRY(remake_facts(c, t));
 	TRY(snapshot_copy(&t->facts, &j->snap));
@@ -191,7 +189,7 @@ bool job_begin(struct core *c, struct event *e, struct tailnet *t, struct reply 
 	if (is_refused(c, e->command, t, r) || is_in_force(e->command, t, r))
 		return false;
 	struct job *j = job_new();
-	if (!j || fill(c, e, t, j, r) != OK) {
+	if (!j || fill(c, e->command, t, j, r) != OK) {
 		job_free(j);
 		if (r->e == OK)
 			reply_fail(r, ERR_NOMEM, "out of memory");
@@ -202,6 +200,26 @@ bool job_begin(struct core *c, struct event *e, struct tailnet *t, struct reply 
 	j->reply = r;
 	give(c, j);
 	return true;
+}
+
+struct job *job_reread(struct core *c, struct tailnet *t)
+{
+	struct job *j = job_new();
+
+	if (j) {
+		j->command = command_new(CMD_POLICY_REREAD);
+		j->reply = reply_new();
+	}
+	if (j && j->command) {
+		j->command->actor = j->command->via = j->command->author = j->command->note = "";
+		j->command->text = arena_str(&j->command->arena, bytes_str(or_empty(policy_in_force(t)->text)));
+	}
+	if (!j || !j->command || !j->reply || !j->command->text || fill(c, j->command, t, j, j->reply) != OK) {
+		job_free(j);
+		return NULL;
+	}
+	give(c, j);
+	return j;
 }
 
 /* ---- coming home ---- */
@@ -268,7 +286,9 @@ void on_job_done(struct core *c, struct job *j)
 	struct reply *r = j->reply;
 
 	j->runs = false;
-	if (r && r->e == OK && t && (j->command->kind == CMD_POLICY_SET || j->command->kind == CMD_POLICY_ROLLBACK)) {
+	if (r && t && j->command->kind == CMD_POLICY_REREAD)
+		services_reread_done(c, t, j);
+	else if (r && r->e == OK && t && (j->command->kind == CMD_POLICY_SET || j->command->kind == CMD_POLICY_ROLLBACK)) {
 		audit_who_asks(c, j->command);
 		err e = put_in_force(c, t, j);
 

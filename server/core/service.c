@@ -84,7 +84,7 @@ static err list_services(struct core *c, struct tailnet *t)
 	size_t at = 0, n = 0;
 	struct map_service *list = calloc(c->services.n + 1, sizeof *list);
 	CLEANUP(freep) struct policy_service *names = calloc(c->services.n + 1, sizeof *names);
-	struct policy_services *made;
+	struct policy_services *made = NULL;
 
 	if (!list || !names) {
 		free(list);
@@ -97,7 +97,7 @@ static err list_services(struct core *c, struct tailnet *t)
 		qsort(list, n, sizeof *list, by_id);
 	for (size_t i = 0; i < n; i++)
 		names[i] = (struct policy_service){ list[i].name, list[i].v4, list[i].v6 };
-	err e = policy_services_new(names, n, &made);
+	err e = policy_services_are(t->services, names, n) ? OK : policy_services_new(names, n, &made);
 	if (e != OK) {
 		free(list);
 		return e;
@@ -105,15 +105,18 @@ static err list_services(struct core *c, struct tailnet *t)
 	free((void *)(uintptr_t)t->map.services);
 	t->map.services = list;
 	t->map.n_services = n;
-	policy_services_unref(t->services);
-	t->services = made;
+	if (made) {
+		policy_services_unref(t->services);
+		t->services = made;
+	}
 	t->services_dirty = t->flush = true;
 	t->services_stale = false;
 	return OK;
 }
 
-/* Names in the policy stand for other addresses now. The text was accepted before: it reads again. */
-err services_reread_policy(struct core *c, struct tailnet *t)
+/* Names in the policy stand for other addresses now. The text was accepted before: it reads again. Here and now: at a start, and when
+ * a change is undone. */
+static err reread_policy(struct core *c, struct tailnet *t)
 {
 	struct policy_faults faults;
 	struct policy *p;
@@ -124,22 +127,36 @@ err services_reread_policy(struct core *c, struct tailnet *t)
 	return tailnet_apply_policy(c, t, p);
 }
 
-static err routes_of_all(struct core *c, struct tailnet *t)
+/* Of those whose routes services can change: routers, and hosts. */
+static err routes_of_hosts(struct core *c, struct tailnet *t)
 {
 	size_t at = 0;
 
 	for (struct node *n; (n = map_next(&c->nodes, &at));)
-		if (n->t == t)
+		if (n->t == t && n->n_cand)
 			TRY(routes_update(c, n));
+	at = 0;
+	for (struct service *s; (s = map_next(&c->services, &at));)
+		for (size_t i = 0; s->t == t && i < s->row.n_hosts; i++) {
+			uint64_t id;
+			struct node *n = bytes_parse_u64(bytes_str(s->row.hosts[i]), INT64_MAX, &id) == OK ? node_by_id(c, (int64_t)id) : NULL;
+			if (n && n->t == t)
+				TRY(routes_update(c, n));
+		}
 	return OK;
 }
 
-/* After a service came, went, or has other addresses. */
+/* After a service came, went, or has other addresses. Until a worker has read the policy again, a new one is nobody's. */
 static err services_changed(struct core *c, struct tailnet *t)
 {
+	const struct policy_services *before = t->services;
+
 	TRY(list_services(c, t));
-	TRY(services_reread_policy(c, t));
-	return routes_of_all(c, t);
+	if (c->replaying)
+		TRY(reread_policy(c, t));
+	else if (before != t->services && policy_names_services(t->policy))
+		t->policy_behind = true;
+	return routes_of_hosts(c, t);
 }
 
 err services_rebuild(struct core *c)
@@ -153,7 +170,36 @@ err services_rebuild(struct core *c)
 
 err services_policy_changed(struct core *c, struct tailnet *t)
 {
-	return t->map.n_services ? routes_of_all(c, t) : OK;
+	return t->map.n_services ? routes_of_hosts(c, t) : OK;
+}
+
+void services_keep_up(struct core *c)
+{
+	for (size_t i = 0; i < c->n_tailnets; i++) {
+		struct tailnet *t = c->tailnets[i];
+
+		if (t->policy_behind && !t->rereads) /* short of memory: with the next event */
+			t->rereads = job_reread(c, t) != NULL;
+	}
+}
+
+void services_reread_done(struct core *c, struct tailnet *t, struct job *j)
+{
+	err e = j->reply->e;
+
+	t->rereads = false;
+	/* Another policy, or other services, since: it is read once more. */
+	if (!t->policy_behind || (e == OK && (j->base != t->policy || j->services != t->services)))
+		return;
+	if (e == OK)
+		e = tailnet_adopt_policy(c, t, j);
+	else
+		e = reread_policy(c, t);
+	if (e != OK) {
+		core_abort(c);
+		t->policy_behind = false; /* until a service changes */
+		log_error("the policy cannot be read again for the services that changed", "error=\"%s\"", err_text(e));
+	}
 }
 
 void services_free(struct tailnet *t)

@@ -351,6 +351,8 @@ struct tailnet {
 	struct lock *lock; /* NULL: it was never on */
 	struct policy_services *services; /* what "svc:x" means in policies; NULL: nothing yet */
 	bool services_stale;		  /* … and map.services: a row changed */
+	bool policy_behind;		  /* the policy in force was read with services of before … */
+	bool rereads;			  /* … and a worker reads it again */
 	bool services_dirty;		  /* who may see which, or host it, may have changed */
 	uint8_t *filter_classes; /* classes whose filters changed: one byte each */
 	size_t n_filter_classes;
@@ -889,7 +891,9 @@ bool service_has_addr(const struct tailnet *t, struct addr a);
 void service_forget_advertised(struct node *n);
 MUST_USE err services_rebuild(struct core *c);
 MUST_USE err services_policy_changed(struct core *c, struct tailnet *t); /* whom it approves */
-MUST_USE err services_reread_policy(struct core *c, struct tailnet *t);	 /* services stand for other addresses */
+void services_keep_up(struct core *c); /* after an event: begins to read policies again that are behind */
+void services_reread_done(struct core *c, struct tailnet *t, struct job *j); /* it came home */
+struct job *job_reread(struct core *c, struct tailnet *t); /* given to a worker; NULL: out of memory */
 void services_free(struct tailnet *t);
 
 /* lock.c: tailnet lock */

@@ -221,6 +221,7 @@ err tailnet_apply_policy(struct core *c, struct tailnet *t, struct policy *taken
 	}
 	policy_view_free(old);
 	TRY(swap_policy(c, t, taken));
+	t->policy_behind = false;
 	map_cache_drop(t->cache);
 	t->compare_all = t->flush = t->reveal = true;
 	at = 0;
@@ -296,8 +297,7 @@ err tailnet_adopt_policy(struct core *c, struct tailnet *t, struct job *j)
 		if (m)
 			TRY(routes_update(c, container_of(m, struct node, m)));
 	}
-	if (j->services != t->services)
-		TRY(services_reread_policy(c, t));
+	t->policy_behind = j->services != t->services && policy_names_services(t->policy);
 	return services_policy_changed(c, t);
 }
 

@@ -47,6 +47,7 @@ struct policy_service {
 };
 struct policy_services;
 MUST_USE err policy_services_new(const struct policy_service *list, size_t n, struct policy_services **out); /* copies */
+bool policy_services_are(const struct policy_services *s, const struct policy_service *list, size_t n); /* the same, in the same order */
 struct policy_services *policy_services_ref(struct policy_services *s); /* NULL stays NULL */
 void policy_services_unref(struct policy_services *s);
 /* policy_parse knows no services: their names then stand for nothing. */

@@ -36,6 +36,15 @@ err policy_services_new(const struct policy_service *list, size_t n, struct poli
 	return OK;
 }
 
+bool policy_services_are(const struct policy_services *s, const struct policy_service *list, size_t n)
+{
+	bool same = s ? s->n == n : !n;
+
+	for (size_t i = 0; s && same && i < n; i++)
+		same = strcmp(s->list[i].name, list[i].name) == 0 && addr_eq(s->list[i].v4, list[i].v4) && addr_eq(s->list[i].v6, list[i].v6);
+	return same;
+}
+
 struct policy_services *policy_services_ref(struct policy_services *s)
 {
 	if (s)

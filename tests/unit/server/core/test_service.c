@@ -246,6 +246,69 @@ static void a_failing_commit_takes_it_back(void **state)
 	end(&l);
 }
 
+/* A worker reads the policy again: until it has, a new service is nobody's, and what changes meanwhile is not lost. */
+static void the_policy_is_read_again_by_a_worker(void **state)
+{
+	struct lab l;
+	struct tailnet *t;
+
+	(void)state;
+	begin(&l);
+	t = l.h.core->tailnets[0];
+	device_skip(&l.ann);
+	device_skip(&l.bob);
+	l.h.hold_jobs = true;
+	struct policy *before = t->policy;
+	assert_ok(service(&l, CMD_SERVICE_SET, "svc:web")->e);
+	assert_true(t->policy == before && t->policy_behind && t->rereads);
+	assert_int_equal(l.h.n_jobs, 1);
+	advertise(&l.h1, "aa", WEB);
+	assert_null(device_next(&l.ann)); /* it cannot be reached yet */
+	/* Another one while the worker reads; and one whose words change, but not where it is. */
+	assert_ok(service(&l, CMD_SERVICE_SET, "svc:other")->e);
+	assert_int_equal(l.h.n_jobs, 1);
+	l.h.hold_jobs = false;
+	harness_settle(&l.h);
+	assert_false(t->policy_behind || t->rereads);
+	assert_true(t->policy != before);
+	assert_true(has_record(field_of_last(&l.ann, "DNSConfig"), "web.tail.example.com"));
+	assert_null(device_next(&l.bob)); /* who sees neither hears of neither */
+	before = t->policy;
+	struct command *m = command_new(CMD_SERVICE_SET);
+	m->name = "svc:web";
+	m->note = "other words";
+	assert_ok(harness_command(&l.h, m)->e);
+	assert_true(t->policy == before);
+
+	/* A policy that is set while it reads is not replaced by the one before. */
+	l.h.hold_jobs = true;
+	assert_ok(service(&l, CMD_SERVICE_DELETE, "svc:web")->e);
+	m = command_new(CMD_POLICY_SET);
+	m->text = "{\"grants\": [{\"src\": [\"bob@\"], \"dst\": [\"svc:other\"], \"ip\": [\"*\"]}]}";
+	assert_null(harness_command(&l.h, m));
+	l.h.hold_jobs = false;
+	harness_settle(&l.h);
+	assert_int_equal(policy_in_force(t)->version, 2);
+	assert_false(t->policy_behind || t->rereads);
+
+	/* The change is taken back while the worker reads. */
+	l.h.hold_jobs = true;
+	l.h.hold = true;
+	service(&l, CMD_SERVICE_DELETE, "svc:other");
+	assert_true(t->policy_behind && t->rereads);
+	harness_fail(&l.h);
+	l.h.hold = false;
+	assert_false(t->policy_behind);
+	l.h.hold_jobs = false;
+	harness_settle(&l.h);
+	assert_false(t->policy_behind || t->rereads);
+	assert_int_equal(t->map.n_services, 1);
+	char *memory = harness_dump(&l.h), *db = harness_dump_db(&l.h);
+	assert_string_equal(memory, db);
+	free(memory), free(db);
+	end(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -254,6 +317,7 @@ int main(void)
 		cmocka_unit_test(another_host_takes_over),
 		cmocka_unit_test(names_and_words_are_checked),
 		cmocka_unit_test(a_failing_commit_takes_it_back),
+		cmocka_unit_test(the_policy_is_read_again_by_a_worker),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
