@@ -46,7 +46,7 @@ struct derpd {
 	struct admit_list *allowed;
 	struct admit_url *admit_url;
 	struct conn_limits door_limits;
-	struct addrport listen[OPTIONS_LISTEN_MAX], listen_plain; /* as bound: with the port that the kernel chose for 0 */
+	struct addrport listen[OPTIONS_LISTEN_MAX], listen_plain, http; /* as bound: with the port that the kernel chose for 0 */
 	struct loop *loop; /* of the main thread: signals, STUN, the plain port */
 	struct stun_server *stun, *stun_second;
 	struct stun_stats stun_stats;
@@ -248,6 +248,8 @@ static err start_plain(struct derpd *d, char *why, size_t why_cap)
 		return OK;
 	if (sock_listen_tcp(d->o->http, SOCK_DUAL, BACKLOG, &o.listen_fd) != OK)
 		return busy(why, why_cap, "http", d->o->http);
+	d->http = d->o->http;
+	d->http.port = sock_local(o.listen_fd).port;
 	return door_new(&o, &d->plain);
 }
 
@@ -418,6 +420,7 @@ static err start_all(struct derpd *d, char *why, size_t why_cap)
 	TRY(start_stun(d, o->stun_second, &d->stun_second, why, why_cap));
 	TRY(start_plain(d, why, why_cap));
 	TRY(make_map_text(d));
+	TRY(traffic_new(d->relay, d->loop, &d->status_ctx.traffic));
 	TRY(start_status(d, why, why_cap));
 	TRY(loop_on_signal(d->loop, SIGTERM, on_stop, d));
 	TRY(loop_on_signal(d->loop, SIGINT, on_stop, d));
@@ -462,7 +465,7 @@ void derpd_run(struct derpd *d)
 	if (d->listen_plain.addr.family)
 		log_listening("derp-plain", d->listen_plain);
 	if (d->plain)
-		log_listening("http", d->o->http);
+		log_listening("http", d->http);
 	if (d->stun)
 		log_listening("stun", stun_server_local(d->stun));
 	if (d->stun_second)
@@ -502,6 +505,7 @@ void derpd_free(struct derpd *d)
 	stun_server_free(d->stun_second);
 	door_free(d->plain);
 	door_free(d->status);
+	traffic_free(d->status_ctx.traffic);
 	loop_timer_done(&d->drain);
 	loop_timer_done(&d->memory_timer);
 	loop_free(d->loop);

@@ -29,8 +29,7 @@ static void deliver(struct relay_worker *to, struct msg_list *from, struct stats
 			continue;
 		unsigned n = m->kind == MSG_PACKETS ? m->count : 1;
 
-		STATS_ADD(stats, dropped_queue_head, n);
-		STATS_ADD(stats, dropped_disco, m->disco ? n : 0);
+		STATS_DROP(stats, dropped_queue_head, n, m->disco);
 	}
 	if (wake)
 		to->wake(to->wake_ctx);

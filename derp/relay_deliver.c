@@ -24,16 +24,15 @@ static struct relay_client *active_here(struct relay_client *some)
 
 void worker_count_drop(struct relay_worker *w, enum session_drop why, bool disco)
 {
-	STATS_ADD(&w->stats, dropped_disco, disco);
 	switch (why) {
 	case SESSION_DROP_QUEUE_HEAD:
-		STATS_ADD(&w->stats, dropped_queue_head, 1);
+		STATS_DROP(&w->stats, dropped_queue_head, 1, disco);
 		return;
 	case SESSION_DROP_QUEUE_TAIL:
-		STATS_ADD(&w->stats, dropped_queue_tail, 1);
+		STATS_DROP(&w->stats, dropped_queue_tail, 1, disco);
 		return;
 	case SESSION_DROP_GONE:
-		STATS_ADD(&w->stats, dropped_gone, 1);
+		STATS_DROP(&w->stats, dropped_gone, 1, disco);
 		return;
 	}
 }
@@ -74,8 +73,7 @@ static void unknown_dest(struct relay_client *c, const struct node_pub *dst, boo
 {
 	struct relay_worker *w = c->w;
 
-	STATS_ADD(&w->stats, dropped_unknown_dest, 1);
-	STATS_ADD(&w->stats, dropped_disco, disco);
+	STATS_DROP(&w->stats, dropped_unknown_dest, 1, disco);
 	if (disco && may_tell_not_here(c, now_ms) && session_peer_gone(&c->s, dst, DERP_GONE_NOT_HERE))
 		STATS_ADD(&w->stats, peer_gone_not_here, 1);
 }

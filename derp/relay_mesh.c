@@ -55,8 +55,7 @@ void mesh_on_forward(struct session *s, const struct node_pub *src, const struct
 		return;
 	}
 	free(pkt.base);
-	STATS_ADD(&w->stats, dropped_unknown_dest_on_fwd, 1);
-	STATS_ADD(&w->stats, dropped_disco, pkt.disco);
+	STATS_DROP(&w->stats, dropped_unknown_dest_on_fwd, 1, pkt.disco);
 }
 
 /* ---- watchers -------------------------------------------------------------------------------------------------- */

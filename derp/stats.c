@@ -3,8 +3,10 @@
 void stats_sum(const struct stats_cells *cells, struct relay_stats *out)
 {
 #define FIELD(name, text) out->name += atomic_load_explicit(&cells->name, memory_order_relaxed);
-	RELAY_STATS(FIELD, FIELD)
+#define DROPS(name, text) FIELD(name, text) FIELD(name##_disco, text)
+	RELAY_STATS(FIELD, FIELD, DROPS)
 #undef FIELD
+#undef DROPS
 }
 
 void stats_each(const struct relay_stats *s, void (*each)(void *ctx, const char *name, uint64_t value, int is_gauge),
@@ -12,7 +14,11 @@ void stats_each(const struct relay_stats *s, void (*each)(void *ctx, const char 
 {
 #define COUNTER(name, text) each(ctx, text, s->name, 0);
 #define GAUGE(name, text)   each(ctx, text, s->name, 1);
-	RELAY_STATS(COUNTER, GAUGE)
+#define DROPS(name, text)                                                                                              \
+	each(ctx, "packets_dropped{reason=\"" text "\",kind=\"disco\"}", s->name##_disco, 0);                          \
+	each(ctx, "packets_dropped{reason=\"" text "\",kind=\"other\"}", s->name - s->name##_disco, 0);
+	RELAY_STATS(COUNTER, GAUGE, DROPS)
+#undef DROPS
 #undef COUNTER
 #undef GAUGE
 }

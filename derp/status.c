@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
@@ -17,19 +18,44 @@
 struct figure {
 	struct buf *out;
 	struct jsonw *w; /* NULL: Prometheus */
+	char family[64]; /* the last one whose type was told */
 };
+
+/* "packets_dropped{reason="queue_head",kind="disco"}" as a key of its own: packets_dropped_queue_head_disco. */
+static void flat_name(const char *name, char *out, size_t cap)
+{
+	size_t n = strcspn(name, "{");
+	bool quoted = false;
+
+	n = MIN_OF(n, cap - 1);
+	memcpy(out, name, n);
+	for (const char *p = name + n; *p && n + 1 < cap; p++) {
+		quoted ^= *p == '"';
+		if (quoted)
+			out[n++] = *p == '"' ? '_' : *p;
+	}
+	out[n] = 0;
+}
 
 static void show(void *ctx, const char *name, uint64_t value, int is_gauge)
 {
 	struct figure *f = ctx;
 
 	if (f->w) {
-		jsonw_key_bytes(f->w, bytes_str(name));
+		char flat[96];
+
+		flat_name(name, flat, sizeof flat);
+		jsonw_key_bytes(f->w, bytes_str(flat));
 		jsonw_uint(f->w, value);
 		return;
 	}
-	buf_printf(f->out, "# TYPE derp_%s %s\nderp_%s %llu\n", name, is_gauge ? "gauge" : "counter", name,
-		(unsigned long long)value);
+	const char *prefix = strncmp(name, "stun_", 5) == 0 ? "" : "derp_"; /* as derper */
+	int n = (int)strcspn(name, "{");
+	if (strncmp(f->family, name, (size_t)n) != 0 || f->family[n]) {
+		snprintf(f->family, sizeof f->family, "%.*s", n, name);
+		buf_printf(f->out, "# TYPE %s%s %s\n", prefix, f->family, is_gauge ? "gauge" : "counter");
+	}
+	buf_printf(f->out, "%s%s %llu\n", prefix, name, (unsigned long long)value);
 }
 
 static void show_all(const struct status_ctx *s, struct figure *f)
@@ -47,12 +73,12 @@ static void show_all(const struct status_ctx *s, struct figure *f)
 	show(f, "uptime_seconds", (uint64_t)(clock_mono_ms() - s->started_ms) / 1000, 1);
 	if (!s->stun)
 		return;
-	show(f, "stun_requests_success", atomic_load(&s->stun->success), 0);
-	show(f, "stun_requests_not_stun", atomic_load(&s->stun->not_stun), 0);
-	show(f, "stun_requests_read_error", atomic_load(&s->stun->read_error), 0);
-	show(f, "stun_requests_write_error", atomic_load(&s->stun->write_error), 0);
-	show(f, "stun_addrfamily_ipv4", atomic_load(&s->stun->ipv4), 0);
-	show(f, "stun_addrfamily_ipv6", atomic_load(&s->stun->ipv6), 0);
+	show(f, "stun_requests{disposition=\"success\"}", atomic_load(&s->stun->success), 0);
+	show(f, "stun_requests{disposition=\"not_stun\"}", atomic_load(&s->stun->not_stun), 0);
+	show(f, "stun_requests{disposition=\"read_error\"}", atomic_load(&s->stun->read_error), 0);
+	show(f, "stun_requests{disposition=\"write_error\"}", atomic_load(&s->stun->write_error), 0);
+	show(f, "stun_addrfamily{family=\"ipv4\"}", atomic_load(&s->stun->ipv4), 0);
+	show(f, "stun_addrfamily{family=\"ipv6\"}", atomic_load(&s->stun->ipv6), 0);
 }
 
 static void put_row(struct jsonw *w, const struct relay_row *r)
@@ -151,10 +177,16 @@ bool status_answer(const struct status_ctx *s, const struct http1_request *r, st
 		answer_json(s, r, false, out);
 	} else if (bytes_eq_str(r->path, "/debug/clients") && local) {
 		answer_json(s, r, true, out);
+	} else if (bytes_eq_str(r->path, "/debug/traffic") && s->traffic) {
+		CLEANUP(buf_done) struct buf body = buf_make(STATUS_OUT_MAX);
+
+		traffic_tell(s->traffic, clock_mono_ms(), &body);
+		put_answer(r, 200, text, buf_view(&body), out);
 	} else if (bytes_eq_str(r->path, "/debug/derp-map") && s->map) {
 		put_answer(r, 200, "application/json", bytes_str(s->map), out);
 	} else if (bytes_eq_str(r->path, "/debug/")) {
 		put_answer(r, 200, text, BYTES_LIT("/debug/vars   counters, JSON\n/debug/varz   counters, Prometheus (also /metrics)\n"
+						   "/debug/traffic  what goes through each connection now\n"
 						   "/debug/derp-map  the entry for a DERP map\n"
 						   "Who is connected: fairlead-derp status\n"), out);
 	} else {
@@ -204,8 +236,10 @@ static void print_table(const json_t *root, bool rates, FILE *out)
 	fprintf(out, "packets %llu in, %llu out, %llu forwarded in, %llu forwarded out\n", N("packets_received"), N("packets_sent"),
 		N("packets_forwarded_in"), N("packets_forwarded_out"));
 	fprintf(out, "dropped %llu full queue, %llu unknown destination, %llu gone; %llu refused, %llu over a limit\n\n",
-		N("packets_dropped_queue_head") + N("packets_dropped_queue_tail"), N("packets_dropped_unknown_dest"),
-		N("packets_dropped_gone_disconnected"), N("refused_admission"), N("refused_limit"));
+		N("packets_dropped_queue_head_disco") + N("packets_dropped_queue_head_other") +
+			N("packets_dropped_queue_tail_disco") + N("packets_dropped_queue_tail_other"),
+		N("packets_dropped_unknown_dest_disco") + N("packets_dropped_unknown_dest_other"),
+		N("packets_dropped_gone_disconnected_disco") + N("packets_dropped_gone_disconnected_other"), N("refused_admission"), N("refused_limit"));
 #undef N
 	fprintf(out, "%-20s %-28s %8s %8s %8s %8s %6s  %s\n", "KEY", "ADDRESS", "AGE", rates ? "IN/s" : "IN", rates ? "OUT/s" : "OUT", "DROPPED", "QUEUED", "");
 	json_array_foreach(list, i, c) {

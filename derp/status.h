@@ -7,6 +7,7 @@
 #include "common/http/http1.h"
 #include "derp/relay.h"
 #include "derp/stun_server.h"
+#include "derp/traffic.h"
 
 enum { STATUS_CLIENTS_MAX = 10000, STATUS_OUT_MAX = 4 << 20 };
 
@@ -14,10 +15,11 @@ struct status_ctx {
 	struct relay *relay;
 	const struct stun_stats *stun; /* NULL: none */
 	int64_t started_ms;	       /* monotonic */
+	struct traffic *traffic;       /* NULL: not told */
 	const char *map;	       /* the relay's entry for a DERP map, JSON; NULL: not ready */
 };
 
-/* Answers /debug/, /debug/derp-map, /debug/vars (JSON), /debug/varz and /metrics (Prometheus), /debug/clients (JSON; waits for the relay's threads,
+/* Answers /debug/, /debug/derp-map, /debug/traffic, /debug/vars (JSON), /debug/varz and /metrics (Prometheus), /debug/clients (JSON; waits for the relay's threads,
  * so not on one of them: workers NULL there, and it is refused). False: another path. local: the request came over the socket
  * file; otherwise only loopback and tailnet addresses are answered, and nothing that a proxy forwarded (protocol/derp.md 2.5);
  * others get 403. */

@@ -366,13 +366,22 @@ static void put_metric(void *ctx, const char *name, uint64_t value, int is_gauge
 	buf_printf(ctx, "# TYPE %s %s\n%s %llu\n", name, is_gauge ? "gauge" : "counter", name, (unsigned long long)value);
 }
 
+struct relay_metrics {
+	struct buf *out;
+	char family[64]; /* whose type was told last */
+};
+
 /* derper's names where the relay has them, so that its dashboards work. */
 static void put_relay_metric(void *ctx, const char *name, uint64_t value, int is_gauge)
 {
-	char full[96];
+	struct relay_metrics *m = ctx;
+	char family[sizeof m->family];
 
-	snprintf(full, sizeof full, "derp_%s", name);
-	put_metric(ctx, full, value, is_gauge);
+	snprintf(family, sizeof family, "%.*s", (int)strcspn(name, "{"), name);
+	if (strcmp(family, m->family) != 0)
+		buf_printf(m->out, "# TYPE derp_%s %s\n", family, is_gauge ? "gauge" : "counter");
+	memcpy(m->family, family, sizeof family);
+	buf_printf(m->out, "derp_%s %llu\n", name, (unsigned long long)value);
 }
 
 static void add_metrics(void *ctx, struct buf *out)
@@ -406,10 +415,11 @@ static void add_metrics(void *ctx, struct buf *out)
 	put_metric(out, "stun_requests_success", s->stun_stats.success, 0);
 	put_metric(out, "stun_requests_not_stun", s->stun_stats.not_stun, 0);
 	if (s->relay) {
+		struct relay_metrics m = { .out = out };
 		struct relay_stats r;
 
 		relay_stats_read(s->relay, &r);
-		stats_each(&r, put_relay_metric, out);
+		stats_each(&r, put_relay_metric, &m);
 	}
 }
 
