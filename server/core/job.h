@@ -12,6 +12,7 @@
 
 enum {
 	JOBS_MAX = 64,	     /* that wait or run; more are answered ERR_BUSY */
+	JOBS_OWN = 4,	     /* the core's own beside them: what is freed, a policy that is read again */
 	DRAFT_JOBS_MAX = 16, /* of these about a text that somebody is writing */
 };
 enum { NOTE_MAX = 4096 }; /* bytes of the note of a version of the policy: policy.note of the database */

@@ -204,7 +204,7 @@ bool job_begin(struct core *c, struct event *e, struct tailnet *t, struct reply 
 
 struct job *job_reread(struct core *c, struct tailnet *t)
 {
-	struct job *j = job_new();
+	struct job *j = c->n_jobs <= JOBS_MAX ? job_new() : NULL;
 
 	if (j) {
 		j->command = command_new(CMD_POLICY_REREAD);

@@ -893,7 +893,7 @@ MUST_USE err services_rebuild(struct core *c);
 MUST_USE err services_policy_changed(struct core *c, struct tailnet *t); /* whom it approves */
 void services_keep_up(struct core *c); /* after an event: begins to read policies again that are behind */
 void services_reread_done(struct core *c, struct tailnet *t, struct job *j); /* it came home */
-struct job *job_reread(struct core *c, struct tailnet *t); /* given to a worker; NULL: out of memory */
+struct job *job_reread(struct core *c, struct tailnet *t); /* given to a worker; NULL: out of memory, or too many wait */
 void services_free(struct tailnet *t);
 
 /* lock.c: tailnet lock */

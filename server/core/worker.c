@@ -12,7 +12,7 @@ struct worker {
 	pthread_t thread;
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t wake;
-	struct job *queue[JOBS_MAX + 1]; /* ring; the core gives no more than fit */
+	struct job *queue[JOBS_MAX + JOBS_OWN]; /* ring; the core gives no more than fit */
 	size_t head, n;
 	bool stopping;
 };

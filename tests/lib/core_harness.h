@@ -20,6 +20,7 @@
 #include <jansson.h>
 
 #include "server/core/core.h"
+#include "server/core/job.h"
 #include "tests/lib/core_release.h"
 
 struct harness {
@@ -34,7 +35,7 @@ struct harness {
 	bool hold;	  /* commits wait for harness_commit or harness_fail */
 	bool hold_rounds; /* rounds wait for harness_settle with this off */
 	bool hold_jobs;	  /* jobs wait for harness_settle with this off */
-	struct job *jobs[64];
+	struct job *jobs[JOBS_MAX + JOBS_OWN];
 	size_t n_jobs;
 	size_t lazy_batches, rounds;
 	struct store_image db; /* what the database would have: see harness_restart */

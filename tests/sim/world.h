@@ -72,7 +72,7 @@ struct world {
 	uint64_t durable;
 	uint32_t epoch;	  /* of the batches that the store takes */
 	bool failed;	  /* a commit failed; the core does not know yet */
-	struct job *jobs[JOBS_MAX + 2]; /* given to the worker, oldest first */
+	struct job *jobs[JOBS_MAX + JOBS_OWN]; /* given to the worker, oldest first */
 	size_t n_jobs;
 	bool hold_store;  /* nothing becomes durable for a while */
 	bool hold_rounds; /* the wires have no room */

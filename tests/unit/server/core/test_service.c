@@ -309,6 +309,30 @@ static void the_policy_is_read_again_by_a_worker(void **state)
 	end(&l);
 }
 
+/* The core's own job has room beside those that people asked for. */
+static void a_full_queue_has_room_for_it(void **state)
+{
+	struct lab l;
+
+	(void)state;
+	begin(&l);
+	l.h.hold_jobs = true;
+	for (int i = 0; i < JOBS_MAX; i++) {
+		struct command *m = command_new(CMD_POLICY_SET);
+		m->text = policy;
+		assert_null(harness_command(&l.h, m));
+	}
+	assert_ok(service(&l, CMD_SERVICE_SET, "svc:web")->e);
+	assert_int_equal(l.h.n_jobs, JOBS_MAX + 1);
+	assert_ok(service(&l, CMD_SERVICE_SET, "svc:other")->e);
+	assert_int_equal(l.h.n_jobs, JOBS_MAX + 1);
+	l.h.hold_jobs = false;
+	harness_settle(&l.h);
+	assert_int_equal(policy_in_force(l.h.core->tailnets[0])->version, JOBS_MAX + 1);
+	assert_false(l.h.core->tailnets[0]->policy_behind);
+	end(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +342,7 @@ int main(void)
 		cmocka_unit_test(names_and_words_are_checked),
 		cmocka_unit_test(a_failing_commit_takes_it_back),
 		cmocka_unit_test(the_policy_is_read_again_by_a_worker),
+		cmocka_unit_test(a_full_queue_has_room_for_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
