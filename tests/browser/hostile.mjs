@@ -16,6 +16,7 @@ function token(nonce) {
   let c = { iss: issuer, aud: CLIENT, sub: 'mallory', iat: now, exp: now + 300, nonce, email: 'mallory@example.com', email_verified: true, name: 'Mallory' };
   let signer = own, signature;
   switch (mode) {
+    case 'new-email': c.email = 'mallory@new.example.com'; break;
     case 'iss': c.iss = 'https://accounts.google.com'; break;
     case 'iss-slash': c.iss += '/'; break;
     case 'no-iss': delete c.iss; break;
@@ -64,6 +65,30 @@ function token(nonce) {
   return t;
 }
 
+// A logout token, wrong in the way that kind says; "ok" is right.
+function logoutToken(kind) {
+  const now = Math.floor(Date.now() / 1000), h = { alg: 'RS256', kid, typ: 'logout+jwt' };
+  const c = { iss: issuer, aud: CLIENT, sub: 'mallory', iat: now, exp: now + 120, jti: randomBytes(16).toString('hex'),
+    events: { 'http://schemas.openid.net/event/backchannel-logout': {} } };
+  let signer = own;
+  switch (kind) {
+    case 'iss': c.iss = 'https://accounts.google.com'; break;
+    case 'aud': c.aud = 'another-client'; break;
+    case 'nonce': c.nonce = 'n'; break;
+    case 'events': c.events = { 'http://schemas.openid.net/event/other': {} }; break;
+    case 'no-events': delete c.events; break;
+    case 'no-jti': delete c.jti; break;
+    case 'nobody': delete c.sub; break;
+    case 'old': c.iat -= 7200; break;
+    case 'expired': c.iat -= 900; c.exp = now - 600; break;
+    case 'key': signer = strange; break;
+    case 'none': h.alg = 'none'; break;
+    case 'somebody-else': c.sub = 'admin'; break;
+  }
+  const head = `${b64(JSON.stringify(h))}.${b64(JSON.stringify(c))}`;
+  return `${head}.${kind === 'none' ? '' : sign('sha256', Buffer.from(head), signer.privateKey).toString('base64url')}`;
+}
+
 // Good for one time.
 const refresh = () => { const t = randomBytes(16).toString('hex'); refreshes.add(t); return t; };
 
@@ -76,6 +101,7 @@ createServer(async (req, res) => {
   hits[path] = (hits[path] ?? 0) + 1;
   if (path === '/mode') { mode = await read(req); if (mode === 'rotate') { own = key(); kid = `k${Date.now()}`; mode = 'ok'; } hits = {}; return res.end(); }
   if (path === '/hits') return json(res, hits);
+  if (path === '/logout-token') return res.end(logoutToken(await read(req)));
   if (path === '/.well-known/openid-configuration')
     return json(res, { issuer, authorization_endpoint: `${issuer}/auth`, token_endpoint: `${issuer}/token`, jwks_uri: `${issuer}/jwks`,
       userinfo_endpoint: `${issuer}/userinfo`, authorization_response_iss_parameter_supported: true });

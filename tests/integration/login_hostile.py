@@ -185,15 +185,30 @@ def logout_tokens_are_checked(w):
     w.evil.mode("ok")
     signed = Browser()
     signed.go(w.url)
-    # An ID token is no logout token.
-    c = http.client.HTTPConnection("127.0.0.1", w.evil.port, timeout=10)
-    c.request("POST", "/token", "code=none")
-    c.getresponse().read()
-    assert signed.go(w.base + "/my").title == "My devices"
+    is_in = lambda: signed.one("GET", w.base + "/my").status == 200
+    assert is_in()
+    said = lambda token: b.one("POST", to, "logout_token=" + urllib.parse.quote(token)).status
+    for kind in ("iss", "aud", "nonce", "events", "no-events", "no-jti", "nobody", "old", "expired", "key", "none"):
+        assert said(w.evil.logout_token(kind)) == 400 and is_in(), kind
+    assert said(w.evil.logout_token("somebody-else")) == 200 and is_in()
+    # A right one signs out, once: who signs in again stays in when it is sent again.
+    token = w.evil.logout_token("ok")
+    assert said(token) == 200 and not is_in()
+    signed.go(w.url)
+    assert is_in() and said(token) == 400 and is_in()
+
+
+def another_address_is_the_same_person(w):
+    w.honest()
+    before = {u["id"]: u["email"] for u in w.s.ask("GET", "/api/v1/user")[1]["users"]}
+    assert w.attempt("new-email").title == "Connect this device?"
+    after = {u["id"]: u["email"] for u in w.s.ask("GET", "/api/v1/user")[1]["users"]}
+    assert before.keys() == after.keys() and list(after.values()) == ["mallory@new.example.com"], (before, after)
+    w.honest()
 
 
 TOKENS = [("iss", "(iss)"), ("iss-slash", "(iss)"), ("no-iss", "(iss)"), ("aud", "(aud)"), ("no-aud", "(aud)"), ("aud-two", "(azp)"),
-          ("azp", "(azp)"), ("nonce", "(nonce)"), ("no-nonce", "(nonce)"), ("expired", "expired"), ("no-exp", "(exp)"), ("future", "future"),
+          ("azp", "(azp)"), ("nonce", "(nonce)"), ("no-nonce", "(nonce)"), ("replay", "(nonce)"), ("expired", "expired"), ("no-exp", "(exp)"), ("future", "future"),
           ("old", "too old"), ("nbf", "(nbf)"), ("no-sub", "(sub)"), ("sub-number", "(sub)"), ("kid", "no RS256 key"),
           ("key", "signature is wrong"), ("weak", "no RS256 key"), ("embedded", "signature is wrong"), ("jku", "signature is wrong"),
           ("crit", "extensions"), ("b64", "extensions"), ("none", "not allowed"), ("none-case", "not allowed"), ("no-alg", "not allowed"),
@@ -208,5 +223,6 @@ run([refused(m, words) for m, words in TOKENS] +
      refused("nul", "signature is wrong"),
      a_code_is_taken_once, a_code_of_another_persons_login_does_not_fit, unknown_keys_do_not_make_us_ask, keys_rotate,
      somebody_elses_userinfo_is_nobodys, a_slow_userinfo_is_left_out, slow_providers_leave_the_others_alone,
-     a_redirect_of_the_token_endpoint_is_not_followed, what_a_provider_says_is_text, pages_refuse_nonsense, logout_tokens_are_checked],
+     a_redirect_of_the_token_endpoint_is_not_followed, what_a_provider_says_is_text, pages_refuse_nonsense, logout_tokens_are_checked,
+     another_address_is_the_same_person],
     World)

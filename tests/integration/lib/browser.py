@@ -133,6 +133,13 @@ class Hostile(Process):
         assert c.getresponse().status == 200
         c.close()
 
+    def logout_token(self, kind):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        c.request("POST", "/logout-token", kind)
+        text = c.getresponse().read().decode()
+        c.close()
+        return text
+
     def hits(self, path):
         """How often it was asked for this since mode() was called."""
         c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
