@@ -8,7 +8,7 @@
 static scope_set need_of(const char *key, bool write)
 {
 	enum scope area = strncmp(key, "dns.", 4) == 0 ? SCOPE_DNS : strncmp(key, "derp.", 5) == 0 ? SCOPE_NETWORKING_SETTINGS :
-			strncmp(key, "contacts.", 9) == 0 ? SCOPE_ACCOUNT_SETTINGS : SCOPE_FEATURE_SETTINGS;
+			strncmp(key, "contacts.", 9) == 0 ? SCOPE_ACCOUNT_SETTINGS : strncmp(key, "policy.", 7) == 0 ? SCOPE_POLICY_FILE : SCOPE_FEATURE_SETTINGS;
 
 	return write ? SCOPE_WRITE(area) : SCOPE_READ(area);
 }

@@ -348,7 +348,7 @@ static const struct tailnet_setting tailnet_settings[] = {
 	{ "regionalRoutingOn", NULL, SCOPE_FEATURE_SETTINGS, false, "routers of one prefix stand in for each other; there is no choice by region" },
 	{ "postureIdentityCollectionOn", NULL, SCOPE_FEATURE_SETTINGS, false, "device identity is asked for one device at a time (nodes ask)" },
 	{ "httpsEnabled", NULL, SCOPE_NETWORKING_SETTINGS, false, "certificates for devices are not part of this call" },
-	{ "aclsExternallyManagedOn", NULL, SCOPE_POLICY_FILE, false, "policy.mode = \"file\" in the configuration does it" },
+	{ "aclsExternallyManagedOn", "policy.externally_managed", SCOPE_POLICY_FILE, false, NULL },
 };
 
 static void show_tailnet(struct request *r, struct jsonw *w, const struct reply *s)
@@ -359,7 +359,7 @@ static void show_tailnet(struct request *r, struct jsonw *w, const struct reply 
 		jsonw_key_bytes(w, bytes_str(t->name));
 		jsonw_bool(w, t->key ? is_on(s, t->key) : t->fixed);
 	}
-	jsonw_key(w, "aclsExternalLink"), jsonw_str(w, "");
+	jsonw_key(w, "aclsExternalLink"), jsonw_str(w, value_of(s, "policy.external_link"));
 	jsonw_key(w, "devicesKeyDurationDays"), jsonw_int(w, days_of(value_of(s, "node.expiry")));
 	jsonw_key(w, "usersRoleAllowedToJoinExternalTailnets"), jsonw_str(w, "none");
 }
@@ -406,8 +406,14 @@ enum MHD_Result api_v2_settings_patch(struct request *r)
 		if (p)
 			want(p, "node.expiry", arena_printf(&r->arena, "%dd", (int)json_integer_value(days)));
 	}
-	if (json_is_string(link) && json_string_length(link))
-		return no_effect(r, "aclsExternalLink", "nothing shows this link");
+	if (link && !json_is_null(link)) {
+		if (!may_else_refuse(r, SCOPE_WRITE(SCOPE_POLICY_FILE), &refused))
+			return refused;
+		if (!json_is_string(link))
+			return answer_error(r, 400, "aclsExternalLink: a text is needed");
+		if (p)
+			want(p, "policy.external_link", json_string_value(link));
+	}
 	if (json_is_string(join) && strcmp(json_string_value(join), "none") != 0)
 		return no_effect(r, "usersRoleAllowedToJoinExternalTailnets", "there are no other tailnets");
 	return carry_out(r, p);

@@ -150,6 +150,12 @@ static bool is_refused(struct core *c, struct command *m, struct tailnet *t, str
 		reply_fail(r, ERR_STATE, "the policy is read from the file %s (policy.mode): edit that", t->set.policy_file);
 		return true;
 	}
+	if (sets && m->by_signin && t->set.policy_external) {
+		bool told = t->set.policy_external_link && *t->set.policy_external_link;
+		reply_fail(r, ERR_STATE, "the policy is kept elsewhere%s%.500s, and not changed here (setting policy.externally_managed)", told ? ": " : "",
+				told ? t->set.policy_external_link : "");
+		return true;
+	}
 	if (m->kind == CMD_POLICY_DIFF && !m->other)
 		m->other = policy_in_force(t)->version;
 	if (m->kind == CMD_POLICY_DIFF && !m->id)

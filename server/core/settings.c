@@ -15,7 +15,7 @@
 #define BOOL(key, field, effects, help) { key, SETTING_BOOL, AT(field), 0, 0, 0, effects, help, NULL, NULL, NULL }
 #define DURATION(key, field, min, max, effects, help) { key, SETTING_DURATION, AT(field), 0, min, max, effects, help, NULL, NULL, NULL }
 
-enum { SECOND = 1000, HOUR = 3600 * SECOND, SETTING_TEXT_MAX = 1 << 20, CONTACT_MAX = 254 };
+enum { SECOND = 1000, HOUR = 3600 * SECOND, SETTING_TEXT_MAX = 1 << 20, CONTACT_MAX = 254, LINK_MAX = 2000 };
 #define YEAR (365LL * 24 * HOUR)
 
 static bool is_contact(const char *text)
@@ -33,6 +33,18 @@ static err check_contacts(const struct core_settings *s, char *why, size_t why_c
 	return ERR_INVALID;
 }
 
+/* A page, for a person to open: nothing else may hide behind a link of the console. */
+static err check_link(const struct core_settings *s, char *why, size_t why_cap)
+{
+	const char *text = s->policy_external_link ? s->policy_external_link : "";
+	size_t scheme = strncmp(text, "https://", 8) == 0 ? 8 : strncmp(text, "http://", 7) == 0 ? 7 : 0;
+
+	if (!*text || (scheme && text[scheme] && text[scheme] != '/' && !strpbrk(text, " \t\"<>\\")))
+		return OK;
+	snprintf(why, why_cap, "an https:// or http:// URL is needed, or nothing");
+	return ERR_INVALID;
+}
+
 const struct setting_def setting_defs[] = {
 	DURATION("node.expiry", node_expiry_ms, 0, 100 * YEAR, 0, "key expiry of nodes that people log in from now on; 0s: never"),
 	DURATION("node.ephemeral.inactivity_timeout", ephemeral_timeout_ms, 65 * SECOND, YEAR, EFFECT_EPHEMERAL,
@@ -47,6 +59,9 @@ const struct setting_def setting_defs[] = {
 	  .help = "mail address that is shown to who is refused: whom to ask" },
 	{ .key = "contacts.security", .type = SETTING_TEXT, .offset = AT(contact_security), .max = CONTACT_MAX, .check = check_contacts,
 	  .help = "mail address for reports of weaknesses, told at /.well-known/security.txt" },
+	BOOL("policy.externally_managed", policy_external, 0, "the policy is kept elsewhere, and put here by a key or the command line: the console does not change it"),
+	{ .key = "policy.external_link", .type = SETTING_TEXT, .offset = AT(policy_external_link), .max = LINK_MAX, .check = check_link,
+	  .help = "where the policy is kept then, for people who look for it in the console" },
 	BOOL("taildrop.enabled", taildrop, EFFECT_SELF, "sending files between nodes of one user"),
 	BOOL("auto_update.enabled", auto_update_default, EFFECT_SELF, "clients without a choice of their own update themselves"),
 	BOOL("randomize_client_port", randomize_client_port, EFFECT_SELF, "clients choose a random WireGuard port"),

@@ -71,6 +71,8 @@ struct core_settings {
 	int64_t audit_retention_ms;	  /* audit records go after this; 0: never */
 	int64_t audit_max;		  /* records kept; 0: no ceiling */
 	bool devices_approval, users_approval;
+	bool policy_external;		  /* the policy is kept elsewhere: nobody changes it in the console */
+	const char *policy_external_link; /* where; NULL or "": not told */
 	const char *contact_account, *contact_support, *contact_security; /* mail addresses; NULL or "": none */
 	const char *const *own_attributes; /* that devices may set of themselves */
 	size_t n_own_attributes;

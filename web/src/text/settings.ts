@@ -25,6 +25,8 @@ export const WORDS: Record<string, [string, string]> = {
 	'dns.magic_dns': ['MagicDNS', 'Machines are reached by their names.'], 'dns.nameservers.global': ['Nameservers for everything else', ''], 'dns.nameservers.split': ['Nameservers for domains', ''], 'dns.search_domains': ['Search domains', ''],
 	'dns.extra_records': ['DNS records', ''], 'dns.override_local_dns': ['The tailnet’s nameservers instead of the machine’s own', ''], 'dns.use_with_exit_node': ['Nameservers while an exit node is in use', ''],
 	'dns.base_domain': ['Domain of machines’ names', 'Machines are called NAME.domain. Changing it renames all of them.'],
+	'policy.externally_managed': ['The policy is kept elsewhere', 'A key or the command line puts it here; nobody changes it in the console.'],
+	'policy.external_link': ['and is found at', 'Told to who tries to change it here.'],
 	'node.routes.ha.probe_interval': ['Routers are asked every', 'Only those whose routes another one could take over. 0s: never.'],
 	'node.routes.ha.probe_timeout': ['and must answer within', 'Else another router takes over.'],
 };
@@ -32,6 +34,7 @@ export const GROUPS: [string, string, string[]][] = [
 	['general', 'Names', ['dns.base_domain']],
 	['general', 'Clients', ['taildrop.enabled', 'auto_update.enabled', 'randomize_client_port', 'node.own_attributes']],
 	['general', 'Contacts', ['contacts.account', 'contacts.support', 'contacts.security']],
+	['general', 'Policy', ['policy.externally_managed', 'policy.external_link']],
 	['general', 'Routers that stand in for each other', ['node.routes.ha.probe_interval', 'node.routes.ha.probe_timeout']],
 	['approval', 'Approval', ['devices_approval', 'users_approval']],
 	['approval', 'Expiry', ['node.expiry', 'node.ephemeral.inactivity_timeout']],

@@ -550,6 +550,17 @@ static void contacts(void **state)
 static void the_rest(void **state)
 {
 	(void)state;
+	done(call("PATCH", "/api/v2/tailnet/-/settings", "{\"aclsExternallyManagedOn\":true,\"aclsExternalLink\":\"https://git.example/policy\"}", 200));
+	json_t *s = call("GET", "/api/v2/tailnet/-/settings", "", 200);
+	assert_true(json_is_true(json_object_get(s, "aclsExternallyManagedOn")));
+	assert_string_equal(json_text_at(s, "aclsExternalLink"), "https://git.example/policy");
+	json_decref(s);
+	done(call("POST", "/api/v2/tailnet/-/acl", "{\"acls\":[]}", 200)); /* a key may: it is how the policy gets here */
+	done(call("PATCH", "/api/v2/tailnet/-/settings", "{\"aclsExternalLink\":\"javascript:x\"}", 400));
+	done(call("PATCH", "/api/v2/tailnet/-/settings", "{\"aclsExternallyManagedOn\":false,\"aclsExternalLink\":\"\"}", 200));
+	char *some = house_key(&h, "feature_settings", "");
+	json_decref(house_call(&h, some, "PATCH", "/api/v2/tailnet/-/settings", "{\"aclsExternalLink\":\"\"}", 403));
+	free(some);
 	json_t *j = call("GET", "/api/v2/tailnet/-/nothing", "", 404);
 	assert_true(json_text_at(j, "message")[0] != '(');
 	json_decref(j);

@@ -239,6 +239,62 @@ static void recorders_change(void **state)
 	harness_stop(&h);
 }
 
+/* Where it is kept elsewhere, people do not change it in the console; keys and the command line put it here. */
+static void kept_elsewhere_it_is_not_changed_in_the_console(void **state)
+{
+	(void)state;
+	struct harness h;
+	char link[64];
+
+	harness_start(&h, NULL);
+	harness_user(&h, "ann");
+	struct command *m = command_new(CMD_USER_ROLE);
+	m->id = harness_command(&h, command_new(CMD_USER_LIST))->users[0].id;
+	m->role = "admin";
+	assert_ok(harness_command(&h, m)->e);
+	m = command_new(CMD_LINK_MAKE);
+	m->user = "ann";
+	m->expires_ms = h.now.wall_ms + 3600000;
+	struct reply *r = harness_command(&h, m);
+	assert_ok(r->e);
+	snprintf(link, sizeof link, "%s", r->secret);
+	m = command_new(CMD_LINK_USE);
+	m->key_text = link;
+	m->expires_ms = h.now.wall_ms + 3600000;
+	r = harness_command(&h, m);
+	assert_ok(r->e);
+	int64_t session = r->signins[0].id;
+	static const struct {
+		const char *key, *value;
+		err e;
+	} settings[] = { { "policy.external_link", "javascript:alert(1)", ERR_INVALID }, { "policy.external_link", "https://git.example/policy", OK },
+		{ "policy.externally_managed", "true", OK } };
+	m = text_command(CMD_POLICY_SET, "{}", "by hand");
+	m->by_signin = session;
+	assert_ok(harness_command(&h, m)->e);
+	for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+		m = command_new(CMD_SETTINGS_SET);
+		m->name = settings[i].key;
+		m->text = settings[i].value;
+		assert_int_equal(harness_command(&h, m)->e, settings[i].e);
+	}
+	static const enum command_kind kinds[] = { CMD_POLICY_SET, CMD_POLICY_ROLLBACK };
+	for (size_t i = 0; i < 2; i++) {
+		m = text_command(kinds[i], "{\"acls\":[]}", "");
+		m->id = 1;
+		m->by_signin = session;
+		m->force = true;
+		r = harness_command(&h, m);
+		assert_int_equal(r->e, ERR_STATE);
+		assert_non_null(strstr(r->message, "https://git.example/policy"));
+	}
+	m = text_command(CMD_POLICY_CHECK, "{\"acls\":[]}", ""); /* looking is free */
+	m->by_signin = session;
+	assert_ok(harness_command(&h, m)->e);
+	assert_ok(set(&h, "{\"acls\":[]}")->e);
+	harness_stop(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +304,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_durable_is_undone),
 		cmocka_unit_test(a_stop_answers_who_waits),
 		cmocka_unit_test(recorders_change),
+		cmocka_unit_test(kept_elsewhere_it_is_not_changed_in_the_console),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

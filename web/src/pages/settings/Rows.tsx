@@ -8,7 +8,7 @@ import type { Scope } from '../../data/types';
 import { CAREFUL, text, WORDS } from '../../text/settings';
 
 export type Setting = { key: string; type: 'bool' | 'int' | 'duration' | 'text' | 'list' | 'json'; value: unknown; fileValue: unknown; isSet: boolean; managedBy: { file: string; line: number } | null; help: string };
-const scopeOf = (key: string): Scope => key.startsWith('dns.') ? 'dns' : key.startsWith('node.routes') ? 'networking_settings' : key.startsWith('contacts.') ? 'account_settings' : 'feature_settings';
+const scopeOf = (key: string): Scope => key.startsWith('dns.') ? 'dns' : key.startsWith('node.routes') ? 'networking_settings' : key.startsWith('contacts.') ? 'account_settings' : key.startsWith('policy.') ? 'policy_file' : 'feature_settings';
 const shown = (value: unknown): string => Array.isArray(value) ? value.map(String).join(', ') : value === true ? 'on' : value === false ? 'off' : value === '' || value === null || value === undefined ? 'nothing' : String(value);
 
 async function write(key: string, value: unknown): Promise<void> { await put(`/settings/${key}`, { value }); refresh('/settings', '/dns'); }
@@ -30,7 +30,7 @@ function Row({ setting: s }: { setting: Setting }) {
 		}
 		return run().then(() => { toast(text.changed(name), undo); return true; }, (e: unknown) => { setError(e instanceof ApiError ? e.message : String(e)); return false; });
 	};
-	const wide = s.type === 'list' || s.key.startsWith('contacts.') || s.key === 'dns.base_domain';
+	const wide = s.type === 'list' || s.key.startsWith('contacts.') || s.key === 'dns.base_domain' || s.key === 'policy.external_link';
 	return (
 		<div class="setting" data-wide={wide || undefined}>
 			<label for={id}><b>{name}</b></label>
