@@ -1,12 +1,9 @@
 #include "derp/directory.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "common/base/cleanup.h"
-#include "common/base/map.h"
-
-enum { SHARDS = 64 };
+#include "derp/key_shards.h"
 
 struct directory_key {
 	struct node_pub key;
@@ -18,12 +15,8 @@ struct directory_key {
 	struct directory_info info;		/* under the shard's lock */
 };
 
-struct shard {
-	pthread_rwlock_t lock;
-	struct map by_key;
-};
 struct directory {
-	struct shard shard[SHARDS];
+	struct key_shards shards;
 	_Alignas(64) _Atomic uint64_t version; /* read for each packet between threads: alone in its cache line */
 };
 
@@ -37,13 +30,6 @@ static struct conn_handle unpack(uint64_t v)
 	return (struct conn_handle){ .worker = (uint16_t)(v >> 48), .id = v & ((1ull << 48) - 1) };
 }
 
-/* High bits: the tables inside use the low ones. */
-static struct shard *shard_of(struct directory *d, const struct node_pub *key)
-{
-	return &d->shard[map_hash(key->b, sizeof key->b) >> 58];
-}
-_Static_assert(SHARDS == 64, "shard_of takes six bits");
-
 err directory_new(struct directory **out)
 {
 	struct directory *d = aligned_alloc(_Alignof(struct directory), sizeof *d);
@@ -51,16 +37,15 @@ err directory_new(struct directory **out)
 	if (!d)
 		return ERR_NOMEM;
 	*d = (struct directory){ 0 };
-	for (unsigned i = 0; i < SHARDS; i++) {
-		pthread_rwlock_init(&d->shard[i].lock, NULL);
-		d->shard[i].by_key = MAP_OF(struct directory_key, key);
-	}
+	key_shards_init(&d->shards, MAP_OF(struct directory_key, key));
 	*out = d;
 	return OK;
 }
 
-static void key_free(struct directory_key *k)
+static void key_free(void *object)
 {
+	struct directory_key *k = object;
+
 	peer_set_done(&k->sent_to);
 	free(k);
 }
@@ -69,15 +54,7 @@ void directory_free(struct directory *d)
 {
 	if (!d)
 		return;
-	for (unsigned i = 0; i < SHARDS; i++) {
-		struct directory_key *k;
-		size_t at = 0;
-
-		while ((k = map_next(&d->shard[i].by_key, &at)))
-			key_free(k);
-		map_done(&d->shard[i].by_key);
-		pthread_rwlock_destroy(&d->shard[i].lock);
-	}
+	key_shards_done(&d->shards, key_free);
 	free(d);
 }
 
@@ -87,7 +64,7 @@ static void changed(struct directory *d)
 	atomic_fetch_add_explicit(&d->version, 1, memory_order_release);
 }
 
-static err join_locked(struct shard *s, const struct node_pub *key, uint64_t conn, const struct directory_info *info,
+static err join_locked(struct key_shard *s, const struct node_pub *key, uint64_t conn, const struct directory_info *info,
 	struct directory_key **out)
 {
 	struct directory_key *k = map_get(&s->by_key, key->b);
@@ -117,7 +94,7 @@ static err join_locked(struct shard *s, const struct node_pub *key, uint64_t con
 err directory_join(struct directory *d, const struct node_pub *key, struct conn_handle h,
 	const struct directory_info *info, struct directory_key **out)
 {
-	struct shard *s = shard_of(d, key);
+	struct key_shard *s = key_shards_of(&d->shards, key);
 
 	pthread_rwlock_wrlock(&s->lock);
 	err e = join_locked(s, key, pack(h), info, out);
@@ -129,7 +106,7 @@ err directory_join(struct directory *d, const struct node_pub *key, struct conn_
 bool directory_leave(struct directory *d, struct directory_key *k, struct conn_handle h, struct peer_set sent_to,
 	struct peer_set *all)
 {
-	struct shard *s = shard_of(d, &k->key);
+	struct key_shard *s = key_shards_of(&d->shards, &k->key);
 	uint64_t conn = pack(h);
 	const struct node_pub *dst;
 	uint32_t at = 0;
@@ -165,7 +142,7 @@ bool directory_leave(struct directory *d, struct directory_key *k, struct conn_h
 
 void directory_touch(struct directory *d, struct directory_key *k, struct conn_handle h)
 {
-	struct shard *s = shard_of(d, &k->key);
+	struct key_shard *s = key_shards_of(&d->shards, &k->key);
 
 	pthread_rwlock_wrlock(&s->lock);
 	atomic_store(&k->active, pack(h));
@@ -180,7 +157,7 @@ uint64_t directory_version(const struct directory *d)
 
 bool directory_find(struct directory *d, const struct node_pub *key, struct conn_handle *out, bool *congested)
 {
-	struct shard *s = shard_of(d, key);
+	struct key_shard *s = key_shards_of(&d->shards, key);
 
 	pthread_rwlock_rdlock(&s->lock);
 	const struct directory_key *k = map_get(&s->by_key, key->b);
@@ -194,7 +171,7 @@ bool directory_find(struct directory *d, const struct node_pub *key, struct conn
 
 unsigned directory_all(struct directory *d, const struct node_pub *key, struct conn_handle out[DIRECTORY_CONNS_PER_KEY])
 {
-	struct shard *s = shard_of(d, key);
+	struct key_shard *s = key_shards_of(&d->shards, key);
 	unsigned n = 0;
 
 	pthread_rwlock_rdlock(&s->lock);
@@ -208,14 +185,14 @@ unsigned directory_all(struct directory *d, const struct node_pub *key, struct c
 void directory_each(struct directory *d,
 	void (*fn)(void *ctx, const struct node_pub *key, const struct directory_info *info), void *ctx)
 {
-	for (unsigned i = 0; i < SHARDS; i++) {
+	for (unsigned i = 0; i < KEY_SHARDS; i++) {
 		const struct directory_key *k;
 		size_t at = 0;
 
-		pthread_rwlock_rdlock(&d->shard[i].lock);
-		while ((k = map_next(&d->shard[i].by_key, &at)))
+		pthread_rwlock_rdlock(&d->shards.at[i].lock);
+		while ((k = map_next(&d->shards.at[i].by_key, &at)))
 			fn(ctx, &k->key, &k->info);
-		pthread_rwlock_unlock(&d->shard[i].lock);
+		pthread_rwlock_unlock(&d->shards.at[i].lock);
 	}
 }
 
@@ -239,19 +216,19 @@ struct directory_counts directory_count(struct directory *d)
 {
 	struct directory_counts c = { 0 };
 
-	for (unsigned i = 0; i < SHARDS; i++) {
+	for (unsigned i = 0; i < KEY_SHARDS; i++) {
 		const struct directory_key *k;
 		size_t at = 0;
 
-		pthread_rwlock_rdlock(&d->shard[i].lock);
-		while ((k = map_next(&d->shard[i].by_key, &at))) {
+		pthread_rwlock_rdlock(&d->shards.at[i].lock);
+		while ((k = map_next(&d->shards.at[i].by_key, &at))) {
 			unsigned n = atomic_load(&k->n);
 
 			c.keys++;
 			c.dup_keys += n > 1;
 			c.dup_conns += n > 1 ? n : 0;
 		}
-		pthread_rwlock_unlock(&d->shard[i].lock);
+		pthread_rwlock_unlock(&d->shards.at[i].lock);
 	}
 	return c;
 }

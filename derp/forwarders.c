@@ -1,13 +1,10 @@
 #include "derp/forwarders.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/map.h"
-
-enum { SHARDS = 64 };
+#include "derp/key_shards.h"
 
 struct remote {
 	struct remote *next; /* of those that a broken link leaves */
@@ -17,20 +14,10 @@ struct remote {
 	struct peer_set heard;
 };
 
-struct shard {
-	pthread_rwlock_t lock;
-	struct map by_key;
-};
 struct forwarders {
-	struct shard shard[SHARDS];
+	struct key_shards shards;
 	_Atomic size_t n;
 };
-
-static struct shard *shard_of(struct forwarders *f, const struct node_pub *key)
-{
-	return &f->shard[map_hash(key->b, sizeof key->b) >> 58];
-}
-_Static_assert(SHARDS == 64, "shard_of takes six bits");
 
 err forwarders_new(struct forwarders **out)
 {
@@ -38,16 +25,15 @@ err forwarders_new(struct forwarders **out)
 
 	if (!f)
 		return ERR_NOMEM;
-	for (unsigned i = 0; i < SHARDS; i++) {
-		pthread_rwlock_init(&f->shard[i].lock, NULL);
-		f->shard[i].by_key = MAP_OF(struct remote, key);
-	}
+	key_shards_init(&f->shards, MAP_OF(struct remote, key));
 	*out = f;
 	return OK;
 }
 
-static void remote_free(struct remote *k)
+static void remote_free(void *object)
 {
+	struct remote *k = object;
+
 	peer_set_done(&k->heard);
 	free(k);
 }
@@ -56,15 +42,7 @@ void forwarders_free(struct forwarders *f)
 {
 	if (!f)
 		return;
-	for (unsigned i = 0; i < SHARDS; i++) {
-		struct remote *k;
-		size_t at = 0;
-
-		while ((k = map_next(&f->shard[i].by_key, &at)))
-			remote_free(k);
-		map_done(&f->shard[i].by_key);
-		pthread_rwlock_destroy(&f->shard[i].lock);
-	}
+	key_shards_done(&f->shards, remote_free);
 	free(f);
 }
 
@@ -77,7 +55,7 @@ static unsigned claim_at(const struct remote *k, unsigned link)
 	return i;
 }
 
-static err add_locked(struct forwarders *f, struct shard *s, const struct node_pub *key, unsigned link)
+static err add_locked(struct forwarders *f, struct key_shard *s, const struct node_pub *key, unsigned link)
 {
 	struct remote *k = map_get(&s->by_key, key->b);
 
@@ -102,7 +80,7 @@ static err add_locked(struct forwarders *f, struct shard *s, const struct node_p
 
 err forwarders_add(struct forwarders *f, const struct node_pub *key, unsigned link)
 {
-	struct shard *s = shard_of(f, key);
+	struct key_shard *s = key_shards_of(&f->shards, key);
 
 	pthread_rwlock_wrlock(&s->lock);
 	err e = add_locked(f, s, key, link);
@@ -111,7 +89,7 @@ err forwarders_add(struct forwarders *f, const struct node_pub *key, unsigned li
 }
 
 /* The caller holds the lock. The remote, out of the table, when link's was its last claim. */
-static struct remote *end_claim(struct forwarders *f, struct shard *s, struct remote *k, unsigned link)
+static struct remote *end_claim(struct forwarders *f, struct key_shard *s, struct remote *k, unsigned link)
 {
 	unsigned i = claim_at(k, link);
 
@@ -127,7 +105,7 @@ static struct remote *end_claim(struct forwarders *f, struct shard *s, struct re
 
 bool forwarders_del(struct forwarders *f, const struct node_pub *key, unsigned link, struct peer_set *heard)
 {
-	struct shard *s = shard_of(f, key);
+	struct key_shard *s = key_shards_of(&f->shards, key);
 
 	pthread_rwlock_wrlock(&s->lock);
 	struct remote *k = map_get(&s->by_key, key->b);
@@ -144,8 +122,8 @@ bool forwarders_del(struct forwarders *f, const struct node_pub *key, unsigned l
 void forwarders_drop(struct forwarders *f, unsigned link,
 	void (*gone)(void *ctx, const struct node_pub *key, const struct peer_set *heard), void *ctx)
 {
-	for (unsigned i = 0; i < SHARDS; i++) {
-		struct shard *s = &f->shard[i];
+	for (unsigned i = 0; i < KEY_SHARDS; i++) {
+		struct key_shard *s = &f->shards.at[i];
 		struct remote *k, *left = NULL;
 		size_t at = 0;
 
@@ -166,7 +144,7 @@ void forwarders_drop(struct forwarders *f, unsigned link,
 
 bool forwarders_find(struct forwarders *f, const struct node_pub *key, unsigned *link)
 {
-	struct shard *s = shard_of(f, key);
+	struct key_shard *s = key_shards_of(&f->shards, key);
 
 	pthread_rwlock_rdlock(&s->lock);
 	const struct remote *k = map_get(&s->by_key, key->b);
@@ -178,7 +156,7 @@ bool forwarders_find(struct forwarders *f, const struct node_pub *key, unsigned 
 
 void forwarders_note(struct forwarders *f, const struct node_pub *src, const struct node_pub *dst)
 {
-	struct shard *s = shard_of(f, src);
+	struct key_shard *s = key_shards_of(&f->shards, src);
 
 	pthread_rwlock_wrlock(&s->lock);
 	struct remote *k = map_get(&s->by_key, src->b);
@@ -189,7 +167,7 @@ void forwarders_note(struct forwarders *f, const struct node_pub *src, const str
 
 bool forwarders_take_heard(struct forwarders *f, const struct node_pub *key, struct peer_set *heard)
 {
-	struct shard *s = shard_of(f, key);
+	struct key_shard *s = key_shards_of(&f->shards, key);
 	const struct node_pub *dst;
 	uint32_t at = 0;
 
