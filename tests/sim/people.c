@@ -102,7 +102,7 @@ void people_act(struct world *w)
 	} mix[] = {
 		{ CMD_LOGIN, 10 }, { CMD_AUTH_CONNECT, 12 }, { CMD_AUTH_DENY, 1 }, { CMD_USER_APPROVE, 5 }, { CMD_SIGNIN_CHECK, 1 }, { CMD_SIGNIN_END, 2 },
 		{ CMD_LINK_MAKE, 2 }, { CMD_LINK_USE, 2 }, { CMD_IDENTITY_LINK, 1 }, { CMD_IDENTITY_UNLINK, 1 }, { CMD_IDENTITY_REFRESH, 2 },
-		{ CMD_IDENTITY_GONE, 1 }, { CMD_BACK_CHANNEL, 1 },
+		{ CMD_IDENTITY_GONE, 1 }, { CMD_BACK_CHANNEL, 1 }, { CMD_WISH_ADD, 3 }, { CMD_WISH_DELETE, 1 }, { CMD_POLICY_WHAT, 1 },
 	};
 	unsigned total = 0;
 
@@ -135,7 +135,13 @@ void people_act(struct world *w)
 		m->auth_id = arena_str(&m->arena, bytes_str(w->db.pendings[chance(w, w->db.n_pendings)].auth_id));
 	else if (w->n_auth_ids)
 		m->auth_id = arena_str(&m->arena, bytes_str(w->auth_ids[chance(w, MIN_OF(w->n_auth_ids, ARRAY_LEN(w->auth_ids)))]));
-	if (m->kind == CMD_USER_APPROVE)
+	if (m->kind == CMD_WISH_ADD) {
+		m->name = PICK(w, logins);
+		m->note = one_in(w, 2) ? "to see it" : "";
+	} else if (m->kind == CMD_WISH_DELETE) {
+		m->id = w->db.n_wishes ? w->db.wishes[chance(w, w->db.n_wishes)].id : 1;
+		m->key_text = one_in(w, 2) ? "" : m->key_text;
+	} else if (m->kind == CMD_USER_APPROVE)
 		m->id = u ? u->id : 1;
 	else if (m->kind == CMD_LINK_USE)
 		m->key_text = arena_str(&m->arena, bytes_str(w->link));
@@ -162,6 +168,14 @@ void check_people(struct world *w)
 		if (!have || have->row.user_id != r->user_id || have->row.gone_ms != r->gone_ms || have->row.n_groups != r->n_groups ||
 				identity_find(c->tailnets[0], r->issuer, r->subject) != have)
 			world_fail(w, "identity %lld is another one in memory", (long long)r->id);
+	}
+	if (c->wishes.n != w->db.n_wishes)
+		world_fail(w, "%zu questions in memory, %zu in the database", c->wishes.n, w->db.n_wishes);
+	for (size_t i = 0; i < w->db.n_wishes; i++) {
+		const struct wish_row *r = &w->db.wishes[i];
+		struct wish *have = wish_by_id(c, r->id);
+		if (!have || have->row.user_id != r->user_id || strcmp(have->row.what, r->what) != 0 || strcmp(have->row.why, r->why) != 0 || !user_by_id(c, r->user_id))
+			world_fail(w, "question %lld is another one in memory, or nobody's", (long long)r->id);
 	}
 	for (size_t i = 0; i < w->db.n_signins; i++) {
 		const struct signin_row *r = &w->db.signins[i];
