@@ -31,6 +31,15 @@ const char *find_config(const struct cli *x)
 
 /* ---- asking the server ---- */
 
+/* The message ends with the first fault, for those who read no further: here the faults follow, with their places. */
+static size_t without_fault(const char *message, const char *fault)
+{
+	const char *text = fault ? strstr(fault, ": ") : NULL; /* "line 3, column 9: …" */
+	size_t all = strlen(message), n = text ? strlen(text) : 0;
+
+	return n && n < all && strcmp(message + all - n, text) == 0 ? all - n : all;
+}
+
 static void print_answer_error(const struct cli *x, const struct answer *a)
 {
 	const char *message = json_string_value(json_object_get(a->json, "message"));
@@ -40,7 +49,11 @@ static void print_answer_error(const struct cli *x, const struct answer *a)
 	if (a->status == 401 && !message)
 		message = "the server does not know this API key (fairlead apikeys create makes one): $FAIRLEAD_CLI_API_KEY or --api-key";
 	snprintf(status, sizeof status, "the server answered with status %u", a->status);
-	print_failure(x, message ? message : status);
+	char head[600];
+	const char *first = json_string_value(json_object_get(json_array_get(errors, 0), "message"));
+	snprintf(head, sizeof head, "%.*s", message && x->output == OUTPUT_TABLE ? (int)MIN_OF(without_fault(message, first), sizeof head) : 0,
+		 message ? message : "");
+	print_failure(x, *head ? head : message ? message : status);
 	for (size_t i = 0; i < json_array_size(errors); i++) {
 		const char *line = json_string_value(json_object_get(json_array_get(errors, i), "message"));
 		if (line && x->output == OUTPUT_TABLE && (!message || strcmp(line, message) != 0)) /* not the same twice */

@@ -72,7 +72,13 @@ int run_policy_set(struct cli *x)
 		return flag_or_argument(x, "file") ? EXIT_FAILED : EXIT_USAGE;
 	if (x->force)
 		json_object_set_new(body, "force", json_true());
-	return server_do(x, "PUT", POLICY, body, "Policy set");
+	json_t *answered = server_call(x, "PUT", POLICY, body);
+	char done[80];
+	if (!answered)
+		return EXIT_FAILED;
+	snprintf(done, sizeof done, "Policy set: version %lld", (long long)number_of(answered, "version"));
+	print_word(x, "result", done);
+	return end(answered);
 }
 
 int run_policy_check(struct cli *x)
@@ -447,7 +453,8 @@ static void print_row(const json_t *a, size_t i, const json_t *row)
 	json_t *cell;
 
 	print_names(row);
-	printf("  (%lld people, %lld machines)\n", (long long)number_of(row, "people"), (long long)number_of(row, "machines"));
+	const long long people = (long long)number_of(row, "people"), machines = (long long)number_of(row, "machines");
+	printf("  (%lld %s, %lld machine%s)\n", people, people == 1 ? "person" : "people", machines, machines == 1 ? "" : "s");
 	json_array_foreach (json_object_get(a, "cells"), k, cell) {
 		if ((size_t)number_of(cell, "row") != i)
 			continue;

@@ -34,7 +34,7 @@ struct crowd *crowds_of(const struct policy_world *w, const struct party *p, siz
 /* Every class that has nodes. */
 struct crowd *crowds_of_all(const struct policy_world *w, size_t *n);
 
-/* ways.c: does a client that sends to such an address (no machine's) come to a router whose filter has the entry? */
+/* ways.c: does a client that sends to such an address (no machine's) come to a router whose filter has the entry? src NULL: some client. */
 bool ways_lead(struct policy_view *v, const struct rule_dst *d, const struct probe *src, struct addr a);
 bool ways_exist(struct policy_view *v, struct addr a); /* some machine carries a route to it */
 

@@ -59,11 +59,13 @@ const struct policy_named *named_by_id(const struct policy_world *w, int64_t id)
 	return NULL;
 }
 
+enum { POINTS_MAX = 16 }; /* addresses that stand for a range */
+
 static err party_room(struct party *p, size_t n)
 {
 	free(p->probe);
 	p->n = 0;
-	p->probe = calloc(n + 1, sizeof *p->probe);
+	p->probe = calloc(n + POINTS_MAX + 1, sizeof *p->probe);
 	return p->probe ? OK : ERR_NOMEM;
 }
 
@@ -138,20 +140,58 @@ static struct view_node *node_at(const struct policy_world *w, struct addr a)
 	return a.family ? view_node_at(w->view, a) : NULL;
 }
 
+/* An address of the range that rules may tell from the others. */
+static void add_point(struct party *p, size_t from, struct addr a)
+{
+	bool known = p->n - from >= POINTS_MAX || addr_is_tailscale(a); /* the tailnet's own addresses: those that some node has */
+
+	for (size_t i = from; i < p->n && !known; i++)
+		known = addr_eq(p->probe[i].addr, a);
+	if (!known)
+		p->probe[p->n++] = (struct probe){ .addr = a };
+}
+
+/* The nodes in it, and where rules speak of parts of it, an address of each. */
+static void take_parts(const struct policy_world *w, struct party *p, const struct range *list, size_t n)
+{
+	const struct policy *policy = w->view->p;
+
+	for (size_t i = 0; i < w->n; i++)
+		for (size_t k = 0; k < n; k++)
+			if (range_has(list[k], w->node[i].node->v4) || range_has(list[k], w->node[i].node->v6)) {
+				add_node(w, p, &w->node[i]);
+				break;
+			}
+	const size_t from = p->n;
+	for (size_t k = 0; k < n; k++)
+		add_point(p, from, list[k].first);
+	for (size_t i = 0; i < policy->n_sels; i++)
+		for (size_t m = 0; policy->sel[i]->kind == SEL_RANGES && p->n - from < POINTS_MAX && m < policy->sel[i]->n_ranges; m++)
+			for (size_t k = 0; k < MIN_OF(n, (size_t)POINTS_MAX); k++)
+				if (range_has(list[k], policy->sel[i]->ranges[m].first))
+					add_point(p, from, policy->sel[i]->ranges[m].first);
+	if (!p->n && n)
+		p->probe[p->n++] = (struct probe){ .addr = list[0].first };
+}
+
 static void take_range(const struct policy_world *w, struct party *p, struct range r)
 {
 	bool one = addr_eq(r.first, r.last);
 
 	p->kind = one ? PARTY_ADDRESS : PARTY_RANGE;
-	struct view_node *v = one ? node_at(w, r.first) : NULL;
+	if (!one) {
+		take_parts(w, p, &r, 1);
+		return;
+	}
+	struct view_node *v = node_at(w, r.first);
 	p->probe[p->n++] = (struct probe){ .node = v, .addr = v ? (struct addr){ 0 } : r.first };
 }
 
-static const struct range *ipset_of(const struct policy *p, const char *name)
+static const struct sel *ipset_of(const struct policy *p, const char *name)
 {
 	for (size_t i = 0; i < p->n_sels; i++)
 		if (p->sel[i]->kind == SEL_RANGES && p->sel[i]->n_ranges && strcmp(p->sel[i]->name, name) == 0)
-			return p->sel[i]->ranges;
+			return p->sel[i];
 	return NULL;
 }
 
@@ -198,7 +238,7 @@ static void take_name(const struct policy_world *w, struct party *p)
 static void take_party(const struct policy_world *w, struct party *p, bool is_dst)
 {
 	const char *text = p->text;
-	const struct range *set;
+	const struct sel *set;
 	struct range r;
 
 	if (strcmp(text, "*") == 0) {
@@ -214,10 +254,12 @@ static void take_party(const struct policy_world *w, struct party *p, bool is_ds
 		take_selector(w, p, &(struct sel){ .kind = SEL_DOMAIN, .name = text });
 	} else if (starts_with(text, "ipset:")) {
 		set = ipset_of(w->view->p, text);
-		if (set)
-			take_range(w, p, *set);
-		else
+		if (set) {
+			p->kind = PARTY_RANGE;
+			take_parts(w, p, set->ranges, set->n_ranges);
+		} else {
 			party_why(p, "no rule names an ipset \"%.80s\"", text);
+		}
 	} else if (starts_with(text, "host:")) {
 		if (!take_host(w, p, text + 5))
 			party_why(p, "there is no host \"%.80s\" in the policy", text + 5);
@@ -378,13 +420,13 @@ static bool source_but_posture(const struct policy_world *w, const struct rule *
 }
 
 static enum hop entry_takes(const struct policy_world *w, const struct rule *r, const struct rule_dst *d, const struct probe *src,
-			    const struct probe *dst, int16_t proto, int port)
+			    const struct probe *dst, int16_t proto, int port, bool from)
 {
 	if (r->n_via && dst->node)
 		return HOP_DESTINATION; /* through a router, never to one */
 	if (!probe_is_destination(w->view, d, src, dst))
 		return HOP_DESTINATION;
-	if (!dst->node && !ways_lead(w->view, d, src, dst->addr))
+	if (!dst->node && !ways_lead(w->view, d, from ? src : NULL, dst->addr))
 		return HOP_ROUTE;
 	if (!d->n_ports)
 		return HOP_PORT; /* capabilities only */
@@ -403,7 +445,7 @@ enum hop rule_takes(const struct policy_world *w, const struct rule *r, const st
 	if (!from && !source_but_posture(w, r, src))
 		return HOP_SOURCE;
 	for (size_t i = r->first_dst; i < r->first_dst + r->n_dst; i++) {
-		enum hop hop = entry_takes(w, r, &w->view->p->dst[i], src, dst, proto, port);
+		enum hop hop = entry_takes(w, r, &w->view->p->dst[i], src, dst, proto, port, from);
 
 		if (hop == HOP_NONE && !from)
 			hop = HOP_POSTURE;

@@ -78,15 +78,15 @@ static struct ways *ways_to(struct policy_view *v, struct addr a)
 	return v->ways = NULL;
 }
 
-/* An address as source comes from behind some router: what that one is shown is not asked. */
+/* An address as source comes from behind some router: what that one is shown is not asked. Nor of nobody. */
 static bool is_shown(struct policy_view *v, const struct probe *src, const struct way *way)
 {
-	return !src->node || src->node == way->router || policy_view_shows_route(v, src->node->id, way->router->id, way->route, way->primary);
+	return !src || !src->node || src->node == way->router || policy_view_shows_route(v, src->node->id, way->router->id, way->route, way->primary);
 }
 
 static void look_for(struct policy_view *v, struct ways *w, const struct probe *src)
 {
-	w->src = src->node ? v->cls[src->node->cls] : NULL;
+	w->src = src && src->node ? v->cls[src->node->cls] : NULL;
 	w->shown = false;
 	w->narrowest = 0;
 	for (size_t i = 0; i < w->n; i++)
@@ -112,7 +112,7 @@ bool ways_lead(struct policy_view *v, const struct rule_dst *d, const struct pro
 
 	if (!w)
 		return false;
-	if (!w->src || !src->node || src->node->n_routes || w->src != v->cls[src->node->cls])
+	if (!w->src || !src || !src->node || src->node->n_routes || w->src != v->cls[src->node->cls])
 		look_for(v, w, src);
 	for (size_t i = 0; w->shown && i < w->n; i++)
 		if (w->way[i].route.bits == w->narrowest && is_taken(v, d, &w->way[i]) && is_shown(v, src, &w->way[i]))

@@ -214,6 +214,28 @@ static void reads_whom_people_mean(void **state)
 	policy_view_free(w.view);
 }
 
+/* A range stands for the machines in it, and for an address of each part that rules speak of. */
+static void ranges_are_asked_in_parts(void **state)
+{
+	static const char parts[] = "{\"hosts\": {\"printer\": \"10.1.0.9\"}, \"postures\": {\"posture:x\": [\"custom:x IS SET\"]}, \"ipsets\": {\"ipset:p\": [\"10.1.0.8/31\", \"100.64.0.4\"]},"
+				    "\"grants\": [{\"src\": [\"bob@example.com\"], \"dst\": [\"printer\", \"100.64.0.4\"], \"ip\": [\"tcp:9100\"]},"
+				    "{\"src\": [\"bob@example.com\"], \"dst\": [\"10.1.128.0/17\"], \"ip\": [\"22\"], \"srcPosture\": [\"posture:x\"]},"
+				    "{\"src\": [\"ann@example.com\"], \"dst\": [\"ipset:p\"], \"ip\": [\"*\"]}]}";
+	struct world w;
+
+	(void)state;
+	small(&w);
+	use(&w, parts);
+	assert_answer(&w, "bobs", "10.1.0.9:9100", "yes");
+	assert_answer(&w, "bobs", "10.1.0.0/16:9100", "some");
+	assert_answer(&w, "bobs", "10.1.0.0/16:80", "no");
+	assert_answer(&w, "bobs", "100.64.0.0/29:9100", "some"); /* web, and not the others */
+	assert_answer(&w, "laptop", "ipset:p", "yes");
+	assert_answer(&w, "bobs", "ipset:p:9100", "some");
+	assert_hop(&w, "bobs", "10.1.128.1:22", "posture"); /* and not: no route */
+	policy_view_free(w.view);
+}
+
 static void names_the_hop_that_fails(void **state)
 {
 	(void)state;
@@ -309,7 +331,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_the_rule),
 		cmocka_unit_test(reads_whom_people_mean),
-		cmocka_unit_test(names_the_hop_that_fails),
+		cmocka_unit_test(ranges_are_asked_in_parts), cmocka_unit_test(names_the_hop_that_fails),
 		cmocka_unit_test(who_and_what),
 		cmocka_unit_test(diffs),
 	};
