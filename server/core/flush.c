@@ -17,6 +17,10 @@ enum {
 	 * events have their turn. At least FULL_MIN. */
 	FULL_BLOCKS = 2048,
 	FULL_MIN = 16,
+	/* A full map that finds this many blocks of text to be written is preceded by ticks which write a few at a time. */
+	WARM_FROM = 16,
+	WARM_BLOCKS = 8,
+	WARM_MS = 5,
 	KNOWN_SETS = 64, /* classes whose last sets a round remembers */
 };
 
@@ -628,6 +632,23 @@ static void group_sessions(struct round *r, struct map *groups)
 	}
 }
 
+static void on_warm(struct core *c, struct timer *timer)
+{
+	struct tailnet *t = container_of(timer, struct tailnet, warm);
+
+	map_cache_warm(t->cache, &t->map, WARM_BLOCKS);
+	if (map_cache_cold(t->cache) >= WARM_FROM)
+		timer_arm(&c->timers, timer, c->now.mono_ms + WARM_MS);
+}
+
+/* Somebody may join, or come back, at any time: its map is no moment to write the texts of all who changed since the last one. */
+static void warm_soon(struct core *c, struct tailnet *t)
+{
+	t->warm.fire = on_warm;
+	if (!t->warm.index && !list_is_empty(&t->sessions) && map_cache_cold(t->cache) >= WARM_FROM)
+		timer_arm(&c->timers, &t->warm, c->now.mono_ms + WARM_MS);
+}
+
 void tailnet_flush(struct core *c, struct tailnet *t)
 {
 	struct round r = { .c = c, .t = t, .a = arena_make(0) };
@@ -673,4 +694,5 @@ void tailnet_flush(struct core *c, struct tailnet *t)
 		t->n_gone = 0;
 	t->reveal = t->compare_all = t->full_all = t->dns_dirty = t->derp_dirty = t->lock_dirty = t->services_dirty = false;
 	t->flush = again;
+	warm_soon(c, t);
 }

@@ -338,6 +338,7 @@ struct tailnet {
 	size_t n_shared_routes; /* routes with more than one candidate */
 	struct timer probe;
 	struct timer damp; /* patches of nodes that flap wait for it */
+	struct timer warm; /* the next full map's texts are made ahead of it */
 	struct list rerouted; /* struct node.of_rerouted: within one change */
 	struct list sessions;
 	size_t n_sessions;

@@ -49,6 +49,7 @@ struct map_cache {
 	bool stale;		/* nodes must be laid out anew from the tailnet */
 	struct list lru;	/* of struct cached, the latest first */
 	struct list blocks;
+	size_t n_blocks, n_written; /* of them; those that have their text */
 	struct shelf mixed;
 	struct shelf **shelf;	/* owned array, by class */
 	size_t n_shelves;
@@ -65,6 +66,7 @@ static void cached_drop(struct map_cache *c, struct cached *x)
 		return;
 	part_unref(x->part);
 	x->part = NULL;
+	c->n_written -= !x->interned;
 	c->bytes -= x->cost;
 	list_del(&x->lru);
 }
@@ -96,6 +98,7 @@ static void cached_keep(struct map_cache *c, struct cached *x, struct part *part
 	size_t n = part_text(part).n;
 
 	x->part = part;
+	c->n_written += !x->interned;
 	x->cost = n + n / 4 + sizeof(struct block);
 	c->bytes += x->cost;
 	list_add_head(&c->lru, &x->lru);
@@ -148,12 +151,14 @@ static struct block *block_new(struct map_cache *c, struct shelf *s)
 	list_init(&b->cached.lru);
 	list_add_tail(&c->blocks, &b->all);
 	list_add_tail(&s->room, &b->room);
+	c->n_blocks++;
 	return b;
 }
 
 static void block_free(struct map_cache *c, struct block *b)
 {
 	cached_drop(c, &b->cached);
+	c->n_blocks--;
 	list_del(&b->all);
 	list_del(&b->room);
 	free(b);
@@ -368,6 +373,26 @@ static err block_text(struct map_cache *c, const struct map_tailnet *t, struct b
 	note_users(t, b);
 	cached_keep(c, &b->cached, p);
 	return OK;
+}
+
+size_t map_cache_cold(const struct map_cache *c)
+{
+	return c->stale || c->bytes > c->max_bytes / 4 * 3 ? 0 : c->n_blocks - c->n_written;
+}
+
+void map_cache_warm(struct map_cache *c, const struct map_tailnet *t, size_t n)
+{
+	list_each(it, &c->blocks) {
+		struct block *b = container_of(it, struct block, all);
+
+		if (!n || !map_cache_cold(c))
+			return;
+		if (b->cached.part)
+			continue;
+		n--;
+		if (block_text(c, t, b) != OK)
+			return;
+	}
 }
 
 bool cache_peer(struct map_cache *c, const struct map_tailnet *t, const struct map_node *n, const struct map_node *viewer, bool many,

@@ -85,6 +85,10 @@ void map_cache_touch(struct map_cache *c, const struct map_node *n);
 void map_cache_gone(struct map_cache *c, uint32_t slot);
 void map_cache_drop(struct map_cache *c); /* everything: after an undo, a new policy, new settings */
 size_t map_cache_bytes(const struct map_cache *c);
+/* How many blocks have no text, so that the next full map must write them; 0: too full to write them ahead. */
+size_t map_cache_cold(const struct map_cache *c);
+/* Writes up to n of them. What there is no memory for is left to that map. */
+void map_cache_warm(struct map_cache *c, const struct map_tailnet *t, size_t n);
 
 /* Bit sets over slots, for what a session was told. Grows on set. */
 struct slots {

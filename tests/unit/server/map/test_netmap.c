@@ -292,6 +292,69 @@ static void blocks_are_shared(void **state)
 	map_world_done(&w);
 }
 
+static json_t *changed_of(struct map_cache *c, struct map_world *w, struct map_node *const *nodes, size_t n, const struct map_node *viewer)
+{
+	struct map_delta d = { .changed = (const struct map_node *const *)nodes, .n_changed = n, .viewer = viewer };
+	struct map_msg *m = NULL;
+
+	assert_ok(map_delta_msg(c, &w->t, &d, NOW * 1000LL, &m));
+	json_t *v = naive_msg_json(m), *peers = json_incref(json_object_get(v, "PeersChanged"));
+	json_decref(v);
+	map_msg_unref(m);
+	return peers;
+}
+
+static void texts_are_made_ahead_and_used_by_big_deltas(void **state)
+{
+	enum { NODES = 150 };
+	(void)state;
+	struct map_node *node[NODES];
+	struct map_world w;
+	struct map_cache *c, *fresh;
+	struct slots told = { 0 };
+
+	map_world_init(&w, NODES + 8, 2, "");
+	assert_ok(map_cache_new(16 << 20, &c));
+	assert_ok(map_cache_new(16 << 20, &fresh));
+	for (size_t i = 0; i < NODES; i++)
+		node[i] = map_world_add(&w, 1, NULL);
+	assert_int_equal(map_cache_cold(c), 0); /* nothing is laid out */
+	json_decref(full(c, &w, node[0], &told));
+	assert_int_equal(map_cache_cold(c), 0);
+	for (size_t i = 0; i < NODES; i++) {
+		map_world_row(node[i])->n_endpoints = 1;
+		map_cache_touch(c, node[i]);
+	}
+	size_t cold = map_cache_cold(c);
+	assert_in_range(cold, NODES / MAP_BLOCK, NODES);
+	map_cache_warm(c, &w.t, 1);
+	assert_int_equal(map_cache_cold(c), cold - 1);
+
+	/* As many as fill a block are written by blocks, and look as if written one by one. */
+	json_t *many = changed_of(c, &w, node + 1, NODES - 1, node[0]);
+	assert_int_equal(json_array_size(many), NODES - 1);
+	assert_int_equal(map_cache_cold(c), 0);
+	for (size_t i = 1; i < NODES; i++) {
+		json_t *one = changed_of(fresh, &w, node + i, 1, node[0]);
+
+		assert_true(json_equal(json_array_get(one, 0), json_array_get(many, i - 1)));
+		json_decref(one);
+	}
+	json_decref(many);
+	map_cache_touch(c, node[5]);
+	map_cache_warm(c, &w.t, NODES);
+	assert_int_equal(map_cache_cold(c), 0);
+	json_t *ahead = full(c, &w, node[0], &told), *anew = full(fresh, &w, node[0], &told);
+	assert_int_equal(json_array_size(json_object_get(ahead, "Peers")), NODES - 1);
+	assert_int_equal(json_array_size(json_object_get(anew, "Peers")), NODES - 1);
+	json_decref(ahead);
+	json_decref(anew);
+	slots_done(&told);
+	map_cache_free(c);
+	map_cache_free(fresh);
+	map_world_done(&w);
+}
+
 static void a_gone_node_is_told_to_log_in(void **state)
 {
 	(void)state;
@@ -360,6 +423,7 @@ int main(void)
 		cmocka_unit_test(clients_that_cannot_pin_are_told_not_to_check),
 		cmocka_unit_test(the_first_message_has_what_it_needs), cmocka_unit_test(cached_maps_equal_fresh_ones),
 		cmocka_unit_test(the_cache_keeps_its_ceiling),	       cmocka_unit_test(blocks_are_shared),
+		cmocka_unit_test(texts_are_made_ahead_and_used_by_big_deltas),
 		cmocka_unit_test(a_gone_node_is_told_to_log_in),       cmocka_unit_test(slots_grow_and_clear),
 		cmocka_unit_test(unplaced_nodes_are_left_out),
 	};
