@@ -212,10 +212,20 @@ enum MHD_Result login_ask_waiting(struct request *r, const char *auth_id, reply_
 	return ask(r, c, next);
 }
 
+/* Without a provider nobody else could say who it is: who has just signed in here goes on to the device. */
+static enum MHD_Result on_register_signin(struct request *r, const struct reply *reply)
+{
+	if (reply->e == OK && reply->n_signins && clock_wall_ms() - reply->signins[0].auth_ms <= SIGNIN_FRESH_MS)
+		return answer_redirect(r, 302, arena_printf(&r->arena, "/connect/%s", r->param[0]));
+	return login_ask_waiting(r, r->param[0], on_waiting);
+}
+
 enum MHD_Result login_page_register(struct request *r)
 {
 	if (!is_auth_id(r->param[0]))
 		return page_say(r, 400, W_SORRY, W_SORRY_BAD_LINK);
+	if (!r->api->cfg.login->n_providers)
+		return ask_signin(r, on_register_signin);
 	return login_ask_waiting(r, r->param[0], on_waiting);
 }
 

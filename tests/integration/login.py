@@ -412,6 +412,7 @@ def a_link_a_password_and_a_code(folder):
     assert Browser().one("GET", base + "/welcome").status == 403  # by its link only
     my = b.go(base + "/my")
     assert my.title == "My devices" and "ann" in my.text(), my.text()
+    assert b.go(d.url).title == "Connect this device?"  # who has just signed in is not asked again
     assert Browser().go(link).status == 404
     assert Browser().one("POST", link, "").status == 404
     # A password and an app.
