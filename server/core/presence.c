@@ -63,8 +63,18 @@ void presence_ephemeral(struct core *c, struct node *n)
 {
 	if (!n->row.ephemeral)
 		timer_stop(&c->timers, &n->ephemeral);
-	else if (!n->m.online && !n->ephemeral.index)
+	else if (!n->m.online && !n->ephemeral.index) {
+		n->idle_since_ms = c->now.mono_ms;
 		timer_arm(&c->timers, &n->ephemeral, c->now.mono_ms + n->t->set.ephemeral_timeout_ms);
+	}
+}
+
+void presence_timeout(struct core *c, struct node *n)
+{
+	if (!n->ephemeral.index)
+		return;
+	timer_stop(&c->timers, &n->ephemeral);
+	timer_arm(&c->timers, &n->ephemeral, MAX_OF(c->now.mono_ms, n->idle_since_ms + n->t->set.ephemeral_timeout_ms));
 }
 
 static void on_offline(struct core *c, struct timer *t)

@@ -373,10 +373,8 @@ err settings_effects(struct core *c, struct tailnet *t, unsigned effects)
 			continue;
 		if (effects & EFFECT_GATE)
 			TRY(gate_update(c, n));
-		if (effects & EFFECT_EPHEMERAL && n->ephemeral.index) {
-			timer_stop(&c->timers, &n->ephemeral);
-			presence_ephemeral(c, n);
-		}
+		if (effects & EFFECT_EPHEMERAL)
+			presence_timeout(c, n);
 	}
 	return OK;
 }

@@ -283,6 +283,7 @@ struct node {
 	struct map_message routes_message;
 	unsigned good_probes; /* answers in a row, while it is unhealthy */
 	struct timer offline, ephemeral, expiry, announce, leave, attrs;
+	int64_t idle_since_ms; /* mono: since then its timer to leave runs */
 	uint64_t attrs_over; /* by index in row.attrs: expired, as last looked */
 	char services_hash[72]; /* of the services that it told; "": not known */
 	char **advertised;	/* owned: names of services */
@@ -729,6 +730,7 @@ bool prefix_is_exit(struct prefix p);
 void presence_online(struct core *c, struct node *n);
 void presence_stream_closed(struct core *c, struct node *n);
 void presence_ephemeral(struct core *c, struct node *n); /* row.ephemeral changed: it leaves some time after it went, or stays */
+void presence_timeout(struct core *c, struct node *n); /* the time after which ephemeral nodes leave is another; counted from when it went, as before */
 void presence_start(struct core *c, struct node *n); /* as loaded: grace, ephemeral and expiry timers */
 void presence_may_announce(struct core *c, struct node *n);
 void on_at_relay(struct core *c, struct event *e);

@@ -191,6 +191,9 @@ void world_store_news(struct world *w)
 	for (size_t i = 0; i < w->n_lives; i++)
 		w->lives[i].ephemeral_ms = w->lives[i].quiet_ms = w->now.mono_ms; /* who is put back leaves anew */
 	world_apply(w, e);
+	for (size_t i = 0; i < w->n_lives; i++)
+		if (!node_by_id(w->core, w->lives[i].id)) /* its id may come again */
+			w->lives[i].born_ms = w->now.mono_ms;
 }
 
 /* ---- the worker ---- */

@@ -433,6 +433,15 @@ static void keys_expire(void **state)
 	pair_stop(&p);
 }
 
+static err settings(struct harness *h, const struct setting_change *one)
+{
+	struct command *m = command_new(CMD_SETTINGS_PATCH);
+
+	m->changes = one;
+	m->n_changes = 1;
+	return harness_command(h, m)->e;
+}
+
 static void ephemeral_nodes_leave(void **state)
 {
 	struct pair p;
@@ -461,6 +470,46 @@ static void ephemeral_nodes_leave(void **state)
 	for (json_t *m; (m = device_next(&p.a));)
 		removed |= json_array_size(json_object_get(m, "PeersRemoved")) == 1;
 	assert_true(removed);
+	device_done(&e);
+	pair_stop(&p);
+}
+
+/* Another time to leave counts from when the node went, and a change that was refused does not begin its wait anew. */
+static void ephemeral_timeout_changes(void **state)
+{
+	static const struct setting_change bad[] = { { "node.ephemeral.inactivity_timeout", "70s", false }, { "dns.search_domains", "[\"not a name!\"]", false } };
+	static const struct setting_change longer[] = { { "node.ephemeral.inactivity_timeout", "300s", false } };
+	static const struct setting_change shorter[] = { { "node.ephemeral.inactivity_timeout", "90s", false } };
+	struct pair p;
+	struct device e;
+
+	(void)state;
+	pair_start(&p);
+	device_init(&e, &p.h, "eph");
+	int64_t id = device_join(&e, harness_authkey(&p.h, "ann", AK_EPHEMERAL));
+	device_hang_up(&e);
+	harness_step(&p.h, p.h.set.offline_grace_ms);
+	assert_ok(settings(&p.h, longer));
+	harness_step(&p.h, 200000);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(device_node_id(&e), id);
+		struct command *m = command_new(CMD_SETTINGS_PATCH);
+		m->changes = bad;
+		m->n_changes = sizeof bad / sizeof *bad;
+		assert_int_equal(harness_command(&p.h, m)->e, ERR_INVALID);
+		harness_step(&p.h, 20000);
+	}
+	assert_int_equal(device_node_id(&e), id);
+	harness_step(&p.h, 20001);
+	assert_int_equal(device_node_id(&e), 0);
+	/* Less than it has waited already: it leaves at once. */
+	id = device_join(&e, harness_authkey(&p.h, "ann", AK_EPHEMERAL));
+	device_hang_up(&e);
+	harness_step(&p.h, p.h.set.offline_grace_ms + 200000);
+	assert_int_equal(device_node_id(&e), id);
+	assert_ok(settings(&p.h, shorter));
+	harness_step(&p.h, 1);
+	assert_int_equal(device_node_id(&e), 0);
 	device_done(&e);
 	pair_stop(&p);
 }
@@ -566,6 +615,7 @@ int main(void)
 		cmocka_unit_test(deleted_nodes_log_out),
 		cmocka_unit_test(keys_expire),
 		cmocka_unit_test(ephemeral_nodes_leave),
+		cmocka_unit_test(ephemeral_timeout_changes),
 		cmocka_unit_test(names_and_renames),
 		cmocka_unit_test(disco_key_is_one_nodes),
 		cmocka_unit_test(routes_fail_over),
