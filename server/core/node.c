@@ -597,6 +597,15 @@ static bool same_routes(const struct tailcfg_hostinfo *a, const struct tailcfg_h
 	return true;
 }
 
+/* Routes that were cut off are not in what is kept: how many they are may change alone. */
+static void note_left_out(struct core *c, struct node *n, size_t left_out)
+{
+	if (!n->hi || n->hi->n_routes_left_out == left_out)
+		return;
+	n->hi->n_routes_left_out = left_out;
+	routes_tell(c, n);
+}
+
 err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hostinfo *hi, bool *changed)
 {
 	struct arena a = arena_make(0);
@@ -604,14 +613,17 @@ err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hosti
 	struct json_why why;
 
 	*changed = false;
-	if (n->hi && bytes_eq_str(hi->raw, or_empty(n->row.hostinfo_json)) && strcmp(n->hi->hostname, or_empty(n->row.hostname)) == 0)
+	if (n->hi && bytes_eq_str(hi->raw, or_empty(n->row.hostinfo_json)) && strcmp(n->hi->hostname, or_empty(n->row.hostname)) == 0) {
+		note_left_out(c, n, hi->n_routes_left_out);
 		return OK; /* as most reports: nothing to parse */
+	}
 	err e = tailcfg_hostinfo_parse(hi->raw, &a, &mine, &why);
 	if (e == OK && !(kept = tailcfg_hostinfo_keep_netinfo(mine, n->hi, &a)))
 		e = ERR_NOMEM;
 	/* The hostname is undone with its event, the rest is not: both are compared. */
 	bool renamed = e == OK && strcmp(kept->hostname, or_empty(n->row.hostname)) != 0;
 	if (e == OK && !renamed && bytes_eq_str(kept->raw, or_empty(n->row.hostinfo_json))) {
+		note_left_out(c, n, hi->n_routes_left_out);
 		arena_done(&a);
 		return OK;
 	}
@@ -623,7 +635,7 @@ err node_set_hostinfo(struct core *c, struct node *n, const struct tailcfg_hosti
 	bool whole = peers_see_change(n->hi, kept);
 	if (kept)
 		kept->n_routes_left_out = hi->n_routes_left_out;
-	bool routes = !same_routes(n->hi, kept);
+	bool routes = !same_routes(n->hi, kept) || (n->hi && n->hi->n_routes_left_out != kept->n_routes_left_out);
 	bool facts = n->hi && (strcmp(or_empty(n->hi->os), or_empty(kept->os)) != 0 || n->hi->allows_update != kept->allows_update ||
 			       n->hi->state_encrypted != kept->state_encrypted || n->hi->app_connector != kept->app_connector ||
 			       strcmp(or_empty(n->hi->os_version), or_empty(kept->os_version)) != 0 ||

@@ -377,6 +377,18 @@ static void morning(struct scale *s)
 	set_policy(s, "a policy: all reach all, by rule", "{\"acls\": [{\"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"*:*\"]}]}");
 	set_policy(s, "a policy: each user alone",
 			"{\"acls\": [{\"action\": \"accept\", \"src\": [\"autogroup:member\"], \"dst\": [\"autogroup:self:*\"]}]}");
+	set_policy(s, "a policy: a service", "{\"grants\": [{\"src\": [\"user2@\"], \"dst\": [\"svc:web\"], \"ip\": [\"tcp:80\"]},"
+			" {\"src\": [\"autogroup:member\"], \"dst\": [\"autogroup:self\"], \"ip\": [\"*\"]}]}");
+	begin(s, "the service is made");
+	m = command_new(CMD_SERVICE_SET);
+	m->name = "svc:web";
+	command(s, m);
+	end(s);
+	begin(s, "the service is deleted");
+	m = command_new(CMD_SERVICE_DELETE);
+	m->name = "svc:web";
+	command(s, m);
+	end(s);
 	begin(s, "one has a new endpoint, users apart");
 	lite(s, s->n / 2, 1001);
 	end(s);

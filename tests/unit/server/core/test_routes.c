@@ -509,7 +509,7 @@ static void what_nobody_may_carry_is_refused_in_words(void **state)
 
 static void too_many_routes_are_cut(void **state)
 {
-	struct buf b = buf_make(1 << 20);
+	struct buf b = buf_make(1 << 20), fits = buf_make(1 << 20);
 	char text[1000] = "";
 	struct lab l;
 
@@ -526,6 +526,23 @@ static void too_many_routes_are_cut(void **state)
 	assert_int_equal(serving(&l, l.id_a), TAILCFG_ROUTES_MAX);
 	message_text(&l.a, text, sizeof text);
 	assert_string_equal(text, "A device may announce 512 routes: 1488 were left out.");
+	/* The same that count, and other ones beyond them. */
+	b.end--;
+	buf_append_str(&b, "\",\"10.99.0.0/24");
+	buf_append_u8(&b, 0);
+	l.a.route = (const char *)buf_view(&b).p;
+	device_lite(&l.a);
+	assert_int_equal(l.a.status, 200);
+	message_text(&l.a, text, sizeof text);
+	assert_string_equal(text, "A device may announce 512 routes: 1489 were left out.");
+	for (int i = 0; i < TAILCFG_ROUTES_MAX; i++)
+		buf_printf(&fits, "%s10.%d.%d.0/24", i ? "\",\"" : "", i / 256, i % 256);
+	buf_append_u8(&fits, 0);
+	l.a.route = (const char *)buf_view(&fits).p;
+	device_lite(&l.a);
+	message_text(&l.a, text, sizeof text);
+	assert_string_equal(text, "");
+	buf_done(&fits);
 	l.a.route = SUBNET;
 	device_lite(&l.a);
 	message_text(&l.a, text, sizeof text);
