@@ -219,15 +219,9 @@ static void cut(struct matrix *m)
 	m->n_columns = m->e.too_much ? 0 : MIN_OF(m->n_columns, (size_t)SHOWN_MAX);
 }
 
-static void write_matrix(struct matrix *m, struct jsonw *w, bool draft)
+/* Members own, rows and columns: own machines, machines that are meant alike, what is beyond. */
+static void write_head(struct matrix *m, struct jsonw *w, bool own, size_t n_beyond)
 {
-	struct cells c = { m, w, draft, false };
-	bool own;
-
-	cut(m);
-	keep_columns(m, &c);
-	own = m->n_rows && has_own(m);
-	c.write = true;
 	jsonw_key(w, "own"), jsonw_bool(w, own);
 	jsonw_key(w, "rows"), jsonw_arr(w);
 	for (size_t i = 0; i < m->n_rows; i++)
@@ -242,9 +236,21 @@ static void write_matrix(struct matrix *m, struct jsonw *w, bool draft)
 		write_no_routers(w, "machines");
 		jsonw_obj_end(w);
 	}
-	for (size_t i = 0; m->n_rows && i < m->e.n_beyond; i++)
+	for (size_t i = 0; i < n_beyond; i++)
 		jsonw_obj(w), write_beyond(w, &m->e, &m->e.beyond[i]), jsonw_obj_end(w);
 	jsonw_arr_end(w);
+}
+
+static void write_matrix(struct matrix *m, struct jsonw *w, bool draft)
+{
+	struct cells c = { m, w, draft, false };
+	bool own;
+
+	cut(m);
+	keep_columns(m, &c);
+	own = m->n_rows && has_own(m);
+	c.write = true;
+	write_head(m, w, own, m->n_rows ? m->e.n_beyond : 0);
 	jsonw_key(w, "cells"), jsonw_arr(w);
 	for (size_t i = 0; i < m->n_rows; i++) {
 		size_t row = m->row[i].bunch;
@@ -402,21 +408,7 @@ static void write_ssh_matrix(struct matrix *m, struct jsonw *w, bool draft)
 	for (size_t i = 0; i < m->n_rows && !own; i++)
 		own = write_ssh_cell(&c, i, 0, m->row[i].bunch, EFFECT_SELF);
 	c.write = true;
-	jsonw_key(w, "own"), jsonw_bool(w, own);
-	jsonw_key(w, "rows"), jsonw_arr(w);
-	for (size_t i = 0; i < m->n_rows; i++)
-		jsonw_obj(w), write_bunch(w, m, true, m->row[i].bunch), jsonw_obj_end(w);
-	jsonw_arr_end(w);
-	jsonw_key(w, "columns"), jsonw_arr(w);
-	if (own)
-		write_own_column(w);
-	for (size_t i = 0; i < m->n_columns; i++) {
-		jsonw_obj(w);
-		write_bunch(w, m, false, m->column[i].bunch);
-		write_no_routers(w, "machines");
-		jsonw_obj_end(w);
-	}
-	jsonw_arr_end(w);
+	write_head(m, w, own, 0);
 	jsonw_key(w, "cells"), jsonw_arr(w);
 	for (size_t i = 0; i < m->n_rows; i++) {
 		if (own)

@@ -3,7 +3,8 @@
  *	parse.c	       HuJSON text -> tree with each value's place
  *	check.c	       tree -> struct policy; check_*.c: its sections
  *	compile.c      interned selectors and sets; which selectors match a node
- *	view.c	       the nodes of a tailnet: classes, who sees whom and which routes, what a change changes
+ *	view.c	       the nodes of a tailnet: classes, who sees whom, what a change changes
+ *	view_routes.c  which peer a viewer uses for a route
  *	filter.c       a node's packet filters as named chunks
  *	ssh.c attrs.c  its SSH rules and node capabilities
  *	verify.c       tests and sshTests
