@@ -221,6 +221,7 @@ static struct expect prepare(struct world *w, struct command *m)
 	case CMD_POLICY_WHO:
 		m->new_name = "desk:22";
 		return (struct expect){ READS, NULL, NULL, NULL };
+	case CMD_POLICY_REREAD: /* the core's own, refused to everybody */
 	case CMD_POLICY_MATRIX:
 		return (struct expect){ READS, NULL, NULL, NULL };
 	case CMD_POLICY_SSH:
