@@ -139,6 +139,8 @@ static err add_listeners(struct server *s, const struct config_list *list, const
 	return OK;
 }
 
+enum { SERVER_LOG_LINES = 1000 };
+
 /* ---- starting, in order -------------------------------------------------------------------------------------------- */
 
 static void set_log(const struct config *c)
@@ -765,6 +767,7 @@ static err server_start(struct server *s, const char *config_path)
 	TRY(config_load(config_path, s->why, sizeof s->why, &s->start.cfg));
 	s->cfg = s->start.cfg;
 	set_log(s->cfg);
+	log_keep(SERVER_LOG_LINES); /* for Logs › Server of the console */
 	TRY(explain(s, loop_new(&s->loop), "cannot make an event loop"));
 	watch_memory(s);
 	TRY(start_store(s, &image));

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -21,6 +23,52 @@ void log_set_level(enum log_level min)
 void log_set_timestamps(bool on)
 {
 	timestamps = on;
+}
+
+/* ---- what is kept ---- */
+
+static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER; /* the rest */
+static struct log_kept *kept;
+static size_t n_kept_max;
+static uint64_t kept_count;
+
+void log_keep(size_t n)
+{
+	pthread_mutex_lock(&kept_lock);
+	free(kept);
+	kept = n ? calloc(n, sizeof *kept) : NULL;
+	n_kept_max = kept ? n : 0;
+	kept_count = 0;
+	pthread_mutex_unlock(&kept_lock);
+}
+
+static void keep(enum log_level level, const char *msg, const char *fields, size_t n)
+{
+	pthread_mutex_lock(&kept_lock);
+	if (n_kept_max) {
+		struct log_kept *k = &kept[kept_count++ % n_kept_max];
+		k->number = kept_count;
+		k->at_ms = clock_wall_ms();
+		k->level = level;
+		snprintf(k->msg, sizeof k->msg, "%s", msg);
+		snprintf(k->fields, sizeof k->fields, "%.*s", (int)n, fields);
+	}
+	pthread_mutex_unlock(&kept_lock);
+}
+
+size_t log_kept(struct log_kept *out, size_t max, enum log_level min, uint64_t before)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&kept_lock);
+	uint64_t oldest = kept_count > n_kept_max ? kept_count - n_kept_max : 0;
+	for (uint64_t i = before && before <= kept_count ? before - 1 : kept_count; i > oldest && n < max; i--) {
+		const struct log_kept *k = &kept[(i - 1) % n_kept_max];
+		if (k->level >= min)
+			out[n++] = *k;
+	}
+	pthread_mutex_unlock(&kept_lock);
+	return n;
 }
 
 void log_event(enum log_level level, const char *msg, const char *fields_fmt, ...)
@@ -48,6 +96,7 @@ void log_event(enum log_level level, const char *msg, const char *fields_fmt, ..
 		len = sizeof line - 1;
 	while (len && (line[len - 1] == ' ' || line[len - 1] == 0))
 		len--;
+	keep(level, msg, line + n, len > (size_t)n ? len - (size_t)n : 0);
 	line[len++] = '\n'; /* over the NUL */
 	ssize_t ignored = write(STDERR_FILENO, line, len);
 	(void)ignored;

@@ -21,6 +21,18 @@ void log_event(enum log_level level, const char *msg, const char *fields_fmt, ..
 #define log_warn(...)  log_event(LOG_WARN, __VA_ARGS__)
 #define log_error(...) log_event(LOG_ERROR, __VA_ARGS__)
 
+/* The newest lines, kept in memory for whoever looks at them from afar. Not before log_keep; then n of them, each cut at LOG_KEPT_MAX. */
+enum { LOG_KEPT_MAX = 400 };
+struct log_kept {
+	uint64_t number; /* from 1, in order */
+	int64_t at_ms;	 /* wall clock */
+	enum log_level level;
+	char msg[80], fields[LOG_KEPT_MAX];
+};
+void log_keep(size_t n);
+/* Newest first: those of min or worse with a smaller number than before (0: any), at most max of them. */
+size_t log_kept(struct log_kept *out, size_t max, enum log_level min, uint64_t before);
+
 enum { LOG_Q_MAX = 96 };
 struct log_quoted {
 	char s[LOG_Q_MAX + 8];

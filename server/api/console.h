@@ -99,14 +99,28 @@ handler console_audit_histogram, console_audit_export, console_connections, cons
 /* ---- console_network.c ---- */
 
 handler console_routes_list, console_route_approve, console_relays;
+enum { SILENT_RELAYS_MAX = 32 };
+struct silent_relay {
+	int id;
+	char name[64];
+};
+/* Regions of the map (JSON) that are the home of some node, and that no node which is online has measured. */
+size_t console_silent_relays(const char *map, const struct console_nodes *k, struct silent_relay out[SILENT_RELAYS_MAX]);
 
 /* ---- console_dns.c ---- */
 
-handler console_dns, console_dns_try;
+enum { CONSOLE_DNS_WAIT_MS = 1500 };
+handler console_dns, console_dns_try, console_dns_check;
+struct dns_question;
+void console_put_dns_answer(struct jsonw *w, const struct dns_question *q); /* {server, state, ms, there, answers} */
 
 /* ---- console_backups.c ---- */
 
 handler console_backups, console_backup_make, console_backup_get, console_backup_delete, console_backup_verify;
+
+/* ---- console_serverlog.c ---- */
+
+handler console_server_log;
 
 /* ---- console_server.c ---- */
 

@@ -9,7 +9,7 @@
 /* GET …/attention: what somebody must decide or mend, newest first, and how many there are of each page, for the badges. Made of
  * lists of rows, on a worker; nothing of it is kept. */
 
-enum { ITEMS_MAX = 2000 };
+enum { ITEMS_MAX = 2000, REFUSED_LATELY_MS = 24 * 3600 * 1000 };
 
 enum area { AREA_MACHINES, AREA_USERS, AREA_ACCESS, AREA_ROUTES, AREA_RELAYS, AREA_KEYS, AREA_SETTINGS, AREAS_N };
 
@@ -28,6 +28,7 @@ struct attention {
 	struct item *item;
 	size_t n, count[AREAS_N];
 	int64_t now_ms;
+	const char *map; /* of relays, JSON; NULL: the caller may not read it */
 };
 
 static void put(struct attention *a, struct item i)
@@ -35,6 +36,13 @@ static void put(struct attention *a, struct item i)
 	a->count[i.area]++;
 	if (a->n < ITEMS_MAX)
 		a->item[a->n++] = i;
+}
+
+static const char *copy_text(struct request *r, const char *text)
+{
+	const char *copy = arena_str(&r->arena, bytes_str(text ? text : ""));
+
+	return copy ? copy : "";
 }
 
 /* ---- machines and their routes ---- */
@@ -93,6 +101,8 @@ static void look_at_machine(struct request *r, struct attention *a, const struct
 		put(a, (struct item){ "machine-expired", AREA_MACHINES, true, n->row.expires_ms, id, 0, 0, "", "" });
 	else if (f & MACHINE_EXPIRES_SOON)
 		put(a, (struct item){ "machine-expires", AREA_MACHINES, false, n->row.expires_ms - CONSOLE_SOON_MS, id, 0, 0, "", "" });
+	if (n->refusal && a->now_ms - n->refusal_ms < REFUSED_LATELY_MS)
+		put(a, (struct item){ "machine-refused", AREA_MACHINES, true, n->refusal_ms, id, 0, 0, "", copy_text(r, n->refusal) });
 	if (f & MACHINE_LOCKED_OUT)
 		put(a, (struct item){ "machine-locked-out", AREA_MACHINES, false, n->row.created_ms, id, 0, 0, "", "" });
 	if (console_may_read(r, SCOPE_DEVICES_ROUTES))
@@ -124,13 +134,6 @@ static bool was_long(int64_t created_ms, int64_t expires_ms)
 	return expires_ms - created_ms > 2LL * CONSOLE_SOON_MS;
 }
 
-static const char *copy_text(struct request *r, const char *text)
-{
-	const char *copy = arena_str(&r->arena, bytes_str(text ? text : ""));
-
-	return copy ? copy : "";
-}
-
 static void look_at_authkeys(struct request *r, struct attention *a, const struct reply *reply)
 {
 	for (size_t i = 0; i < reply->n_authkeys; i++) {
@@ -147,6 +150,34 @@ static void look_at_apikeys(struct request *r, struct attention *a, const struct
 		if (k->kind == APIKEY_KEY && ends_soon(a, k->revoked_ms, k->expires_ms) && was_long(k->created_ms, k->expires_ms))
 			put(a, (struct item){ "key-expires", AREA_KEYS, false, k->expires_ms - CONSOLE_SOON_MS, 0, 0, k->id, "", copy_text(r, k->description) });
 	}
+}
+
+/* ---- services and relays ---- */
+
+static void look_at_services(struct request *r, struct attention *a, const char *text)
+{
+	json_auto_t *all = json_loads(text ? text : "{}", 0, NULL);
+	json_t *service, *host;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(all, "services"), i, service)
+		json_array_foreach(json_object_get(service, "hosts"), k, host) {
+			const char *level = json_string_value(json_object_get(host, "approval"));
+			int64_t id = json_integer_value(json_object_get(host, "id"));
+			if (level && strcmp(level, "not-approved") == 0 && json_is_true(json_object_get(host, "advertised")))
+				put(a, (struct item){ "service-waits", AREA_MACHINES, false, 0, id, 0, 0, "",
+					copy_text(r, json_string_value(json_object_get(service, "name"))) });
+		}
+}
+
+/* A relay that is some machine's home, and that no machine which is online has measured. On a worker. */
+static void look_at_relays(struct request *r, struct attention *a)
+{
+	struct silent_relay silent[SILENT_RELAYS_MAX];
+	size_t n = a->map ? console_silent_relays(a->map, &a->k, silent) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		put(a, (struct item){ "relay-silent", AREA_RELAYS, true, 0, 0, 0, silent[i].id, "", copy_text(r, silent[i].name) });
 }
 
 /* ---- the server ---- */
@@ -182,7 +213,8 @@ static void put_id_or_none(struct jsonw *w, int64_t id)
 static void put_item(struct request *r, struct jsonw *w, const struct item *i)
 {
 	int64_t which = i->machine ? i->machine : i->key ? i->key : i->user;
-	const char *id = which ? arena_printf(&r->arena, "%s/%lld%s%s", i->kind, (long long)which, i->prefix[0] ? "/" : "", i->prefix) :
+	const char *more = i->prefix[0] ? i->prefix : strcmp(i->kind, "service-waits") == 0 ? i->text : "";
+	const char *id = which ? arena_printf(&r->arena, "%s/%lld%s%s", i->kind, (long long)which, *more ? "/" : "", more) :
 			arena_printf(&r->arena, "%s/%s", i->kind, i->text);
 
 	jsonw_obj(w);
@@ -207,6 +239,7 @@ static void make(struct request *r, struct reply *reply)
 	(void)reply;
 	for (size_t i = 0; i < a->k.n; i++)
 		look_at_machine(r, a, a->k.node[i]);
+	look_at_relays(r, a);
 	if (a->n)
 		qsort(a->item, a->n, sizeof *a->item, by_time);
 	struct jsonw w = answer_begin(&r->made);
@@ -265,16 +298,40 @@ static enum MHD_Result ask_nodes(struct request *r)
 	return console_may_read(r, SCOPE_POLICY_FILE) ? ask(r, command_for(r, CMD_WISH_LIST), on_wishes) : ask_list(r);
 }
 
+static enum MHD_Result on_map(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	((struct attention *)r->keep)->map = copy_text(r, reply->text);
+	return ask_nodes(r);
+}
+
+static enum MHD_Result ask_map(struct request *r)
+{
+	return console_may_read(r, SCOPE_NETWORKING_SETTINGS) ? ask(r, command_for(r, CMD_DERPMAP_GET), on_map) : ask_nodes(r);
+}
+
+static enum MHD_Result on_services(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	look_at_services(r, r->keep, reply->text);
+	return ask_map(r);
+}
+
+static enum MHD_Result ask_services(struct request *r)
+{
+	return console_may_read(r, SCOPE_SERVICES) ? ask(r, command_for(r, CMD_SERVICE_LIST), on_services) : ask_map(r);
+}
+
 static enum MHD_Result on_apikeys(struct request *r, const struct reply *reply)
 {
 	FAIL_ON(r, reply);
 	look_at_apikeys(r, r->keep, reply);
-	return ask_nodes(r);
+	return ask_services(r);
 }
 
 static enum MHD_Result ask_apikeys(struct request *r)
 {
-	return console_may_read(r, SCOPE_API_TOKENS) ? ask(r, command_for(r, CMD_APIKEY_LIST), on_apikeys) : ask_nodes(r);
+	return console_may_read(r, SCOPE_API_TOKENS) ? ask(r, command_for(r, CMD_APIKEY_LIST), on_apikeys) : ask_services(r);
 }
 
 static enum MHD_Result on_authkeys(struct request *r, const struct reply *reply)

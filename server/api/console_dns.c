@@ -1,13 +1,16 @@
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/cleanup.h"
 #include "common/text/json.h"
 #include "server/api/access.h"
 #include "server/api/console.h"
+#include "server/api/dns_ask.h"
 #include "server/api/render.h"
 
-/* The DNS settings on one page, and what a client would do with a name: computed as its resolver does, no packet is sent. */
+/* The DNS settings on one page, and what a client would do with a name: computed as its resolver does; a packet is sent only when that is
+ * asked for, and only to name servers of the settings. */
 
 enum { NAME_MAX_LEN = 253 };
 
@@ -88,7 +91,11 @@ struct trial {
 	bool v6;	  /* AAAA is asked for */
 	const char *domain, *global, *split, *search, *records, *services; /* JSON texts, but domain */
 	bool magic, override;
+	int64_t from; /* the machine that asks; 0: any */
+	bool send;
 	/* the answer */
+	struct dns_question question; /* that was sent */
+	bool sent;
 	const char *by, *why, *machine;
 	const char *answer[16], *ask[16];
 	size_t n_answers, n_ask;
@@ -275,20 +282,94 @@ static void put_list(struct jsonw *w, const char *const *list, size_t n)
 	jsonw_arr_end(w);
 }
 
-static enum MHD_Result on_nodes(struct request *r, const struct reply *reply)
+/* Of what the debugging answer says that a machine's stream was told. false: it has no stream. */
+static bool was_told(const char *debug, const char *id, bool *knows)
 {
-	struct trial *t = r->keep;
-	struct buf out;
+	static const char head[] = "\"told\":{\"peers\":[";
+	const char *at = strstr(debug, head), *end = at ? strchr(at + sizeof head - 1, ']') : NULL;
+	size_t n = strlen(id);
 
-	FAIL_ON(r, reply);
-	try_name(r, t, reply);
+	if (!end)
+		return false;
+	*knows = false;
+	for (at += sizeof head - 1; at < end; at += strcspn(at, ",]") + 1)
+		*knows |= strncmp(at, id, n) == 0 && (at[n] == ',' || at[n] == ']');
+	return true;
+}
+
+static enum MHD_Result put_trial(struct request *r)
+{
+	const struct trial *t = r->keep;
+	struct buf out;
 	struct jsonw w = console_begin(&out);
+
 	jsonw_key(&w, "by"), jsonw_str(&w, t->by);
 	jsonw_key(&w, "answers"), put_list(&w, t->answer, t->n_answers);
 	jsonw_key(&w, "ask"), put_list(&w, t->ask, t->n_ask);
 	jsonw_key(&w, "machine"), jsonw_str(&w, t->machine);
 	jsonw_key(&w, "why"), jsonw_str(&w, t->why);
+	jsonw_key(&w, "asked");
+	if (t->sent)
+		console_put_dns_answer(&w, &t->question);
+	else
+		jsonw_null(&w);
 	return console_end(r, &w, &out);
+}
+
+static enum MHD_Result on_sent(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	return put_trial(r);
+}
+
+/* On a worker: it waits for an answer. */
+static void send_it(struct request *r, struct reply *reply)
+{
+	struct trial *t = r->keep;
+
+	(void)reply;
+	dns_ask(&t->question, 1, CONSOLE_DNS_WAIT_MS);
+	t->sent = true;
+}
+
+static enum MHD_Result send_or_put(struct request *r)
+{
+	struct trial *t = r->keep;
+
+	if (!t->send || !t->n_ask)
+		return put_trial(r);
+	t->question = (struct dns_question){ .server = t->ask[0], .name = t->name, .type = t->v6 ? DNS_TYPE_AAAA : DNS_TYPE_A };
+	return work_for(r, send_it, on_sent);
+}
+
+static enum MHD_Result on_debug(struct request *r, const struct reply *reply)
+{
+	struct trial *t = r->keep;
+	bool knows = true;
+
+	FAIL_ON(r, reply);
+	if (!was_told(reply->text ? reply->text : "", t->machine, &knows)) {
+		t->why = arena_printf(&r->arena, "%s The machine that would ask is offline: whether it may see this one is not looked at.", t->why);
+	} else if (!knows) {
+		t->by = "nobody";
+		t->n_answers = 0;
+		t->why = "It is a machine of the tailnet, but the policy does not let the two see each other: the asking machine is not told its name.";
+	}
+	return put_trial(r);
+}
+
+static enum MHD_Result on_nodes(struct request *r, const struct reply *reply)
+{
+	struct trial *t = r->keep;
+
+	FAIL_ON(r, reply);
+	try_name(r, t, reply);
+	if (!t->from || strcmp(t->by, "magic-dns") != 0 || (t->machine[0] && strtoll(t->machine, NULL, 10) == t->from))
+		return send_or_put(r);
+	struct command *c = command_for(r, CMD_NODE_DEBUG);
+	if (c)
+		c->id = t->from;
+	return ask(r, c, on_debug);
 }
 
 static enum MHD_Result on_services(struct request *r, const struct reply *reply)
@@ -328,7 +409,7 @@ static const char *lower_name(struct request *r, const char *name)
 	return copy && *copy ? copy : NULL;
 }
 
-/* {"name": "db.tail.example", "type": "A" | "AAAA"} */
+/* {"name": "db.tail.example", "type": "A" | "AAAA", "machine": "5", "send": true} */
 enum MHD_Result console_dns_try(struct request *r)
 {
 	struct trial *t = arena_alloc(&r->arena, sizeof *t);
@@ -345,6 +426,9 @@ enum MHD_Result console_dns_try(struct request *r)
 	t->v6 = type && strcmp(type, "AAAA") == 0;
 	if (type && !t->v6 && strcmp(type, "A") != 0 && !r->fault)
 		r->fault = "type: A or AAAA";
+	const char *from = body_id(r, "machine");
+	t->from = from && *from ? parse_id(r, from, "machine") : 0;
+	t->send = body_bool(r, "send");
 	t->machine = "";
 	r->keep = t;
 	return ask(r, command_for(r, CMD_SETTINGS_LIST), on_settings);

@@ -618,6 +618,10 @@ static void put_detail(struct request *r, struct jsonw *w, const struct console_
 	put_host(w, h);
 	jsonw_key(w, "presence7d"), put_runs(w, n, k->now_ms, 7LL * DAY_MS);
 	put_attributes(w, &n->row);
+	jsonw_key(w, "refusal"), jsonw_obj(w);
+	jsonw_key(w, "text"), jsonw_str(w, n->refusal ? n->refusal : "");
+	jsonw_key(w, "atMs"), jsonw_int(w, n->refusal ? n->refusal_ms : 0);
+	jsonw_obj_end(w);
 	jsonw_obj_end(w);
 }
 

@@ -127,6 +127,18 @@ static void put_route(struct jsonw *w, const struct routes *rs, size_t first, si
 	jsonw_obj_end(w);
 }
 
+/* Machines that are online and say that they use it. */
+static size_t users_of_exit(const struct routes *rs, const struct node_info *exit)
+{
+	char says[64];
+	size_t n = 0;
+
+	snprintf(says, sizeof says, "\"ExitNodeID\":\"%lld\"", (long long)exit->row.id);
+	for (size_t i = 0; i < rs->k.n; i++)
+		n += rs->k.node[i]->online && rs->k.node[i]->row.hostinfo_json && strstr(rs->k.node[i]->row.hostinfo_json, says);
+	return n;
+}
+
 static void put_exits(struct jsonw *w, const struct routes *rs)
 {
 	jsonw_key(w, "exits"), jsonw_arr(w);
@@ -141,6 +153,7 @@ static void put_exits(struct jsonw *w, const struct routes *rs)
 		jsonw_key(w, "offered"), jsonw_bool(w, flags & MACHINE_OFFERS_EXIT);
 		jsonw_key(w, "approved"), jsonw_bool(w, flags & MACHINE_EXIT);
 		jsonw_key(w, "online"), jsonw_bool(w, n->online);
+		jsonw_key(w, "usedBy"), jsonw_uint(w, users_of_exit(rs, n));
 		jsonw_obj_end(w);
 	}
 	jsonw_arr_end(w);
@@ -435,20 +448,16 @@ static void put_regions(struct request *r, struct jsonw *w, struct relays *rs, c
 	jsonw_arr_end(w);
 }
 
-static void make_relays(struct request *r, struct reply *reply)
+static void count_regions(struct relays *rs, const json_t *regions, const struct console_nodes *k)
 {
-	struct relays *rs = r->keep;
-	json_auto_t *map = json_loads(rs->map, 0, NULL);
-	const json_t *regions = json_object_get(map, "Regions");
 	const char *key;
 	json_t *v;
 
-	(void)reply;
 	json_object_foreach((json_t *)(uintptr_t)regions, key, v)
 		if (rs->n < REGIONS_MAX)
 			rs->region[rs->n++].id = (int)json_integer_value(json_object_get(v, "RegionID"));
-	for (size_t i = 0; i < rs->k.n; i++) {
-		const struct node_info *n = rs->k.node[i];
+	for (size_t i = 0; i < k->n; i++) {
+		const struct node_info *n = k->node[i];
 		struct region *g = n->row.home_derp ? region_of(rs, n->row.home_derp) : NULL;
 		if (g) {
 			g->home++;
@@ -457,6 +466,40 @@ static void make_relays(struct request *r, struct reply *reply)
 		if (n->online)
 			note_latencies(rs, n->row.hostinfo_json);
 	}
+}
+
+size_t console_silent_relays(const char *text, const struct console_nodes *k, struct silent_relay out[SILENT_RELAYS_MAX])
+{
+	json_auto_t *map = json_loads(text, 0, NULL);
+	struct relays *rs = calloc(1, sizeof *rs);
+	const char *key;
+	json_t *v;
+	size_t n = 0;
+
+	if (!rs)
+		return 0;
+	count_regions(rs, json_object_get(map, "Regions"), k);
+	json_object_foreach(json_object_get(map, "Regions"), key, v) {
+		const struct region *g = region_of(rs, (int)json_integer_value(json_object_get(v, "RegionID")));
+		if (!g || !g->online || g->n_ms || n == SILENT_RELAYS_MAX)
+			continue;
+		out[n].id = g->id;
+		snprintf(out[n++].name, sizeof out[0].name, "%s", text_of(v, "RegionName"));
+	}
+	for (size_t i = 0; i < rs->n; i++)
+		free(rs->region[i].ms);
+	free(rs);
+	return n;
+}
+
+static void make_relays(struct request *r, struct reply *reply)
+{
+	struct relays *rs = r->keep;
+	json_auto_t *map = json_loads(rs->map, 0, NULL);
+	const json_t *regions = json_object_get(map, "Regions");
+
+	(void)reply;
+	count_regions(rs, regions, &rs->k);
 	struct jsonw w = answer_begin(&r->made);
 	put_regions(r, &w, rs, regions);
 	put_own(r, &w);

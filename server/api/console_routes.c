@@ -58,6 +58,7 @@ const struct route console_routes[] = {
 	{ "GET", NATIVE "/relays", ACCESS_KEY, console_relays, READ(NETWORKING_SETTINGS) },
 	{ "GET", NATIVE "/dns", ACCESS_KEY, console_dns, READ(DNS) },
 	{ "POST", NATIVE "/dns/try", ACCESS_KEY, console_dns_try, READ(DNS) | READ(DEVICES_CORE) }, /* both: it asks for each */
+	{ "POST", NATIVE "/dns/check", ACCESS_KEY, console_dns_check, READ(DNS) },
 	{ "GET", NATIVE "/checks", ACCESS_KEY, console_checks, READ(FEATURE_SETTINGS) },
 	{ "GET", NATIVE "/first-run", ACCESS_KEY, console_first_run, READ(FEATURE_SETTINGS) },
 	{ "GET", NATIVE "/backups", ACCESS_KEY, console_backups, 0 },
@@ -65,6 +66,7 @@ const struct route console_routes[] = {
 	{ "GET", NATIVE "/backups/{}", ACCESS_KEY, console_backup_get, 0 },
 	{ "DELETE", NATIVE "/backups/{}", ACCESS_KEY, console_backup_delete, 0 },
 	{ "POST", NATIVE "/backups/{}/verify", ACCESS_KEY, console_backup_verify, 0 },
+	{ "GET", NATIVE "/log", ACCESS_KEY, console_server_log, 0 },
 	{ "GET", NATIVE "/search", ACCESS_KEY, console_search, ANY_ROLE }, /* what the caller may read */
 	{ "GET", NATIVE "/webhooks", ACCESS_KEY, api_v2_webhooks, READ(WEBHOOKS) },
 	{ "POST", NATIVE "/webhooks", ACCESS_KEY, api_v2_webhook_create, WRITE(WEBHOOKS) },

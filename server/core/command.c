@@ -42,6 +42,7 @@ void node_info_unref(struct node_info *i)
 	free(i->client_version);
 	free(i->os);
 	free(i->os_version);
+	free(i->refusal);
 	free(i->announced);
 	free(i->serving);
 	free(i);

@@ -248,6 +248,8 @@ struct node_info {
 	char *client_version, *os; /* from Hostinfo */
 	char *os_version; /* "Debian 12", "14.2"; "" not told */
 	bool ssh;	  /* it runs Tailscale SSH */
+	char *refusal;	  /* the newest thing that it was refused since our start; NULL: none */
+	int64_t refusal_ms;
 	struct prefix *announced; /* Hostinfo.RoutableIPs */
 	size_t n_announced;
 	struct prefix *serving; /* routes it carries now (primary, and exit) */

@@ -850,6 +850,9 @@ static err fill_info(struct core *c, struct node *n, struct node_info *i)
 	i->os = dup_or_empty(n->hi->os);
 	i->os_version = system_of(n->hi);
 	i->ssh = n->hi->n_ssh_host_keys > 0;
+	i->refusal_ms = n->refusal_ms;
+	if (n->refusal && !(i->refusal = strdup(n->refusal)))
+		return ERR_NOMEM;
 	i->announced = malloc((n->hi->n_routable_ips + 1) * sizeof *i->announced);
 	i->serving = malloc((n->n_serving + 1) * sizeof *i->serving);
 	if (!i->client_version || !i->os || !i->os_version || !i->announced || !i->serving)

@@ -19,6 +19,7 @@ void node_refused(struct core *c, struct node *n, const char *text)
 	free(n->refusal);
 	n->refusal = copy;
 	n->refusal_ms = c->now.wall_ms;
+	node_info_stale(n);
 }
 
 static const char *shut_text(enum node_shut s)
