@@ -19,6 +19,8 @@ startClock();
 // Who I am and the first list are asked for at the same time; the shell shows itself with the first.
 const list = loadMachines();
 
+const ATTENTION_MS = 60_000;
+
 function App() {
 	const [error, setError] = useState<ApiError | null>(null), [retryAt, setRetryAt] = useState(0), tries = useRef(0);
 	const timer = useRef(0);
@@ -27,7 +29,7 @@ function App() {
 		loadMe().then(answer => {
 			setError(null);
 			startLive(answer.lastEvent);
-			if (may('devices:core', 'read')) { void list.then(() => loadAttention()); }
+			if (may('devices:core', 'read')) { void list.then(() => loadAttention()); setInterval(() => { if (!document.hidden) void loadAttention(); }, ATTENTION_MS); } // some things come with time, not with an event
 			void loadRegions();
 		}, problem => {
 			if (problem instanceof ApiError && problem.status === 403) location.assign('/my');

@@ -6,6 +6,8 @@ import { reorder, visible } from '../src/data/order';
 import { qr } from '../src/data/qr';
 import { ago, span, spanLong, until } from '../src/data/time';
 import { match } from '../src/data/route-match';
+import { dropRule, putAt, rulesOf } from '../src/data/hujson';
+import { bytes } from '../src/data/time';
 
 const lines = (a: string, b: string) => diffLines(a, b).map(l => ({ same: ' ', add: '+', remove: '-' })[l.kind] + l.text).join('|');
 
@@ -125,3 +127,35 @@ test('QR codes can be read back', () => {
 		assert.equal(new TextDecoder().decode(new Uint8Array(bytes)), text);
 	}
 });
+
+const POLICY = `{
+  // first
+  "groups": {"group:a": ["x@"]},
+  "grants": [
+    // of a
+    {"src": ["group:a"], "dst": ["*"], "ip": ["*"]},
+    {"src": ["x@"], "dst": ["tag:b"], "ip": ["tcp:22"]} // last
+  ],
+  "ssh": [{"action": "accept", "src": ["x@"], "dst": ["tag:b"], "users": ["root"]}],
+}
+`;
+test('rules of a policy: listed, taken out, comments stay', () => {
+	const rules = rulesOf(POLICY);
+	assert.deepEqual(rules.map(r => [r.section, r.src.join(), r.dst.join(), r.ports.join()]), [['grants', 'group:a', '*', '*'], ['grants', 'x@', 'tag:b', 'tcp:22'], ['ssh', 'x@', 'tag:b', 'root']]);
+	const one = dropRule(POLICY, rules[0]!);
+	assert.equal(rulesOf(one).length, 2);
+	assert.ok(one.includes('// of a') && one.includes('// last') && !one.includes('"dst": ["*"]'));
+	assert.equal(rulesOf(dropRule(POLICY, rules[1]!)).length, 2);
+	assert.ok(dropRule(POLICY, rules[1]!).includes('// last'));
+	assert.deepEqual(rulesOf(dropRule(POLICY, rules[2]!)).map(r => r.section), ['grants', 'grants']);
+	assert.deepEqual(rulesOf('{"grants": ['), []);
+});
+test('a member at a path of objects, which are made where they are missing', () => {
+	const put = (text: string) => putAt(text, ['autoApprovers', 'routes'], '10.0.0.0/8', '["tag:r"]')!, read = (text: string) => JSON.parse(text.replace(/\/\/.*$/gm, '').replace(/,(\s*[}\]])/g, '$1')) as Record<string, any>;
+	for (const text of ['{}', '{\n}\n', '{"a": 1}', '{\n\t"a": 1, // one\n}\n', '{"autoApprovers": {}}', '{"autoApprovers": {"exitNode": ["tag:x"]}}', '{\n  "autoApprovers": {\n    "routes": {\n      "192.168.0.0/16": ["tag:y"], // old\n    },\n  },\n}', '{"autoApprovers": {"routes": {"10.0.0.0/8": ["tag:old"]}}}'])
+		assert.deepEqual(read(put(text)).autoApprovers.routes['10.0.0.0/8'], ['tag:r'], text);
+	assert.ok(put('{\n  "autoApprovers": {\n    "routes": {\n      "192.168.0.0/16": ["tag:y"], // old\n    },\n  },\n}').includes('// old'));
+	assert.equal(putAt('{"autoApprovers": []}', ['autoApprovers', 'routes'], 'x', '[]'), undefined);
+	assert.equal(putAt('nonsense', [], 'x', '[]'), undefined);
+});
+test('sizes', () => assert.deepEqual([0, 1023, 1024, 10_240, 1_048_575, 1_048_576, 5e9].map(bytes), ['0 B', '1023 B', '1.0 KB', '10 KB', '1.0 MB', '1.0 MB', '4.7 GB']));

@@ -7,7 +7,9 @@ export type Dns = {
 	domain: string; magicDns: boolean; overrideLocal: boolean; global: string[]; split: Split[]; search: string[]; records: DnsRecord[]; useWithExitNode: boolean;
 	exitNodeFiltered: string[]; managed: string[];
 };
-export type Tried = { by: string; answers: string[]; ask: string[]; machine: string; why: string };
+export type Asked = { server: string; state: 'answers' | 'fails' | 'silent' | 'unchecked'; ms: number | null; there: boolean; answers: string[] };
+export type Tried = { by: string; answers: string[]; ask: string[]; machine: string; why: string; asked: Asked | null };
+export type Checked = { servers: { domain: string; asked: Asked }[] };
 
 const LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i;
 export const isDomain = (text: string): boolean => text.length <= 253 && text.replace(/\.$/, '').split('.').every(l => LABEL.test(l));

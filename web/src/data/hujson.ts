@@ -135,3 +135,42 @@ export function setList(text: string, rule: Rule, key: string, values: string[])
 	const last = rule.node.kind === 'object' ? rule.node.members[rule.node.members.length - 1] : undefined;
 	return last ? `${text.slice(0, last.value.to)}, "${key}": ${words}${text.slice(last.value.to)}` : text;
 }
+
+/** All rules, in the text's order. */
+export function rulesOf(text: string): Rule[] {
+	const root = parse(text), out: Rule[] = [];
+	for (const section of ['grants', 'acls', 'ssh'] as const) {
+		const list = member(root, section);
+		for (const item of list?.kind === 'array' ? list.items : [])
+			if (item.kind === 'object') out.push({ section, from: item.from, to: item.to, src: texts(member(item, 'src')), dst: texts(member(item, 'dst')), ports: texts(member(item, section === 'ssh' ? 'users' : 'ip')), node: item });
+	}
+	return out.sort((a, b) => a.from - b.from);
+}
+
+/** Without this rule, its comma and its line; comments of others stay. */
+export function dropRule(text: string, rule: Rule): string {
+	const comma = /^\s*,/.exec(text.slice(rule.to)), end = rule.to + (comma ? comma[0].length : 0), lineStart = text.lastIndexOf('\n', rule.from - 1) + 1, lineEnd = text.indexOf('\n', end);
+	const alone = text.slice(lineStart, rule.from).trim() === '' && text.slice(end, lineEnd < 0 ? text.length : lineEnd).trim() === '';
+	return alone ? text.slice(0, lineStart) + text.slice(lineEnd < 0 ? text.length : lineEnd + 1) : text.slice(0, rule.from) + text.slice(end);
+}
+
+/** Puts `"key": value` into an object of the policy, at a path of objects that are made where they are missing. undefined: the text is no object there. */
+export function putAt(text: string, path: string[], key: string, value: string): string | undefined {
+	let node = parse(text), depth = 0;
+	if (node?.kind !== 'object') return undefined;
+	for (; depth < path.length; depth++) {
+		const next: Node | undefined = member(node, path[depth]!);
+		if (!next) break;
+		if (next.kind !== 'object') return undefined;
+		node = next;
+	}
+	const there = depth === path.length ? member(node, key) : undefined;
+	if (there) return text.slice(0, there.from) + value + text.slice(there.to);
+	const inner = [...path.slice(depth), key].reduceRight((words, k, i, all) => i === all.length - 1 ? `"${k}": ${value}` : `"${k}": {${words}}`, '');
+	if (node.kind !== 'object') return undefined;
+	const last = node.members[node.members.length - 1];
+	if (!last) return `${text.slice(0, node.from)}{${inner}}${text.slice(node.to)}`;
+	const comma = /^\s*,/.exec(text.slice(last.value.to)), at = last.value.to + (comma ? comma[0].length : 0), lineStart = text.lastIndexOf('\n', last.keyFrom) + 1, indent = text.slice(lineStart, last.keyFrom);
+	const onLine = indent.trim() === '';
+	return `${text.slice(0, last.value.to)},${onLine ? `\n${indent}` : ' '}${inner}${onLine ? ',' : ''}${text.slice(at)}`;
+}

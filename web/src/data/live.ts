@@ -13,7 +13,7 @@ const SILENT_MS = 25_000;   // the server sends a comment every 15 s
 const STOPPED_MS = 40_000;
 const CHECK_MS = 5_000;
 
-type Message = { kind: 'frame'; data: Frame } | { kind: 'resync' } | { kind: 'alive' } | { kind: 'again' } | { kind: 'lost' };
+type Message = { kind: 'frame'; data: Frame } | { kind: 'resync' } | { kind: 'alive' } | { kind: 'again' } | { kind: 'lost' } | { kind: 'hello' };
 let last = Date.now(), hurry: (() => void) | null = null;
 
 /** Does not wait for its turn: somebody asks, or the network is there again. */
@@ -95,7 +95,16 @@ async function lead(after: { id: string }, tell: (message: Message) => void, sto
 export function startLive(lastEvent: string): () => void {
 	const stop = new AbortController(), after = { id: lastEvent };
 	const channel = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel('fairlead-events');
-	if (channel) channel.onmessage = event => hear(event.data as Message);
+	let leads = false;
+	if (channel) {
+		// A tab that opens asks whether somebody listens already, else it would not know before the server's next word.
+		channel.onmessage = event => {
+			const message = event.data as Message;
+			if (message.kind !== 'hello') hear(message);
+			else if (leads && live.value === 'live') channel.postMessage({ kind: 'alive' });
+		};
+		channel.postMessage({ kind: 'hello' });
+	}
 	const timer = setInterval(() => {
 		const silent = Date.now() - last;
 		if (silent > STOPPED_MS) live.value = navigator.onLine ? 'stopped' : 'offline';
@@ -106,7 +115,7 @@ export function startLive(lastEvent: string): () => void {
 	addEventListener('offline', () => { if (live.value === 'live') live.value = 'offline'; });
 	addEventListener('online', () => { if (live.value === 'offline') live.value = 'reconnecting'; tryNow(); });
 	if (navigator.locks && channel) {
-		void navigator.locks.request('fairlead-events', { signal: stop.signal }, () => lead(after, message => { hear(message); channel.postMessage(message); }, stop.signal)).catch(() => { /* stopped */ });
+		void navigator.locks.request('fairlead-events', { signal: stop.signal }, () => { leads = true; return lead(after, message => { hear(message); channel.postMessage(message); }, stop.signal); }).catch(() => { /* stopped */ });
 	} else void lead(after, hear, stop.signal);
 	return () => { stop.abort(); channel?.close(); clearInterval(timer); };
 }

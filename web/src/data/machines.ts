@@ -154,6 +154,9 @@ export const isExpired = (m: Machine, nowMs: number): boolean => has(m, 'expired
 const SOON = 7 * 86_400_000;
 export const expiresSoon = (m: Machine, nowMs: number): boolean => !isExpired(m, nowMs) && !has(m, 'noExpiry') && m.expiresMs > 0 && m.expiresMs - nowMs < SOON && !has(m, 'ephemeral');
 
+/** Ids of machines that the attention list names for what their rows do not tell: a service that waits, a report that was refused. */
+export const asking = { ids: new Set<string>() };
+
 /** 0: asks for nothing; else the smaller the more urgent. What waits long stays longer on top than what expires. */
 export function urgency(m: Machine, nowMs: number): number {
 	if (has(m, 'waits')) return 1;
@@ -161,7 +164,7 @@ export function urgency(m: Machine, nowMs: number): number {
 	if (has(m, 'lockedOut')) return 3;
 	if (expiresSoon(m, nowMs)) return 4;
 	if (isExpired(m, nowMs)) return 5;
-	return 0;
+	return asking.ids.has(m.id) ? 6 : 0;
 }
 export const stateOf = (m: Machine, nowMs: number): 'online' | 'offline' | 'waiting' | 'blocked' =>
 	has(m, 'waits') ? 'waiting' : isExpired(m, nowMs) || has(m, 'ownerSuspended') || has(m, 'lockedOut') ? 'blocked' : has(m, 'online') ? 'online' : 'offline';

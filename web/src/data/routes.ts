@@ -1,7 +1,7 @@
 // Routes as GET /routes answers them, and looking for an address inside one. No DOM.
 export type Router = { id: string; announced: boolean; approved: boolean; online: boolean; carries: boolean; healthy: boolean };
 export type RouteRow = { prefix: string; state: 'carries' | 'waits' | 'nobody' | 'conflict'; carrier: string; routers: Router[]; overlaps: string[] };
-export type ExitRow = { id: string; approved: boolean; online: boolean; country: string; city: string };
+export type ExitRow = { id: string; approved: boolean; online: boolean; country: string; city: string; usedBy?: number };
 export type RoutesAnswer = { routes: RouteRow[]; exits: ExitRow[] };
 
 /** An address as a number and its width in bits; null when it is none. */

@@ -2,7 +2,7 @@
 import { computed, effect, signal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 import { ApiError, get, leave, setCsrf } from './api';
-import { emptyMachines, reduceMachines, stale, type Machine, type MachineAction } from './machines';
+import { asking, emptyMachines, reduceMachines, stale, type Machine, type MachineAction } from './machines';
 import { actorWords } from '../text/actors';
 import { serverNow, setServerTime } from './time';
 import type { Attention, Change, MachineColumns, MachineRow, Me, Region, Scope } from './types';
@@ -112,7 +112,11 @@ function want(ids: string[]): void {
 }
 
 export async function loadAttention(): Promise<void> {
-	try { attention.value = await get<Attention>('/attention'); } catch { /* badges stay as they were */ }
+	try {
+		const answer = await get<Attention>('/attention');
+		asking.ids = new Set(answer.items.filter(i => i.kind === 'service-waits' || i.kind === 'machine-refused').map(i => i.machine));
+		attention.value = answer;
+	} catch { /* badges stay as they were */ }
 }
 let attending = 0;
 const wantAttention = (): void => { attending ||= window.setTimeout(() => { attending = 0; void loadAttention(); }, 500); };

@@ -1,8 +1,8 @@
 import { computed, effect } from '@preact/signals';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useReducer, useRef, useState } from 'preact/hooks';
 import { Avatar, Button, Dot, Icon, Mark, Notice, Skeletons } from '../components/basics';
-import { Dialogs, MenuButton, Toasts, type MenuItem } from '../components/overlays';
-import { post, leave } from '../data/api';
+import { Dialogs, Failed, MenuButton, Toasts, type MenuItem } from '../components/overlays';
+import { ApiError, post, leave } from '../data/api';
 import { live, silentSince, tryNow } from '../data/live';
 import { theme, type Theme } from '../data/prefs';
 import { href, match, place } from '../data/router';
@@ -20,13 +20,15 @@ const visible = (item: NavItem) => exists(item) && (may(item.scope, 'read') || (
 const current = (item: NavItem) => place.value.path === item.under || place.value.path.startsWith(`${item.under}/`);
 
 /** Machines are counted as their list does: one that offers a route needs attention there, and its route under Routes. */
-const machinesAsking = computed(() => machineList.value.filter(m => urgency(m, now.value) > 0).length);
+const machinesAsking = computed(() => attention.value && machineList.value.filter(m => urgency(m, now.value) > 0).length);
 const attentionOf = (item: NavItem): number => item.area === 'machines' && machines.value.loaded ? machinesAsking.value : item.area ? attention.value.counts[item.area] : 0;
 
+/** The editor is large: it is fetched when somebody nears the place that needs it. */
+const fetchEditor = () => { void Promise.all([import('../pages/access/Policy'), import('../pages/access/editor')]).catch(() => { /* asked for again when it is opened */ }); };
 function NavLink({ item }: { item: NavItem }) {
 	const n = attentionOf(item);
 	return (
-		<a href={href(item.path)} aria-current={current(item) ? 'page' : undefined} title={item.text}>
+		<a href={href(item.path)} aria-current={current(item) ? 'page' : undefined} title={item.text} onPointerEnter={item.under === '/access' ? fetchEditor : undefined} onFocus={item.under === '/access' ? fetchEditor : undefined}>
 			<Icon name={item.icon} /><span>{item.text}</span>{n > 0 && <span class="badge"><span class="visually-hidden">{text.needsAttention}</span>{n > 999 ? '999+' : n}</span>}
 		</a>
 	);
@@ -88,27 +90,42 @@ function BottomBar() {
 	);
 }
 
+const AWAY_MS = 2000;
+/** So that a page opens at once, and also while the server is away: the small chunks are fetched when nothing else is to do. */
+export function fetchPages(): void {
+	const saves = (navigator as { connection?: { saveData?: boolean } }).connection?.saveData;
+	if (!saves) setTimeout(() => { for (const route of ROUTES) route.load().catch(() => { /* asked for again when it is opened */ }); }, 2500);
+}
+
 /** Loads the page that the address names; the old one stays until the new one is there. */
 function Outlet() {
 	const path = place.value.path === '/' ? '/machines' : place.value.path;
 	const [shown, setShown] = useState<{ page: Page; params: Record<string, string>; pattern: string } | null>(null), [problem, setProblem] = useState('');
-	const started = useRef(false);
+	const started = useRef(false), [turn, retry] = useReducer<number, void>(n => n + 1, 0);
 	useEffect(() => {
-		let old = false;
+		let old = false, timer: ReturnType<typeof setTimeout>;
 		for (const route of ROUTES) {
 			const params = match(route.pattern, path);
 			if (!params) continue;
-			route.load().then(module => { if (!old) { setProblem(''); setShown({ page: module.default, params, pattern: route.pattern }); } }, () => { if (!old) setProblem('load'); });
-			return () => { old = true; };
+			route.load().then(module => { if (!old) { setProblem(''); setShown({ page: module.default, params, pattern: route.pattern }); } }, async () => {
+				// Gone with another version of the server, or is the server away? Then it is tried again.
+				const there = await fetch(href('/'), { method: 'HEAD', cache: 'no-store' }).then(r => r.ok, () => false);
+				if (old) return;
+				if (there && turn > 0) { location.reload(); return; } // some browsers remember that a module failed
+				setProblem(there ? 'load' : 'away');
+				if (!there) timer = setTimeout(() => retry(), AWAY_MS);
+			});
+			return () => { old = true; clearTimeout(timer); };
 		}
 		setProblem('none');
 		return undefined;
-	}, [path]);
+	}, [path, turn]);
 	useEffect(() => {
 		// A new page begins at its heading, for the keyboard and for screen readers; the first one does not take the focus.
 		if (started.current && shown) document.querySelector<HTMLElement>('main h1')?.focus({ preventScroll: true });
 		if (shown) started.current = true;
 	}, [shown?.pattern]);
+	if (problem === 'away') return <div class="page"><h1 tabIndex={-1}>{text.away}</h1><Failed what={text.thisPage} error={new ApiError(text.unreachable, 0)} onRetry={() => retry()} /></div>;
 	if (problem === 'load') return <div class="page"><h1>{text.newVersion}</h1><Notice tone="warn" actions={<Button label={text.reload} size="small" onClick={() => location.reload()} />}>{text.pageGone}</Notice></div>;
 	if (problem === 'none') return <div class="page"><h1>{text.noSuchPage}</h1><p class="muted">{text.noSuchPageText} <a href={href('/machines')}>{text.toMachines}</a></p></div>;
 	if (!shown) return <div class="page"><Skeletons rows={9} /></div>;
@@ -136,6 +153,7 @@ function News() {
 }
 
 export function Shell() {
+	useEffect(fetchPages, []);
 	useEffect(() => effect(() => {
 		const path = place.value.path, n = machinesAsking.value;
 		const item = NAV.flatMap(g => g.items).find(i => path.startsWith(i.under));

@@ -40,6 +40,7 @@ function ofNode(name: string, before: Members, after: Members): string {
 
 function ofUser(name: string, before: Members, after: Members): string {
 	if ('role' in after) return `Made ${name} ${roleWords(String(after.role)).toLowerCase()}, before ${roleWords(String(before.role ?? 'member')).toLowerCase()}`;
+	if ('approved' in after) return after.approved === false || after.approved === 'false' ? `${name} waits for approval` : `Approved ${name}`;
 	if ('suspended' in after || 'suspended' in before) return after.suspended ? `Suspended ${name}` : `Restored ${name}`;
 	if ('name' in after) return `Renamed ${show(before.name)} to ${show(after.name)}`;
 	return `Changed ${Object.keys({ ...before, ...after }).join(', ')} of ${name}`;

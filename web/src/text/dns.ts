@@ -1,3 +1,4 @@
+import type { Asked } from '../data/dns';
 export const text = {
 	title: 'DNS',
 	names: 'Names for machines',
@@ -14,7 +15,10 @@ export const text = {
 	search: 'Search domains', noSearch: 'None. With corp.example here, the name printer finds printer.corp.example.',
 	ownNames: 'The machine’s own nameservers',
 	byServer: 'Fairlead',
-	tryName: 'Try a name', tryHelp: 'Reckoned from the settings, as a machine would do it; nothing is sent.', ask: 'Try',
+	tryName: 'Try a name', tryHelp: 'Reckoned as the machine would do it; a nameserver that it would ask is asked by this server.', ask: 'Try',
+	checkAgain: 'Check again', checking: 'Asking…', answers: 'Answers', fails: 'Answers with an error', silent: 'No answer', unchecked: 'Not checked from here', onMachine: 'On each machine',
+	uncheckedWhy: 'The address is private, or asked in another way than UDP: machines may reach it where this server does not.',
+	asked: (a: Asked) => a.state === 'answers' ? `${a.server} answered${a.ms === null ? '' : ` after ${a.ms} ms`}${a.there ? a.answers.length ? '' : ': the name has no address of this kind' : ': there is no such name'}.` : a.state === 'fails' ? `${a.server} answered with an error.` : a.state === 'silent' ? `${a.server} did not answer.` : `${a.server} was not asked: this server has no way there.`,
 	managed: 'In the configuration file: it is changed there.',
 	by: { 'magic-dns': 'By MagicDNS', record: 'By a record', service: 'By a service', split: 'By the nameservers for its domain', global: 'By the nameservers for everything else', local: 'By the machine’s own nameservers', nobody: 'By nobody' } as Record<string, string>,
 };

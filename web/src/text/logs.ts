@@ -1,8 +1,8 @@
 export const text = {
 	title: 'Logs',
-	tabs: { changes: 'Changes', connections: 'Connections', signins: 'Sign-ins' } as Record<string, string>,
+	tabs: { changes: 'Changes', connections: 'Connections', signins: 'Sign-ins', server: 'Server' } as Record<string, string>,
 	export: 'Export',
-	search: { changes: 'A name or ID of what changed', connections: 'A machine', signins: 'A name or address' } as Record<string, string>,
+	search: { changes: 'A name or ID of what changed', connections: 'A machine', signins: 'A name or address', server: 'Words of a line' } as Record<string, string>,
 	spans: { '1d': 'Last day', '4d': 'Last 4 days', '30d': 'Last 30 days', all: 'All that is kept' } as Record<string, string>,
 	who: 'Who', what: 'What', anybody: 'Anybody', anything: 'Anything',
 	fresh: (n: number) => n === 1 ? '1 new' : `${n} new`,
@@ -11,6 +11,7 @@ export const text = {
 	more: 'Load older ones',
 	end: 'That is all that is kept.',
 	endSetting: 'How long?',
+	levels: { '': 'All lines', warn: 'Warnings and errors', error: 'Errors' } as Record<string, string>, serverEnd: 'That is what is kept in memory since the server started. Older lines are where its output goes: journalctl -u fairlead, for example.',
 	copyJson: 'Copy as JSON', copied: 'Copied as JSON',
 	around: 'Show around this time',
 	histogram: (total: number) => `${total.toLocaleString('en')} changes over time. Drag to choose a span.`,

@@ -22,7 +22,7 @@ export const text = {
 	selected: (n: number) => n === 1 ? '1 selected' : `${n} selected`,
 	facts: {
 		waits: 'Waits for approval', routes: (n: number) => n === 1 ? '1 new route' : `${n} new routes`, exitWaits: 'Wants to be an exit node', locked: 'Not signed (tailnet lock)', expired: 'Key expired',
-		expires: (when: string) => `Key expires ${when}`, exit: 'Exit node', subnets: (n: number) => `Subnets ${n}`, ssh: 'SSH', ephemeral: 'Ephemeral', suspended: 'Owner suspended',
+		expires: (when: string) => `Key expires ${when}`, exit: 'Exit node', subnets: (n: number) => `Subnets ${n}`, ssh: 'SSH', ephemeral: 'Ephemeral', suspended: 'Owner suspended', refused: 'Refused', offers: 'Offers',
 	},
 	approve: 'Approve', review: 'Review', extend: 'Extend',
 	newer: (v: string) => `${v} is in use here`,

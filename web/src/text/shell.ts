@@ -23,6 +23,7 @@ export const text = {
 	newRole: (role: string) => `Your role is now ${role}.`, newRoleMore: 'What it may not do is off.',
 	newServer: (version: string) => `The server runs version ${version} now.`, newServerMore: 'Load the page again to get its console.',
 	noTailnet: (name: string) => `There is no tailnet ${name} here`, noTailnetText: 'This server has one tailnet, and its pages have no such prefix.',
+	away: 'The server is away', thisPage: 'this page', unreachable: 'The server cannot be reached. It is tried again by itself.',
 	newVersion: 'The console has changed',
 	pageGone: 'This page belongs to another version of the server, or the server cannot be reached. Nothing you did is lost.',
 	reload: 'Load again',

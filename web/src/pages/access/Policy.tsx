@@ -5,8 +5,8 @@ import { Diff } from '../../components/diff';
 import { Dialog, failed, openDialog, openForm, toast, Wrong } from '../../components/overlays';
 import { ApiError, get, post, put } from '../../data/api';
 import { merge } from '../../data/diff';
-import { namesOf, ruleAt, setList } from '../../data/hujson';
-import type { Fault, Version } from '../../data/policy';
+import { addTo, dropRule, lineOf, namesOf, ruleAt, rulesOf, setList, type Rule } from '../../data/hujson';
+import { faultWords, type Fault, type Version } from '../../data/policy';
 import { place, setQuery } from '../../data/router';
 import { machineList, may, me, useResource, who } from '../../data/store';
 import { tailnetName } from '../../shell/Shell';
@@ -22,7 +22,7 @@ type Person = { id: string; name: string; email: string; displayName: string };
 export default function Policy() {
 	const host = useRef<HTMLDivElement>(null), editor = useRef<Editor | null>(null), [ready, setReady] = useState(false), [problem, setProblem] = useState('');
 	const [inRule, setInRule] = useState(false);
-	const writable = may('policy_file') && !me.value?.policyInFile, comparing = place.value.query.get('show') === 'compare', wantLine = Number(place.value.query.get('line')) || 0;
+	const writable = may('policy_file') && !me.value?.policyInFile, show = place.value.query.get('show') ?? (narrowScreen() ? 'rules' : ''), comparing = show === 'compare', listing = show === 'rules', wantLine = Number(place.value.query.get('line')) || 0;
 	const people = useResource<{ users: Person[] }>(may('users', 'read') ? '/users' : null).data?.users ?? [];
 	const peopleRef = useRef(people);
 	peopleRef.current = people;
@@ -54,7 +54,7 @@ export default function Policy() {
 	useEffect(() => { editor.current?.base(now.policy); }, [now.policy, ready]);
 	const faults: Fault[] = p ? p.errors.filter((f, i) => p.errors.findIndex(o => o.line === f.line && o.text === f.text) === i) : [];
 	useEffect(() => { editor.current?.faults(faults); }, [p, ready]);
-	useEffect(() => { if (ready && wantLine) { editor.current!.go(wantLine); setQuery({ line: '' }); } }, [ready, wantLine]);
+	useEffect(() => { if (ready && wantLine && listing) setQuery({ show: 'text' }); else if (ready && wantLine) { editor.current!.go(wantLine); setQuery({ line: '' }); } }, [ready, wantLine, listing]);
 	useKeys({ F8: () => editor.current?.nextProblem() });
 
 	const errors = p?.errors.length ?? 0, failing = p?.tests ? p.tests.total - p.tests.passed : 0, canSave = dirty && p !== null && p.valid && !conflict.value;
@@ -74,12 +74,13 @@ export default function Policy() {
 					<div class="bar-top">
 						<span class="row"><b>{text.file}</b><span class="muted wide-only">{dirty ? text.draft(draftBase.value) : text.inForce(now.version)}</span></span>
 						<span class="push row">
-							{writable && inRule && !comparing && <Button label={text.asForm} kind="quiet" size="small" onClick={() => asForm(editor.current!)} />}
-							{writable && !comparing && <Button label={text.format} kind="quiet" size="small" onClick={() => void format(editor.current)} />}
-							<Segmented label="Show" items={[{ text: text.edit, on: !comparing, pick: () => setQuery({ show: '' }) }, { text: text.compare, on: comparing, pick: () => setQuery({ show: 'compare' }) }]} />
+							{writable && inRule && !comparing && !listing && <Button label={text.asForm} kind="quiet" size="small" onClick={() => asForm(editor.current!)} />}
+							{writable && !comparing && !listing && <Button label={text.format} kind="quiet" size="small" onClick={() => void format(editor.current)} />}
+							<Segmented label="Show" items={[{ text: text.rules, on: listing, pick: () => setQuery({ show: 'rules' }) }, { text: text.edit, on: !comparing && !listing, pick: () => setQuery({ show: 'text' }) }, { text: text.compare, on: comparing, pick: () => setQuery({ show: 'compare' }) }]} />
 						</span>
 					</div>
-					<div class="editor-host" hidden={comparing} ref={host}>{!ready && !problem && <Skeletons rows={14} />}</div>
+					{listing && <Rules policy={draftText.value ?? now.policy} writable={writable} faults={faults} write={words => changed(words)} />}
+					<div class="editor-host" hidden={comparing || listing} ref={host}>{!ready && !problem && <Skeletons rows={14} />}</div>
 					{comparing && (dirty ? <Diff before={now.policy} after={draftText.value!} context={3} /> : <div class="code-view pad muted">{text.noDraft}</div>)}
 					<div class="bar-end">
 						{!dirty ? <span class="muted">{text.same}</span> : previewError.value ? <span class="row"><Icon name="alert" /><span>{previewError.value}</span></span>
@@ -123,14 +124,43 @@ async function format(editor: Editor | null): Promise<void> {
 	} catch (e) { failed('Not formatted', e); }
 }
 
+const narrowScreen = (): boolean => matchMedia('(width < 44rem)').matches;
+const RULE_WORDS = { grants: text.reaches, acls: text.reaches, ssh: text.logsIn } as const;
+
+/** The rules one by one, for a thumb: tap one to change it by a form; the text stays what counts. */
+function Rules({ policy, writable, faults, write }: { policy: string; writable: boolean; faults: Fault[]; write: (policy: string) => void }) {
+	const rules = rulesOf(policy);
+	const add = () => {
+		const made = addTo(policy, 'grants', '{"src": [], "dst": [], "ip": ["*"]}'), rule = made && rulesOf(made).filter(r => r.section === 'grants').pop();
+		if (made && rule) ruleForm(rule, () => made, write, text.newRule);
+	};
+	return (
+		<div class="rules">
+			{rules.length ? <ol>{rules.map(r => {
+				const line = lineOf(policy, r.from), last = lineOf(policy, r.to), wrong = faults.filter(f => f.line >= line && f.line <= last), words = <><b>{r.src.join(', ') || text.nobody}</b> <span class="muted">{RULE_WORDS[r.section]}</span> <b>{r.dst.join(', ') || text.nothing}</b>{r.ports.length > 0 && <span class="muted"> {r.section === 'ssh' ? text.as : text.on} {r.section !== 'ssh' && r.ports.join() === '*' ? text.allPorts : r.ports.join(', ')}</span>}</>;
+				return (
+					<li key={r.from}>
+						<div><span>{words}</span><span class="faint">{text.line(line)}</span></div>
+						{wrong.map(f => <p class="wrong" key={f.text}><Icon name="alert" />{faultWords(f.text)}</p>)}
+						{writable && <div class="row"><Button label={text.change} size="small" onClick={() => ruleForm(r, () => policy, write)} /><Button label={text.removeRule} size="small" kind="quiet" onClick={() => { write(dropRule(policy, r)); toast(text.removedRule, () => write(policy)); }} /></div>}
+					</li>
+				);
+			})}</ol> : <p class="pad muted">{text.noRules}</p>}
+			{writable && <p class="pad"><Button label={text.addRule} icon="plus" onClick={add} /></p>}
+		</div>
+	);
+}
+
 /** The rule under the cursor as a form, which writes back into the same text. */
 function asForm(editor: Editor): void {
 	const rule = ruleAt(editor.get(), editor.cursor());
-	if (!rule) return;
+	if (rule) ruleForm(rule, () => editor.get(), words => editor.set(words));
+}
+function ruleForm(rule: Rule, read: () => string, put: (policy: string) => void, title = text.formTitle): void {
 	const src = signal(rule.src.join(', ')), dst = signal(rule.dst.join(', ')), ports = signal(rule.ports.join(', ')), list = (s: string) => s.split(/[,\s]+/).filter(Boolean);
 	const thirds = { grants: ['Ports', 'Like tcp:443, udp:53 or * for all.', 'ip'], ssh: ['May log in as', 'Like root, autogroup:nonroot or a name.', 'users'], acls: ['', '', ''] }[rule.section];
 	openForm({
-		title: 'A rule as a form', submit: 'Write it back', ready: () => list(src.value).length > 0 && list(dst.value).length > 0,
+		title, submit: text.writeBack, ready: () => list(src.value).length > 0 && list(dst.value).length > 0,
 		body: () => (
 			<>
 				<Field label="From" help="People, groups, tags, autogroups, hosts or addresses, with commas.">{ids => <input class="input code" {...ids} data-autofocus value={src.value} onInput={e => { src.value = e.currentTarget.value; }} />}</Field>
@@ -138,12 +168,12 @@ function asForm(editor: Editor): void {
 				{thirds[0] && <Field label={thirds[0]} help={thirds[1]}>{ids => <input class="input code" {...ids} value={ports.value} onInput={e => { ports.value = e.currentTarget.value; }} />}</Field>}
 			</>),
 		run: async () => {
-			let out = editor.get();
+			let out = read();
 			const write = (key: string, values: string[], old: string[]) => { const r = ruleAt(out, rule.from + 1); if (r && values.join() !== old.join() && key) out = setList(out, r, key, values); };
 			write('src', list(src.value), rule.src);
 			write('dst', list(dst.value), rule.dst);
 			write(thirds[2]!, list(ports.value), rule.ports);
-			editor.set(out);
+			put(out);
 		},
 	});
 }

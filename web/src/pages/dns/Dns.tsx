@@ -1,13 +1,14 @@
 import { signal } from '@preact/signals';
-import { useState } from 'preact/hooks';
-import { Button, Card, Facts, Field, Notice, PageHead, Switch, Tag } from '../../components/basics';
+import { useEffect, useReducer, useState } from 'preact/hooks';
+import { Button, Card, Chip, Facts, Field, Notice, PageHead, Switch, Tag } from '../../components/basics';
 import { act, MenuButton, openDanger, openForm, toast, Wrong } from '../../components/overlays';
 import { Loaded } from '../../components/resource';
 import { Table } from '../../components/table';
 import { post, put } from '../../data/api';
-import { isDomain, isNameserver, splitValue, typeOf, type Dns, type DnsRecord, type Tried } from '../../data/dns';
+import { isDomain, isNameserver, splitValue, typeOf, type Asked, type Checked, type Dns, type DnsRecord, type Tried } from '../../data/dns';
 import { href, place } from '../../data/router';
-import { machineList, machines, reason, refresh, useResource } from '../../data/store';
+import { contains, type RoutesAnswer } from '../../data/routes';
+import { machineList, machines, may, reason, refresh, useResource } from '../../data/store';
 import { text } from '../../text/dns';
 
 async function set(key: string, value: unknown): Promise<void> {
@@ -58,6 +59,25 @@ function Names({ dns, off }: { dns: Dns; off?: string }) {
 	);
 }
 
+function useChecked(of: string): { data: Checked | null; busy: boolean; again: () => void } {
+	const [data, set] = useState<Checked | null>(null), [busy, setBusy] = useState(false), [turn, again] = useReducer<number, void>(n => n + 1, 0);
+	useEffect(() => {
+		let old = false;
+		if (of === '[[],[]]') { set(null); return; }
+		setBusy(true);
+		post<Checked>('/dns/check').then(answer => { if (!old) set(answer); }, () => { if (!old) set(null); }).finally(() => { if (!old) setBusy(false); });
+		return () => { old = true; };
+	}, [of, turn]);
+	return { data, busy, again: () => again() };
+}
+const ms = (v: number) => `${v < 10 ? v.toFixed(1) : Math.round(v)} ms`;
+function Answer({ asked: a, busy }: { asked?: Asked; busy: boolean }) {
+	if (!a) return <span class="faint">{busy ? text.checking : '–'}</span>;
+	if (a.state === 'answers') return <Chip icon="check">{a.ms === null ? text.answers : ms(a.ms)}</Chip>;
+	if (a.state === 'unchecked') return <span class="faint" title={text.uncheckedWhy}>{text.unchecked}</span>;
+	return <Chip tone="warn" icon="alert">{a.state === 'fails' ? text.fails : text.silent}</Chip>;
+}
+
 type Line = { of: string; domain: string; servers: string[] };
 function Servers({ dns, why }: { dns: Dns; why: (key: string) => string | undefined }) {
 	const rows: Line[] = [
@@ -73,15 +93,18 @@ function Servers({ dns, why }: { dns: Dns; why: (key: string) => string | undefi
 		}
 	};
 	const off = why('dns.nameservers.global') ?? why('dns.nameservers.split');
+	const check = useChecked(JSON.stringify([dns.global, dns.split])), routes = useResource<RoutesAnswer>(may('devices:routes', 'read') ? '/routes' : null);
+	const through = (server: string) => { const r = routes.data?.routes.find(x => x.carrier && contains(x.prefix, server)); return r ? machines.value.byId.get(r.carrier)?.name : undefined; };
 	return (
-		<Card title={text.servers} actions={<Button label={text.add} size="small" icon="plus" reason={off} onClick={() => addServer(dns)} />}
+		<Card title={text.servers} actions={<div class="row">{rows.some(r => r.servers.length > 0) && <Button label={text.checkAgain} size="small" kind="quiet" icon="undo" busy={check.busy} onClick={check.again} />}<Button label={text.add} size="small" icon="plus" reason={off} onClick={() => addServer(dns)} /></div>}
 			foot={<span class="stack-tight">
 				<label class="row"><Switch checked={dns.overrideLocal} disabled={why('dns.override_local_dns') !== undefined || !dns.global.length} onChange={on => void change(on ? 'The tailnet’s nameservers are used for everything' : 'Machines use their own nameservers again', 'dns.override_local_dns', on, dns.overrideLocal)} label={text.override} />{text.override}</label>
 				<label class="row"><Switch checked={dns.useWithExitNode} disabled={why('dns.use_with_exit_node') !== undefined} onChange={on => void change(on ? 'Asked with an exit node too' : 'An exit node’s nameservers are asked', 'dns.use_with_exit_node', on, dns.useWithExitNode)} label={text.withExit} />{text.withExit}</label>
 			</span>}>
 			<Table label={text.servers} rows={rows} keyOf={r => r.of + r.domain} columns={[
 				{ head: 'For', cell: r => r.domain ? <code>{r.domain}</code> : text.everything },
-				{ head: 'Ask', cell: r => r.of === 'own' ? text.byServer : r.servers.length ? <span class="chips">{r.servers.map(s => <code key={s}>{s}</code>)}</span> : <span class="muted">{text.ownNames}</span> },
+				{ head: 'Ask', cell: r => r.of === 'own' ? text.byServer : r.servers.length ? <span class="stack-tight">{r.servers.map(s => <span key={s}><code>{s}</code>{through(s) && <span class="muted"> through {through(s)}</span>}</span>)}</span> : <span class="muted">{text.ownNames}</span> },
+				{ head: 'Answers', cell: r => r.of === 'own' ? <Chip icon="check">{text.onMachine}</Chip> : r.servers.length ? <span class="stack-tight">{r.servers.map(s => <Answer key={s} asked={check.data?.servers.find(x => x.domain === r.domain && x.asked.server === s)?.asked} busy={check.busy} />)}</span> : '' },
 				{ head: '', cell: r => r.of === 'own' || !r.servers.length ? '' : <MenuButton label={`Actions for ${r.domain || 'everything else'}`} size="small" items={() => r.servers.map(s => ({ text: `Remove ${s}`, icon: 'trash' as const, reason: off, run: () => remove(r, s) }))} /> },
 			]} />
 		</Card>
@@ -159,7 +182,7 @@ function Try({ dns }: { dns: Dns }) {
 		if (!name.trim()) return;
 		setBusy(true);
 		setError(null);
-		post<Tried>('/dns/try', { name: name.trim(), type, machine: from || undefined }).then(setResult, e => { setResult(null); setError(e); }).finally(() => setBusy(false));
+		post<Tried>('/dns/try', { name: name.trim(), type, machine: from || undefined, send: true }).then(setResult, e => { setResult(null); setError(e); }).finally(() => setBusy(false));
 	};
 	return (
 		<Card title={text.tryName}><form class="body stack" onSubmit={e => { e.preventDefault(); ask(); }}>
@@ -170,7 +193,7 @@ function Try({ dns }: { dns: Dns }) {
 				<Button type="submit" label={text.ask} busy={busy} />
 			</div>
 			<Wrong error={error} />
-			{result && <Notice tone={result.by === 'nobody' ? 'warn' : undefined}><b>{text.by[result.by] ?? result.by}</b>{result.answers.length > 0 && <>: {result.answers.map(a => <code key={a}>{a} </code>)}</>}<p class="muted">{result.why}{result.ask.length > 0 && ` Asked: ${result.ask.join(', ')}.`}{result.machine && <> <a href={href(`/machines/${result.machine}`)}>{machines.value.byId.get(result.machine)?.name ?? 'The machine'}</a></>}</p></Notice>}
+			{result && <Notice tone={result.by === 'nobody' || result.asked?.state === 'fails' || result.asked?.state === 'silent' ? 'warn' : result.answers.length > 0 || (result.asked?.answers.length ?? 0) > 0 ? 'ok' : undefined}><b>{text.by[result.by] ?? result.by}</b>{[...result.answers, ...result.asked?.answers ?? []].length > 0 && <>: {[...result.answers, ...result.asked?.answers ?? []].map(a => <code key={a}>{a} </code>)}</>}<p class="muted">{result.why}{result.ask.length > 0 && !result.asked && ` Asked: ${result.ask.join(', ')}.`}{result.asked && ` ${text.asked(result.asked)}`}{result.machine && <> <a href={href(`/machines/${result.machine}`)}>{machines.value.byId.get(result.machine)?.name ?? 'The machine'}</a></>}</p></Notice>}
 		</form></Card>
 	);
 }

@@ -73,11 +73,11 @@ const pretty = (value: unknown): string => value === null || value === undefined
 const LINKS: Record<string, (r: AuditRecord) => string | null> = {
 	node: r => machines.value.byId.has(r.targetId) ? `/machines/${r.targetId}` : null, user: r => r.action === 'delete' ? null : `/users/${r.targetId}`, policy: () => '/access/history', setting: r => r.target.startsWith('dns.') ? '/dns' : '/settings/general',
 };
-/** Its sentence with what it is about in bold, and a link where that is still there. */
-function Sentence({ record: r, to }: { record: AuditRecord; to?: string | null }) {
+/** Its sentence with what it is about in bold; the way there is below, for a summary takes no links. */
+function Sentence({ record: r }: { record: AuditRecord }) {
 	const words = sentence(r), name = r.kind === 'policy' ? 'access policy' : r.target, at = name ? words.indexOf(name) : -1;
 	if (at < 0) return <>{words}</>;
-	return <>{words.slice(0, at)}{to ? <a href={href(to)}>{name}</a> : <b>{name}</b>}{words.slice(at + name.length)}</>;
+	return <>{words.slice(0, at)}<b>{name}</b>{words.slice(at + name.length)}</>;
 }
 function Entry({ record: r }: { record: AuditRecord }) {
 	const [open, setOpen] = useState(false), who = whoWords(r.actor), to = LINKS[r.kind]?.(r), ms = Date.parse(r.time);
@@ -87,7 +87,7 @@ function Entry({ record: r }: { record: AuditRecord }) {
 			<summary>
 				<Icon name="right" /><time dateTime={r.time} title={full(r.time)}>{clock(r.time)}</time>
 				<span class="row who"><Avatar name={who} icon={r.actor.startsWith('node:') || r.actor.startsWith('machine:') ? 'machine' : r.actor.includes('key:') ? 'key' : undefined} /><span class="truncate">{who}</span></span>
-				<span class="what"><Sentence record={r} to={to} /></span><span class="via">{viaWords(r.via)}</span>
+				<span class="what"><Sentence record={r} /></span><span class="via">{viaWords(r.via)}</span>
 			</summary>
 			{open && <div class="detail">
 				{note && <p>“{note}”</p>}

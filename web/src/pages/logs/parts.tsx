@@ -37,7 +37,7 @@ export function SpanChip() {
 }
 
 /** A list by cursor that grows downwards; what came meanwhile waits behind a button while somebody reads further down. */
-export function useLog<T extends { id: string }>(path: string, kinds: string[]): { rows: T[]; error: ApiError | null; loading: boolean; more: (() => void) | null; fresh: number; showFresh: () => void; retry: () => void } {
+export function useLog<T extends { id: string }>(path: string, kinds: string[]): { rows: T[]; error: ApiError | null; loading: boolean; more: (() => void) | null; fresh: number; showFresh: () => void; retry: () => void; look: () => void } {
 	const [rows, setRows] = useState<T[]>([]), [next, setNext] = useState<string | null>(null), [error, setError] = useState<ApiError | null>(null), [loading, setLoading] = useState(true), [waiting, setWaiting] = useState<T[]>([]);
 	const turn = useRef(0), of = useRef(path), have = useRef<T[]>([]);
 	have.current = rows;
@@ -53,6 +53,11 @@ export function useLog<T extends { id: string }>(path: string, kinds: string[]):
 			if (!page) setWaiting([]);
 		}, (e: unknown) => { if (mine === turn.current) { setError(e instanceof ApiError ? e : new ApiError(String(e), 0)); setLoading(false); } });
 	};
+	const look = () => void get<{ records: T[] }>(path).then(answer => {
+		const known = new Set(have.current.map(r => r.id)), unseen = answer.records.filter(r => !known.has(r.id));
+		if (!unseen.length) return;
+		if (scrollY < 80) setRows(before => [...unseen, ...before]); else setWaiting(unseen);
+	}, () => { /* the next time asks again */ });
 	useEffect(() => {
 		if (of.current !== path) { of.current = path; setRows([]); }
 		load(null);
@@ -60,17 +65,13 @@ export function useLog<T extends { id: string }>(path: string, kinds: string[]):
 		const off = onChanges(kinds, () => {
 			timer ||= window.setTimeout(() => {
 				timer = 0;
-				get<{ records: T[] }>(path).then(answer => {
-					const known = new Set(have.current.map(r => r.id)), unseen = answer.records.filter(r => !known.has(r.id));
-					if (!unseen.length) return;
-					if (scrollY < 80) setRows(before => [...unseen, ...before]); else setWaiting(unseen);
-				}, () => { /* the next change asks again */ });
+				look();
 			}, 400);
 		});
 		return () => { off(); clearTimeout(timer); };
 	}, [path]);
 	return {
-		rows, error, loading, more: next && !loading ? () => load(next) : null, fresh: waiting.length, retry: () => load(null),
+		rows, error, loading, more: next && !loading ? () => load(next) : null, fresh: waiting.length, retry: () => load(null), look,
 		showFresh: () => { setRows(before => [...waiting, ...before]); setWaiting([]); scrollTo(0, 0); },
 	};
 }

@@ -7,7 +7,7 @@ import { has, isRouter, urgency, type Machine } from '../../data/machines';
 import { reorder, visible, type Order } from '../../data/order';
 import { columns as chosenColumns, savedViews } from '../../data/prefs';
 import { go, href, place, setQuery } from '../../data/router';
-import { listError, listRetryAt, loadMachines, machineList, machines, may, me, reason, regionNames } from '../../data/store';
+import { attention, listError, listRetryAt, loadMachines, machineList, machines, may, me, reason, regionNames } from '../../data/store';
 import { now } from '../../data/time';
 import { announce } from '../../shell/announce';
 import { useKeys } from '../../shell/keys';
@@ -86,7 +86,7 @@ export default function Machines() {
 	const target = useMemo(() => {
 		const fits = matcher(tokens, context, state.newest), inView = VIEWS[view] ?? VIEWS['']!;
 		return sorted(all.filter(m => inView(m, nowMs, context.me) && fits(m)), sort, nowMs).map(m => m.id);
-	}, [all, tokens, view, sort, context]);
+	}, [all, tokens, view, sort, context, attention.value]);
 	const order = useRef<Order & { of: string; from: string[]; size: number }>({ ids: [], waiting: [], of: '', from: [], size: 0 });
 	const hovered = useRef(false), [, again] = useReducer<number, void>(n => n + 1, 0);
 	const question = `${view}\n${q}\n${sort}`;
@@ -146,7 +146,7 @@ export default function Machines() {
 	useEffect(() => { if (state.loaded && wasCount.current !== count) announce(text.announced(count)); wasCount.current = count; }, [count]);
 
 	// ---- tabs
-	const counts = useMemo(() => Object.fromEntries(Object.entries(VIEWS).map(([key, fits]) => [key, all.filter(m => fits(m, nowMs, context.me)).length])), [all, context]);
+	const counts = useMemo(() => Object.fromEntries(Object.entries(VIEWS).map(([key, fits]) => [key, all.filter(m => fits(m, nowMs, context.me)).length])), [all, context, attention.value]);
 	const tabs = Object.keys(VIEWS).filter(key => key !== 'mine' || counts.mine! > 0 || view === 'mine').map(key => ({
 		text: text.views[key]!, href: href(`/machines${key ? `?view=${key}` : ''}`), count: counts[key], on: view === key && !savedViews.value.some(v => v.query === q && q), tone: key === 'attention' ? 'warn' as const : undefined,
 	}));

@@ -15,7 +15,7 @@ import { useKeys } from '../../shell/keys';
 import type { PageProps } from '../../shell/nav';
 import { sentence } from '../../text/audit';
 import { text } from '../../text/machines';
-import { approve, approveRoutes, copyAddress, copySsh, editRoutes, editTags, extend, menuOf, rename } from './actions';
+import { approve, approveRoutes, approveService, copyAddress, copySsh, editRoutes, editTags, extend, menuOf, rename } from './actions';
 import { osWords } from './Row';
 import { attention } from '../../data/store';
 
@@ -87,7 +87,8 @@ function Asks({ machine: m, detail, nowMs }: { machine: Machine; detail?: Machin
 	if (has(m, 'exitOffered') && !has(m, 'exitApproved')) out.push(<Notice key="exit" tone="warn" icon="exit" actions={<Button label="Approve" size="small" reason={reason('devices:routes', 'routes')} onClick={() => void approveRoutes(m)} />}><b>{m.name} offers to be an exit node.</b><p class="muted">Approving lets others send all their Internet traffic through it.</p></Notice>);
 	if (isExpired(m, nowMs)) out.push(<Notice key="expired" tone="danger" icon="key"><b>Its key expired {ago(m.expiresMs, nowMs)}.</b><p class="muted">{m.owner ? `${m.owner} has to sign in on it again.` : 'Somebody has to sign in on it again.'}</p></Notice>);
 	else if (expiresSoon(m, nowMs)) out.push(<Notice key="soon" tone="warn" icon="key" actions={<Button label="Extend…" size="small" reason={write} onClick={() => extend(m)} />}><b>Its key expires {until(m.expiresMs, nowMs)}.</b><p class="muted">Then it leaves the network until {m.owner || 'somebody'} signs in on it again.</p></Notice>);
-	if (detail?.refusal?.text) out.push(<Notice key="refused" tone="danger"><b>Its last report was refused.</b> {detail.refusal.text}</Notice>);
+	if (detail?.refusal?.text) out.push(<Notice key="refused" tone="danger"><b>Something it asked for was refused{detail.refusal.atMs ? `, ${ago(detail.refusal.atMs, nowMs)}` : ''}.</b><p class="muted">{detail.refusal.text.replace(/^./, c => c.toUpperCase())}.</p></Notice>);
+	for (const item of attention.value.items) if (item.machine === m.id && item.kind === 'service-waits') out.push(<Notice key={item.id} tone="warn" icon="server" actions={<Button label="Approve" size="small" reason={reason('services', 'services')} onClick={() => void approveService(m, item.text)} />}><b>{m.name} offers the service <code>{item.text}</code>.</b><p class="muted">Approving lets it answer for the service’s name and address.</p></Notice>);
 	for (const item of (attention.value as Attention).items) if (item.machine === m.id && item.kind === 'machine-locked-out') out.push(<Notice key={item.id} tone="danger" icon="lock"><b>Its key is not signed.</b><p class="muted">Tailnet lock is on: others do not talk to it until a trusted machine signs its key.</p></Notice>);
 	return <>{out}</>;
 }

@@ -6,7 +6,7 @@ import { act, failed, openDanger, openForm, toast, type MenuItem } from '../../c
 import { del, post } from '../../data/api';
 import { has, isExpired, type Machine } from '../../data/machines';
 import { go } from '../../data/router';
-import { dispatch, machineList, may, me, putMachine, reason, refresh } from '../../data/store';
+import { dispatch, loadAttention, machineList, may, me, putMachine, reason, refresh } from '../../data/store';
 import { serverNow } from '../../data/time';
 import type { MachineDetail, MachineRow } from '../../data/types';
 import { get } from '../../data/api';
@@ -131,6 +131,11 @@ export async function approveRoutes(m: Machine, only?: string): Promise<void> {
 		() => call(m.id, 'routes', { approved: after }), () => call(m.id, 'routes', { approved: before }));
 }
 
+export const approveService = (m: Machine, service: string) => {
+	const set = async (approved: boolean) => { await post(`/services/${encodeURIComponent(service)}/approve`, { node: m.id, approved }); void loadAttention(); };
+	return act(<>Approved <b>{service}</b> of <b>{m.name}</b></>, `${service} was not approved`, () => set(true), () => set(false));
+};
+
 export const setExpiry = (m: Machine) => {
 	const off = !has(m, 'noExpiry');
 	return act(off ? <>The key of <b>{m.name}</b> does not expire any more</> : <>The key of <b>{m.name}</b> expires again</>, `${m.name} was not changed`,
@@ -146,11 +151,15 @@ const isTaggedOrOwner = (m: Machine) => m.tags.length ? 'It comes back with a ne
 
 export async function remove(m: Machine, after?: () => void): Promise<void> {
 	let peers = 0;
-	try { peers = (await post<{ onlinePeers: number }>(`/machines/${m.id}/in-use`)).onlinePeers; } catch { /* the dialog says the rest */ }
+	// The policy's parties do not overlap: their machines can be counted.
+	try {
+		const { edges } = await post<{ edges: { from: { key: string; machines: number } }[] }>('/policy/graph', { of: m.name, direction: 'to' });
+		for (const n of new Map(edges.map(e => [e.from.key, e.from.machines])).values()) peers += n;
+	} catch { /* the dialog says the rest */ }
 	openDanger({
 		title: `Delete ${m.name}?`, action: `Delete ${m.name}`, keep: 'Keep it', typed: peers > 0 || has(m, 'online') ? m.name : undefined, text: 'It leaves the network at once.',
 		effects: [
-			...(peers > 0 ? [peers === 1 ? '1 machine that is online may reach it now.' : `${peers} machines that are online may reach it now.`] : []),
+			...(peers > 0 ? [peers === 1 ? '1 machine may reach it now, and no longer then.' : `${peers.toLocaleString('en')} machines may reach it now, and no longer then.`] : []),
 			...(m.approved.length ? [`It carries ${m.approved.join(', ')}.`] : []),
 			...(m.v4 ? [`Its address ${m.v4} may go to another machine.`] : []), 'It comes back only by signing in again.',
 		],

@@ -1,7 +1,7 @@
-import { Button, Chip } from '../../components/basics';
-import { has, isExpired, expiresSoon, type Machine } from '../../data/machines';
-import { go } from '../../data/router';
-import { may } from '../../data/store';
+import { Button, Chip, LinkButton } from '../../components/basics';
+import { asking, has, isExpired, expiresSoon, type Machine } from '../../data/machines';
+import { go, href } from '../../data/router';
+import { attention, may } from '../../data/store';
 import { until } from '../../data/time';
 import { text } from '../../text/machines';
 import { approve, approveRoutes, extend } from './actions';
@@ -23,6 +23,7 @@ export function factsOf(m: Machine, nowMs: number): Fact[] {
 	if (has(m, 'lockedOut')) add(t.locked, <Chip tone="danger" icon="lock">{t.locked}</Chip>);
 	if (isExpired(m, nowMs)) add(t.expired, <Chip tone="danger" icon="key">{t.expired}</Chip>);
 	else if (expiresSoon(m, nowMs)) add(t.expires(until(m.expiresMs, nowMs)), <Chip tone="warn" icon="key">{t.expires(until(m.expiresMs, nowMs))}</Chip>, write && <Button label={text.extend} size="small" onClick={() => extend(m)} />);
+	if (asking.ids.has(m.id)) for (const i of attention.value.items) if (i.machine === m.id && (i.kind === 'service-waits' || i.kind === 'machine-refused')) add(i.text, <Chip tone={i.kind === 'machine-refused' ? 'danger' : 'warn'} icon={i.kind === 'machine-refused' ? 'alert' : 'server'} title={i.text}>{i.kind === 'machine-refused' ? t.refused : `${t.offers} ${i.text}`}</Chip>, <LinkButton label={text.review} size="small" href={href(`/machines/${m.id}`)} />);
 	if (has(m, 'ownerSuspended')) add(t.suspended, <Chip tone="danger" icon="user">{t.suspended}</Chip>);
 	if (has(m, 'exitApproved')) add(t.exit, <Chip icon="exit">{t.exit}</Chip>);
 	if (m.approved.length) add(t.subnets(m.approved.length), <Chip icon="subnet" title={m.approved.join(', ')}>{t.subnets(m.approved.length)}</Chip>);

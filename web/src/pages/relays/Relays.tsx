@@ -11,7 +11,7 @@ import { useKeys } from '../../shell/keys';
 import type { PageProps } from '../../shell/nav';
 import { text } from '../../text/relays';
 
-type Answer = { regions: Region[]; own: Record<string, number> | null; noUdp: string[] };
+type Answer = { regions: Region[]; own: Record<string, number> | null; noUdp: string[]; hardNat: string[] };
 const ms = (v: number): string => `${v < 10 ? v.toFixed(1) : Math.round(v)} ms`;
 const seen = (r: Region): string => r.latency ? `${ms(r.latency.p50)}${r.latency.n > 1 ? `, slowest ${ms(r.latency.max)}` : ''}` : '–';
 
@@ -28,6 +28,9 @@ const addRelay = () => openDialog(close => (
 		<div class="toolbar"><span class="push" /><button type="button" class="button" data-autofocus onClick={close}>Close</button></div>
 	</Dialog>
 ));
+
+/** Who never gets a direct path, then who does not with others like it. */
+const stuck = (data: Answer): string[] => [...data.noUdp, ...data.hardNat.filter(id => !data.noUdp.includes(id))];
 
 export default function Relays() {
 	const answer = useResource<Answer>('/relays', ['machine', 'setting', 'policy']);
@@ -46,10 +49,10 @@ export default function Relays() {
 					]} /> : <Empty title={text.none}>{text.noneText}</Empty>}
 					{data.own && <Own own={data.own} />}
 					<Section title={text.noUdp} text={text.noUdpText}>
-						{data.noUdp.length ? <Card><Table label={text.noUdp} rows={data.noUdp} keyOf={id => id} columns={[
+						{stuck(data).length ? <Card><Table label={text.noUdp} rows={stuck(data)} keyOf={id => id} columns={[
 							{ head: 'Machine', cell: id => <a href={href(`/machines/${id}`)}>{machines.value.byId.get(id)?.name ?? id}</a> },
 							{ head: 'Through', cell: id => { const relay = machines.value.byId.get(id)?.relay; const r = data.regions.find(x => x.id === relay); return r?.name ?? (relay ? `Region ${relay}` : 'not told'); } },
-							{ head: 'Because', cell: () => 'UDP is blocked where it is' },
+							{ head: 'Because', cell: id => data.noUdp.includes(id) ? text.udpBlocked : text.hardNat },
 						]} /></Card> : <p class="muted">{text.noUdpNone}</p>}
 					</Section>
 				</>
