@@ -1,104 +1,16 @@
 // console.mjs OUT < JSON: walks the console in Debian's Chromium against real servers with real machines, and prints TAP. Pictures of every page,
 // light and dark, wide, narrow and on a phone, are left in OUT. On every page: nothing is said on the browser's console, the content security
 // policy is not broken, axe finds nothing, nothing overflows sideways.
-import { mkdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { chromium } from 'playwright-core';
-
-const out = process.argv[2], only = process.argv[3] ?? '', world = JSON.parse(readFileSync(0, 'utf8'));
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-mkdirSync(out, { recursive: true });
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
-let n = 0, failed = 0;
-
-async function test(name, run) {
-	if (only && !new RegExp(only).test(name)) return;
-	const faults = [];
-	try { await run(fault => faults.push(fault)); } catch (e) { faults.push(String(e.stack ?? e).split('\n').slice(0, 6).join(' | ')); }
-	n++;
-	if (faults.length) failed++;
-	console.log(`${faults.length ? 'not ok' : 'ok'} ${n} - ${name}${faults.map(f => `\n# ${f}`).join('')}`);
-}
-
-const command = async (w, path) => {
-	const r = await fetch(w.commands + path, { method: 'POST' }), body = await r.json();
-	if (!r.ok) throw new Error(`${path}: ${JSON.stringify(body)}`);
-	return body;
-};
-/** Until `look` says yes in the page. Playwright's own waitForFunction evaluates strings there, which the policy forbids. */
-async function until(page, look, arg, within = 8000) {
-	for (const end = Date.now() + within; !await page.evaluate(look, arg);) {
-		if (Date.now() > end) throw new Error(`not within ${within} ms: ${look}`);
-		await new Promise(done => setTimeout(done, 40));
-	}
-}
-const must = (ok, words) => { if (!ok) throw new Error(words); };
-
-/** A signed-in browser of somebody's. page.faults collects what it says and what it refuses. */
-async function person(w, user, more = {}) {
-	const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...more });
-	const { url } = await command(w, `/link?user=${user}`);
-	const page = await context.newPage();
-	await page.goto(url);
-	await page.click('form button');
-	await page.waitForURL(/\/(my|console)\b/);
-	await watch(page);
-	return page;
-}
-async function watch(page) {
-	page.faults = [];
-	// A request that is answered 4xx is the page's business, and said by it; the browser logs it all the same.
-	page.on('console', m => { if (['error', 'warning'].includes(m.type()) && !m.text().startsWith('Failed to load resource')) page.faults.push(`console: ${m.text()}`); });
-	page.on('pageerror', e => page.faults.push(`error: ${e.stack}`));
-	page.on('request', r => { const u = new URL(r.url()); if (u.protocol !== 'data:' && u.origin !== new URL(page.base ?? r.url()).origin) page.faults.push(`asks elsewhere: ${r.url()}`); });
-	await page.addInitScript(() => {
-		window.broken = [];
-		document.addEventListener('securitypolicyviolation', e => window.broken.push(`${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}:${e.lineNumber} ${e.sample}`));
-	});
-}
-const open = async (page, w, path, ready = 'main h1') => {
-	page.base = w.base;
-	await page.goto(w.base + path);
-	await page.waitForSelector(ready);
-	await until(page, () => !document.querySelector('.skeletons'));
-};
-async function wellBehaved(page, fault, where) {
-	for (const f of page.faults.splice(0)) fault(`${where}: ${f}`);
-	for (const f of await page.evaluate(() => window.broken.splice(0))) fault(`${where}: CSP ${f}`);
-}
-async function accessible(page, fault, where) {
-	await page.evaluate(axe);
-	const found = await page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'], resultTypes: ['violations'] }));
-	for (const v of found.violations) fault(`${where}: axe ${v.id}: ${v.nodes.slice(0, 2).map(x => `${x.target} ${x.failureSummary.split('\n')[1]?.trim() ?? ''}`).join('; ')}`);
-}
-const overflow = page => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-
-const SIZES = [['1440', { width: 1440, height: 900 }, 'light'], ['1440-dark', { width: 1440, height: 900 }, 'dark'], ['1024', { width: 1024, height: 768 }, 'light'], ['phone', { width: 390, height: 844 }, 'light'], ['phone-dark', { width: 390, height: 844 }, 'dark']].filter(s => !process.env.SIZES || process.env.SIZES.split(',').includes(s[0]));
-const AXE_AT = new Set(['1440', '1440-dark', 'phone']);
-
-/** Every size: picture, faults, axe, overflow. */
-async function everySize(page, w, path, name, fault, prepare) {
-	for (const [size, viewport, scheme] of SIZES) {
-		await page.setViewportSize(viewport);
-		await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
-		await open(page, w, path);
-		await prepare?.(page);
-		await page.waitForTimeout(150);
-		await page.screenshot({ path: `${out}/${name}-${size}.png`, fullPage: size.startsWith('phone') ? false : true });
-		await wellBehaved(page, fault, size);
-		if (AXE_AT.has(size)) await accessible(page, fault, size);
-		const wide = await overflow(page);
-		if (wide > 0) fault(`${size}: ${wide} px wider than the window`);
-	}
-	await page.setViewportSize({ width: 1440, height: 900 });
-	await page.emulateMedia({ colorScheme: 'light' });
-}
+import { accessible, browser, command, everySize, finish, must, open, out, overflow, person, test, until, watch, wellBehaved, world } from './console_kit.mjs';
 
 // ---- a first machine --------------------------------------------------------------------------------------------------------------
 
 const fresh = world.fresh, full = world.full;
 await test('first run: the guide waits, and turns green when a machine joins', async fault => {
 	const page = await person(fresh, 'lena');
+	must(new URL(page.url()).pathname === '/welcome', `the link leads first to ${page.url()}`);
+	must(/tailscale up --login-server/.test(await page.innerText('main')) && await page.locator('ol.steps > li').count() === 3, 'the welcome has no three steps');
+	await page.screenshot({ path: `${out}/story-0-welcome.png`, fullPage: true });
 	await everySize(page, fresh, '/console/', 'first-run', fault);
 	await open(page, fresh, '/console/');
 	must(await page.locator('text=Waiting for the machine').isVisible(), 'it does not wait');
@@ -127,11 +39,11 @@ const ids = Object.fromEntries(await page.evaluate(async () => { const a = await
 for (const [name, path, prepare] of [
 	['machines', '/console/machines'], ['machines-attention', '/console/machines?view=attention'], ['machines-none', '/console/machines?q=tag:prd'], ['machine-router', `/console/machines/${ids['edge-gw-01']}`],
 	['machine-offline', `/console/machines/${ids['omar-surface']}`], ['machine-gone', '/console/machines/999999'], ['peek', `/console/machines?peek=${ids['db-primary']}`],
-	['access', '/console/access', p => p.waitForSelector('.cm-content')], ['reach', `/console/access/reach?from=mia-thinkpad&to=db-primary&port=5432`, p => p.waitForSelector('.answer .chip', { timeout: 6000 })],
+	['access', '/console/access', p => p.waitForSelector('.cm-content:visible, .rules li')], ['reach', `/console/access/reach?from=mia-thinkpad&to=db-primary&port=5432`, p => p.waitForSelector('.answer .chip', { timeout: 6000 })],
 	['tests', '/console/access/tests'], ['history', '/console/access/history'], ['no-such-page', '/console/nowhere'],
 	['users', '/console/users'], ['users-none', '/console/users?q=role:owner+zzz'], ['user', `/console/users/${await userId('mia')}`], ['user-gone', '/console/users/999999'], ['invites', '/console/users?view=invites'],
 	['keys', '/console/keys/auth'], ['keys-api', '/console/keys/api'], ['keys-oauth', '/console/keys/oauth'], ['routes', '/console/routes'], ['routes-exit', '/console/routes?view=exit'], ['routes-inside', '/console/routes?q=10.40.1.7'],
-	['dns', '/console/dns'], ['relays', '/console/relays'], ['relay', '/console/relays/900'], ['logs', '/console/logs/changes?span=all'], ['connections', '/console/logs/connections'], ['sign-ins', '/console/logs/signins'],
+	['dns', '/console/dns'], ['relays', '/console/relays'], ['relay', '/console/relays/900'], ['logs', '/console/logs/changes?span=all'], ['connections', '/console/logs/connections'], ['sign-ins', '/console/logs/signins'], ['server-log', '/console/logs/server'],
 	['settings', '/console/settings/general'], ['settings-approval', '/console/settings/approval'], ['settings-identity', '/console/settings/identity'], ['webhooks', '/console/settings/webhooks'], ['backup', '/console/settings/backup'],
 	['health', '/console/settings/health'], ['about', '/console/settings/about'],
 	...world.pages ?? [],
@@ -645,6 +557,4 @@ await test('story: two devices, an admin, a policy with an error, mended, saved,
 	await o.context().close();
 });
 
-await browser.close();
-console.log(`1..${n}`);
-process.exit(failed ? 1 : 0);
+await finish();

@@ -4,7 +4,7 @@ state, a policy with tests, three versions of it. `python3 tests/browser/harbour
 
 Its machines speak the real control protocol (tests/integration/lib/ts2021.py). A small HTTP port lets a test make them come and go:
 POST /join?name=x&key=ci, /leave?name=x, /back?name=x."""
-import http.server, json, os, sys, tempfile, threading, urllib.parse
+import http.server, json, os, signal, sys, tempfile, threading, urllib.parse
 
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(top, "tests/integration"))
@@ -161,6 +161,12 @@ class Harbour:
         machine, info = self.known[name]
         self.stay(name, Control(self.s.connect(), machine, self.s.key()), info)
 
+    def refuse(self, name, key):
+        """A machine asks again, for a tag that it may not have, and is refused."""
+        machine, info = self.known[name]
+        a = Control(self.s.connect(), machine, self.s.key()).register(self.key(key), hostinfo={**info, "RequestTags": ["tag:nobody"]})
+        assert a.get("Error"), a
+
     def link(self, user):
         return json.loads(self.s.must("console", "login", "--user", user, "--output", "json"))["url"]
 
@@ -180,6 +186,19 @@ class Harbour:
                             harbour.leave(q["name"])
                         elif url.path == "/back":
                             harbour.back(q["name"])
+                        elif url.path == "/refuse":
+                            harbour.refuse(q["name"], q["key"])
+                        elif url.path == "/stop":
+                            harbour.s.end()
+                        elif url.path == "/start":  # if it does not run
+                            if harbour.s.p.poll() is not None:
+                                harbour.s.start()
+                        elif url.path == "/pause":  # it is there and says nothing
+                            harbour.s.p.send_signal(signal.SIGSTOP)
+                        elif url.path == "/resume":
+                            harbour.s.p.send_signal(signal.SIGCONT)
+                        elif url.path == "/cli":
+                            return self.answer(200, {"said": harbour.s.must(*q["words"].split(" "))})
                         elif url.path == "/filters":  # packet filters that a machine was told
                             return self.answer(200, {"filters": harbour.filters.get(q["name"], [])})
                         elif url.path == "/link":
