@@ -118,6 +118,7 @@ export default function Machines() {
 		return out;
 	}), []);
 	const chosen = [...selected].map(id => state.byId.get(id)).filter(m => m !== undefined);
+	const going = useRef(''); // the row that has the keys before it has the focus, two frames later
 	const move = (step: number) => {
 		const at = ids.indexOf(focusedRow() || cursor), to = Math.max(0, Math.min(ids.length - 1, at < 0 ? 0 : at + step)), id = ids[to];
 		if (!id || !body.current) return;
@@ -125,9 +126,14 @@ export default function Machines() {
 		const y = body.current.getBoundingClientRect().top + scrollY + tops(to), h = tops(to + 1) - tops(to);
 		if (y < scrollY + 60) scrollTo(0, y - 120); else if (y + h > scrollY + innerHeight - 80) scrollTo(0, y + h - innerHeight + 120);
 		if (peek) setQuery({ peek: id });
-		requestAnimationFrame(() => requestAnimationFrame(() => document.querySelector<HTMLElement>(`a[data-row="${CSS.escape(id)}"]`)?.focus({ preventScroll: true })));
+		going.current = id;
+		requestAnimationFrame(() => requestAnimationFrame(() => {
+			if (going.current !== id) return;
+			going.current = '';
+			document.querySelector<HTMLElement>(`a[data-row="${CSS.escape(id)}"]`)?.focus({ preventScroll: true });
+		}));
 	};
-	const focusedRow = () => (document.activeElement?.closest('tr[data-id]') as HTMLElement | null)?.dataset.id ?? '';
+	const focusedRow = () => going.current || ((document.activeElement?.closest('tr[data-id]') as HTMLElement | null)?.dataset.id ?? '');
 	const withRow = (run: (m: Machine) => unknown, needs = false) => () => { const m = state.byId.get(focusedRow() || cursor || peek); if (m && (!needs || may('devices:core'))) run(m); };
 	useKeys({
 		j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1),
