@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""console_trouble.py [PART]: the web console when things go wrong, come late or are hostile, and for those who use it by keyboard, zoomed or by a
+"""console_trouble.py [PART]: the web console when things go wrong, come late or are hostile, and for those who use it on a phone, zoomed or by a
 screen reader. As console.py; pictures are left in build/console-trouble."""
 import sqlite3, sys
 from console import fresh, full, walk
