@@ -24,6 +24,7 @@ struct half {
 	struct tls_aead *aead;
 	uint8_t secret[TLS_SECRET_MAX];
 	uint8_t iv[TLS_AEAD_NONCE_LEN];
+	uint64_t iv_low; /* its last 8 bytes, as they lie */
 	uint64_t seq;
 };
 struct tls_record {
@@ -75,6 +76,7 @@ static err set_keys(struct tls_record *r, struct half *h, enum tls_aead_dir dir)
 	if (expand(r, h->secret, "key", key, tls_aead_key_len(r->kind)) && expand(r, h->secret, "iv", h->iv, sizeof h->iv))
 		e = h->aead ? tls_aead_rekey(h->aead, key) : tls_aead_new(r->kind, dir, key, &h->aead);
 	sodium_memzero(key, sizeof key);
+	memcpy(&h->iv_low, h->iv + 4, sizeof h->iv_low);
 	h->seq = 0;
 	return e;
 }
@@ -138,11 +140,9 @@ void tls_record_free(struct tls_record *r)
 /* The record's nonce, and the next record's number. */
 static void take_nonce(struct half *h, uint8_t nonce[TLS_AEAD_NONCE_LEN])
 {
-	uint64_t low;
+	uint64_t low = h->iv_low ^ htobe64(h->seq);
 
-	memcpy(nonce, h->iv, TLS_AEAD_NONCE_LEN);
-	memcpy(&low, nonce + 4, sizeof low);
-	low ^= htobe64(h->seq);
+	memcpy(nonce, h->iv, 4);
 	memcpy(nonce + 4, &low, sizeof low);
 	h->seq++; /* new keys are made long before it could wrap; a peer that does not would take centuries */
 }

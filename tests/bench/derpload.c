@@ -35,7 +35,7 @@
 
 enum {
 	CHUNK = 256 << 10,
-	OUT_MAX = 1 << 20,	/* a flooding sender stops here until the socket takes more */
+	OUT_MAX = 128 << 10,	/* a flooding sender has so much ready for when its socket takes more */
 	PROBE_US = 5000,
 	PROBES_MAX = 1 << 16,
 	FLOODERS = 10,
@@ -272,7 +272,7 @@ static void start_end(struct end *e)
 	struct derp_client_opts o = { .key = &e->key, .host = "derpload", .info = { .version = 2, .can_ack_pings = true } };
 	int one = 1;
 
-	*e = (struct end){ .out = buf_make(OUT_MAX * 4), .got = buf_make(4 << 20), .raw = buf_make(TLS_RECORD_MAX) };
+	*e = (struct end){ .out = buf_make(OUT_MAX * 16), .got = buf_make(4 << 20), .raw = buf_make(TLS_RECORD_MAX) };
 	e->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (e->fd < 0 || connect(e->fd, (const struct sockaddr *)&opt.to, sizeof opt.to) != 0)
 		die("connect");
@@ -431,7 +431,7 @@ static void send_some(struct pair *p, uint64_t allowed)
 {
 	for (; allowed && buf_len(&p->a.out) < OUT_MAX; allowed--, p->sent++)
 		put(&p->a, bytes_of(p->frame, p->frame_n));
-	if (buf_len(&p->a.out))
+	if (buf_len(&p->a.out) && !p->a.want_write) /* else epoll tells when it is worth a system call */
 		flush(&p->a);
 }
 
