@@ -7,6 +7,7 @@ A call that cannot be made with its path's objects and no body has a line in GOO
 import base64, copy, http.client, itertools, json, os, re, sys, urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from lib.browser import Browser
 from lib.kit import Server, run
 from lib.ts2021 import Control, Machine
 try:
@@ -146,6 +147,13 @@ class World:
     def invite(self):
         self.ok("POST", "/api/fairlead/v1/invites", {"name": self.name()})
         return self.ok("GET", "/api/fairlead/v1/invites")["invites"][-1]["id"]
+
+    def wish(self):
+        """Asked on their own page by somebody who came by a link."""
+        b, link = Browser(), self.ok("POST", "/api/fairlead/v1/login-links", {"user": self.user()})["url"]
+        b.submit(b.go(link), "Sign in")
+        b.submit(b.go(urllib.parse.urljoin(link, "/my/missing")), "Ask", what=self.name(), why="")
+        return self.ok("GET", "/api/fairlead/v1/wishes")["wishes"][-1]["id"]
 
     def identity(self):
         j = self.ok("POST", "/api/fairlead/v1/identities", {"user": self.user(), "issuer": "https://idp.example.com", "subject": self.name()})
@@ -293,6 +301,7 @@ GOOD = {
     f"POST {N}/users/{{userId}}/rename": lambda w: {**P(userId=w.user()), **B({"name": w.name()})},
     f"POST {N}/invites": lambda w: B({"name": w.name(), "role": "member", "expires": "72h"}),
     f"DELETE {N}/invites/{{id}}": lambda w: P(id=w.invite()),
+    f"DELETE {N}/wishes/{{id}}": lambda w: P(id=w.wish()),
     f"POST {N}/routes/approve": lambda w: B({"prefix": "10.7.0.0/24", "machine": w.shared("node"), "approved": True}),
     f"POST {N}/dns/try": lambda w: B({"name": "wiki.example.com", "type": "A"}),
     f"GET {N}/backups/{{name}}": lambda w: P(name=w.shared("backup")),
