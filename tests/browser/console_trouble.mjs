@@ -1,5 +1,5 @@
 // console_trouble.mjs OUT [ONLY] < JSON: the console when the server stops, is silent, refuses or is slow; when a session ends and a role changes
-// under the page; with nothing in it; with hostile text in everything; and on a phone, zoomed, for screen readers, without motion.
+// under the page; with nothing in it; with hostile text in everything; and by keyboard alone, on a phone, zoomed, for screen readers, without motion.
 import { accessible, browser, command, finish, must, open, out, overflow, person, test, until, watch, wellBehaved, world } from './console_kit.mjs';
 
 const { fresh, full, hostile } = world;
@@ -441,6 +441,90 @@ await test('another site can neither frame the console nor act through it', asyn
 // ---- keyboard, zoom, motion, screen readers --------------------------------------------------------------------------------------------------
 
 const PAGES = ['/machines', '/users', '/access', '/access/reach', '/access/tests', '/access/history', '/keys/auth', '/routes', '/dns', '/relays', '/logs/changes', '/settings/general', '/settings/approval', '/settings/backup', '/settings/health'];
+
+await test('by keyboard alone: filter, move, look, select, rename, palette, menu; the focus is always seen and comes back', async fault => {
+	const p = await person(full, 'lena');
+	const focus = () => p.evaluate(() => { const e = document.activeElement; return `${e.tagName.toLowerCase()} ${(e.getAttribute('aria-label') ?? e.textContent ?? '').trim().slice(0, 40)}`; });
+	await open(p, full, '/console/machines', 'a[data-row]');
+	await p.keyboard.press('Tab');
+	must((await focus()).includes('Skip to content'), `Tab leads first to ${await focus()}`);
+	await p.keyboard.press('Enter');
+	must(await p.evaluate(() => document.activeElement.id) === 'content', 'the skip link does not skip');
+	await p.keyboard.press('/');
+	await p.keyboard.type('tag:prod');
+	await until(p, () => document.querySelectorAll('a[data-row]').length === 5);
+	await p.keyboard.press('Enter');
+	await until(p, () => document.activeElement?.dataset?.row);
+	await p.keyboard.press('j');
+	await until(p, () => document.activeElement?.textContent === 'api-prod-2');
+	await p.keyboard.press('x');
+	await p.keyboard.press('j');
+	await p.keyboard.press('x');
+	await p.waitForSelector('.selection:has-text("2 selected")');
+	await p.keyboard.press('Escape');
+	await p.waitForSelector('.selection', { state: 'detached' });
+	await p.keyboard.press('Space');
+	await p.waitForSelector('aside.drawer');
+	await p.keyboard.press('j');
+	await p.waitForSelector('aside.drawer h2:has-text("db-primary")');
+	await p.keyboard.press('Escape');
+	await p.waitForSelector('aside.drawer', { state: 'detached' });
+	await p.keyboard.press('r');
+	await p.waitForSelector('dialog[open] input');
+	must((await focus()).startsWith('input'), `the dialog begins at ${await focus()}`);
+	await p.keyboard.press('Escape');
+	await p.waitForSelector('dialog', { state: 'detached' });
+	must((await focus()) === 'a db-primary', `after the dialog the focus is on ${await focus()}`);
+	await p.keyboard.press('Control+k');
+	await p.keyboard.type('who can reach db-primary');
+	await p.waitForSelector('.palette [role=option][aria-selected=true]:has-text("Who can reach db-primary?")');
+	await p.keyboard.press('Enter');
+	await p.waitForURL('**/access/reach?of=db-primary**');
+	await p.keyboard.press('g');
+	await p.keyboard.press('k');
+	await p.waitForURL('**/keys/auth');
+	await until(p, () => document.activeElement?.tagName === 'H1' && document.activeElement.textContent === 'Keys');
+	await p.keyboard.press('?');
+	await p.waitForSelector('dialog[open]:has-text("Single-letter keys")');
+	await accessible(p, fault, 'keys');
+	await p.keyboard.press('Escape');
+	await open(p, full, '/console/machines?q=name:grafana', 'a[data-row]');
+	await p.focus('tr button[aria-haspopup=menu]');
+	await p.keyboard.press('ArrowDown');
+	await p.waitForSelector('[role=menu]');
+	await p.keyboard.press('End');
+	must((await focus()).includes('Delete'), `End leads to ${await focus()}`);
+	await p.keyboard.press('r');
+	must((await focus()).includes('Rename'), `r leads to ${await focus()}`);
+	await p.keyboard.press('Escape');
+	must((await focus()).includes('Actions for grafana'), `after the menu the focus is on ${await focus()}`);
+	// Each stop of Tab on each page: it can be seen, and nothing covers it.
+	for (const [size, viewport] of [['wide', { width: 1440, height: 900 }], ['phone', { width: 390, height: 844 }]]) {
+		await p.setViewportSize(viewport);
+		for (const path of PAGES) {
+			await open(p, full, `/console${path}`);
+			await p.waitForTimeout(100);
+			for (let i = 0; i < 28; i++) {
+				await p.keyboard.press('Tab');
+				const wrong = await p.evaluate(() => {
+					let e = document.activeElement;
+					while (e?.shadowRoot?.activeElement) e = e.shadowRoot.activeElement;
+					if (!e || e === document.body) return '';
+					const box = e.getBoundingClientRect(), style = getComputedStyle(e), name = `${e.tagName.toLowerCase()}.${e.className} “${(e.getAttribute('aria-label') ?? e.textContent ?? '').trim().slice(0, 30)}”`;
+					if (e.closest('.cm-editor')) return '';
+					if (box.width < 1 || box.height < 1) return `${name} has the focus and no size`;
+					if (box.bottom <= 0 || box.top >= innerHeight) return `${name} has the focus out of sight`;
+					if (style.outlineStyle === 'none' && style.boxShadow === 'none' && e.matches(':focus-visible')) return `${name}: its focus cannot be seen`;
+					const at = document.elementFromPoint(Math.min(Math.max(box.left + box.width / 2, 1), innerWidth - 1), Math.min(Math.max(box.top + box.height / 2, 1), innerHeight - 1));
+					return at && !e.contains(at) && !at.contains(e) && !at.closest('label')?.contains(e) && at.closest('.bottom-bar, .top-bar, .banner') ? `${name} has the focus under ${at.className}` : '';
+				});
+				if (wrong) fault(`${size} ${path}: ${wrong}`);
+			}
+		}
+	}
+	await wellBehaved(p, fault, 'end');
+	await p.context().close();
+});
 
 await test('at 200 % and on 320 px nothing is lost sideways; with more contrast and forced colours it can be read', async fault => {
 	const p = await person(full, 'lena', { viewport: { width: 720, height: 450 }, deviceScaleFactor: 2 });
