@@ -48,9 +48,13 @@ static uint64_t weight(const struct relay_msg *m)
 void msg_list_add(struct msg_list *l, struct relay_msg *m)
 {
 	m->next = NULL;
-	*l->end = l->last = m;
+	*l->end = m;
 	l->end = &m->next;
 	l->packet_bytes += weight(m);
+	if (m->kind == MSG_PACKETS)
+		l->open[m->disco] = m;
+	else if (m->kind != MSG_FORWARD)
+		l->open[0] = l->open[1] = NULL; /* what comes after a notice stays behind it */
 }
 
 struct relay_msg *msg_list_pop(struct msg_list *l)
@@ -60,10 +64,10 @@ struct relay_msg *msg_list_pop(struct msg_list *l)
 	if (!m)
 		return NULL;
 	l->first = m->next;
-	if (!l->first) {
+	if (!l->first)
 		l->end = &l->first;
-		l->last = NULL;
-	}
+	if (l->open[m->disco] == m)
+		l->open[m->disco] = NULL;
 	l->packet_bytes -= weight(m);
 	return m;
 }
@@ -78,18 +82,17 @@ void msg_list_done(struct msg_list *l)
 
 /* ---- packets ---------------------------------------------------------------------------------------------------- */
 
-/* The list's last message, or a new one, with room for n bytes. NULL: out of memory. */
+/* The message that is open, or a new one, with room for n bytes. NULL: out of memory. */
 static struct relay_msg *with_room(struct msg_list *l, struct msg_pool *p, size_t n, bool disco)
 {
-	struct relay_msg *m = l->last;
-	bool more = m && m->kind == MSG_PACKETS;
+	struct relay_msg *m = l->open[disco];
 
-	if (more && m->disco == disco && n <= m->cap - m->n)
+	if (m && n <= m->cap - m->n)
 		return m;
-	size_t cap = more ? PACKETS_MORE : PACKETS_FIRST;
+	size_t cap = m ? PACKETS_MORE : PACKETS_FIRST;
 	if (cap < n)
 		cap = n;
-	if (p->free && cap <= PACKETS_MORE) {
+	if (p->free && cap > PACKETS_FIRST && cap <= PACKETS_MORE) { /* a large one for a few packets would fill the inbox */
 		m = p->free;
 		p->free = m->next;
 		p->n--;
@@ -191,10 +194,8 @@ static void shed(struct msg_list *l, uint64_t max_bytes, bool disco, struct msg_
 			continue;
 		}
 		*at = m->next;
-		if (!m->next) {
+		if (!m->next)
 			l->end = at;
-			l->last = NULL; /* at worst the next packet begins a message of its own */
-		}
 		l->packet_bytes -= weight(m);
 		msg_list_add(dropped, m);
 	}
@@ -209,7 +210,6 @@ bool inbox_deliver(struct inbox *b, struct msg_list *from, uint64_t max_bytes, s
 	pthread_mutex_lock(&b->lock);
 	*b->list.end = from->first;
 	b->list.end = from->end;
-	b->list.last = from->last;
 	b->list.packet_bytes += from->packet_bytes;
 	shed(&b->list, max_bytes, false, dropped);
 	shed(&b->list, max_bytes, true, dropped);

@@ -34,7 +34,8 @@ struct relay_msg {
 };
 
 struct msg_list {
-	struct relay_msg *first, *last, **end;
+	struct relay_msg *first, **end;
+	struct relay_msg *open[2]; /* where the next bulk packet goes, and the next of disco; NULL: into a message of its own */
 	uint64_t packet_bytes;
 };
 
@@ -63,8 +64,9 @@ void msg_pool_done(struct msg_pool *p);
 /* Frees all of l, or keeps what may be used again. */
 void msg_recycle(struct msg_pool *p, struct msg_list *l);
 
-/* Copies a RecvPacket for dst behind the others: into the list's last message, where that holds packets of the same kind and has
- * room, else into a new one. So a batch costs few allocations, and nothing overtakes. False: out of memory. */
+/* Copies a RecvPacket for dst behind the others of its kind: into the message that they lie in, where that has room, else into
+ * a new one. So a batch costs few allocations, also of a sender who alternates kinds. Nothing overtakes one of its kind, nor a
+ * notice; disco and bulk have queues of their own anyway. False: out of memory. */
 bool msg_add_packet(struct msg_list *l, struct msg_pool *p, const struct node_pub *dst, struct bytes packet, bool disco);
 /* The packet at *at, which moves on; false: no more. It lies in m. */
 bool msg_next_packet(const struct relay_msg *m, size_t *at, struct node_pub *dst, uint8_t **p, uint32_t *n);
