@@ -310,6 +310,9 @@ static err update(struct core *c, struct tailnet *t, struct apikey *k, struct co
 		reply_fail(r, ERR_STATE, "an OAuth client stays one, and so does a federated identity");
 		return r->e;
 	}
+	/* Who says whose tokens it takes can be it: its tokens act as its user, also on who is that user. */
+	if (m->federated.issuer && !apikey_may_act_on(c, m, user_by_id(c, k->row.user_id), r))
+		return r->e;
 	m->oauth_client = true;
 	if (!are_sound(m, m->scopes, r) || !is_federation(c, m, r) || !within(c, m, m->scopes, r) || !apikey_may_tags(c, t, m, r))
 		return r->e;

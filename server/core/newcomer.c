@@ -56,6 +56,14 @@ err newcomer_of(struct core *c, struct tailnet *t, struct command *m, struct rep
 		reply_fail(r, ERR_NOT_FOUND, "no device waits under this link: it has joined already, or the link is too old");
 		return r->e;
 	}
+	/* What it will not become tells nobody what such a one would reach. */
+	bool may = !user_waits(u);
+	for (size_t i = 0; may && i < p->row.n_request_tags; i++)
+		may = register_may_tag(t, u, p->row.request_tags[i]);
+	if (!may) {
+		reply_fail(r, ERR_DENIED, user_waits(u) ? "your account waits for approval" : "you may not give the device the tags that it asks for");
+		return r->e;
+	}
 	struct node *same = of_the_same(c, p, u);
 	m->name = same ? arena_str(&m->arena, bytes_str(same->row.given_name)) : NEWCOMER_NAME;
 	if (same)

@@ -130,7 +130,7 @@ static bool has_tag(char *const *tags, size_t n, const char *tag)
 	return false;
 }
 
-static bool may_tag(struct tailnet *t, struct user *u, const char *tag)
+bool register_may_tag(const struct tailnet *t, const struct user *u, const char *tag)
 {
 	if (!u || user_waits(u)) /* what is tagged has no owner, and would not wait */
 		return false;
@@ -143,7 +143,7 @@ static bool may_all(struct tailnet *t, struct user *u, char *const *have, size_t
 		size_t n_want, char *why, size_t why_cap)
 {
 	for (size_t i = 0; i < n_want; i++) {
-		if (has_tag(have, n_have, want[i]) || may_tag(t, u, want[i]) ||
+		if (has_tag(have, n_have, want[i]) || register_may_tag(t, u, want[i]) ||
 		    (n_have && policy_tags_may_tag(t->policy, (const char *const *)have, n_have, want[i])))
 			continue;
 		snprintf(why, why_cap, "requested tags are invalid or not permitted: %s may not use %.64s", u ? u->row.name : "this key",

@@ -800,6 +800,8 @@ void pending_expire(struct core *c, struct timer *t);
 MUST_USE err pending_delete(struct core *c, struct pending *p);
 /* Makes the node of a login, or rotates the key of the one that is there. why: on an error, one sentence. */
 /* When the key of a device that joins now would end; 0: never. asked_ms: what its owner's sign-in says, 0 nothing. */
+/* Could u give a device this tag? NULL, and who waits for approval: no. */
+bool register_may_tag(const struct tailnet *t, const struct user *u, const char *tag);
 int64_t register_expires(const struct core *c, const struct tailnet *t, bool tagged, int64_t asked_ms);
 /* newcomer.c: the device that waits under m->auth_id, as a node of who asks (m->key_text, a token) or of its tags, which m->name calls from
  * then on. *out is owned (record_unref), or untouched when it is a node already. Else r says why, or ERR_NOMEM. */

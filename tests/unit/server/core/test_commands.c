@@ -72,6 +72,45 @@ static void api_keys(void **state)
 	harness_stop(&h);
 }
 
+/* Whose tokens an identity takes is for who may do as much as its user: the tokens act as that user. */
+static void an_identity_is_not_taken_over(void **state)
+{
+	static const struct federation theirs = { "https://ci.example.com", "repo:acme/app", "", "" };
+	static const struct federation mine = { "https://ci.example.com", "repo:eve/app", "", "" };
+	struct harness h;
+
+	(void)state;
+	harness_start(&h, NULL);
+	struct command *m = command_new(CMD_USER_ROLE);
+	m->id = harness_user(&h, "ann"), m->role = "owner";
+	assert_ok(harness_command(&h, m)->e);
+	m = command_new(CMD_APIKEY_CREATE);
+	m->oauth_client = true, m->user = "ann", m->scopes = "users", m->federated = theirs;
+	struct reply *r = harness_command(&h, m);
+	assert_ok(r->e);
+	int64_t id = r->apikeys[0].id, by[2];
+	static const char *const scopes[] = { "users federated_keys", "all" };
+	for (int i = 0; i < 2; i++) {
+		m = command_new(CMD_APIKEY_CREATE);
+		m->scopes = scopes[i];
+		r = harness_command(&h, m);
+		assert_ok(r->e);
+		by[i] = r->apikeys[0].id;
+	}
+	for (int i = 0; i < 2; i++) {
+		m = command_new(CMD_APIKEY_UPDATE);
+		m->id = id, m->by_key = by[i], m->scopes = "users", m->federated = mine;
+		r = harness_command(&h, m);
+		assert_int_equal(r->e, i ? OK : ERR_DENIED);
+		m = command_new(CMD_APIKEY_LOOK);
+		m->id = id;
+		r = harness_command(&h, m);
+		assert_ok(r->e);
+		assert_string_equal(r->apikeys[0].subject, i ? mine.subject : theirs.subject);
+	}
+	harness_stop(&h);
+}
+
 static void policy_tags_and_records(void **state)
 {
 	struct harness h;
@@ -132,6 +171,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(users),
 		cmocka_unit_test(api_keys),
+		cmocka_unit_test(an_identity_is_not_taken_over),
 		cmocka_unit_test(policy_tags_and_records),
 	};
 

@@ -289,6 +289,17 @@ static void what_a_waiting_device_will_reach(void **state)
 	device_register(&desk, NULL);
 	assert_ok(answer_device(&h, CMD_AUTH_DENY, id, ann)->e);
 	assert_string_equal(will_reach(&h, waiting_id(&h), ann), "desk,web");
+	/* A tag that somebody may not give: what it reaches is no business of theirs. */
+	m = command_new(CMD_POLICY_SET);
+	m->text = "{\"tagOwners\": {\"tag:vault\": [\"ann@\"]}, \"acls\": [{\"action\": \"accept\", \"src\": [\"tag:vault\"], \"dst\": [\"*:*\"]}]}";
+	assert_ok(harness_command(&h, m)->e);
+	assert_ok(answer_device(&h, CMD_AUTH_DENY, waiting_id(&h), ann)->e);
+	device_new_key(&late);
+	late.request_tag = "tag:vault";
+	device_register(&late, NULL);
+	id = waiting_id(&h);
+	assert_string_equal(will_reach(&h, id, ann), "desk,web,(this device)");
+	assert_int_equal(answer_device(&h, CMD_POLICY_WHAT, id, bob)->e, ERR_DENIED);
 	device_done(&desk);
 	device_done(&web);
 	device_done(&late);
