@@ -11,6 +11,9 @@
 
 /* ---- which event a record is ---- */
 
+/* Discord takes 2000 characters a message, and refuses a longer one each time that it is sent again. */
+enum { CHAT_TEXT_MAX = 1900 };
+
 struct told {
 	const char *type;
 	char message[400];
@@ -134,6 +137,7 @@ bool webhook_body(const struct webhook_row *hook, const struct audit_row *rows, 
 	struct jsonw w = jsonw_init(out);
 	CLEANUP(buf_done) struct buf text = buf_make(64 << 10);
 	bool chat = hook->provider && hook->provider[0], some = false;
+	size_t more = 0;
 
 	if (!chat)
 		jsonw_arr(&w);
@@ -141,7 +145,9 @@ bool webhook_body(const struct webhook_row *hook, const struct audit_row *rows, 
 		struct told t = { 0 };
 		if (!event_of(&rows[i], hook, &t) || !webhook_wants(hook->subscriptions, t.type))
 			continue;
-		if (chat)
+		if (chat && some && buf_view(&text).n + strlen(t.message) + strlen(rows[i].actor) > CHAT_TEXT_MAX)
+			more++;
+		else if (chat)
 			buf_printf(&text, "%s%s (%s)", some ? "\n" : "", t.message, rows[i].actor);
 		else
 			put_event(&w, &rows[i], &t, server_url);
@@ -150,6 +156,8 @@ bool webhook_body(const struct webhook_row *hook, const struct audit_row *rows, 
 	if (!chat) {
 		jsonw_arr_end(&w);
 	} else {
+		if (more)
+			buf_printf(&text, "\n… %zu more", more);
 		jsonw_obj(&w);
 		jsonw_key_bytes(&w, bytes_str(strcmp(hook->provider, "discord") == 0 ? "content" : "text"));
 		jsonw_bytes(&w, buf_view(&text));

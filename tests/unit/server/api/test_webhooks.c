@@ -194,6 +194,32 @@ static void events_are_told(void **state)
 	receiver_stop(&r);
 }
 
+/* A chat refuses what is too long, each time that it is sent again: what does not fit is counted. */
+static void a_chat_gets_no_more_than_it_takes(void **state)
+{
+	static char kind[] = "user", action[] = "create", target[] = "somebody-with-a-long-name@example.com", who[] = "cli:root", empty[] = "", provider[] = "discord", wants[] = "userCreated";
+	struct webhook_row hook = { .provider = provider, .subscriptions = wants };
+	struct audit_row rows[50];
+
+	(void)state;
+	for (size_t i = 0; i < 50; i++)
+		rows[i] = (struct audit_row){ .kind = kind, .action = action, .target = target, .target_id = empty, .actor = who, .before = empty, .after = empty };
+	struct buf out = buf_make(64 << 10);
+	assert_true(webhook_body(&hook, rows, 50, "https://fairlead.example.com", &out));
+	json_t *body = json_loadb((const char *)buf_view(&out).p, buf_view(&out).n, 0, NULL);
+	const char *text = json_string_value(json_object_get(body, "content"));
+	assert_non_null(text);
+	assert_true(strlen(text) > 1500 && strlen(text) <= 2000);
+	size_t lines = 0;
+	for (const char *at = text; (at = strchr(at, '\n')); at++)
+		lines++;
+	const char *more = strstr(text, "\n… ");
+	assert_non_null(more);
+	assert_int_equal(strtoul(more + strlen("\n… "), NULL, 10), 50 - lines);
+	json_decref(body);
+	buf_done(&out);
+}
+
 static void failures_are_tried_again(void **state)
 {
 	(void)state;
@@ -381,6 +407,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(events_are_told),
+		cmocka_unit_test(a_chat_gets_no_more_than_it_takes),
 		cmocka_unit_test(failures_are_tried_again),
 		cmocka_unit_test(private_addresses_are_refused),
 		cmocka_unit_test(silent_endpoints_delay_nobody_else),
