@@ -34,7 +34,8 @@ const char *find_config(const struct cli *x)
 /* The message ends with the first fault, for those who read no further: here the faults follow, with their places. */
 static size_t without_fault(const char *message, const char *fault)
 {
-	const char *text = fault ? strstr(fault, ": ") : NULL; /* "line 3, column 9: …" */
+	bool alone = !fault || strcmp(fault, message) == 0; /* what has no place is not told again */
+	const char *text = alone ? NULL : strstr(fault, ": "); /* "line 3, column 9: …" */
 	size_t all = strlen(message), n = text ? strlen(text) : 0;
 
 	return n && n < all && strcmp(message + all - n, text) == 0 ? all - n : all;

@@ -214,7 +214,8 @@ static size_t get(struct end *e, uint8_t *to)
 		struct bytes had = buf_view(&e->raw);
 		uint8_t *area = e->rec ? raw : to;
 
-		memcpy(area, had.p, had.n);
+		if (had.n)
+			memcpy(area, had.p, had.n);
 		ssize_t n = read(e->fd, area + had.n, CHUNK - had.n);
 		if (n == 0) {
 			fprintf(stderr, "derpload: the relay closed a connection\n");

@@ -274,7 +274,9 @@ def pipelined_requests_are_answered_in_order(s):
     assert [b"publicKey" in p for p in parts] == [False, True, False, True, True, False, False]
     post = b"POST /api/v1/user HTTP/1.1\r\nHost: t\r\nContent-Length: 11\r\n\r\nGET /key?v="
     a = raw(s, post + k + last)
-    assert [p[:3] for p in a.split(b"HTTP/1.1 ")[1:]] == [b"401", b"200", b"404"], a[:600]
+    got = [p[:3] for p in a.split(b"HTTP/1.1 ")[1:]]  # never 401, 404 for "GET /key?v=GET ..."; a refusal before the body may end the connection
+    assert got in ([b"401", b"200", b"404"], [b"401"]), a[:600]
+    assert len(got) == 3 or b"Connection: close" in a, a[:600]
     m, key = Machine(), s.key()  # an upgrade behind other requests
     c = s.connect()
     i = Initiation(m, key)
