@@ -2,7 +2,7 @@
  *
  * A client belongs to one worker, a worker to one thread. Between clients of one worker a packet is queued where it
  * lies; to another worker it is copied once, into a message of many packets for that worker's inbox, from which it is queued
- * where it lies. A batch costs one lock and one wake-up, a packet neither a lock nor an allocation. Only the functions marked "any thread" may be called from elsewhere.
+ * where it lies. A batch costs one lock and one wake-up, a packet on its own thread neither a lock nor an allocation; on its way to another, a lock once in many packets. Only the functions marked "any thread" may be called from elsewhere.
  *
  * A turn of a worker: fill relay_area, session_feed from it, relay_area_used; at the end relay_flush, which has every
  * client with output pushed by its owner and then makes queues own what they keep. */

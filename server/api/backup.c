@@ -26,13 +26,24 @@ static void free_slot(struct api *a)
 	pthread_mutex_unlock(&a->lock);
 }
 
-static enum MHD_Result on_backup(struct request *r, const struct reply *reply)
+static enum MHD_Result on_recorded(struct request *r, const struct reply *reply)
 {
 	FAIL_ON(r, reply);
 	struct buf out;
 	struct jsonw w = answer_begin(&out);
 	jsonw_key(&w, "path"), jsonw_str(&w, r->keep);
 	return answer_end(r, &w, &out);
+}
+
+static enum MHD_Result on_backup(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	struct command *c = command_for(r, CMD_BACKUP_NOTE);
+	if (c) {
+		c->name = r->keep;
+		c->new_name = "create";
+	}
+	return ask(r, c, on_recorded);
 }
 
 static void *backup_main(void *arg)

@@ -56,6 +56,18 @@ static enum MHD_Result no_folder(struct request *r)
 	return answer_error(r, 501, "this server has no database file to copy");
 }
 
+/* The record is durable before next is called. */
+static enum MHD_Result record(struct request *r, const char *name, const char *action, reply_handler *next)
+{
+	struct command *c = command_for(r, CMD_BACKUP_NOTE);
+
+	if (c) {
+		c->name = name;
+		c->new_name = action;
+	}
+	return ask(r, c, next);
+}
+
 /* ---- the list ---- */
 
 struct listing {
@@ -176,7 +188,7 @@ static err make_whole(struct api *a, const char *path, char *why, size_t why_cap
 	return e;
 }
 
-static enum MHD_Result on_made(struct request *r, const struct reply *reply)
+static enum MHD_Result on_made_recorded(struct request *r, const struct reply *reply)
 {
 	const char *path = r->keep;
 	struct backup_file f = { 0 };
@@ -193,6 +205,12 @@ static enum MHD_Result on_made(struct request *r, const struct reply *reply)
 	struct jsonw w = console_begin(&out);
 	jsonw_key(&w, "backup"), put_file(&w, &f);
 	return console_end(r, &w, &out);
+}
+
+static enum MHD_Result on_made(struct request *r, const struct reply *reply)
+{
+	FAIL_ON(r, reply);
+	return record(r, strrchr(r->keep, '/') + 1, "create", on_made_recorded);
 }
 
 static enum MHD_Result on_room(struct request *r, const struct reply *reply)
@@ -247,14 +265,12 @@ static const char *path_of(struct request *r, enum MHD_Result *answered)
 	return path;
 }
 
-enum MHD_Result console_backup_get(struct request *r)
+static enum MHD_Result on_fetch_recorded(struct request *r, const struct reply *reply)
 {
-	enum MHD_Result answered;
-	const char *path = path_of(r, &answered);
+	const char *path = r->keep;
 	struct stat st;
 
-	if (!path)
-		return answered;
+	FAIL_ON(r, reply);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		if (fd >= 0)
@@ -269,6 +285,28 @@ enum MHD_Result console_backup_get(struct request *r)
 	return answer_response(r, 200, "application/vnd.sqlite3", response);
 }
 
+enum MHD_Result console_backup_get(struct request *r)
+{
+	enum MHD_Result answered;
+	const char *path = path_of(r, &answered);
+
+	if (!path)
+		return answered;
+	r->keep = arena_str(&r->arena, bytes_str(path));
+	return r->keep ? record(r, r->param[0], "fetch", on_fetch_recorded) : answer_error(r, 500, "out of memory");
+}
+
+static enum MHD_Result on_removal_recorded(struct request *r, const struct reply *reply)
+{
+	const char *path = r->keep;
+
+	FAIL_ON(r, reply);
+	if (unlink(path) != 0)
+		return answer_error(r, 500, arena_printf(&r->arena, "the backup cannot be removed: %s", strerror(errno)));
+	log_info("backup removed", "by=%s name=%s", log_qs(r->actor).s, r->param[0]);
+	return answer_empty(r);
+}
+
 enum MHD_Result console_backup_delete(struct request *r)
 {
 	enum MHD_Result answered;
@@ -276,10 +314,8 @@ enum MHD_Result console_backup_delete(struct request *r)
 
 	if (!path)
 		return answered;
-	if (unlink(path) != 0)
-		return answer_error(r, 500, arena_printf(&r->arena, "the backup cannot be removed: %s", strerror(errno)));
-	log_info("backup removed", "by=%s name=%s", log_qs(r->actor).s, r->param[0]);
-	return answer_empty(r);
+	r->keep = arena_str(&r->arena, bytes_str(path));
+	return r->keep ? record(r, r->param[0], "delete", on_removal_recorded) : answer_error(r, 500, "out of memory");
 }
 
 static err verify(struct api *a, const char *path, char *why, size_t why_cap)

@@ -388,27 +388,59 @@ void audit_list_done(struct audit_list *l)
 
 enum { NOTES_MAX = 16 };
 
-err audit_note_node(struct core *c, const struct node *n, const char *action, const char *text)
+static err note(struct core *c, const struct subject *s, struct buf *before, struct buf *after)
 {
-	struct subject s = { .kind = "node", .tailnet_id = n->t->row.id, .name = n->row.given_name, .had = true, .has = true };
-	CLEANUP(buf_done) struct buf before = buf_make(2 * AUDIT_SIDE_MAX), after = buf_make(2 * AUDIT_SIDE_MAX);
-	struct jsonw w = jsonw_init(&after);
-
 	if (c->notes.n == NOTES_MAX)
 		return ERR_TOO_BIG;
 	struct audit_row *list = realloc(c->notes.row, (c->notes.n + 1) * sizeof *list);
 	if (!list)
 		return ERR_NOMEM;
 	c->notes.row = list;
+	TRY(make_record(c, s, c->notes.n ? list[0].group_id : 0, before, after, &list[c->notes.n]));
+	c->notes.n++;
+	return OK;
+}
+
+/* Another word for the last note than the rows tell. */
+static err call_note(struct core *c, const char *action)
+{
+	struct audit_row *r = &c->notes.row[c->notes.n - 1];
+	char *word = strdup(action);
+
+	if (!word)
+		return ERR_NOMEM;
+	free(r->action);
+	r->action = word;
+	return OK;
+}
+
+err audit_note_node(struct core *c, const struct node *n, const char *action, const char *text)
+{
+	struct subject s = { .kind = "node", .tailnet_id = n->t->row.id, .name = n->row.given_name, .had = true, .has = true };
+	CLEANUP(buf_done) struct buf before = buf_make(2 * AUDIT_SIDE_MAX), after = buf_make(2 * AUDIT_SIDE_MAX);
+	struct jsonw w = jsonw_init(&after);
+
 	number_id(&s, n->row.id);
 	buf_append_str(&before, "{}");
 	jsonw_obj(&w);
 	jsonw_key(&w, "action"), jsonw_str(&w, action);
 	jsonw_key(&w, "details"), jsonw_str(&w, text);
 	jsonw_obj_end(&w);
-	TRY(make_record(c, &s, c->notes.n ? list[0].group_id : 0, &before, &after, &list[c->notes.n]));
-	c->notes.n++;
-	return OK;
+	return note(c, &s, &before, &after);
+}
+
+err audit_note_backup(struct core *c, int64_t tailnet_id, const char *name, const char *action)
+{
+	struct subject s = { .kind = "backup", .tailnet_id = tailnet_id, .name = name, .had = true, .has = true };
+	CLEANUP(buf_done) struct buf before = buf_make(8), after = buf_make(8);
+
+	if (strcmp(action, "create") != 0 && strcmp(action, "fetch") != 0 && strcmp(action, "delete") != 0)
+		return ERR_INVALID;
+	snprintf(s.id, sizeof s.id, "%s", name);
+	buf_append_str(&before, "{}");
+	buf_append_str(&after, "{}");
+	TRY(note(c, &s, &before, &after));
+	return call_note(c, action);
 }
 
 static void tell(struct core *c, const struct node *n, const char *action, struct buf *before, struct buf *after)
@@ -456,12 +488,7 @@ void audit_key_expiry(struct core *c, struct node *n, const char *action)
 	snprintf(text, sizeof text, "%lld", (long long)n->row.expires_ms);
 	if (audit_note_node(c, n, action, text) != OK || c->notes.n == before)
 		return;
-	struct audit_row *r = &c->notes.row[before];
-	char *word = strdup(action);
-	if (word) {
-		free(r->action);
-		r->action = word;
-	}
+	(void)call_note(c, action);
 }
 
 /* ---- keeping it bounded ---- */

@@ -137,6 +137,7 @@ enum command_kind {
 	CMD_DNS_RECORDS,   /* text: JSON list of {name,type,value}: replaces the extra records (setting dns.extra_records) */
 	CMD_STATS,	   /* -> stats */
 	CMD_PEOPLE,	   /* ids: only these -> users, people */
+	CMD_BACKUP_NOTE,   /* name: a file's; new_name: "create", "fetch" or "delete": it is recorded, nothing else */
 	CMD_ME,		   /* id: a user, 0 none -> users[0], domain, stats, text: the name of the owner, "" none */
 };
 #define COMMAND_KINDS (CMD_ME + 1) /* the last one, and one more */

@@ -223,6 +223,9 @@ void on_command(struct core *c, struct event *e)
 	case CMD_ACCOUNT_DELETE:
 		on_command_account(c, m, r);
 		break;
+	case CMD_BACKUP_NOTE:
+		r->e = audit_note_backup(c, m->tailnet_id, m->name, m->new_name);
+		break;
 	case CMD_WISH_ADD:
 	case CMD_WISH_LIST:
 	case CMD_WISH_DELETE:

@@ -529,6 +529,8 @@ void audit_list_done(struct audit_list *l);
 /* A record that is no change of a row: what a node says of itself (action, and text into after). Durable with the event. */
 MUST_USE err audit_note_node(struct core *c, const struct node *n, const char *action, const char *text);
 /* "expired" or "expiring": nothing of its row changes then. */
+/* A copy of the database was made, fetched or removed: "create", "fetch", "delete". Whoever has one has the server's keys. */
+MUST_USE err audit_note_backup(struct core *c, int64_t tailnet_id, const char *name, const char *action);
 void audit_key_expiry(struct core *c, struct node *n, const char *action);
 void audit_presence(struct core *c, struct node *n); /* it came or went: told, not recorded */
 void audit_report(struct core *c, const struct node *n); /* it told of itself what lists show; likewise */

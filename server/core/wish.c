@@ -114,7 +114,7 @@ static err add(struct core *c, struct tailnet *t, const struct command *m, struc
 	if (!signin_asking(c, t, m, r, &u))
 		return r->e;
 	if (!*m->name || !is_plain(m->name, WISH_WHAT_MAX) || !is_plain(m->note, WISH_WHY_MAX))
-		reply_fail(r, ERR_INVALID, "say what you want to reach in 1 to %d characters, and why in at most %d, each on one line", WISH_WHAT_MAX, WISH_WHY_MAX);
+		reply_fail(r, ERR_INVALID, "say what you want to reach in 1 to %d bytes of text, and why in at most %d, each on one line", WISH_WHAT_MAX, WISH_WHY_MAX);
 	else if (user_waits(u))
 		reply_fail(r, ERR_DENIED, "your account waits for approval first");
 	else if (count_of(c, u) >= WISHES_PER_USER_MAX)

@@ -1177,6 +1177,15 @@ static void backups_are_made_looked_at_and_fetched(void **state)
 	assert_non_null(as);
 	assert_non_null(strstr(as, name));
 	free(as);
+	/* Whoever has one has the server's keys: each step is in the log before its answer. */
+	json_t *log = page_call(&h, &auditor, "GET", NATIVE "/audit?kind=backup&action=fetch", "", 200);
+	assert_int_equal(json_array_size(json_object_get(log, "records")), 1);
+	assert_string_equal(json_text_at(log, "records.0.actor"), "user:ann");
+	assert_string_equal(json_text_at(log, "records.0.target"), name);
+	json_decref(log);
+	log = page_call(&h, &auditor, "GET", NATIVE "/audit?kind=backup&action=create", "", 200);
+	assert_int_equal(json_array_size(json_object_get(log, "records")), 2);
+	json_decref(log);
 	snprintf(path, sizeof path, NATIVE "/backups/%s/verify", name);
 	json_t *verdict = page_call(&h, &b, "POST", path, "", 200);
 	assert_true(json_is_boolean(json_object_get(verdict, "whole")));

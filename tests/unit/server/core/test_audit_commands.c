@@ -410,6 +410,9 @@ static struct expect prepare(struct world *w, struct command *m)
 	case CMD_WISH_ADD:
 		m->key_text = w->token, m->name = "web on port 80", m->note = "work";
 		return CHANGE_BY("wish", "create", "user:ann");
+	case CMD_BACKUP_NOTE:
+		m->name = "fairlead-20261129-013800.db", m->new_name = "fetch";
+		return CHANGE("backup", "fetch");
 	case CMD_WISH_DELETE:
 		m->id = w->wish;
 		return CHANGE("wish", "delete");
