@@ -6,18 +6,12 @@ Runs alone, or from tests/integration/run.py; prints TAP. BUILD= names the build
 """
 import http.client, json, os, random, re, shutil, signal, socket, subprocess, sys, tempfile, time, traceback
 
+from lib.kit import free_port
+
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 prog = os.path.join(top, os.environ.get("BUILD", "build/asan"), "fairlead")
 START_S = 20
 started = []  # processes of the test that runs
-
-
-def free_port():
-    s = socket.socket()
-    s.bind(("127.0.0.1", 0))
-    port = s.getsockname()[1]
-    s.close()
-    return port
 
 
 class Admin(http.client.HTTPConnection):

@@ -6,14 +6,10 @@ Runs alone, or from tests/integration/run.py; prints TAP. BUILD= names the build
 """
 import http.server, json, os, shutil, signal, socket, subprocess, sys, tempfile, threading, time, traceback
 
+from lib.kit import free_port
+
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 prog = os.path.join(top, os.environ.get("BUILD", "build/asan"), "fairlead")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def region(number):

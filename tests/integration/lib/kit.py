@@ -1,17 +1,28 @@
 """kit: the server as a process, its admin socket, and the TAP that tests/run.py counts."""
-import http.client, json, os, re, shutil, signal, socket, ssl, subprocess, sys, tempfile, time, traceback
+import http.client, json, os, random, re, shutil, signal, socket, ssl, subprocess, sys, tempfile, time, traceback
 
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 prog = os.path.join(top, os.environ.get("BUILD", "build/asan"), "fairlead")
 START_S = 20
 STOP_S = 20
 started = []  # processes of the test that runs
+given = set()  # ports
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the range of outgoing connections: one of them would take the port before the server listens at it."""
+    while True:
+        port = random.randrange(12000, 32000)
+        if port in given:
+            continue
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(type=kind) as s:
+                    s.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        given.add(port)
+        return port
 
 
 def wait_for(what, within=10, every=0.05):
