@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/base/cleanup.h"
 #include "common/base/clock.h"
 
 enum { HEAD_LEN = 12, LABEL_MAX = 63, PACKET_MAX = 1232, RCODE_NONE = 0, RCODE_NO_NAME = 3 };
@@ -167,7 +168,8 @@ void dns_ask(struct dns_question *q, size_t n, int timeout_ms)
 	int64_t end = clock_mono_ms() + timeout_ms;
 	size_t open = 0;
 
-	for (size_t i = 0; i < n && i < DNS_ASK_MAX; i++) {
+	n = MIN_OF(n, (size_t)DNS_ASK_MAX);
+	for (size_t i = 0; i < n; i++) {
 		a[i].fd = -1;
 		q[i].verdict = (enum dns_verdict)open_to(&q[i], &a[i]);
 		p[i] = (struct pollfd){ .fd = q[i].verdict == DNS_SILENT ? a[i].fd : -1, .events = POLLIN };
@@ -183,7 +185,7 @@ void dns_ask(struct dns_question *q, size_t n, int timeout_ms)
 				open--;
 			}
 	}
-	for (size_t i = 0; i < n && i < DNS_ASK_MAX; i++)
+	for (size_t i = 0; i < n; i++)
 		if (a[i].fd >= 0)
 			close(a[i].fd);
 }

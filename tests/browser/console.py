@@ -5,7 +5,7 @@ import json, os, shutil, subprocess, sys, tempfile
 
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(top, "tests/browser"))
-from harbour import Harbour, started
+from harbour import Harbour, end_started
 
 
 def fresh(h):
@@ -37,10 +37,7 @@ def walk(script, worlds, folder):
             h.s.is_well()
             h.s.end()
     finally:
-        for p in started:
-            if p.poll() is None:
-                p.kill()
-                p.wait()
+        end_started()
         for f in folders:
             shutil.rmtree(f, ignore_errors=True)
     return rc

@@ -5,7 +5,7 @@ import json, os, shutil, subprocess, sys, tempfile, threading, time
 
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(top, "tests/browser"))
-from harbour import Harbour, started
+from harbour import Harbour, end_started
 
 n = int(sys.argv[1]) if len(sys.argv) > 1 else 10000
 folder = tempfile.mkdtemp(prefix="fairlead-console-bench.")
@@ -41,9 +41,6 @@ try:
     h.s.is_well()
     h.s.end()
 finally:
-    for p in started:
-        if p.poll() is None:
-            p.kill()
-            p.wait()
+    end_started()
     shutil.rmtree(folder, ignore_errors=True)
 sys.exit(rc)

@@ -8,7 +8,7 @@ import http.server, json, os, signal, sys, tempfile, threading, urllib.parse
 
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(top, "tests/integration"))
-from lib.kit import Server, started
+from lib.kit import Server, end_started
 from lib.ts2021 import Closed, Control, Machine
 
 PEOPLE = [("lena", "Lena Hoffmann", "owner"), ("tomasz", "Tomasz Zielinski", "network-admin"), ("mia", "Mia Brandt", "member"), ("jonas", "Jonas Weber", "member"),
@@ -236,7 +236,4 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         pass
     finally:
-        for p in started:
-            if p.poll() is None:
-                p.kill()
-                p.wait()
+        end_started()

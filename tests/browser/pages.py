@@ -7,7 +7,7 @@ import json, os, re, shutil, subprocess, sys, tempfile
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(top, "tests/integration"))
 from lib.browser import Browser, Idp
-from lib.kit import Server, free_port, started
+from lib.kit import Server, end_started, free_port
 from lib.ts2021 import Control, Machine
 
 
@@ -95,10 +95,7 @@ try:
         s.is_well()
         s.end()
 finally:
-    for p in started:
-        if p.poll() is None:
-            p.kill()
-            p.wait()
+    end_started()
     for f in folders:
         shutil.rmtree(f, ignore_errors=True)
 sys.exit(rc)

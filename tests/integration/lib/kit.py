@@ -167,6 +167,15 @@ def everything(s):
         return out
 
 
+def end_started(keep=0):
+    """Whatever the tests left running, but the first keep."""
+    for p in started[keep:]:
+        if p.poll() is None:
+            p.kill()
+            p.wait()
+    del started[keep:]
+
+
 def run(tests, shared=None):
     """Each test gets a folder, or what shared(folder) made once for all; shared's value is ended at last."""
     folders, failed = [], 0
@@ -195,17 +204,10 @@ def run(tests, shared=None):
         if only and test.__name__ not in only:
             continue
         tell(i, test.__name__, lambda: test(what if shared else folder()))
-        for p in started[keep:]:
-            if p.poll() is None:
-                p.kill()
-                p.wait()
-        del started[keep:]
+        end_started(keep)
     if shared:
         tell(n, "it stops in order, and nothing leaked", what.end)
-    for p in started:
-        if p.poll() is None:
-            p.kill()
-            p.wait()
+    end_started()
     for f in folders:
         shutil.rmtree(f, ignore_errors=True)
     sys.exit(1 if failed else 0)
